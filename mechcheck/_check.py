@@ -1,0 +1,152 @@
+"""`check`: what a claim expects of its measurements. Each method decides one expectation and returns its estimate."""
+
+import math
+from collections import defaultdict
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+
+from mechcheck._errors import ClaimError
+from mechcheck._measurement import Measurement
+from mechcheck._stats import Estimate, Interval, Sampling, estimate_mean, estimate_rate
+from mechcheck._verdict import Control, Expectation, ExpectationKind, decide
+
+if TYPE_CHECKING:
+    from transformer_lens.model_bridge import TransformerBridge
+
+    from mechcheck._sites import Sites
+
+
+class Figure(Protocol):
+    """Anything that can be drawn by the report."""
+
+    def data(self) -> dict: ...
+
+
+@dataclass
+class Check:
+    """Collects the expectations, samples and figures of one run of a claim."""
+
+    sampling: Sampling = field(default_factory=Sampling)
+    model: "TransformerBridge | None" = None
+    outside: "Sites | None" = None
+    """Sites that random controls must avoid: the claim's circuit."""
+    seed: int = 0
+    expectations: list[Expectation] = field(default_factory=list)
+    samples: list[Measurement] = field(default_factory=list)
+    """The measurement behind each expectation, in the same order."""
+    figures: list[Figure] = field(default_factory=list)
+
+    def above(self, measured: Measurement, threshold: float, label: str | None = None) -> Estimate:
+        """The mean is above the threshold."""
+        return self._mean("above", measured, float(threshold), math.inf, float(threshold), label or f"{measured.name} > {threshold:g}")
+
+    def below(self, measured: Measurement, threshold: float, label: str | None = None) -> Estimate:
+        """The mean is below the threshold."""
+        return self._mean("below", measured, -math.inf, float(threshold), float(threshold), label or f"{measured.name} < {threshold:g}")
+
+    def between(self, measured: Measurement, low: float, high: float, label: str | None = None) -> Estimate:
+        """The mean lies between low and high."""
+        if not low < high:
+            raise ClaimError(f"between({low}, {high}): the first must be the smaller")
+        bounds = (float(low), float(high))
+        return self._mean("between", measured, *bounds, bounds, label or f"{low:g} < {measured.name} < {high:g}")
+
+    def equivalent(self, measured: Measurement, margin: float, to: float = 0.0, label: str | None = None) -> Estimate:
+        """The mean differs from `to` by less than the margin (two one-sided tests, Schuirmann 1987)."""
+        if margin <= 0:
+            raise ClaimError(f"equivalent(margin={margin}): the margin must be positive, in the units of the measurement")
+        text = label or f"|{measured.name} - {to:g}| < {margin:g}"
+        return self._mean("equivalent", measured, to - margin, to + margin, (to - margin, to + margin), text, margin=float(margin))
+
+    def greater(self, a: Measurement, b: Measurement, margin: float = 0.0, label: str | None = None) -> Estimate:
+        """`a` exceeds `b` by more than the margin, prompt by prompt (paired)."""
+        text = label or f"{a.name} > {b.name}" + (f" + {margin:g}" if margin else "")
+        return self._mean("greater", a - b, float(margin), math.inf, float(margin), text, margin=float(margin))
+
+    def rate(self, holds: Measurement, *, above: float | None = None, below: float | None = None, label: str | None = None) -> Estimate:
+        """The share of prompts on which `holds` is 1 (for example `run(...) < 0`) is above, or below, a threshold."""
+        if (above is None) == (below is None):
+            raise ClaimError("rate needs one threshold: above=... or below=...")
+        threshold = float(above if above is not None else below)  # type: ignore[arg-type]
+        if not 0 < threshold < 1:
+            raise ClaimError(f"a rate cannot be {'above' if above is not None else 'below'} {threshold:g} and fail, or hold; choose between 0 and 1")
+        try:
+            interval = estimate_rate(holds, self.sampling, threshold)
+        except ValueError as error:
+            raise ClaimError(str(error)) from error
+        low, high = (threshold, math.inf) if above is not None else (-math.inf, threshold)
+        text = label or f"share with {holds.name} {'>' if above is not None else '<'} {threshold:g}"
+        return self._add("rate", holds, interval, low, high, threshold, text)
+
+    def beats_random(
+        self,
+        effect: Callable[["Sites"], Measurement],
+        sites: "Sites",
+        *,
+        n: int = 20,
+        quantile: float = 0.9,
+        label: str | None = None,
+    ) -> Estimate:
+        """`effect(sites)` exceeds the effect of random sites of the same kinds, layers and number.
+
+        The comparison is paired by prompt, with the random set at the given quantile of the controls' means (with fewer
+        than 1 / (1 - quantile) controls that is the strongest). The p-value is that of the rank among the controls.
+        """
+        from mechcheck._controls import random_sites
+
+        if self.model is None:
+            raise ClaimError("beats_random draws other sites of the model: the claim must use the `model` fixture")
+        measured = effect(sites)
+        sets = random_sites(self.model, sites, outside=self.outside or sites, n=n, seed=self.seed)
+        controls = [effect(other) for other in sets]
+        means = [control.mean for control in controls]
+        rival = controls[int(np.argsort(means)[math.ceil(quantile * (len(means) - 1))])]
+        interval = estimate_mean(measured - rival, self.sampling, 0.0)
+        p = (1 + sum(mean >= measured.mean for mean in means)) / (1 + len(means))
+        control = Control(f"random sites like {sites}", tuple(means), tuple(map(str, sets)))
+        text = label or f"{measured.name or 'effect'} of {sites} beats random sites"
+        difference = (measured - rival).named(text, measured.unit)
+        return self._add("beats_random", difference, interval, 0.0, math.inf, 0.0, text, p=p, control=control)
+
+    def figure(self, figure: Figure) -> None:
+        """Show a figure with the claim."""
+        self.figures.append(figure)
+
+    def _mean(
+        self, kind: ExpectationKind, measured: Measurement, low: float, high: float,
+        threshold: float | tuple[float, float], label: str, *, margin: float | None = None,
+    ) -> Estimate:  # fmt: skip
+        if not isinstance(measured, Measurement):
+            raise ClaimError(f"check.{kind} needs a Measurement (one value per prompt), got {type(measured).__name__}")
+        at = threshold if isinstance(threshold, float) else None
+        interval = estimate_mean(measured, self.sampling, at)
+        return self._add(kind, measured, interval, low, high, threshold, label, margin=margin)
+
+    def _add(
+        self, kind: ExpectationKind, measured: Measurement, interval: Interval, low: float, high: float,
+        threshold: float | tuple[float, float], label: str, *,
+        margin: float | None = None, p: float | None = None, control: Control | None = None,
+    ) -> Estimate:  # fmt: skip
+        if p is None:
+            p = interval.p_above if math.isinf(high) else interval.p_below if math.isinf(low) else None
+        self.samples.append(measured)
+        self.expectations.append(
+            Expectation(
+                label, kind, threshold, margin, measured.unit, interval.estimate, p, decide(interval.estimate, low, high),
+                control, _by_template(measured),
+            )  # fmt: skip
+        )
+        return interval.estimate
+
+
+def _by_template(measured: Measurement) -> dict[str, tuple[float, int]]:
+    below = np.ones(len(measured)) if measured.denominator is None else measured.denominator
+    parts: dict[str, list[int]] = defaultdict(list)
+    for row, template in enumerate(measured.templates):
+        parts[template].append(row)
+    if len(parts) < 2:
+        return {}
+    return {t: (float(measured.values[r].sum() / below[r].sum()), len(r)) for t, r in parts.items() if below[r].sum() != 0}

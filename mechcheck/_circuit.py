@@ -1,0 +1,98 @@
+"""Circuits: roles filled by sites, recorded in TOML files together with where they come from and for which weights."""
+
+import tomllib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mechcheck._errors import CircuitError, SiteError
+from mechcheck._models import provenance
+from mechcheck._paths import data_dir
+from mechcheck._sites import Sites, attn_outs, check_sites, heads, mlps, neurons, resid
+
+if TYPE_CHECKING:
+    from transformer_lens.model_bridge import TransformerBridge
+
+_KINDS = {"heads": heads, "mlps": mlps, "resid": resid, "neurons": neurons, "attn_outs": attn_outs}
+
+
+@dataclass(frozen=True)
+class Circuit(Mapping[str, Sites]):
+    """Role -> sites."""
+
+    roles: Mapping[str, Sites]
+    source: str = ""
+    """Where it comes from: a paper, or how it was found."""
+    weights_sha256: str | None = None
+    """The weights it was found on; None for a circuit that is no record."""
+    notes: Mapping[str, object] = field(default_factory=dict)
+    """Everything else the file says: method, thresholds, date, data hash."""
+
+    def __getitem__(self, role: str) -> Sites:
+        if role not in self.roles:
+            raise CircuitError(f"the circuit has no role {role!r}; its roles are {', '.join(sorted(self.roles)) or 'none'}")
+        return self.roles[role]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.roles)
+
+    def __len__(self) -> int:
+        return len(self.roles)
+
+    @property
+    def sites(self) -> Sites:
+        """Every site of every role."""
+        return Sites(site for sites in self.roles.values() for site in sites)
+
+
+def load_circuit(path: Path) -> Circuit:
+    """Read a circuit file.
+
+    The file has `source`, `weights_sha256` and a table `roles`; a role is text in the grammar of `heads`
+    ("0.3 1.1@END"), or a table with one of heads, mlps, resid, neurons, attn_outs and, if wanted, `found` (why).
+    """
+    try:
+        raw = tomllib.loads(path.read_text(encoding="utf-8"))
+        roles = {role: _role(role, value) for role, value in raw.pop("roles").items()}
+        return Circuit(roles, raw.pop("source"), raw.pop("weights_sha256"), raw)
+    except KeyError as error:
+        raise CircuitError(f"{path.name} lacks {error.args[0]!r}; a circuit file has source, weights_sha256 and [roles]") from error
+    except (tomllib.TOMLDecodeError, SiteError) as error:
+        raise CircuitError(f"{path.name} cannot be read: {error}") from error
+
+
+def _role(role: str, value: object) -> Sites:
+    if isinstance(value, str):
+        return heads(value)
+    kinds = [k for k in _KINDS if isinstance(value, dict) and k in value]
+    if len(kinds) != 1:
+        raise CircuitError(f"role {role!r} needs text, or a table with one of {', '.join(_KINDS)}")
+    assert isinstance(value, dict)
+    return _KINDS[kinds[0]](value[kinds[0]])
+
+
+def circuit_path(task: str, model_name: str, near: Path | None = None) -> Path | None:
+    """The recorded circuit of a model for a task: beside the claim (`circuits/<model>.toml`), else the shipped one."""
+    file_name = model_name.replace("/", "--") + ".toml"
+    folders = [near / "circuits"] if near else []
+    folders.append(data_dir("claims") / task / "circuits")
+    return next((folder / file_name for folder in folders if (folder / file_name).is_file()), None)
+
+
+def models_with_circuit(task: str, near: Path | None = None) -> tuple[str, ...]:
+    """Names of the models that have a recorded circuit for a task."""
+    folders = [near / "circuits"] if near else []
+    folders.append(data_dir("claims") / task / "circuits")
+    return tuple(sorted({p.stem.replace("--", "/") for folder in folders for p in folder.glob("*.toml")}))
+
+
+def check_circuit(circuit: Circuit, model: "TransformerBridge") -> None:
+    """Raise unless the circuit was recorded for these weights and all its sites exist."""
+    loaded = provenance(model)
+    if circuit.weights_sha256 is not None and circuit.weights_sha256 != loaded.weights_sha256:
+        raise CircuitError(
+            f"the circuit was recorded for other weights than {loaded.name} has now "
+            f"(recorded {circuit.weights_sha256[:12]}, loaded {loaded.weights_sha256[:12]}): find it again, or load that model"
+        )
+    check_sites(model, circuit.sites)

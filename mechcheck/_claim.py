@@ -1,0 +1,90 @@
+"""The `@claim` decorator: what a test claims, how, and what would show that it can fail."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, TypeVar, get_args
+
+import pytest
+
+from mechcheck._errors import ClaimError
+
+Kind = Literal["behaviour", "structure", "necessity", "sufficiency", "specificity", "generalisation"]
+Expected = Literal["supported", "refuted"]
+Decoy = Literal["random_sites", "reinitialised"]
+Test = TypeVar("Test", bound=Callable[..., Any])
+
+MARK = "claim"
+
+
+@dataclass(frozen=True)
+class ClaimSpec:
+    """Everything that `@claim` says."""
+
+    statement: str
+    source: str | None = None
+    task: str | None = None
+    kind: Kind | None = None
+    expect: Expected | Mapping[str, Expected] = "supported"
+    decoy: Decoy | Mapping[str, Any] | None = None
+    positive_control: Mapping[str, Any] = field(default_factory=dict)
+    models: tuple[str, ...] = ()
+    prompts: Mapping[str, Any] = field(default_factory=dict)
+    id: str | None = None
+
+    def expected(self, model: str | None, params: Mapping[str, Any]) -> Expected:
+        """The verdict that counts as met, for a model and the test's parameters."""
+        if isinstance(self.expect, str):
+            return self.expect
+        names = {str(value) for value in params.values()} | {str(model)}
+        return next((expected for name, expected in self.expect.items() if name in names), "supported")
+
+
+def claim(
+    statement: str,
+    *,
+    source: str | None = None,
+    task: str | None = None,
+    kind: Kind | None = None,
+    expect: Expected | Mapping[str, Expected] = "supported",
+    decoy: Decoy | Mapping[str, Any] | None = None,
+    positive_control: Mapping[str, Any] | None = None,
+    models: Sequence[str] = (),
+    prompts: Mapping[str, Any] | None = None,
+    id: str | None = None,
+) -> Callable[[Test], Test]:
+    """Turn a pytest function into a claim.
+
+    Args:
+        statement: the hypothesis, in a sentence.
+        source: where it comes from (a paper, an arXiv id).
+        task: gives the `prompts` and `circuit` fixtures; the claim runs on every selected model with a recorded circuit for it.
+        kind: what kind of evidence it is: behaviour, structure, necessity, sufficiency, specificity or generalisation.
+        expect: the verdict that counts as met; or a mapping from model names and parameter values to verdicts, of which the
+            first that applies is taken ("supported" where none does).
+        decoy: what the same test must NOT be supported on. By default random sites for a claim that uses `circuit`, else
+            the model with re-initialised weights. A mapping replaces arguments instead: {"circuit": {"role": "0.1 0.2"}},
+            {"model": "name"}, or any parameter of the test.
+        positive_control: for a claim expected to be refuted, arguments under which the same test is supported.
+        models: the models that the claim is about; all selected ones by default.
+        prompts: options for the task's generator.
+        id: stable name of the claim; by default made from the task and the test's name.
+
+    Raises:
+        ClaimError: a word that is not among the choices.
+    """
+    if kind is not None and kind not in get_args(Kind):
+        raise ClaimError(f"unknown kind of evidence {kind!r}; choose one of {', '.join(get_args(Kind))}")
+    for expected in [expect] if isinstance(expect, str) else expect.values():
+        if expected not in get_args(Expected):
+            raise ClaimError(f"a claim cannot be expected to be {expected!r}; choose one of {', '.join(get_args(Expected))}")
+    if isinstance(decoy, str) and decoy not in get_args(Decoy):
+        raise ClaimError(f"unknown decoy {decoy!r}; choose one of {', '.join(get_args(Decoy))}, or a mapping of arguments")
+    if isinstance(statement, str) is False or not statement.strip():
+        raise ClaimError('a claim needs a statement: @claim("what is claimed")')
+    spec = ClaimSpec(statement, source, task, kind, expect, decoy, positive_control or {}, tuple(models), prompts or {}, id)
+
+    def mark(test: Test) -> Test:
+        marked: Test = getattr(pytest.mark, MARK)(spec)(test)
+        return marked
+
+    return mark

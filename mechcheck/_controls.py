@@ -1,0 +1,76 @@
+"""Random controls: sites of the same kinds, layers and number as the claim's, outside its circuit."""
+
+import itertools
+import math
+import random
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from mechcheck._circuit import Circuit
+from mechcheck._errors import ClaimError
+from mechcheck._sites import Kind, Site, Sites
+
+if TYPE_CHECKING:
+    from transformer_lens.model_bridge import TransformerBridge
+
+_Group = tuple[Kind, int, str | None]
+# Where there are at most this many sets they are all listed; beyond it, sets are drawn.
+_ENUMERABLE = 5000
+
+
+def random_sites(model: "TransformerBridge", sites: Sites, *, outside: Sites, n: int, seed: int) -> list[Sites]:
+    """Up to `n` different sets of sites like `sites`, none of which is in `outside`.
+
+    Heads and neurons come from the same layers, whole-layer sites from other layers, all at the same named positions. Where
+    there are no more than `n` such sets, all of them are returned; where a layer has too few, other layers are used too.
+
+    Raises:
+        ClaimError: nothing is left to choose from.
+    """
+    taken = {(s.kind, s.layer, s.index) for s in itertools.chain(sites, outside)}
+    groups = Counter((s.kind, s.layer, s.at) for s in sites)
+    pools = [_pool(model, group, count, taken) for group, count in groups.items()]
+    counts = list(groups.values())
+    total = math.prod(math.comb(len(pool), count) for pool, count in zip(pools, counts, strict=True))
+    rng = random.Random(f"controls {seed}")
+    if total <= _ENUMERABLE:
+        chosen = list(_all_sets(pools, counts))
+        rng.shuffle(chosen)
+    else:
+        chosen = [Sites(itertools.chain(*map(rng.sample, pools, counts))) for _ in range(4 * n)]
+    # Overlapping pools (several layers widened to all) can give the same site twice: such a set is too small.
+    return [found for found in dict.fromkeys(chosen) if len(found) == len(sites)][:n]
+
+
+def random_circuits(model: "TransformerBridge", circuit: Circuit, *, n: int, seed: int) -> list[Circuit]:
+    """Up to `n` circuits in which every role is filled by random sites of the same kinds, layers and number."""
+    filled = {
+        role: random_sites(model, sites, outside=circuit.sites, n=n, seed=seed + i)
+        for i, (role, sites) in enumerate(sorted(circuit.roles.items()))
+        if len(sites)
+    }
+    many = max((len(found) for found in filled.values()), default=0)
+    circuits = [Circuit({role: found[i % len(found)] for role, found in filled.items()}, "random sites") for i in range(many)]
+    unique = {str({role: str(sites) for role, sites in c.roles.items()}): c for c in circuits}
+    return list(unique.values())[:n]
+
+
+def _pool(model: "TransformerBridge", group: _Group, count: int, taken: set) -> Sequence[Site]:
+    kind, layer, at = group
+    indices: Sequence[int | None] = {"head": range(model.cfg.n_heads), "neuron": range(model.cfg.d_mlp or 0)}.get(kind, [None])
+    layers = range(model.cfg.n_layers)
+    everywhere = [Site(kind, other, i, at) for other in layers for i in indices if (kind, other, i) not in taken]
+    here = [site for site in everywhere if site.layer == layer]
+    pool = here if len(here) >= count else everywhere
+    if len(pool) < count:
+        raise ClaimError(
+            f"only {len(pool)} {kind} sites lie outside the circuit, {count} are needed for a random control: "
+            "name another contrast with @claim(decoy=...)"
+        )
+    return pool
+
+
+def _all_sets(pools: Sequence[Sequence[Site]], counts: Sequence[int]) -> Iterator[Sites]:
+    for parts in itertools.product(*(itertools.combinations(pool, count) for pool, count in zip(pools, counts, strict=True))):
+        yield Sites(itertools.chain(*parts))

@@ -1,0 +1,33 @@
+"""The errors a user can meet: each says what was wrong, why, and what to do."""
+
+
+class MechcheckError(ValueError):
+    """Something the user gave does not fit: sites, prompts, circuits, options."""
+
+
+class ModelError(MechcheckError):
+    """A model cannot be loaded, or is not the one that was asked for."""
+
+
+class SiteError(MechcheckError):
+    """A site does not exist in the model, or cannot be written so."""
+
+
+class PromptError(MechcheckError):
+    """Prompts, answers, positions or counterfactuals do not fit together."""
+
+
+class CircuitError(MechcheckError):
+    """A circuit file is missing, malformed, or recorded for other weights."""
+
+
+class ClaimError(MechcheckError):
+    """A claim is written in a way that cannot be decided."""
+
+
+class HookError(RuntimeError):
+    """A requested hook did not fire, or a model was not left as it was found."""
+
+
+class NonFiniteError(ArithmeticError):
+    """A measurement holds NaN or infinity, so nothing can be concluded from it."""

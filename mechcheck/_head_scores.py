@@ -1,0 +1,158 @@
+"""One number per head and prompt, and the scores that read it off attention patterns: induction, duplicates, previous token."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from mechcheck._attention import is_token, pattern_hook
+from mechcheck._engine import observe
+from mechcheck._errors import PromptError, SiteError
+from mechcheck._hooks import Rows
+from mechcheck._interventions import Intervention
+from mechcheck._measurement import Measurement
+from mechcheck._prompts import PromptSet
+from mechcheck._sites import Sites, heads
+
+if TYPE_CHECKING:
+    from transformer_lens.model_bridge import TransformerBridge
+
+Targets = Bool[Tensor, "prompt q k"]
+"""True where a query has a target key."""
+
+
+@dataclass(frozen=True, eq=False)
+class HeadScores:
+    """A score of every head on every prompt."""
+
+    values: Float[np.ndarray, "layer head prompt"]
+    ids: tuple[str, ...]
+    """Prompt ids."""
+    templates: tuple[str, ...]
+    """Template id of each prompt."""
+    name: str = ""
+    unit: str = ""
+
+    @property
+    def mean(self) -> Float[np.ndarray, "layer head"]:
+        """The mean over prompts."""
+        return self.values.mean(-1)
+
+    def of(self, sites: Sites | str) -> Measurement:
+        """The mean over these heads, for each prompt. Positions in the sites do not matter."""
+        pairs = sorted(set(heads(sites).pairs))
+        if not pairs:
+            raise SiteError("no heads are given; write some, for example heads('9.6')")
+        n_layers, n_heads, _ = self.values.shape
+        unknown = [f"{layer}.{head}" for layer, head in pairs if not (0 <= layer < n_layers and 0 <= head < n_heads)]
+        if unknown:
+            raise SiteError(f"no head {unknown[0]}: the scores are of layers 0-{n_layers - 1}, heads 0-{n_heads - 1}")
+        values = np.mean([self.values[layer, head] for layer, head in pairs], axis=0)
+        return Measurement(values, self.ids, self.templates, self.name, self.unit)
+
+    def top(self, n: int) -> tuple[tuple[int, int], ...]:
+        """(layer, head) of the `n` heads with the largest mean, largest first; `heads(scores.top(3))` makes sites of them."""
+        order = np.argsort(-self.mean, axis=None, kind="stable")[:n]
+        return tuple((int(i) // self.values.shape[1], int(i) % self.values.shape[1]) for i in order)
+
+
+def target_scores(
+    model: "TransformerBridge",
+    prompts: PromptSet,
+    targets: Targets,
+    *,
+    name: str = "attention to targets",
+    interventions: Sequence[Intervention] | Intervention = (),
+) -> HeadScores:
+    """Attention that each head puts on target keys: summed over a query's targets, averaged over the queries that have any.
+
+    Args:
+        model: from `load_model`.
+        prompts: the prompts.
+        targets: [prompt, q, k]. Queries without a target do not count; padding is never a query or a target.
+        name: what the score is called.
+        interventions: applied in the same forward pass.
+
+    Returns:
+        Shares of attention between 0 and 1.
+
+    Raises:
+        PromptError: a prompt without any target.
+    """
+    width = prompts.tokens.shape[1]
+    if targets.shape != (len(prompts), width, width):
+        raise PromptError(f"targets of shape {tuple(targets.shape)}; expected [prompt, q, k] = {(len(prompts), width, width)}")
+    real = is_token(Rows(prompts, slice(None)))
+    targets = targets.bool().cpu() & real[:, :, None] & real[:, None, :]
+    queries = targets.any(-1).sum(-1)
+    if not queries.all():
+        prompt = int((queries == 0).nonzero()[0])
+        raise PromptError(f"prompt {prompt} has no target, so it has no score for {name}; leave such prompts out")
+
+    def keep(pattern: Tensor, rows: Rows) -> Tensor:
+        wanted, count = targets[rows.index].to(pattern.device), queries[rows.index].to(pattern.device)
+        return (pattern.double() * wanted[:, None]).sum((-2, -1)) / count[:, None]
+
+    readers: dict = {layer: (pattern_hook(layer), keep) for layer in range(model.cfg.n_layers)}
+    recorded = observe(model, prompts, readers, interventions).recorded
+    values = torch.stack([recorded[layer].T for layer in range(model.cfg.n_layers)])
+    return HeadScores(values.cpu().numpy(), prompts.ids, prompts.templates, name, "share of attention")
+
+
+def previous_token_scores(
+    model: "TransformerBridge", prompts: PromptSet, interventions: Sequence[Intervention] | Intervention = ()
+) -> HeadScores:
+    """Mean attention from each token to the one before it; the first token has none, so it is no query."""
+    return target_scores(model, prompts, _each(prompts, _previous), name="previous-token score", interventions=interventions)
+
+
+def duplicate_token_scores(
+    model: "TransformerBridge", prompts: PromptSet, interventions: Sequence[Intervention] | Intervention = ()
+) -> HeadScores:
+    """Mean attention from each repeated token to all its earlier occurrences (Wang et al. 2022)."""
+    return target_scores(model, prompts, _each(prompts, _duplicates), name="duplicate-token score", interventions=interventions)
+
+
+def induction_scores(
+    model: "TransformerBridge", prompts: PromptSet, interventions: Sequence[Intervention] | Intervention = ()
+) -> HeadScores:
+    """Mean attention from each repeated token to the token that followed its last earlier occurrence (Olsson et al. 2022).
+
+    Where the last earlier occurrence is the token just before, what followed it is the query itself; that is no target.
+    """
+    return target_scores(model, prompts, _each(prompts, _after_last), name="induction score", interventions=interventions)
+
+
+def prefix_matching_scores(
+    model: "TransformerBridge", prompts: PromptSet, interventions: Sequence[Intervention] | Intervention = ()
+) -> HeadScores:
+    """Mean attention from each repeated token to the tokens that followed any of its earlier occurrences (Olsson et al. 2022)."""
+    return target_scores(model, prompts, _each(prompts, _after_any), name="prefix-matching score", interventions=interventions)
+
+
+def _each(prompts: PromptSet, targets_of: Callable[[Tensor], Tensor]) -> Targets:
+    """The targets of every prompt, from its tokens: [pos] -> [q, k], True only where k < q."""
+    earlier = torch.ones(prompts.tokens.shape[1], prompts.tokens.shape[1], dtype=torch.bool).tril(-1)
+    return torch.stack([targets_of(tokens) & earlier for tokens in prompts.tokens.cpu()])
+
+
+def _previous(tokens: Tensor) -> Tensor:
+    return torch.eye(len(tokens), dtype=torch.bool).roll(-1, dims=1)
+
+
+def _duplicates(tokens: Tensor) -> Tensor:
+    return (tokens[:, None] == tokens[None, :]).tril(-1)
+
+
+def _after_any(tokens: Tensor) -> Tensor:
+    return _duplicates(tokens).roll(1, dims=1)
+
+
+def _after_last(tokens: Tensor) -> Tensor:
+    same = _duplicates(tokens)
+    later = same.flip(1).cumsum(1).flip(1) - same.long()  # occurrences between this one and the query
+    return (same & (later == 0)).roll(1, dims=1)

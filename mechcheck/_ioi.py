@@ -1,0 +1,140 @@
+"""Indirect object identification (Wang et al. 2022) in the synthetic language "names".
+
+"Mary and John went to the store . John gave a drink to" -> Mary. The indirect object IO is the answer, the repeated
+subject S the foil. ABBA prompts name IO first, BABA prompts S first. The counterfactual puts IO in the place of the
+second subject (S2-flipped: the answer becomes S); the reference names three other people (ABC: nothing to infer).
+"""
+
+import itertools
+import random
+import zlib
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+from mechcheck._errors import PromptError
+from mechcheck._language import Language, held_out_pair, load_language
+from mechcheck._prompts import PromptSet, Reader
+from mechcheck._tasks import Split, task
+
+if TYPE_CHECKING:
+    from transformer_lens.model_bridge import TransformerBridge
+
+ORDERS = ("ABBA", "BABA")
+TEMPLATES = 12
+
+
+class _Filled(NamedTuple):
+    words: list[str]
+    io: int
+    s1: int
+    s2: int
+
+
+@task("ioi")
+def ioi_prompts(
+    model: "TransformerBridge",
+    *,
+    n: int,
+    seed: int,
+    split: Split = "verify",
+    orders: Sequence[str] = ORDERS,
+    templates: int = TEMPLATES,
+) -> PromptSet:
+    """IOI prompts with named positions IO, S1, S2 and END.
+
+    Args:
+        model: gives the tokenizer, for which every word must be one token.
+        n: number of prompts, spread evenly over the templates and orders.
+        seed: names, places and objects are drawn with it; the templates do not depend on it.
+        split: "verify" uses sentences and pairs of people that were held out from training; "discover" uses training
+            sentences and the other half of the held-out pairs.
+        orders: "ABBA" (IO first), "BABA" (S first).
+        templates: how many sentences; each order of a sentence is a template of its own.
+    """
+    unknown = set(orders) - set(ORDERS)
+    if unknown or not orders:
+        raise PromptError(f"unknown order {', '.join(sorted(unknown)) or '(none)'}; choose from {', '.join(ORDERS)}")
+    language, rng = load_language(), random.Random(f"ioi {seed} {split}")
+    kinds = list(itertools.product(_sentences(language, split, templates), orders))
+    clean, flipped, other, names = [], [], [], []
+    for i in range(n):
+        sentence, order = kinds[i % len(kinds)]
+        people = _pair(language, rng, split)
+        filled = _fill(language, rng, sentence, order, people)
+        clean.append(filled)
+        flipped.append(_with_names(filled, s2=filled.words[filled.io]))
+        x, y, z = rng.sample([name for name in language.names if name not in people], 3)
+        other.append(_with_names(filled, io=x, s1=y, s2=z))
+        names.append(f"{order}: {' '.join(sentence)}")
+    reference, counterfactual = (_prompt_set(model, rows, clean, names) for rows in (other, flipped))
+    return _prompt_set(model, clean, clean, names, counterfactual=counterfactual, reference=reference)
+
+
+def _sentences(language: Language, split: Split, count: int) -> list[tuple[str, ...]]:
+    """A fixed choice of whole sentences, spread over openings and givings by a hash of their text."""
+    if split == "verify":
+        pairs = itertools.product(language.prefixes, language.openings_held_out, language.givings_held_out)
+    else:
+        pairs = itertools.product(language.prefixes, language.openings, language.givings)
+    whole = [tuple(itertools.chain(*parts)) for parts in pairs]
+    return sorted(whole, key=lambda words: zlib.crc32(" ".join(words).encode()))[:count]
+
+
+def _pair(language: Language, rng: random.Random, split: Split) -> tuple[str, str]:
+    """Two people who never met in training, from the split's half of such pairs."""
+    while True:
+        a, b = rng.sample(language.names, 2)
+        half = zlib.crc32(" and ".join(sorted((a, b))).encode()) % 2
+        if held_out_pair(a, b) and half == (split == "verify"):
+            return a, b
+
+
+def _fill(language: Language, rng: random.Random, sentence: Sequence[str], order: str, people: tuple[str, str]) -> _Filled:
+    a, b = people
+    io, s = (a, b) if order == "ABBA" else (b, a)
+    words, at = [], {}
+    for slot in sentence:
+        if slot in ("{A}", "{B}", "{S}"):
+            at[slot] = len(words)
+        words.append({"{A}": a, "{B}": b, "{S}": s}.get(slot) or _filler(language, rng, slot))
+    first, second = at["{A}"], at["{B}"]
+    return _Filled(words, *((first, second) if io == a else (second, first)), at["{S}"])
+
+
+def _filler(language: Language, rng: random.Random, slot: str) -> str:
+    choices = {
+        "{place}": language.places,
+        "{object}": language.objects,
+        "{travel}": language.travel,
+        "{adjective}": tuple(itertools.chain(*language.adjectives)),
+    }
+    return rng.choice(choices[slot]) if slot in choices else slot
+
+
+def _with_names(filled: _Filled, **names: str) -> _Filled:
+    words = list(filled.words)
+    for role, name in names.items():
+        words[getattr(filled, role)] = name
+    return filled._replace(words=words)
+
+
+def _prompt_set(model: "TransformerBridge", rows: list[_Filled], clean: list[_Filled], names: list[str], **others: PromptSet) -> PromptSet:
+    """Tokens of the rows; answers and foils are those of the clean prompts, also for the other sets."""
+    reader = Reader(model)
+    tokens = [reader.tokens(" ".join(row.words)) for row in rows]
+    offset = len(tokens[0]) - len(rows[0].words)
+    for row, ids in zip(rows, tokens, strict=True):
+        if len(ids) != len(row.words) + offset or offset not in (0, 1):
+            raise PromptError(f"this tokenizer does not give one token per word of {' '.join(row.words)!r}; the language is word-level")
+    answers = [reader.single(row.words[row.io]) for row in clean]
+    foils = [reader.single(row.words[row.s1]) for row in clean]
+    return PromptSet.from_tokens(
+        tokens,
+        answers=answers,
+        foils=foils,
+        positions={name: [getattr(row, role) + offset for row in rows] for name, role in (("IO", "io"), ("S1", "s1"), ("S2", "s2"))},
+        templates=names,
+        pad=reader.pad,
+        decode=reader.decode(tokens, answers, foils),
+        **others,  # type: ignore[arg-type]
+    )

@@ -1,0 +1,230 @@
+"""Loading models through one path, and knowing afterwards exactly what was loaded."""
+
+import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stdout
+from dataclasses import dataclass
+from functools import lru_cache
+from io import StringIO
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+from weakref import WeakKeyDictionary
+
+import torch
+
+from mechcheck._errors import ModelError
+from mechcheck._paths import data_dir
+
+if TYPE_CHECKING:
+    from transformer_lens.model_bridge import TransformerBridge
+
+Processing = Literal["folded", "raw"]
+
+DTYPES = {"float32": torch.float32, "float64": torch.float64, "bfloat16": torch.bfloat16, "float16": torch.float16}
+# Models kept in memory at once: one under test, one contrast, and the re-initialised twin of each.
+KEPT = 4
+
+_SAFE_FILES = ["*.safetensors", "*.safetensors.index.json", "*.json", "*.txt", "*.model"]
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """What a loaded model is."""
+
+    name: str
+    """Embedded name, directory name or hub id; a re-initialised twin adds "#reinitialised-<seed>"."""
+    directory: Path
+    """Where its files lie."""
+    revision: str | None
+    """Commit of the hub repository; None for local directories."""
+    weights_sha256: str
+    """Hash of the weights files, or of the parameters for a re-initialised twin."""
+    processing: Processing
+    """"folded": LayerNorm folded, weights centred, value biases folded (compatibility mode); "raw": as stored."""
+    dtype: str
+    device: str
+    n_params: int
+    """Parameters as stored, before processing."""
+
+
+_PROVENANCE: "WeakKeyDictionary[torch.nn.Module, Provenance]" = WeakKeyDictionary()
+
+
+def embedded_models() -> tuple[str, ...]:
+    """Names of the models that come with mechcheck."""
+    return tuple(sorted(p.parent.name for p in (data_dir("fixtures") / "models").glob("*/config.json")))
+
+
+def load_model(
+    name_or_path: str | Path,
+    *,
+    device: str = "cpu",
+    dtype: str = "float32",
+    processing: Processing = "folded",
+    revision: str | None = None,
+    offline: bool = False,
+) -> "TransformerBridge":
+    """Load an embedded model, a local Hugging Face directory or a hub id as a `TransformerBridge` in evaluation mode.
+
+    All three become a directory first, so they share one path. Only safetensors are read. Models are shared and kept in
+    memory: treat them as read-only.
+
+    Args:
+        name_or_path: one of `embedded_models()`, a directory, or a hub id such as "gpt2".
+        device: "cpu", "cuda", "cuda:1", "mps".
+        dtype: one of float32, float64, bfloat16, float16.
+        processing: "folded" applies TransformerLens' weight processing, which published head-level figures assume
+            (zero ablation then leaves value biases in place); "raw" keeps the weights as stored.
+        revision: commit, tag or branch on the hub.
+        offline: use only what is already on this machine.
+
+    Raises:
+        ModelError: nothing of that name, no network, or weights that are not safetensors.
+    """
+    if dtype not in DTYPES:
+        raise ModelError(f"unknown dtype {dtype!r}; choose one of {', '.join(DTYPES)}")
+    if processing not in ("folded", "raw"):
+        raise ModelError(f'unknown processing {processing!r}; choose "folded" or "raw"')
+    _check_device(device)
+    directory, name, commit = _resolve(str(name_or_path), revision, offline)
+    return _load(directory, name, commit, device, dtype, processing)
+
+
+def reinitialised(model: "TransformerBridge", seed: int) -> "TransformerBridge":
+    """The model's twin: same architecture and tokenizer, weights drawn anew by the architecture's own initialisation."""
+    return _load_twin(provenance(model), seed)
+
+
+def forget_models() -> None:
+    """Drop every model kept in memory, so that the next `load_model` reads it anew."""
+    _load.cache_clear()
+    _load_twin.cache_clear()
+
+
+def provenance(model: "TransformerBridge") -> Provenance:
+    """What `model` is; only for models loaded by `load_model`."""
+    try:
+        return _PROVENANCE[model]
+    except KeyError:
+        raise ModelError("this model was not loaded by mechcheck.load_model, so its weights and processing are unknown") from None
+
+
+@contextmanager
+def quiet_loading() -> Iterator[None]:
+    """Silence progress bars and messages on stdout while a model loads."""
+    from transformers.utils import logging as hf_logging
+
+    was_on = hf_logging.is_progress_bar_enabled()
+    hf_logging.disable_progress_bar()
+    try:
+        with redirect_stdout(StringIO()):
+            yield
+    finally:
+        if was_on:
+            hf_logging.enable_progress_bar()
+
+
+@lru_cache(maxsize=KEPT)
+def _load(directory: Path, name: str, revision: str | None, device: str, dtype: str, processing: Processing) -> "TransformerBridge":
+    from transformer_lens.model_bridge import TransformerBridge
+
+    with quiet_loading():
+        model = TransformerBridge.boot_transformers(str(directory), device=device, dtype=DTYPES[dtype])
+    source = Provenance(name, directory, revision, _hash_files(directory), processing, dtype, device, _count(model))
+    return _finish(model, source)
+
+
+@lru_cache(maxsize=KEPT)
+def _load_twin(of: Provenance, seed: int) -> "TransformerBridge":
+    from transformer_lens.tools.analysis import random_init_bridge
+
+    with quiet_loading():
+        model = random_init_bridge(str(of.directory), seed=seed, dtype=DTYPES[of.dtype], device=of.device)
+    name = f"{of.name}#reinitialised-{seed}"
+    source = Provenance(name, of.directory, of.revision, _hash_parameters(model), of.processing, of.dtype, of.device, of.n_params)
+    return _finish(model, source)
+
+
+def _finish(model: "TransformerBridge", source: Provenance) -> "TransformerBridge":
+    if source.processing == "folded":
+        model.enable_compatibility_mode(disable_warnings=True)
+    model.eval()
+    for parameter in model.parameters():
+        parameter.requires_grad_(False)
+    _PROVENANCE[model] = source
+    return model
+
+
+def _count(model: torch.nn.Module) -> int:
+    return sum(p.numel() for p in model.parameters())
+
+
+def _check_device(device: str) -> None:
+    kind = device.split(":")[0]
+    available = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if kind not in available:
+        raise ModelError(f"unknown device {device!r}; choose cpu, cuda, cuda:N or mps")
+    if not available[kind]:
+        raise ModelError(f"device {device!r} is not available on this machine; use cpu, or install torch with {kind} support")
+
+
+def _resolve(name: str, revision: str | None, offline: bool) -> tuple[Path, str, str | None]:
+    """Directory, display name and revision of a model."""
+    if name in embedded_models():
+        return _checked(data_dir("fixtures") / "models" / name, name), name, None
+    path = Path(name).expanduser()
+    if path.is_dir():
+        return _checked(path.resolve(), name), path.resolve().name, None
+    if path.is_absolute() or name.startswith((".", "~")) or name.count("/") > 1 or path.exists():
+        raise ModelError(f"no model directory at {name!r}; embedded models: {', '.join(embedded_models())}")
+    directory = _download(name, revision, offline)
+    return _checked(directory, name), name, directory.name
+
+
+def _download(name: str, revision: str | None, offline: bool) -> Path:
+    """The hub snapshot of `name`, without pickles."""
+    from huggingface_hub import snapshot_download
+
+    try:
+        return Path(snapshot_download(name, revision=revision, allow_patterns=_SAFE_FILES, local_files_only=offline))
+    except (OSError, ValueError) as error:  # huggingface_hub's errors derive from these
+        why = "it is not in the local cache and this run is offline" if offline else f"the hub answered: {_first_line(error)}"
+        raise ModelError(
+            f"cannot load {name!r}: it is no embedded model ({', '.join(embedded_models())}), no directory, and {why}. "
+            f"Fetch it once where there is a network (mechcheck prefetch {name}), or give a directory"
+        ) from error
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+
+
+def _checked(directory: Path, name: str) -> Path:
+    """Refuse a directory that is no model, or one whose weights are pickles."""
+    if not (directory / "config.json").is_file():
+        raise ModelError(f"{name!r} is a directory without config.json; expected a Hugging Face model (config.json, *.safetensors)")
+    if not list(directory.glob("*.safetensors")):
+        pickles = [p.name for pattern in ("*.bin", "*.pt", "*.pth", "*.ckpt") for p in directory.glob(pattern)]
+        if pickles:
+            raise ModelError(
+                f"{name!r} holds only pickled weights ({', '.join(sorted(pickles))}), which can run code when loaded; "
+                "convert them with model.save_pretrained(directory), which writes safetensors"
+            )
+        raise ModelError(f"{name!r} has a config.json but no *.safetensors weights")
+    return directory
+
+
+def _hash_files(directory: Path) -> str:
+    digest = hashlib.sha256()
+    for path in sorted(directory.glob("*.safetensors")):
+        with path.open("rb") as stream:
+            digest.update(hashlib.file_digest(stream, "sha256").digest())
+    return digest.hexdigest()
+
+
+def _hash_parameters(model: torch.nn.Module) -> str:
+    digest = hashlib.sha256()
+    for name, parameter in sorted(model.named_parameters()):
+        digest.update(name.encode())
+        digest.update(parameter.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()

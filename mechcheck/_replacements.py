@@ -1,0 +1,159 @@
+"""What an intervention puts at each site: captured, averaged or shuffled activations."""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from mechcheck._errors import PromptError
+from mechcheck._hooks import record
+from mechcheck._interventions import Ablate, Intervention
+from mechcheck._prompts import PromptSet
+from mechcheck._sites import Site, Sites, check_sites
+
+if TYPE_CHECKING:
+    from transformer_lens.model_bridge import TransformerBridge
+
+Activation = Float[Tensor, "prompt ... d"]
+"""[prompt, d] at a named position, [prompt, pos, d] at every position; d is d_head, d_model, or 1 for a neuron."""
+
+
+@dataclass(frozen=True)
+class Replacement:
+    """The value that a site gets in each prompt."""
+
+    site: Site
+    value: Activation | None
+    """None: zero."""
+
+
+class Captures:
+    """Activations of whole prompt sets, each set run once for all sites that are needed of it."""
+
+    def __init__(self, model: "TransformerBridge"):
+        self._model = model
+        self._sets: dict[int, tuple[PromptSet, dict[Site, Activation]]] = {}
+
+    def need(self, prompts: PromptSet, sites: Sites) -> None:
+        """Run `prompts` once for those of `sites` that are not there yet."""
+        _, known = self._sets.setdefault(id(prompts), (prompts, {}))
+        missing = [site for site in sites if site not in known]
+        if missing:
+            check_sites(self._model, missing)
+            known.update(_capture(self._model, prompts, missing))
+
+    def get(self, prompts: PromptSet, site: Site) -> Activation:
+        """The activation of one site."""
+        return self._sets[id(prompts)][1][site]
+
+
+def capture_all(model: "TransformerBridge", prompts: PromptSet, variants: Sequence[Sequence[Intervention]]) -> Captures:
+    """Capture, in one run per prompt set, all that the interventions need."""
+    wanted: dict[int, tuple[PromptSet, list[Site]]] = {}
+    for intervention in (i for variant in variants for i in variant):
+        source = _source(intervention, prompts)
+        if source is not None:
+            wanted.setdefault(id(source), (source, []))[1].extend(intervention.sites)
+    captures = Captures(model)
+    for source, sites in wanted.values():
+        captures.need(source, Sites(sites))
+    return captures
+
+
+def replacements(prompts: PromptSet, interventions: Sequence[Intervention], captures: Captures) -> list[Replacement]:
+    """The values that the interventions put at their sites."""
+    found: list[Replacement] = []
+    seen: set[Site] = set()
+    for intervention in interventions:
+        for site in intervention.sites:
+            if site in seen:
+                raise PromptError(f"site {site} is changed by two interventions at once; leave it out of one of them")
+            seen.add(site)
+            found.append(Replacement(site, _value(intervention, site, prompts, captures)))
+    return found
+
+
+def _source(intervention: Intervention, prompts: PromptSet) -> PromptSet | None:
+    """The prompts that an intervention takes activations from; None for zero ablation."""
+    if isinstance(intervention, Ablate):
+        if intervention.method == "zero":
+            return None
+        return intervention.reference or prompts.reference or prompts
+    source = intervention.source or prompts.counterfactual
+    if source is None:
+        raise PromptError("Patch needs prompts to patch from: give source=..., or prompts with a counterfactual")
+    return source
+
+
+def _value(intervention: Intervention, site: Site, prompts: PromptSet, captures: Captures) -> Activation | None:
+    source = _source(intervention, prompts)
+    if source is None:
+        return None
+    activation = captures.get(source, site)
+    if isinstance(intervention, Ablate) and intervention.method == "mean":
+        return _mean(activation, site, source, prompts)
+    if isinstance(intervention, Ablate) and source is prompts:
+        return activation[_shuffled_within_templates(prompts, intervention.seed)]
+    _check_aligned(source, prompts, site)
+    return activation if site.at is not None else _fit(activation, prompts.tokens.shape[1])
+
+
+def _check_aligned(source: PromptSet, prompts: PromptSet, site: Site) -> None:
+    if len(source) != len(prompts):
+        raise PromptError(f"{len(source)} source prompts for {len(prompts)} prompts; they must be aligned one for one")
+    if site.at is None and source.lengths.tolist() != prompts.lengths.tolist():
+        raise PromptError(f"source and prompts have different lengths, so {site} cannot be aligned at every position; name one (@END)")
+
+
+def _mean(activation: Activation, site: Site, source: PromptSet, prompts: PromptSet) -> Activation:
+    """Mean over the source: all prompts at a named position, by template (and position) at every position."""
+    if site.at is not None:
+        return activation.mean(0, keepdim=True).expand(len(prompts), *activation.shape[1:])
+    rows: dict[tuple[str, int], list[int]] = defaultdict(list)
+    for row, key in enumerate(zip(source.templates, source.lengths.tolist(), strict=True)):
+        rows[key].append(row)
+    means = {key: activation[found].mean(0) for key, found in rows.items() if len(found) > 1}
+    keys = list(zip(prompts.templates, prompts.lengths.tolist(), strict=True))
+    lacking = sorted({template for template, length in keys if (template, length) not in means})
+    if lacking:
+        raise PromptError(
+            f"mean ablation at every position needs at least 2 reference prompts of each template and length; too few for "
+            f"{', '.join(lacking[:3])}{' ...' if len(lacking) > 3 else ''}. Name a position (@END) or give a larger reference"
+        )
+    return _fit(torch.stack([means[key] for key in keys]), prompts.tokens.shape[1])
+
+
+def _fit(value: Float[Tensor, "prompt pos d"], width: int) -> Float[Tensor, "prompt width d"]:
+    """Cut or zero-fill the padding positions, which no real position can see."""
+    lacking = width - value.shape[1]
+    if lacking <= 0:
+        return value[:, :width]
+    return torch.cat([value, value.new_zeros(len(value), lacking, *value.shape[2:])], dim=1)
+
+
+def _shuffled_within_templates(prompts: PromptSet, seed: int) -> list[int]:
+    """For each prompt another one of the same template and length: a seeded cycle, so none keeps its own."""
+    rows: dict[tuple[str, int], list[int]] = defaultdict(list)
+    for row, key in enumerate(zip(prompts.templates, prompts.lengths.tolist(), strict=True)):
+        rows[key].append(row)
+    lonely = [template for (template, _), found in rows.items() if len(found) < 2]
+    if lonely:
+        raise PromptError(f"resample ablation needs another prompt of each template and length; {lonely[0]!r} has one only")
+    generator = torch.Generator().manual_seed(seed)
+    chosen = [0] * len(prompts)
+    for found in rows.values():
+        order = [found[i] for i in torch.randperm(len(found), generator=generator)]
+        for row, other in zip(order, order[1:] + order[:1], strict=True):
+            chosen[row] = other
+    return chosen
+
+
+def _capture(model: "TransformerBridge", prompts: PromptSet, sites: Sequence[Site]) -> Mapping[Site, Activation]:
+    from mechcheck._hooks import read_site
+
+    readers = {site: (site.hook_name, lambda activation, rows, site=site: read_site(activation, site, rows)) for site in sites}
+    return record(model, prompts, readers).recorded

@@ -1,0 +1,51 @@
+"""The pytest plugin. Nothing here imports torch when it is loaded: collecting unrelated tests must not pay for it."""
+
+import pytest
+
+from mechcheck._claim import MARK
+from mechcheck.plugin.fixtures import check, circuit, model, prompts
+from mechcheck.plugin.runner import pytest_pyfunc_call, pytest_runtest_makereport, pytest_runtest_setup
+from mechcheck.plugin.selection import claim_id, claim_spec, pytest_generate_tests
+from mechcheck.plugin.session import PAGE, Session
+from mechcheck.plugin.settings import SETTINGS, make_settings, pytest_addoption, pytest_configure_node
+from mechcheck.plugin.terminal import pytest_report_teststatus
+
+__all__ = [
+    "check",
+    "circuit",
+    "model",
+    "prompts",
+    "pytest_addoption",
+    "pytest_collection_modifyitems",
+    "pytest_configure",
+    "pytest_configure_node",
+    "pytest_generate_tests",
+    "pytest_pyfunc_call",
+    "pytest_report_teststatus",
+    "pytest_runtest_makereport",
+    "pytest_runtest_setup",
+]
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", f"{MARK}(spec): a mechanistic hypothesis; write it with the decorator mechcheck.claim.")
+    settings = config.stash[SETTINGS] = make_settings(config)
+    if hasattr(config, "workerinput"):
+        return
+    config.pluginmanager.register(Session(config), "mechcheck-session")
+    if config.pluginmanager.hasplugin("html"):
+        from mechcheck.plugin.html import HtmlAdapter
+
+        config.pluginmanager.register(HtmlAdapter(settings.report / PAGE), "mechcheck-html")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Refuse two claims of one id: their evidence could not be told apart."""
+    seen: dict[str, str] = {}
+    for item in items:
+        spec = claim_spec(item)
+        if spec is None:
+            continue
+        name = claim_id(item, spec)
+        if seen.setdefault(name, item.nodeid) != item.nodeid:
+            raise pytest.UsageError(f"two claims are called {name!r}: {seen[name]} and {item.nodeid}; give one @claim(..., id=...)")

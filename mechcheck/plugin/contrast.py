@@ -1,0 +1,169 @@
+"""Decoys and positive controls: proof that a claim can fail, or, if it is expected to be refuted, that it can hold."""
+
+import itertools
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from mechcheck._claim import ClaimSpec
+from mechcheck._errors import ClaimError
+from mechcheck._verdict import Expectation, Outcome, combine
+from mechcheck.plugin.fixtures import MAKE_PROMPTS, load, make_check, recorded_circuit
+from mechcheck.plugin.selection import claim_id, default_models
+from mechcheck.plugin.settings import SETTINGS
+
+if TYPE_CHECKING:
+    from mechcheck._circuit import Circuit
+
+# Re-initialised twins differ by their seed only, so two are as telling as many.
+MAX_TWINS = 2
+
+
+@dataclass(frozen=True)
+class ContrastRun:
+    """The same test body under other arguments."""
+
+    label: str
+    verdict: Outcome
+    values: Mapping[str, float]
+    """Expectation's label -> estimate."""
+
+
+@dataclass(frozen=True)
+class Contrast:
+    """All contrast runs of a claim."""
+
+    kind: str
+    runs: tuple[ContrastRun, ...]
+    vacuous: str | None
+    """Why the claim says nothing, or None."""
+
+    @property
+    def supported(self) -> int:
+        """Runs that came out supported."""
+        return sum(run.verdict == "supported" for run in self.runs)
+
+
+def contrast(item: pytest.Function, spec: ClaimSpec, arguments: Mapping[str, Any], expected: str) -> Contrast:
+    """Run the claim's decoys (if it was expected to be supported) or its positive controls (if refuted)."""
+    if expected == "refuted":
+        return _positive_controls(item, spec, arguments)
+    kind, variants = _decoys(item, spec, arguments)
+    runs = tuple(_run(item, spec, arguments | changed, label) for label, changed in variants)
+    passed = sum(run.verdict == "supported" for run in runs)
+    vacuous = None
+    if 2 * passed >= len(runs):
+        vacuous = f"{passed} of {len(runs)} decoys ({kind}) satisfy it too, so it says nothing about this {_subject(kind)}"
+    return Contrast(kind, runs, vacuous)
+
+
+def _subject(kind: str) -> str:
+    return "circuit" if kind.startswith("random") else "model" if kind.startswith("re-init") else "case"
+
+
+def _decoys(item: pytest.Function, spec: ClaimSpec, arguments: Mapping[str, Any]) -> tuple[str, list[tuple[str, dict[str, Any]]]]:
+    settings = item.config.stash[SETTINGS]
+    seed = make_check(settings, claim_id(item, spec), None, None).seed
+    if isinstance(spec.decoy, Mapping):
+        changed = _replaced(item, spec, arguments, spec.decoy)
+        return "named by the claim", [(_describe(spec.decoy), changed)]
+    if spec.decoy == "reinitialised" or (spec.decoy is None and "circuit" not in arguments):
+        from mechcheck._models import reinitialised
+
+        if "model" not in arguments:
+            raise ClaimError("a claim without `model` and `circuit` has no decoy of its own: name one with @claim(decoy={...})")
+        twins = range(min(settings.decoys, MAX_TWINS))
+        return "re-initialised weights", [(f"weights drawn with seed {i}", {"model": reinitialised(arguments["model"], i)}) for i in twins]
+    from mechcheck._controls import random_circuits
+
+    if "circuit" not in arguments:
+        raise ClaimError('decoy="random_sites" needs the claim to use the `circuit` fixture')
+    circuits = random_circuits(arguments["model"], arguments["circuit"], n=settings.decoys, seed=seed)
+    return "random sites of the same kinds, layers and number", [(_roles(c), {"circuit": c}) for c in circuits]
+
+
+def _positive_controls(item: pytest.Function, spec: ClaimSpec, arguments: Mapping[str, Any]) -> Contrast:
+    """Look for arguments under which the same body is supported: the claim's own, then another model's."""
+    runs: list[ContrastRun] = []
+    for label, changed in _cases_expected_supported(item, spec, arguments):
+        runs.append(_run(item, spec, arguments | _replaced(item, spec, arguments, changed), label))
+        if runs[-1].verdict == "supported":
+            return Contrast("positive control", tuple(runs), None)
+    tried = f"; tried: {', '.join(run.label for run in runs)}" if runs else ""
+    reason = f"nothing was found on which the same test is supported, so its refutation says nothing{tried}. Name one: @claim(positive_control=...)"
+    return Contrast("positive control", tuple(runs), reason)
+
+
+def _cases_expected_supported(item: pytest.Function, spec: ClaimSpec, arguments: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    from mechcheck._models import provenance
+
+    own = provenance(arguments["model"]).name if "model" in arguments else None
+    others = [name for name in default_models(spec, item.path.parent) if name != own] if own else []
+    params = _parameters(item)
+    settings = [{}, dict(spec.positive_control)] if spec.positive_control else [{}]
+    for name, changed in itertools.product([own, *others], settings):
+        unchanged = name == own and all(params.get(key) == value for key, value in changed.items())
+        asked = name == own and bool(changed)
+        if unchanged or not (asked or spec.expected(name, params | changed) == "supported"):
+            continue
+        case = dict(changed) if name == own else {"model": name, **changed}
+        yield _describe(case), case
+
+
+def _parameters(item: pytest.Function) -> dict[str, Any]:
+    callspec = getattr(item, "callspec", None)
+    return {key: value for key, value in callspec.params.items() if key != "model"} if callspec else {}
+
+
+def _replaced(item: pytest.Function, spec: ClaimSpec, arguments: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Arguments for the changes: another model brings its own prompts and circuit."""
+    unknown = set(changes) - set(arguments)
+    if unknown:
+        raise ClaimError(f"the contrast changes {', '.join(sorted(unknown))}, which the test does not take")
+    new = dict(changes)
+    if isinstance(new.get("model"), str):
+        new["model"] = load(item.config.stash[SETTINGS], new["model"])
+        if "prompts" in arguments and "prompts" not in new:
+            if MAKE_PROMPTS not in item.stash:
+                raise ClaimError("a contrast on another model needs prompts for it: register the task's generator with @mechcheck.task")
+            new["prompts"] = item.stash[MAKE_PROMPTS](new["model"])
+        if "circuit" in arguments and "circuit" not in new and spec.task:
+            new["circuit"] = recorded_circuit(item, spec.task, new["model"])
+    if isinstance(new.get("circuit"), Mapping) and not hasattr(new["circuit"], "roles"):
+        new["circuit"] = _with_roles(arguments["circuit"], new["circuit"])
+    return new
+
+
+def _with_roles(circuit: "Circuit", roles: Mapping[str, Any]) -> "Circuit":
+    from dataclasses import replace
+
+    from mechcheck._sites import heads
+
+    return replace(circuit, roles={**circuit.roles, **{role: heads(sites) for role, sites in roles.items()}})
+
+
+def _run(item: pytest.Function, spec: ClaimSpec, arguments: Mapping[str, Any], label: str) -> ContrastRun:
+    """The test body once more; a failed assertion is a refusal, any other exception is the claim's own error."""
+    settings = item.config.stash[SETTINGS]
+    check = make_check(settings, claim_id(item, spec), arguments.get("model"), arguments.get("circuit"))
+    try:
+        item.obj(**{name: check if name == "check" else value for name, value in arguments.items()})
+    except AssertionError:
+        return ContrastRun(label, "refuted", _values(check.expectations))
+    except Exception as error:
+        raise ClaimError(f"the test crashed on its contrast ({label}): {type(error).__name__}: {error}") from error
+    return ContrastRun(label, combine(e.verdict for e in check.expectations), _values(check.expectations))
+
+
+def _values(expectations: list[Expectation]) -> dict[str, float]:
+    return {e.label: e.estimate.value for e in expectations}
+
+
+def _roles(circuit: "Circuit") -> str:
+    return "; ".join(f"{role} {sites}" for role, sites in circuit.roles.items())
+
+
+def _describe(changes: Mapping[str, Any]) -> str:
+    return ", ".join(f"{key}: {_describe(value) if isinstance(value, Mapping) else value}" for key, value in changes.items())

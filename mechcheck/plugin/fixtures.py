@@ -1,0 +1,117 @@
+"""The fixtures of a claim: model, prompts, circuit, check."""
+
+from collections.abc import Callable
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from mechcheck.plugin.selection import claim_id, claim_spec, model_name
+from mechcheck.plugin.settings import SETTINGS, Settings
+
+if TYPE_CHECKING:
+    from transformer_lens.model_bridge import TransformerBridge
+
+    from mechcheck._check import Check
+    from mechcheck._circuit import Circuit
+    from mechcheck._prompts import PromptSet
+
+MAKE_PROMPTS = pytest.StashKey[Callable[["TransformerBridge"], "PromptSet"]]()
+"""How a claim's prompts are made for another model; absent where the user's own fixture made them."""
+
+
+def load(settings: Settings, name: str) -> "TransformerBridge":
+    """A model as the run's options want it, from this machine only."""
+    import torch
+
+    from mechcheck._models import load_model
+
+    if settings.threads:
+        torch.set_num_threads(settings.threads)
+    return load_model(name, device=settings.device, dtype=settings.dtype, offline=True)
+
+
+def recorded_circuit(item: pytest.Item, task: str, model: "TransformerBridge") -> "Circuit":
+    """The circuit recorded for a model and task, checked against its weights."""
+    from mechcheck._circuit import check_circuit, circuit_path, load_circuit
+    from mechcheck._errors import CircuitError
+    from mechcheck._models import provenance
+
+    name = provenance(model).name
+    path = circuit_path(task, model_name(name), item.path.parent)
+    if path is None:
+        raise CircuitError(f"no circuit is recorded for {name} and task {task!r}")
+    circuit = load_circuit(path)
+    check_circuit(circuit, model)
+    return circuit
+
+
+@pytest.fixture(scope="session")
+def model(request: pytest.FixtureRequest) -> "TransformerBridge":
+    """The model under test, as a TransformerBridge."""
+    settings = request.config.stash[SETTINGS]
+    if not hasattr(request, "param"):
+        from mechcheck._models import embedded_models
+
+        return load(settings, (settings.models or embedded_models())[0])
+    return load(settings, request.param)
+
+
+@pytest.fixture
+def prompts(request: pytest.FixtureRequest, model: "TransformerBridge") -> "PromptSet":
+    """Verification prompts of the claim's task, the same for all claims of a task."""
+    from mechcheck._errors import ClaimError
+
+    spec, settings = claim_spec(request.node), request.config.stash[SETTINGS]
+    if spec is None or spec.task is None:
+        raise ClaimError('the `prompts` fixture needs @claim(..., task="..."), or define a `prompts` fixture of your own')
+
+    def make(for_model: "TransformerBridge") -> "PromptSet":
+        return _prompts(spec.task, for_model, settings.n_prompts, settings.seed, tuple(sorted(spec.prompts.items())))
+
+    request.node.stash[MAKE_PROMPTS] = make
+    return make(model)
+
+
+@pytest.fixture
+def circuit(request: pytest.FixtureRequest, model: "TransformerBridge") -> "Circuit":
+    """The circuit recorded for the model and the claim's task."""
+    from mechcheck._errors import ClaimError
+
+    spec = claim_spec(request.node)
+    if spec is None or spec.task is None:
+        raise ClaimError('the `circuit` fixture needs @claim(..., task="...")')
+    return recorded_circuit(request.node, spec.task, model)
+
+
+@pytest.fixture
+def check(request: pytest.FixtureRequest) -> "Check":
+    """Takes the claim's expectations: check.above(...), check.rate(...), ..."""
+    from mechcheck._errors import ClaimError
+
+    spec = claim_spec(request.node)
+    if spec is None:
+        raise ClaimError("the `check` fixture is for claims: decorate the test with @claim(...)")
+    names = request.fixturenames
+    chosen = request.getfixturevalue("model") if "model" in names else None
+    found = request.getfixturevalue("circuit") if "circuit" in names else None
+    return make_check(request.config.stash[SETTINGS], claim_id(request.node, spec), chosen, found)
+
+
+def make_check(settings: Settings, claim: str, chosen: "TransformerBridge | None", found: "Circuit | None") -> "Check":
+    """A fresh check whose seed comes from the claim's id and --mech-seed alone."""
+    from hashlib import sha256
+
+    from mechcheck._check import Check
+    from mechcheck._stats import Sampling
+
+    seed = int.from_bytes(sha256(f"{claim}|{settings.seed}".encode()).digest()[:4], "big")
+    sampling = Sampling(settings.confidence, settings.resamples, seed)
+    return Check(sampling, chosen, found.sites if found is not None else None, seed)
+
+
+@lru_cache(maxsize=32)
+def _prompts(task: str, model: "TransformerBridge", n: int, seed: int, options: tuple[tuple[str, Any], ...]) -> "PromptSet":
+    from mechcheck._tasks import task_prompts
+
+    return task_prompts(task, model, n=n, seed=seed, split="verify", **dict(options))

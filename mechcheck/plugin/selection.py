@@ -1,0 +1,89 @@
+"""Which models each claim runs on."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from mechcheck._claim import MARK, ClaimSpec
+from mechcheck.plugin.settings import SETTINGS
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+def claim_spec(item: pytest.Item) -> ClaimSpec | None:
+    """What the item's `@claim` says; None for an ordinary test."""
+    mark = item.get_closest_marker(MARK)
+    return _spec_of(mark) if mark else None
+
+
+def _spec_of(mark: pytest.Mark) -> ClaimSpec:
+    if len(mark.args) == 1 and isinstance(mark.args[0], ClaimSpec):
+        return mark.args[0]
+    raise pytest.UsageError("use the decorator `@mechcheck.claim(...)`, not `@pytest.mark.claim`")
+
+
+def claim_id(item: pytest.Item, spec: ClaimSpec) -> str:
+    """The claim's own id, which does not change when its file moves: task/name[parameters]."""
+    name = spec.id or "/".join(part for part in (spec.task, getattr(item, "originalname", None) or item.name) if part)
+    callspec = getattr(item, "callspec", None)
+    return f"{name}[{callspec.id}]" if callspec else name
+
+
+def model_name(name_or_path: str) -> str:
+    """How a model is called in ids and circuit files."""
+    path = Path(name_or_path).expanduser()
+    return path.resolve().name if path.is_dir() else name_or_path
+
+
+def default_models(spec: ClaimSpec, near: Path) -> tuple[str, ...]:
+    """The embedded models that a claim runs on when none is asked for."""
+    from mechcheck._circuit import models_with_circuit
+    from mechcheck._models import embedded_models
+
+    known = embedded_models()
+    if spec.task is not None:
+        known = tuple(name for name in known if name in models_with_circuit(spec.task, near))
+    elif not spec.models:
+        known = known[:1]
+    return tuple(name for name in known if not spec.models or name in spec.models)
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run each claim that uses `model` once per model; a model it cannot run on is a skipped test with the reason."""
+    mark = metafunc.definition.get_closest_marker(MARK)
+    if mark is None or "model" not in metafunc.fixturenames:
+        return
+    spec, near = _spec_of(mark), metafunc.definition.path.parent
+    asked = metafunc.config.stash[SETTINGS].models
+    params = [_param(name, _why_not(spec, model_name(name), near)) for name in asked or default_models(spec, near)]
+    metafunc.parametrize("model", params or [_no_model(spec, near)], indirect=True, scope="session")
+
+
+def _why_not(spec: ClaimSpec, name: str, near: Path) -> str | None:
+    """Why a claim cannot run on a model, or None."""
+    from mechcheck._circuit import circuit_path
+
+    if spec.models and name not in spec.models:
+        return f"this claim is about {', '.join(spec.models)}"
+    if spec.task is not None and circuit_path(spec.task, name, near) is None:
+        return f"no circuit is recorded for {name} and task {spec.task!r}{_recorded(spec.task, near)}"
+    return None
+
+
+def _no_model(spec: ClaimSpec, near: Path) -> "pytest.ParameterSet":
+    recorded = _recorded(spec.task, near) if spec.task else ""
+    return _param("no-model", f"none of the embedded models fits this claim{recorded}; choose one with --mech-model")
+
+
+def _recorded(task: str, near: Path) -> str:
+    from mechcheck._circuit import models_with_circuit
+
+    names: Sequence[str] = models_with_circuit(task, near)
+    return f" (recorded for: {', '.join(names)})" if names else ""
+
+
+def _param(name: str, why_not: str | None) -> "pytest.ParameterSet":
+    marks = [pytest.mark.skip(reason=why_not)] if why_not else []
+    return pytest.param(name, id=model_name(name), marks=marks)

@@ -1,0 +1,90 @@
+"""The run as a whole: merging evidence, the report, the terminal summary. Lives in the process that owns the run."""
+
+import os
+import subprocess
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mechcheck._evidence import FILE, SCHEMA, merge
+from mechcheck.plugin.settings import SETTINGS, Settings
+from mechcheck.plugin.terminal import write_summary
+
+PAGE = "index.html"
+_PACKAGES = ("mechcheck", "torch", "transformer-lens", "transformers", "numpy", "scipy", "pytest")
+
+
+class Session:
+    """Collects what the run's processes left, once all of them are done."""
+
+    def __init__(self, config: pytest.Config):
+        self.config = config
+        self.settings: Settings = config.stash[SETTINGS]
+        self.evidence: dict[str, Any] | None = None
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> None:
+        parts = self.settings.parts
+        if not (parts / "claims").is_dir():
+            return
+        stopped = bool(session.shouldstop or session.shouldfail)
+        complete = exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED) and not stopped
+        self.evidence = merge(parts, self.settings.report, self._run(complete))
+        from mechcheck.report import write_report
+
+        write_report(self.evidence, self.settings.report / PAGE)
+
+    def pytest_terminal_summary(self, terminalreporter: Any) -> None:
+        if self.evidence is not None:
+            write_summary(terminalreporter, self.evidence, _shown(self.settings.report / PAGE), _shown(self.settings.report / FILE))
+
+    def _run(self, complete: bool) -> dict[str, Any]:
+        settings = self.settings
+        commit, dirty = _git_state(self.config.rootpath)
+        return {
+            "schema": SCHEMA,
+            "complete": complete,
+            "created": datetime.now(UTC).isoformat(timespec="seconds"),
+            "commit": commit,
+            "dirty": dirty,
+            "seed": settings.seed,
+            "profile": settings.profile,
+            "confidence": settings.confidence,
+            "versions": _versions(),
+            "device": settings.device,
+            "argv": ["pytest", *map(str, self.config.invocation_params.args)],
+        }
+
+
+def _shown(path: Path) -> str:
+    return os.path.relpath(path)
+
+
+def _versions() -> dict[str, str]:
+    import platform
+
+    found = {"python": platform.python_version()}
+    for package in _PACKAGES:
+        try:
+            found[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:  # running from a checkout that is not installed
+            continue
+    return found
+
+
+def _git_state(root: Path) -> tuple[str | None, bool | None]:
+    """Commit and whether there are uncommitted changes; None outside a repository."""
+
+    def git(*arguments: str) -> str | None:
+        try:
+            done = subprocess.run(["git", *arguments], cwd=root, capture_output=True, text=True, timeout=10, check=False)
+        except (OSError, subprocess.TimeoutExpired):
+            return None
+        return done.stdout.strip() if done.returncode == 0 else None
+
+    commit = git("rev-parse", "HEAD")
+    status = git("status", "--porcelain") if commit else None
+    return commit, None if status is None else bool(status)

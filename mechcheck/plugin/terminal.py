@@ -1,0 +1,57 @@
+"""What the terminal says about claims."""
+
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+
+from mechcheck.plugin.records import PROPERTY
+
+SYMBOLS = {"supported": "✓", "refuted": "✗", "inconclusive": "?", "vacuous": "∅", "skipped": "-", "errored": "!"}
+COLOURS = {"supported": "green", "refuted": "red", "inconclusive": "yellow", "vacuous": "red", "skipped": "cyan", "errored": "red"}
+_WIDTH = 62
+
+
+def pytest_report_teststatus(report: pytest.TestReport, config: pytest.Config) -> tuple[str, str, Any] | None:
+    """Verdicts in place of passed, failed and xfailed."""
+    if report.when != "call":
+        return None
+    verdict = dict(report.user_properties).get(f"{PROPERTY}.verdict")
+    if verdict == "inconclusive" and not report.failed:
+        return "inconclusive", "?", ("INCONCLUSIVE", {"yellow": True})
+    if verdict in ("refuted", "vacuous") and report.failed:
+        return "failed", str(verdict)[0].upper(), (str(verdict).upper(), {"red": True})
+    if verdict in ("supported", "refuted") and report.passed:
+        return "passed", ".", (f"{str(verdict).upper()} AS CLAIMED", {"green": True})
+    return None
+
+
+def write_summary(reporter: Any, evidence: Mapping[str, Any], page: str, file: str) -> None:
+    """One line per claim, unmet ones first, and where the evidence lies."""
+    claims = evidence["claims"]
+    reporter.section("claims", sep="=")
+    for claim in sorted(claims, key=lambda c: (c["met"] is not False, c["verdict"] == "skipped", c["id"])):
+        markup = {COLOURS[claim["verdict"]] if claim["met"] is not True else "green": True}
+        reporter.write(f"{SYMBOLS[claim['verdict']]} {claim['verdict']:<13}", **markup)
+        reporter.write_line(_line(claim))
+    counts = Counter(claim["verdict"] for claim in claims)
+    as_claimed = sum(claim["met"] is True for claim in claims)
+    said = ", ".join(f"{counts[v]} {v}" for v in SYMBOLS if counts[v])
+    reporter.write_line(f"{len(claims)} claims: {said}; {as_claimed} as claimed")
+    if not evidence["run"]["complete"]:
+        reporter.write_line("this run was interrupted: its evidence is incomplete", yellow=True)
+    reporter.write_line(f"evidence: {file}   report: {page}")
+
+
+def _line(claim: Mapping[str, Any]) -> str:
+    statement = claim["statement"] if len(claim["statement"]) <= _WIDTH else claim["statement"][: _WIDTH - 1] + "…"
+    if not claim["expectations"]:
+        return f"{statement}  [{claim['id'].rpartition('[')[2].rstrip(']')}]  {claim['reason'].splitlines()[0] if claim['reason'] else ''}"
+    e = claim["expectations"][0]["estimate"]
+    more = f" (+{len(claim['expectations']) - 1} more)" if len(claim["expectations"]) > 1 else ""
+    decoys = claim["decoys"]
+    rejected = f"  {decoys['n'] - decoys['supported']}/{decoys['n']} decoys rejected" if decoys and decoys["kind"] != "positive control" else ""
+    expected = "  (as claimed)" if claim["met"] and claim["verdict"] == "refuted" else ""
+    which = claim["id"].rpartition("[")[2].rstrip("]") if "[" in claim["id"] else ""
+    return f"{statement:<{_WIDTH}} {which}  {e['value']:+.3f} [{e['low']:+.3f}, {e['high']:+.3f}] n={e['n']}{more}{rejected}{expected}"

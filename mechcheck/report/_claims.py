@@ -1,0 +1,179 @@
+"""What a claim says on one line, and how claims are ordered and grouped: no HTML here."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
+
+from mechcheck.report._numbers import MISSING, estimate_text
+
+Json = dict[str, Any]
+
+KINDS = ("behaviour", "structure", "necessity", "sufficiency", "specificity", "generalisation")
+VERDICTS = ("supported", "refuted", "inconclusive", "vacuous", "errored", "skipped")
+SYMBOLS = {"supported": "✓", "refuted": "✗", "inconclusive": "?", "vacuous": "∅", "errored": "!", "skipped": "–"}
+# What asks for attention comes first.
+_URGENCY = ("errored", "vacuous", "refuted", "supported", "inconclusive")
+
+
+class Region(NamedTuple):
+    """The claimed side of the threshold: an open end is None."""
+
+    low: float | None
+    high: float | None
+
+    @property
+    def edges(self) -> tuple[float, ...]:
+        """The thresholds themselves."""
+        return tuple(e for e in self if e is not None)
+
+
+def region(expectation: Json) -> Region:
+    """Where the effect must lie for the expectation to hold."""
+    threshold, kind = expectation["threshold"], expectation["kind"]
+    if isinstance(threshold, list):
+        return Region(min(threshold), max(threshold))
+    if kind == "equivalent":
+        margin = abs(expectation["margin"] or 0.0)
+        return Region(threshold - margin, threshold + margin)
+    return Region(None, threshold) if kind == "below" else Region(threshold, None)
+
+
+def headline(claim: Json) -> Json | None:
+    """The expectation that decided the verdict: the first with the claim's own verdict, else the first."""
+    expectations = claim["expectations"]
+    return next((e for e in expectations if e["verdict"] == claim["verdict"]), expectations[0] if expectations else None)
+
+
+def verdict_note(claim: Json) -> str:
+    """What to add to the verdict where it is not read as it stands: an expected refutation, an unexpected support."""
+    if claim["expect"] == "refuted":
+        return {"refuted": "as expected", "supported": "expected refuted"}.get(claim["verdict"], "expected refuted")
+    return ""
+
+
+def verdict_text(claim: Json) -> str:
+    """The verdict in words, e.g. "refuted, as expected"."""
+    note = verdict_note(claim)
+    return f"{claim['verdict']}, {note}" if note else claim["verdict"]
+
+
+def rank(claim: Json) -> int:
+    """Order of attention: what did not come out as claimed, then what did, then what was not run."""
+    if claim["met"] is None:
+        return len(_URGENCY) + 1
+    if claim["met"]:
+        return len(_URGENCY)
+    return _URGENCY.index(claim["verdict"]) if claim["verdict"] in _URGENCY else 0
+
+
+def model_name(claim: Json) -> str:
+    """The model's name, or nothing when the claim never had one."""
+    return claim["model"]["name"] if claim["model"] else ""
+
+
+class Row(NamedTuple):
+    """A claim's numbers as they stand in a table; `value`, `low` and `size` are what they sort by."""
+
+    verdict: str
+    effect: str
+    unit: str
+    interval: str
+    level: float | None
+    n: str
+    value: float | None
+    low: float | None
+    size: int | None
+
+
+def row(claim: Json) -> Row:
+    """The line of a claim, from the expectation that decided it."""
+    deciding = headline(claim)
+    if deciding is None:
+        return Row(verdict_text(claim), MISSING, "", MISSING, None, MISSING, None, None, None)
+    e = deciding["estimate"]
+    value, interval = estimate_text(e["value"], e["low"], e["high"], region(deciding).edges)
+    n = f"{e['n']:,}" if e["clusters"] == e["n"] else f"{e['n']:,} ({e['clusters']:,})"
+    return Row(verdict_text(claim), value, deciding["unit"], interval, e["level"], n, e["value"], e["low"], e["n"])
+
+
+class Decoys(NamedTuple):
+    """How many decoys did what they should: be rejected, or, for a claim expected to be refuted, come out supported."""
+
+    good: int
+    n: int
+    word: str
+
+
+def decoys(claim: Json) -> Decoys | None:
+    """The tally of the decoy runs; None when there were none."""
+    runs = claim["decoys"]
+    if not runs or not runs["n"]:
+        return None
+    if claim["expect"] == "refuted":
+        return Decoys(runs["supported"], runs["n"], "supported")
+    return Decoys(runs["n"] - runs["supported"], runs["n"], "rejected")
+
+
+class Count(NamedTuple):
+    """How many claims came out with a verdict, and how many of them were met."""
+
+    verdict: str
+    n: int
+    met: int
+
+
+def counts(claims: Iterable[Json]) -> list[Count]:
+    """One count per verdict that occurs, in a fixed order."""
+    tally = {v: [0, 0] for v in VERDICTS}
+    for claim in claims:
+        tally[claim["verdict"]][0] += 1
+        tally[claim["verdict"]][1] += bool(claim["met"])
+    return [Count(v, n, met) for v, (n, met) in tally.items() if n]
+
+
+class Shown(NamedTuple):
+    """The claims of one kind of evidence on a card, and what they come to."""
+
+    kind: str
+    claims: list[Json]
+    state: str
+    text: str
+
+
+class Card(NamedTuple):
+    """A circuit: what has been claimed about one task on one model, by kind of evidence."""
+
+    task: str
+    model: str
+    circuit: Json | None
+    kinds: list[Shown]
+
+
+def _shown(kind: str, claims: list[Json]) -> Shown:
+    judged = [c for c in claims if c["met"] is not None]
+    met = sum(bool(c["met"]) for c in judged)
+    if not claims:
+        return Shown(kind, claims, "none", "no claim")
+    if not judged:
+        return Shown(kind, claims, "none", "not run")
+    state = "all" if met == len(judged) else "some" if met else "failed"
+    return Shown(kind, claims, state, f"{met} of {len(judged)} as claimed")
+
+
+def cards(claims: Sequence[Json]) -> list[Card]:
+    """One card per task and model, in the order in which they first occur; `unplaced` has the claims that never had a model."""
+    groups: dict[tuple[str, str], list[Json]] = {}
+    for claim in claims:
+        if claim["model"]:
+            groups.setdefault((claim["task"] or "", model_name(claim)), []).append(claim)
+    result = []
+    for (task, model), members in groups.items():
+        kinds = [_shown(kind, [c for c in members if c["kind"] == kind]) for kind in KINDS]
+        if unclassified := [c for c in members if c["kind"] is None]:
+            kinds.append(_shown("no kind given", unclassified))
+        result.append(Card(task, model, next((c["circuit"] for c in members if c["circuit"]), None), kinds))
+    return result
+
+
+def unplaced(claims: Iterable[Json]) -> list[Json]:
+    """Claims that no card shows, because they never had a model."""
+    return [c for c in claims if not c["model"]]

@@ -1,0 +1,99 @@
+"""Numbers as text: how many digits an interval deserves, p-values, levels, dates; and the two kinds of sort key."""
+
+import math
+import struct
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+
+MISSING = "–"
+_MOST_DECIMALS = 6
+_LARGE = 1e6
+
+
+def decimals_for(width: float) -> int:
+    """Digits after the point with which a step of the last one is at most a twentieth of `width`."""
+    if width <= 0 or not math.isfinite(width):
+        return 3
+    return max(0, math.ceil(math.log10(20 / width) - 1e-9))
+
+
+def fixed(x: float, decimals: int) -> str:
+    """`x` with that many decimals, or in scientific notation where that would be unreadable; never a negative zero."""
+    if not math.isfinite(x):
+        return str(x)
+    if decimals > _MOST_DECIMALS or abs(x) >= _LARGE:
+        return "0" if x == 0 else f"{x:.2e}"
+    text = f"{x:.{decimals}f}"
+    return text.removeprefix("-") if float(text) == 0 else text
+
+
+def short(x: float) -> str:
+    """About three significant digits, for a number that stands alone (a threshold, a tick)."""
+    if x == 0 or not math.isfinite(x):
+        return "0" if x == 0 else str(x)
+    if abs(x) >= _LARGE or abs(x) < 1e-4:
+        return f"{x:.2e}"
+    text = f"{x:.{max(0, 2 - math.floor(math.log10(abs(x))))}f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+def interval_decimals(low: float, high: float, thresholds: Iterable[float] = ()) -> int:
+    """Decimals for an estimate and its interval; more where rounding would put an end of it on a threshold that it misses."""
+    width = high - low
+    decimals = decimals_for(width or abs(high))
+    for end in (low, high):
+        for threshold in thresholds:
+            while end != threshold and decimals < _MOST_DECIMALS and fixed(end, decimals) == fixed(threshold, decimals):
+                decimals += 1
+    return decimals
+
+
+def estimate_text(value: float, low: float, high: float, thresholds: Iterable[float] = ()) -> tuple[str, str]:
+    """The value and its interval, e.g. `("1.23", "[0.98, 1.49]")`, with as many digits as the interval deserves."""
+    decimals = interval_decimals(low, high, thresholds)
+    return fixed(value, decimals), f"[{fixed(low, decimals)}, {fixed(high, decimals)}]"
+
+
+def grid_decimals(values: Sequence[float]) -> int:
+    """Decimals that show the largest of many values with three significant digits."""
+    largest = max((abs(v) for v in values), default=0.0)
+    return 0 if largest == 0 else max(0, 2 - math.floor(math.log10(largest)))
+
+
+def with_unit(text: str, unit: str) -> str:
+    """A number and its unit."""
+    return text + unit if unit == "%" else f"{text} {unit}".strip()
+
+
+def p_text(p: float | None) -> str:
+    """A p-value with two significant digits; a dash when there is none."""
+    if p is None:
+        return MISSING
+    return f"{p:.2g}" if p >= 0.001 or p == 0 else f"{p:.1e}"
+
+
+def percent(x: float) -> str:
+    """A level such as 0.95 as `95%`; 0.9995 stays `99.95%`."""
+    return f"{100 * x:.6g}%"
+
+
+def seconds(x: float) -> str:
+    """A duration."""
+    return f"{1000 * x:.0f} ms" if x < 1 else f"{x:.1f} s" if x < 60 else f"{int(x // 60)} min {x % 60:.0f} s"
+
+
+def date_text(iso: str) -> str:
+    """An ISO 8601 time for a reader; text that is none is left as it is."""
+    try:
+        moment = datetime.fromisoformat(iso)
+    except ValueError:
+        return iso
+    zone = " UTC" if moment.utcoffset() is not None and not moment.utcoffset() else f" {moment:%z}" if moment.tzinfo else ""
+    return f"{moment.day} {moment:%b %Y, %H:%M}{zone}"
+
+
+def sort_key(x: float) -> str:
+    """Sixteen hexadecimal digits that sort as text in the order of the numbers."""
+    (bits,) = struct.unpack(">Q", struct.pack(">d", x + 0.0))
+    # IEEE 754 doubles sort as integers once negatives are inverted and positives moved above them.
+    return f"{bits ^ (0xFFFFFFFFFFFFFFFF if bits >> 63 else 1 << 63):016x}"

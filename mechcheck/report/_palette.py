@@ -1,0 +1,101 @@
+"""The colours of heatmaps: blue for more, orange for less than nothing, told apart by every common kind of colour vision."""
+
+import base64
+import struct
+import zlib
+from collections.abc import Sequence
+from typing import NamedTuple
+
+STEPS = 24
+MISSING_CLASS = "nil"
+_BLUE = ((247, 249, 252), (198, 219, 239), (107, 174, 214), (33, 113, 181), (8, 48, 107))
+_ORANGE = ((247, 249, 252), (253, 208, 162), (253, 141, 60), (217, 72, 1), (127, 39, 4))
+_MISSING = (208, 208, 208)
+
+Rgb = tuple[int, int, int]
+
+
+def _mix(ramp: Sequence[Rgb], step: int) -> Rgb:
+    place = step / STEPS * (len(ramp) - 1)
+    i = min(int(place), len(ramp) - 2)
+    share = place - i
+    red, green, blue = (round(a + (b - a) * share) for a, b in zip(ramp[i], ramp[i + 1], strict=True))
+    return red, green, blue
+
+
+def colour(step: int) -> Rgb:
+    """The colour of a step from -STEPS (orange) over 0 (nearly white) to STEPS (blue)."""
+    return _mix(_ORANGE, -step) if step < 0 else _mix(_BLUE, step)
+
+
+def step_class(step: int | None) -> str:
+    """The CSS class of a step: `b7` for 7, `o7` for -7."""
+    return MISSING_CLASS if step is None else f"o{-step}" if step < 0 else f"b{step}"
+
+
+class Scale(NamedTuple):
+    """Numbers to steps: diverging about 0 when both signs occur, else from the least to the greatest value."""
+
+    low: float
+    high: float
+    diverging: bool
+
+    def step(self, x: float | None) -> int | None:
+        """The step of a number; None for a missing one."""
+        if x is None:
+            return None
+        if self.diverging:
+            return round(STEPS * x / self.high)
+        if self.high == self.low:
+            return 0
+        share = (x - self.low) / (self.high - self.low)
+        # All-negative values keep the colour of negatives: the lowest is the strongest.
+        return round(STEPS * share) if self.low >= 0 else -round(STEPS * (1 - share))
+
+
+def scale_for(values: Sequence[float]) -> Scale:
+    """The scale that fits the values."""
+    low, high = min(values, default=0.0), max(values, default=0.0)
+    if low < 0 < high:
+        bound = max(-low, high)
+        return Scale(-bound, bound, True)
+    return Scale(low, high, False)
+
+
+def _luminance(rgb: Rgb) -> float:
+    linear = [c / 255 / 12.92 if c <= 10 else ((c / 255 + 0.055) / 1.055) ** 2.4 for c in rgb]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+def _hex(rgb: Rgb) -> str:
+    return "#" + "".join(f"{c:02x}" for c in rgb)
+
+
+def css() -> str:
+    """The rules of every step, with ink that stands out from it, and the gradients of the colour bars."""
+    rules = []
+    for step in range(-STEPS, STEPS + 1):
+        # Where black and white stand out equally from a colour (WCAG contrast).
+        ink = "#fff" if _luminance(colour(step)) < 0.179 else "#111"
+        rules.append(f".{step_class(step)}{{background:{_hex(colour(step))};color:{ink}}}")
+    bars = {"seq": (0, STEPS), "neg": (-STEPS, 0), "div": (-STEPS, STEPS)}
+    for name, (first, last) in bars.items():
+        stops = ",".join(_hex(colour(s)) for s in range(first, last + 1, 6))
+        rules.append(f".ramp.{name}{{background:linear-gradient(90deg,{stops})}}")
+    return "".join(rules)
+
+
+def _chunk(kind: bytes, data: bytes) -> bytes:
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+
+def png(steps: Sequence[Sequence[int | None]]) -> str:
+    """A data URI of a PNG with one pixel per cell: a picture of a large grid that needs no script."""
+    colours = [colour(s) for s in range(-STEPS, STEPS + 1)] + [_MISSING]
+    missing = len(colours) - 1
+    rows = b"".join(b"\0" + bytes(missing if s is None else s + STEPS for s in line) for line in steps)
+    header = struct.pack(">IIBBBBB", len(steps[0]), len(steps), 8, 3, 0, 0, 0)
+    palette = b"".join(bytes(c) for c in colours)
+    chunks = [(b"IHDR", header), (b"PLTE", palette), (b"IDAT", zlib.compress(rows, 9)), (b"IEND", b"")]
+    blob = b"\x89PNG\r\n\x1a\n" + b"".join(_chunk(kind, data) for kind, data in chunks)
+    return "data:image/png;base64," + base64.b64encode(blob).decode()

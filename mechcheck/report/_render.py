@@ -1,0 +1,96 @@
+"""The page: templates, style and script put together, and written as one file."""
+
+import base64
+import hashlib
+import os
+import tempfile
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import jinja2
+from markupsafe import Markup
+
+from mechcheck.report import _claims, _figures, _glyphs, _numbers, _palette, _text
+from mechcheck.report._anchor import anchor
+
+Json = dict[str, Any]
+
+_HERE = Path(__file__).parent
+
+
+@cache
+def _environment() -> jinja2.Environment:
+    env = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(_HERE),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    env.globals.update(
+        anchor=anchor,
+        claims_=_claims,
+        figures_=_figures,
+        glyphs=_glyphs,
+        numbers=_numbers,
+        linked=_text.linked,
+        token=_text.token,
+        plain=_text.plain,
+        is_tokens=_text.is_tokens,
+    )
+    return env
+
+
+@cache
+def _script() -> str:
+    return (_HERE / "page.js").read_text(encoding="utf-8")
+
+
+@cache
+def _style() -> str:
+    return (_HERE / "page.css").read_text(encoding="utf-8") + _palette.css()
+
+
+def _policy() -> str:
+    """Nothing is loaded from anywhere; of scripts, a browser that knows hashes runs ours alone."""
+    digest = base64.b64encode(hashlib.sha256(_script().encode()).digest()).decode()
+    return (
+        "default-src 'none'; style-src 'unsafe-inline'; "
+        f"script-src 'unsafe-inline' 'sha256-{digest}'; img-src data:; base-uri 'none'; form-action 'none'"
+    )
+
+
+def render(evidence: Json) -> str:
+    """The page of a run, as HTML."""
+    claims = sorted(evidence["claims"], key=_claims.rank)
+    template = _environment().get_template("page.html.j2")
+    html = template.render(
+        run=evidence["run"],
+        claims=claims,
+        counts=_claims.counts(claims),
+        cards=_claims.cards(evidence["claims"]),
+        unplaced=_claims.unplaced(claims),
+        models=sorted({_claims.model_name(c) for c in claims} - {""}),
+        tasks=sorted({c["task"] for c in claims if c["task"]}),
+        policy=_policy(),
+        style=Markup(_style()),
+        script=Markup(_script()),
+    )
+    return _text.visible(html)
+
+
+def write_report(evidence: Json, path: Path) -> None:
+    """Write the page; a reader sees the old file or the whole new one, never half of it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    content = render(evidence).encode("utf-8")
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
+    try:
+        with os.fdopen(handle, "wb") as f:
+            f.write(content)
+        # mkstemp makes files that only their owner reads, which a published report must not be.
+        os.chmod(name, 0o644)
+        os.replace(name, path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise

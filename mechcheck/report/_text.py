@@ -1,0 +1,46 @@
+"""Text from outside on its way into the page: made visible, and linked where it cites something."""
+
+import json
+import re
+from typing import Any
+
+from markupsafe import Markup, escape
+
+# Characters that HTML forbids or drops, and the bidirectional overrides that would re-order what stands around them.
+_UNSEEN = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ufffe\uffff]")
+_ARXIV = r"arXiv:\s?(?P<id>\d{4}\.\d{4,5}(?:v\d+)?|[a-z-]+(?:\.[A-Z]{2})?/\d{7})"
+_URL = r"https?://[^\s<>\"']+[^\s<>\"'.,;:)\]]"
+_CITED = re.compile(f"{_ARXIV}|{_URL}", re.IGNORECASE)
+_WHITE = {"\n": "⏎", "\r": "␍", "\t": "⇥"}
+
+
+def visible(html: str) -> str:
+    """A finished page with each character that cannot be seen, or not be written as UTF-8, replaced by its escape."""
+    shown = _UNSEEN.sub(lambda m: f"\\u{ord(m[0]):04x}", html)
+    return shown.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def token(text: str) -> str:
+    """A token with its line breaks and tabs shown, so that it can be told from its neighbours."""
+    return "".join(_WHITE.get(c, c) for c in text) or "∅"
+
+
+def linked(text: str) -> Markup:
+    """`text` with its arXiv numbers and web addresses made into links."""
+    parts, done = [], 0
+    for m in _CITED.finditer(text):
+        target = f"https://arxiv.org/abs/{m['id']}" if m["id"] else m[0]
+        parts.append(escape(text[done : m.start()]))
+        parts.append(Markup('<a href="{}">{}</a>').format(target, m[0]))
+        done = m.end()
+    return Markup("").join([*parts, escape(text[done:])])
+
+
+def plain(value: Any) -> str:
+    """A value of unknown shape (a counterexample, a drift) as text."""
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
+
+
+def is_tokens(value: Any) -> bool:
+    """Whether a value is a list of strings, to be shown as tokens."""
+    return isinstance(value, list) and bool(value) and all(isinstance(v, str) for v in value)

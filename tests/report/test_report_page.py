@@ -1,0 +1,307 @@
+"""The page as a reader without JavaScript gets it: everything there, nothing but text, nothing from elsewhere."""
+
+import base64
+import hashlib
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from html.parser import HTMLParser
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from mechcheck.report import anchor, render, write_report
+
+VOID = {"meta", "input", "img", "br", "link", "col"}
+# Their end tags are left out in heatmaps.
+OPTIONAL = {"td", "th", "tr", "option"}
+INLINE = {"a", "b", "bdi", "code", "i", "small", "span", "strong", "sub", "sup"}
+
+
+class Page(HTMLParser):
+    """The parsed page: its elements, and its text outside of style and script."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
+        self.open: list[str] = []
+        self.scripts: list[str] = []
+        self.words: list[str] = []
+        self.unbalanced: list[str] = []
+        self.feed(html)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, dict(attrs)))
+        if tag not in INLINE:
+            self.words.append(" ")
+        if tag not in VOID | OPTIONAL:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag not in OPTIONAL and (not self.open or self.open.pop() != tag):
+            self.unbalanced.append(tag)
+
+    def handle_data(self, data: str) -> None:
+        if self.open and self.open[-1] == "script":
+            self.scripts.append(data)
+        elif not self.open or self.open[-1] != "style":
+            self.words.append(data)
+
+    @property
+    def text(self) -> str:
+        """What a reader sees, with white space folded."""
+        return " ".join("".join(self.words).split())
+
+    def all(self, tag: str, css_class: str = "") -> Iterator[dict[str, str | None]]:
+        """The attributes of every such element."""
+        return (a for t, a in self.elements if t == tag and (not css_class or css_class in (a.get("class") or "").split()))
+
+
+def claim_html(html: str, claim_id: str) -> str:
+    """The part of the page that is about one claim."""
+    start = html.rindex("<details class=", 0, html.index(f'<div class="body" id="{anchor(claim_id)}"'))
+    start = html.rindex('<details class="claim"', 0, start + 30)
+    end = html.find('<details class="claim"', start + 1)
+    return html[start : end if end > 0 else None]
+
+
+def test_every_claim_is_there_once(rich: dict) -> None:
+    page = Page(render(rich))
+    ids = [a["id"] for a in page.all("div", "body")]
+    assert sorted(ids) == sorted(anchor(c["id"]) for c in rich["claims"])
+    assert len(list(page.all("details", "claim"))) == len(rich["claims"])
+    assert page.unbalanced == []
+    assert page.open == []
+    all_ids = [a["id"] for _, a in page.elements if "id" in a]
+    assert len(all_ids) == len(set(all_ids))
+
+
+def test_links_within_the_page_lead_somewhere(rich: dict) -> None:
+    page = Page(render(rich))
+    ids = {a["id"] for _, a in page.elements if "id" in a}
+    targets = [a["href"] for a in page.all("a") if (a["href"] or "").startswith("#")]
+    assert len(targets) >= 2 * len(rich["claims"])  # from the cards and from the claims
+    assert {t[1:] for t in targets if t} <= ids
+
+
+def test_it_reads_without_a_script(rich: dict) -> None:
+    html = render(rich)
+    text = Page(re.sub(r"<script>.*?</script>", "", html, flags=re.DOTALL)).text
+    assert "\\u202e" in text  # the order of the text around it cannot be turned round
+    for claim in rich["claims"]:
+        plain = [
+            claim["statement"].replace("\u202e", "\\u202e"),
+            claim["reason"].replace("\x00", "\\u0000"),
+            claim["command"],
+            claim["nodeid"],
+        ]
+        for e in claim["expectations"]:
+            plain += [e["label"], e["estimate"]["method"], *e["by_template"], *(e["control"]["labels"] if e["control"] else [])]
+        plain += [run["label"] for run in (claim["decoys"] or {"runs": []})["runs"]]
+        plain += [f["title"] for f in claim["figures"]]
+        plain += list(claim["circuit"]["roles"].values()) if claim["circuit"] else []
+        plain += [claim["model"]["weights_sha256"], claim["prompts"]["ids_sha256"]] if claim["model"] and claim["prompts"] else []
+        for words in plain:
+            assert " ".join(words.split()) in text, f"{words!r} of {claim['id']} is missing"
+
+
+def test_values_of_a_large_heatmap_are_in_a_table(make: SimpleNamespace) -> None:
+    values = [[r + c / 100 for c in range(64)] for r in range(48)]
+    html = render(make.evidence([make.claim(figures=[make.heatmap(48, 64, values=values)])]))
+    assert "<td>47.6<" in html  # the last: 47.63 with three digits
+    assert html.count("<td>12.3") == 10
+    (image,) = Page(html).all("img")
+    assert (image["width"], image["height"]) == ("64", "48")
+
+
+def test_everything_is_escaped(make: SimpleNamespace) -> None:
+    html = render(make.evidence([make.hostile_claim()]))
+    page = Page(html)
+    assert len(page.scripts) == 1
+    assert "alert(" not in page.scripts[0]
+    assert page.text.count("<script>alert(1)</script>") >= 10
+    assert {t for t, _ in page.elements} & {"b", "i", "u", "sup"} == set()
+    assert list(page.all("img")) == []
+    assert "{{ 7 * 7 }}" in page.text
+    assert "😀" in page.text
+    assert "שלום" in page.text
+    assert "\x00" not in html
+    assert "\u202e" not in html
+    assert page.unbalanced == []
+    assert not any(name.startswith("on") for _, attributes in page.elements for name in attributes)
+
+
+def test_half_a_surrogate_pair_is_shown_and_can_be_written(make: SimpleNamespace, tmp_path: Path) -> None:
+    evidence = make.evidence([make.claim(statement="broken \ud83d token")])
+    write_report(evidence, tmp_path / "index.html")
+    assert "broken \\ud83d token" in (tmp_path / "index.html").read_text(encoding="utf-8")
+
+
+def test_nothing_is_loaded_from_elsewhere(rich: dict) -> None:
+    html = render(rich)
+    page = Page(html)
+    for tag, attributes in page.elements:
+        for name in ("src", "srcset", "action", "data", "poster", "background", "xlink:href"):
+            assert (attributes.get(name) or "data:").startswith("data:"), (tag, name)
+        if "href" in attributes:
+            assert tag == "a"
+            assert re.match(r"#claim-|https://arxiv\.org/abs/|https://evil\.example/", attributes["href"] or "")
+        assert tag not in {"link", "iframe", "object", "embed", "base", "use", "image"}
+        assert "style" not in attributes
+    style = html[html.index("<style>") : html.index("</style>")]
+    assert "url(" not in style
+    assert "@import" not in style
+
+
+def test_the_policy_allows_only_our_own_script(make: SimpleNamespace) -> None:
+    page = Page(render(make.evidence([])))
+    names = [t for t, _ in page.elements]
+    (policy,) = [a["content"] or "" for a in page.all("meta") if a.get("http-equiv") == "Content-Security-Policy"]
+    assert names.index("meta") + 1 < names.index("style")  # before anything that it governs
+    digest = base64.b64encode(hashlib.sha256(page.scripts[0].encode()).digest()).decode()
+    assert policy.split("; ") == [
+        "default-src 'none'",
+        "style-src 'unsafe-inline'",
+        f"script-src 'unsafe-inline' 'sha256-{digest}'",
+        "img-src data:",
+        "base-uri 'none'",
+        "form-action 'none'",
+    ]
+
+
+def test_arxiv_numbers_are_links(make: SimpleNamespace) -> None:
+    page = Page(render(make.evidence([make.claim(source="A 2022, arXiv:2211.00593v2; B, arXiv:cs.LG/0102003.")])))
+    links = {a["href"] for a in page.all("a")}
+    assert {"https://arxiv.org/abs/2211.00593v2", "https://arxiv.org/abs/cs.LG/0102003"} <= links
+    assert "A 2022, arXiv:2211.00593v2; B, arXiv:cs.LG/0102003." in page.text
+
+
+def test_a_row_shows_effect_interval_n_and_decoys(make: SimpleNamespace) -> None:
+    runs = [{"label": f"d{i}", "verdict": "refuted" if i else "supported", "values": {"x": 0.25}} for i in range(20)]
+    claim = make.claim(decoys={"kind": "random sites", "n": 20, "supported": 1, "runs": runs})
+    text = Page(render(make.evidence([claim]))).text
+    assert "names-gpt2-s0 1.25 logits [0.98, 1.49] 95% 400 (20) 19 of 20 rejected" in text
+    assert "p 2.3e-04" in text
+    assert "p, adjusted 0.0012" in text
+    assert "80,512 parameters, folded weights, float32 on cpu" in text
+
+
+def test_the_deciding_expectation_is_the_one_in_the_row(make: SimpleNamespace) -> None:
+    expectations = [make.expectation(), make.expectation(-3.0, -3.5, -2.5, label="the culprit", verdict="refuted")]
+    html = render(make.evidence([make.claim(verdict="refuted", met=False, expectations=expectations)]))
+    summary = Page(html[html.index('<summary class="line">') : html.index('<div class="body"')]).text
+    assert "deciding check of 2: the culprit" in summary
+    assert "-3.00 logits [-3.50, -2.50]" in summary
+
+
+def test_an_expected_refutation_is_as_claimed(make: SimpleNamespace) -> None:
+    refuted = [make.expectation(-1.0, -1.5, -0.5, verdict="refuted")]
+    decoys = {"kind": "compiled model", "n": 2, "supported": 1, "runs": []}
+    expected = make.claim("a", expect="refuted", verdict="refuted", met=True, expectations=refuted, decoys=decoys)
+    plain = make.claim("b", verdict="refuted", met=False, expectations=refuted)
+    surprise = make.claim("c", expect="refuted", verdict="supported", met=False)
+    html = render(make.evidence([expected, plain, surprise]))
+    text = Page(html).text
+    assert "1 of 3 claims came out as claimed; 2 did not." in text
+    assert "✗ 2 refuted1 as expected" in text
+    a, b, c = (Page(claim_html(html, i)).text for i in "abc")
+    assert a.startswith("✗ refuted, as expected")
+    assert "1 of 2 supported" in a
+    assert b.startswith("✗ refuted Ablating")
+    assert c.startswith("✓ supported, expected refuted")
+    assert 'chip v-refuted met"' in claim_html(html, "a")
+    assert 'chip v-supported unmet"' in claim_html(html, "c")
+    # What did not come out as claimed stands first.
+    assert html.index('id="claim-b"') < html.index('id="claim-c"') < html.index('id="claim-a"')
+
+
+def test_a_card_shows_what_has_been_shown_and_what_has_not(make: SimpleNamespace) -> None:
+    claims = [
+        make.claim("n1"),
+        make.claim("n2", verdict="inconclusive", met=False),
+        make.claim("b1", kind="behaviour"),
+        make.claim("s1", kind="sufficiency", verdict="skipped", met=None),
+        make.claim("g1", kind="generalisation", verdict="vacuous", met=False, model=make.model("other")),
+    ]
+    html = render(make.evidence(claims))
+    first, second = (Page(part).text for part in html.split('<article class="card">')[1:])
+    assert first.startswith("ioi on names-gpt2-s0")
+    assert re.search(
+        r"behaviour ✓.* 1 of 1 as claimed structure no claim necessity ✓.*\?.* 1 of 2 as claimed sufficiency –.* not run", first
+    )
+    assert "specificity no claim generalisation no claim circuit: found" in first
+    assert second.startswith("ioi on other")
+    assert "0 of 1 as claimed" in second
+
+
+def test_sentinels_are_quiet_when_they_pass_and_loud_when_they_fail(make: SimpleNamespace) -> None:
+    passed = {"model": "m", "name": "self patch", "passed": True, "detail": "largest change 0"}
+    quiet = render(make.evidence([], sentinels=[passed]))
+    assert "1 sentinel check passed on m" in Page(quiet).text
+    assert not any("open" in a for a in Page(quiet).all("details"))
+    loud = render(make.evidence([], sentinels=[passed, passed | {"name": "hooks", "passed": False, "detail": "2 left"}]))
+    assert "! 1 of 2 sentinel checks failed on m" in Page(loud).text
+    assert [a for a in Page(loud).all("details", "failed") if "open" in a]
+    assert "No sentinel checks were recorded." in Page(render(make.evidence([], sentinels=[]))).text
+
+
+def test_the_header_says_what_the_run_was(make: SimpleNamespace) -> None:
+    text = Page(render(make.evidence([], dirty=True))).text
+    for part in ("21 Nov 2026, 02:14 UTC", "commit a3cdf6409b + uncommitted changes", "profile ci", "97.5% one-sided (95% intervals)",
+                 "seed 0", "complete", "pytest claims -n2", "torch 2.13.0", "This run holds no claims."):  # fmt: skip
+        assert part.replace(" ", "") in text.replace(" ", ""), part
+    assert "INTERRUPTED" not in text
+
+
+def test_an_interrupted_run_says_so(make: SimpleNamespace) -> None:
+    page = Page(render(make.evidence([make.claim()], complete=False, commit=None, dirty=None)))
+    assert "INTERRUPTED. This run did not finish" in page.text
+    assert "no commit" in page.text
+    assert [a for a in page.all("p", "banner") if a.get("role") == "alert"]
+
+
+def test_tokens_positions_answer_and_foil_are_marked(make: SimpleNamespace) -> None:
+    html = render(make.evidence([make.claim()]))
+    assert '<span class="tok ans pos"><bdi> Mary</bdi><sub>IO</sub></span>' in html
+    assert '<span class="tok foil pos"><bdi> John</bdi><sub>S2</sub></span>' in html
+    assert '<span class="tok"><bdi> and</bdi></span>' in html
+
+
+def test_three_hundred_claims_with_three_heatmaps_stay_small(make: SimpleNamespace) -> None:
+    figures = [make.heatmap(12, 12, seed=i) for i in range(3)]
+    html = render(make.evidence([make.claim(f"c{i}", figures=figures) for i in range(300)]))
+    assert html.count('<figure class="heat"') == 900
+    assert len(html.encode()) < 5_000_000
+
+
+def test_a_failed_write_leaves_the_old_page_and_no_litter(make: SimpleNamespace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "new" / "index.html"
+    write_report(make.evidence([make.claim()]), path)
+    before = path.read_bytes()
+    assert before.startswith(b"<!DOCTYPE html>")
+
+    def fail(*_: object) -> None:
+        raise OSError("disk full")
+
+    monkeypatch.setattr(os, "replace", fail)
+    with pytest.raises(OSError, match="disk full"):
+        write_report(make.evidence([]), path)
+    assert path.read_bytes() == before
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_the_report_imports_nothing_heavy() -> None:
+    # The package itself is stood in for: what it imports is not the report's doing.
+    package = Path(__file__).parents[2] / "mechcheck"
+    code = (
+        "import sys, types; m = types.ModuleType('mechcheck'); m.__path__ = [sys.argv[1]]; sys.modules['mechcheck'] = m; "
+        "import mechcheck.report; print({'torch', 'numpy', 'pytest', 'scipy'} & set(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", code, str(package)], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "set()"
