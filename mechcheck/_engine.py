@@ -1,7 +1,7 @@
 """The engine: run one set of interventions, capture activations, sweep over many sets."""
 
-from collections.abc import Callable, Hashable, Mapping, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -71,7 +71,7 @@ def logits_at_end(model: "TransformerBridge", prompts: PromptSet, interventions:
 def observe(
     model: "TransformerBridge",
     prompts: PromptSet,
-    readers: Mapping[Hashable, Reader],
+    readers: Mapping[Any, Reader],
     interventions: Sequence[Intervention] | Intervention = (),
 ) -> Recording:
     """Run the prompts under the interventions and keep what the readers want of that same forward pass."""

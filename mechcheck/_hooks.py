@@ -49,7 +49,7 @@ class Recording(NamedTuple):
 def record(
     model: "TransformerBridge",
     prompts: PromptSet,
-    readers: Mapping[Hashable, Reader] | None = None,
+    readers: Mapping[Any, Reader] | None = None,
     changes: Sequence["Replacement"] = (),
 ) -> Recording:
     """Run the prompts, apply the replacements, and keep what the readers want.
@@ -108,7 +108,7 @@ def _write_site(activation: Tensor, change: "Replacement", rows: Rows) -> None:
 
 def _hooks(
     rows: Rows,
-    readers: Mapping[Hashable, Reader],
+    readers: Mapping[Any, Reader],
     changes: Sequence["Replacement"],
     kept: dict[Hashable, list[Tensor]],
     fired: set[str],

@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Float
 from scipy import stats
 
-from mechcheck._errors import NonFiniteError
+from mechcheck._errors import MechcheckError, NonFiniteError
 from mechcheck._measurement import Measurement
 
 # Below this many templates resampling them says little, and a t interval over the templates is used instead.
@@ -121,10 +121,15 @@ def adjust(p_values: Sequence[float]) -> list[float]:
 
 
 def _units(measured: Measurement) -> tuple[np.ndarray, str]:
-    """Cluster number of each prompt, and what a cluster is."""
-    if len(set(measured.templates)) > 1:
-        return np.unique(measured.templates, return_inverse=True)[1], "template"
-    return np.arange(len(measured)), "prompt"
+    """Cluster number of each prompt, and what a cluster is: a template, or a prompt where there is one template only.
+
+    A prompt that was given several times counts as one.
+    """
+    templates = len(set(measured.templates)) > 1
+    units = np.unique(measured.templates if templates else measured.ids, return_inverse=True)[1]
+    if units.max() < 1:
+        raise MechcheckError("an interval needs at least 2 different prompts; one prompt shows nothing about others")
+    return units, "template" if templates else "prompt"
 
 
 def _bootstrap(tops: np.ndarray, bottoms: np.ndarray, sampling: Sampling, threshold: float | None) -> tuple[float, float, float | None, float | None, str]:
@@ -153,8 +158,6 @@ def _t_interval(
     tops: np.ndarray, bottoms: np.ndarray, value: float, level: float, threshold: float | None
 ) -> tuple[float, float, float | None, float | None]:
     k = len(tops)
-    if k < 2:
-        return -math.inf, math.inf, None, None
     residuals = tops - value * bottoms
     error = math.sqrt(k / (k - 1) * float((residuals**2).sum())) / abs(float(bottoms.sum()))
     reach = error * float(stats.t.ppf((1 + level) / 2, k - 1))

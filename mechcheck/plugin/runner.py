@@ -132,6 +132,7 @@ def _check_untouched(arguments: Mapping[str, Any], before: Any) -> None:
 
 
 def _decide(item: pytest.Function, spec: ClaimSpec, record: Record, arguments: Mapping[str, Any]) -> None:
+    __tracebackhide__ = True
     from mechcheck._errors import ClaimError
     from mechcheck._verdict import combine
     from mechcheck.plugin.contrast import contrast

@@ -2,18 +2,12 @@
 
 import base64
 import hashlib
-import os
 import re
-import subprocess
-import sys
 from collections.abc import Iterator
 from html.parser import HTMLParser
-from pathlib import Path
 from types import SimpleNamespace
 
-import pytest
-
-from mechcheck.report import anchor, render, write_report
+from mechcheck.report import anchor, render
 
 VOID = {"meta", "input", "img", "br", "link", "col"}
 # Their end tags are left out in heatmaps.
@@ -65,8 +59,7 @@ class Page(HTMLParser):
 
 def claim_html(html: str, claim_id: str) -> str:
     """The part of the page that is about one claim."""
-    start = html.rindex("<details class=", 0, html.index(f'<div class="body" id="{anchor(claim_id)}"'))
-    start = html.rindex('<details class="claim"', 0, start + 30)
+    start = html.rindex('<details class="claim"', 0, html.index(f'<div class="body" id="{anchor(claim_id)}"'))
     end = html.find('<details class="claim"', start + 1)
     return html[start : end if end > 0 else None]
 
@@ -135,12 +128,6 @@ def test_everything_is_escaped(make: SimpleNamespace) -> None:
     assert "\u202e" not in html
     assert page.unbalanced == []
     assert not any(name.startswith("on") for _, attributes in page.elements for name in attributes)
-
-
-def test_half_a_surrogate_pair_is_shown_and_can_be_written(make: SimpleNamespace, tmp_path: Path) -> None:
-    evidence = make.evidence([make.claim(statement="broken \ud83d token")])
-    write_report(evidence, tmp_path / "index.html")
-    assert "broken \\ud83d token" in (tmp_path / "index.html").read_text(encoding="utf-8")
 
 
 def test_nothing_is_loaded_from_elsewhere(rich: dict) -> None:
@@ -278,30 +265,3 @@ def test_three_hundred_claims_with_three_heatmaps_stay_small(make: SimpleNamespa
     html = render(make.evidence([make.claim(f"c{i}", figures=figures) for i in range(300)]))
     assert html.count('<figure class="heat"') == 900
     assert len(html.encode()) < 5_000_000
-
-
-def test_a_failed_write_leaves_the_old_page_and_no_litter(make: SimpleNamespace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = tmp_path / "new" / "index.html"
-    write_report(make.evidence([make.claim()]), path)
-    before = path.read_bytes()
-    assert before.startswith(b"<!DOCTYPE html>")
-
-    def fail(*_: object) -> None:
-        raise OSError("disk full")
-
-    monkeypatch.setattr(os, "replace", fail)
-    with pytest.raises(OSError, match="disk full"):
-        write_report(make.evidence([]), path)
-    assert path.read_bytes() == before
-    assert list(path.parent.iterdir()) == [path]
-
-
-def test_the_report_imports_nothing_heavy() -> None:
-    # The package itself is stood in for: what it imports is not the report's doing.
-    package = Path(__file__).parents[2] / "mechcheck"
-    code = (
-        "import sys, types; m = types.ModuleType('mechcheck'); m.__path__ = [sys.argv[1]]; sys.modules['mechcheck'] = m; "
-        "import mechcheck.report; print({'torch', 'numpy', 'pytest', 'scipy'} & set(sys.modules))"
-    )
-    done = subprocess.run([sys.executable, "-c", code, str(package)], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "set()"

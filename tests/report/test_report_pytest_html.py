@@ -141,7 +141,7 @@ def test_pytest_html_sorts_the_columns_by_number(run) -> None:
     assert order("interval") == ["0", "2", "1", "4", "3"]
     assert order("n")[0] == "4"
     assert order("n")[-1] == "3"
-    assert order("verdict") == ["3", "2", "1", "0", "4"]
+    assert order("verdict") == ["3", "2", "1", "4", "0"]
 
 
 def test_the_head_names_the_level() -> None:
