@@ -36,7 +36,7 @@ class DirectLogitAttribution:
     embedding_values: Float[np.ndarray, " prompt"]
     """What enters the first layer: token embedding, and position embedding if there is one."""
     bias_values: Float[np.ndarray, " prompt"]
-    """Output biases of the attention layers and bias of the unembedding: the same whatever the heads do."""
+    """Biases of the attention layers (value biases among them) and of the unembedding: the same whatever the heads do."""
     ids: tuple[str, ...]
     templates: tuple[str, ...]
 

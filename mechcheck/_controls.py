@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from mechcheck._circuit import Circuit
-from mechcheck._errors import ClaimError
+from mechcheck._errors import NoControlError
 from mechcheck._sites import Kind, Site, Sites
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ def random_sites(model: "TransformerBridge", sites: Sites, *, outside: Sites, n:
     there are no more than `n` such sets, all of them are returned; where a layer has too few, other layers are used too.
 
     Raises:
-        ClaimError: nothing is left to choose from.
+        NoControlError: nothing is left to choose from.
     """
     taken = {(s.kind, s.layer, s.index) for s in itertools.chain(sites, outside)}
     groups = Counter((s.kind, s.layer, s.at) for s in sites)
@@ -64,7 +64,7 @@ def _pool(model: "TransformerBridge", group: _Group, count: int, taken: set) -> 
     here = [site for site in everywhere if site.layer == layer]
     pool = here if len(here) >= count else everywhere
     if len(pool) < count:
-        raise ClaimError(
+        raise NoControlError(
             f"only {len(pool)} {kind} sites lie outside the circuit, {count} are needed for a random control: "
             "name another contrast with @claim(decoy=...)"
         )

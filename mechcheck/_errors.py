@@ -25,6 +25,10 @@ class ClaimError(MechcheckError):
     """A claim is written in a way that cannot be decided."""
 
 
+class NoControlError(ClaimError):
+    """The model has too few other sites to draw a random control from."""
+
+
 class HookError(RuntimeError):
     """A requested hook did not fire, or a model was not left as it was found."""
 

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from transformer_lens.model_bridge import TransformerBridge
 
 # Segment length and how much of it is repeated: the templates of the task.
-SHAPES = tuple((length, length * part // 4) for length in (8, 10, 12, 14, 16) for part in (1, 2, 3))
+SHAPES = tuple((length, length * part // 4) for length in range(8, 17) for part in (1, 2, 3))
 
 
 @task("induction")

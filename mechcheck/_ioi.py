@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from transformer_lens.model_bridge import TransformerBridge
 
 ORDERS = ("ABBA", "BABA")
-TEMPLATES = 12
+TEMPLATES = 24
 
 
 class _Filled(NamedTuple):

@@ -140,6 +140,7 @@ def _load_twin(of: Provenance, seed: int) -> "TransformerBridge":
 
     with quiet_loading():
         model = random_init_bridge(str(of.directory), seed=seed, dtype=DTYPES[of.dtype], device=of.device)
+        model.unembed.to(DTYPES[of.dtype])  # its bias is a buffer, which random_init_bridge leaves in float32
     name = f"{of.name}#reinitialised-{seed}"
     source = Provenance(name, of.directory, of.revision, _hash_parameters(model), of.processing, of.dtype, of.device, of.n_params)
     return _finish(model, source)

@@ -37,7 +37,8 @@ class PromptSet:
     templates: tuple[str, ...]
     """Template id of each prompt: the unit that intervals are clustered by."""
     ids: tuple[str, ...]
-    """Hash of each prompt's tokens, answer and foil: the unit that runs are paired by."""
+    """Hash of each prompt's tokens, answer and foil: the unit that runs are paired by. A counterfactual or reference carries
+    the ids of the prompts that it is aligned with, so that a run on it pairs with a run on them."""
     words: tuple[tuple[str, ...], ...] = ()
     """Each prompt's tokens as text, for readers; empty when unknown."""
     vocabulary: Mapping[int, str] = field(default_factory=dict)
@@ -98,6 +99,7 @@ class PromptSet:
                 raise PromptError(f"the {name} has {len(other)} prompts for {n}; they must stand one for one")
         answer_ids, foil_ids = torch.as_tensor(answers), torch.as_tensor(foils)
         names = decode or {}
+        ids = tuple(_prompt_id(row, int(a), int(f)) for row, a, f in zip(rows, answer_ids, foil_ids, strict=True))
         return cls(
             tokens=filled,
             lengths=torch.tensor(lengths),
@@ -105,11 +107,11 @@ class PromptSet:
             foils=foil_ids,
             positions=named,
             templates=tuple(templates) if templates is not None else ("all",) * n,
-            ids=tuple(_prompt_id(row, int(a), int(f)) for row, a, f in zip(rows, answer_ids, foil_ids, strict=True)),
+            ids=ids,
             words=tuple(tuple(names.get(t, str(t)) for t in row) for row in rows) if decode is not None else (),
             vocabulary={int(t): names.get(int(t), str(int(t))) for t in torch.cat([answer_ids, foil_ids])},
-            counterfactual=counterfactual,
-            reference=reference,
+            counterfactual=replace(counterfactual, ids=ids) if counterfactual is not None else None,
+            reference=replace(reference, ids=ids) if reference is not None else None,
         )
 
     @classmethod
@@ -194,8 +196,9 @@ class PromptSet:
 
     @property
     def sha256(self) -> str:
-        """Hash of all prompt ids, in order."""
-        return hashlib.sha256("\n".join(self.ids).encode()).hexdigest()
+        """Hash of all prompts in order, with their counterfactuals and references."""
+        aligned = [other.tokens.tolist() for other in (self.counterfactual, self.reference) if other is not None]
+        return hashlib.sha256("\n".join([*self.ids, *map(str, aligned)]).encode()).hexdigest()
 
 
 class Reader:
@@ -218,6 +221,8 @@ class Reader:
         tried = [word, " " + word] if not word.startswith(" ") else [word, word[1:]]
         known = [ids for ids in map(self._encode, tried) if len(ids) == 1 and ids[0] != self.tokenizer.unk_token_id]
         if not known:
+            if all(ids == [self.tokenizer.unk_token_id] for ids in map(self._encode, tried)):
+                raise PromptError(f"{word!r} is not in this tokenizer's vocabulary; choose a word that is")
             pieces = self.tokenizer.convert_ids_to_tokens(self._encode(word))
             raise PromptError(f"{word!r} is {len(pieces)} tokens for this tokenizer ({' | '.join(pieces)}); choose a word of one token")
         return known[0][0]

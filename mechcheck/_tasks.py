@@ -1,7 +1,7 @@
 """Tasks: named generators of prompts, shipped and the user's own."""
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from mechcheck._errors import PromptError
 from mechcheck._prompts import PromptSet
@@ -15,7 +15,7 @@ Split = Literal["discover", "verify"]
 class Generator(Protocol):
     """Makes n prompts of a task for a model; "discover" and "verify" share none."""
 
-    def __call__(self, model: "TransformerBridge", *, n: int, seed: int, split: Split) -> PromptSet: ...
+    def __call__(self, model: "TransformerBridge", *, n: int, seed: int, split: Split, **options: Any) -> PromptSet: ...
 
 
 _GENERATORS: dict[str, Generator] = {}
@@ -37,15 +37,17 @@ def task_names() -> tuple[str, ...]:
     return tuple(sorted(_GENERATORS))
 
 
-def task_prompts(name: str, model: "TransformerBridge", *, n: int, seed: int, split: Split = "verify") -> PromptSet:
-    """Prompts of a task for a model."""
+def task_prompts(
+    name: str, model: "TransformerBridge", *, n: int, seed: int, split: Split = "verify", **options: Any
+) -> PromptSet:
+    """Prompts of a task for a model; options go to the task's generator."""
     _load_shipped()
     if name not in _GENERATORS:
         raise PromptError(
             f"no prompts are known for task {name!r}; known: {', '.join(sorted(_GENERATORS))}. "
             f"Register a generator with @mechcheck.task({name!r}), or define a `prompts` fixture"
         )
-    return _GENERATORS[name](model, n=n, seed=seed, split=split)
+    return _GENERATORS[name](model, n=n, seed=seed, split=split, **options)
 
 
 def _load_shipped() -> None:

@@ -11,8 +11,8 @@ from mechcheck._prompts import PromptSet
 
 LAYOUTS = ("gpt2", "neox", "llama")
 NAMES = ("Mary", "John", "Anna", "Paul")
-WORDS = (*NAMES, "went", "to", "the", "store", ".", "and", "gave", "a", "book", "drink", "old", "new", "man", "woman", "house")
-VOCABULARY = ("<pad>", "<bos>", "<unk>", *WORDS, *"bcdefghijklmnopqrstuvwxyz")
+WORDS = ("went", "to", "the", "store", ".", "and", "gave", "a", "book", "drink", "old", "new", "man", "woman", "house")
+VOCABULARY = ("<pad>", "<bos>", "<unk>", *NAMES, *WORDS, *"bcdefghijklmnopqrstuvwxyz")
 # In float64. Rotary embeddings, and Llama's norms and softmax, compute in float32 whatever the model's dtype.
 SAME_FORWARD = {"gpt2": 1e-9, "neox": 1e-9, "llama": 1e-5}
 HUGGING_FACE = {"gpt2": 1e-9, "neox": 1e-5, "llama": 1e-5}

@@ -1,5 +1,6 @@
 """Decoys and positive controls: proof that a claim can fail, or, if it is expected to be refuted, that it can hold."""
 
+import inspect
 import itertools
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -70,18 +71,27 @@ def _decoys(item: pytest.Function, spec: ClaimSpec, arguments: Mapping[str, Any]
         changed = _replaced(item, spec, arguments, spec.decoy)
         return "named by the claim", [(_describe(spec.decoy), changed)]
     if spec.decoy == "reinitialised" or (spec.decoy is None and "circuit" not in arguments):
-        from mechcheck._models import reinitialised
-
-        if "model" not in arguments:
-            raise ClaimError("a claim without `model` and `circuit` has no decoy of its own: name one with @claim(decoy={...})")
-        twins = range(min(settings.decoys, MAX_TWINS))
-        return "re-initialised weights", [(f"weights drawn with seed {i}", {"model": reinitialised(arguments["model"], i)}) for i in twins]
+        return "re-initialised weights", _twins(arguments, settings.decoys)
     from mechcheck._controls import random_circuits
+    from mechcheck._errors import NoControlError
 
     if "circuit" not in arguments:
         raise ClaimError('decoy="random_sites" needs the claim to use the `circuit` fixture')
-    circuits = random_circuits(arguments["model"], arguments["circuit"], n=settings.decoys, seed=seed)
+    try:
+        circuits = random_circuits(arguments["model"], arguments["circuit"], n=settings.decoys, seed=seed)
+    except NoControlError:
+        if spec.decoy is not None:
+            raise
+        return "re-initialised weights, as too few sites lie outside the circuit", _twins(arguments, settings.decoys)
     return "random sites of the same kinds, layers and number", [(_roles(c), {"circuit": c}) for c in circuits]
+
+
+def _twins(arguments: Mapping[str, Any], n: int) -> list[tuple[str, dict[str, Any]]]:
+    from mechcheck._models import reinitialised
+
+    if "model" not in arguments:
+        raise ClaimError("a claim without `model` and `circuit` has no decoy of its own: name one with @claim(decoy={...})")
+    return [(f"weights drawn with seed {i}", {"model": reinitialised(arguments["model"], i)}) for i in range(min(n, MAX_TWINS))]
 
 
 def _positive_controls(item: pytest.Function, spec: ClaimSpec, arguments: Mapping[str, Any]) -> Contrast:
@@ -119,7 +129,7 @@ def _parameters(item: pytest.Function) -> dict[str, Any]:
 
 def _replaced(item: pytest.Function, spec: ClaimSpec, arguments: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
     """Arguments for the changes: another model brings its own prompts and circuit."""
-    unknown = set(changes) - set(arguments)
+    unknown = set(changes) - set(inspect.signature(item.obj).parameters)
     if unknown:
         raise ClaimError(f"the contrast changes {', '.join(sorted(unknown))}, which the test does not take")
     new = dict(changes)

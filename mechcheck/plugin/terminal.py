@@ -31,10 +31,14 @@ def write_summary(reporter: Any, evidence: Mapping[str, Any], page: str, file: s
     """One line per claim, unmet ones first, and where the evidence lies."""
     claims = evidence["claims"]
     reporter.section("claims", sep="=")
-    for claim in sorted(claims, key=lambda c: (c["met"] is not False, c["verdict"] == "skipped", c["id"])):
+    for claim in sorted(claims, key=lambda c: (c["met"] is not False, c["id"])):
+        if claim["verdict"] == "skipped":
+            continue
         markup = {COLOURS[claim["verdict"]] if claim["met"] is not True else "green": True}
         reporter.write(f"{SYMBOLS[claim['verdict']]} {claim['verdict']:<13}", **markup)
         reporter.write_line(_line(claim))
+    for reason, count in Counter(claim["reason"] for claim in claims if claim["verdict"] == "skipped").most_common():
+        reporter.write_line(f"{SYMBOLS['skipped']} {count} skipped: {reason}", cyan=True)
     counts = Counter(claim["verdict"] for claim in claims)
     as_claimed = sum(claim["met"] is True for claim in claims)
     said = ", ".join(f"{counts[v]} {v}" for v in SYMBOLS if counts[v])

@@ -1,0 +1,64 @@
+"""Find what carries her/his on the discovery prompts and record it: python claims/gendered_pronoun/discover.py MODEL ...
+
+Heads at END, the layer whose residual stream at the noun carries its gender, and the layer at which the logit lens
+resolves. The criteria were fixed before the verification prompts were looked at.
+"""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from mechcheck import (
+    gendered_pronoun_prompts,
+    head_patching,
+    load_model,
+    logit_lens,
+    provenance,
+    recovery,
+    resid,
+    residual_patching,
+    run,
+)
+from mechcheck.discovery import Role, choose_heads, write_circuit
+
+PROMPTS, SEED = 240, 0
+HEAD_SHARE, NOUN_SHARE, RESOLVED = 0.1, 0.9, 0.9
+
+
+def find_noun_layer(model, prompts, base, other) -> Role:
+    """The first layer whose residual stream at the noun, patched from the other gender's run, brings nearly all of the change."""
+    patched = residual_patching(model, prompts, ["NOUN"])[:, 0].mean(-1)
+    shares = (patched - base.mean) / (other.mean - base.mean)
+    layer = int(np.argmax(shares > NOUN_SHARE)) if (shares > NOUN_SHARE).any() else int(np.argmax(shares))
+    measured = "; ".join(f"layer {i}: {share:.3f} of the way" for i, share in enumerate(shares))
+    criterion = f"first layer whose residual stream at the noun brings more than {NOUN_SHARE:.0%} of the way to the other gender's run"
+    return Role(resid(layer, at="NOUN"), criterion, bool((shares > NOUN_SHARE).any()), measured)
+
+
+def find_resolving_layer(model, prompts) -> int:
+    """The first layer from which on the logit lens prefers the answer on more than 90% of prompts."""
+    preferred = (logit_lens(model, prompts).logit_diff > 0).mean(-1) > RESOLVED
+    return int(len(preferred) - np.argmin(preferred[::-1])) if not preferred.all() else 0
+
+
+def main() -> None:
+    for name in sys.argv[1:]:
+        model = load_model(name)
+        prompts = gendered_pronoun_prompts(model, n=PROMPTS, seed=SEED, split="discover")
+        base, other = run(model, prompts), run(model, prompts.counterfactual)
+        shares = recovery(head_patching(model, prompts, positions="END"), base, other)
+        movers = choose_heads(
+            {"share of the way": shares}, shares > HEAD_SHARE,
+            criterion=f"patching it at END from the other gender's run brings more than {HEAD_SHARE:.0%} of the way",
+            by="share of the way", candidates=2, at="END",
+        )  # fmt: skip
+        roles = {"pronoun_heads": movers, "noun": find_noun_layer(model, prompts, base, other)}
+        path = Path(__file__).parent / "circuits" / f"{provenance(model).name}.toml"
+        found = {"resolves_at": find_resolving_layer(model, prompts)}
+        write_circuit(path, model, roles, method="claims/gendered_pronoun/discover.py", prompts=prompts, split="discover", found=found)
+        print(path.name, found, {role: (str(r.sites), "met" if r.met else "candidates") for role, r in roles.items()})
+
+
+if __name__ == "__main__":
+    main()

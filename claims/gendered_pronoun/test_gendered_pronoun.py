@@ -1,0 +1,70 @@
+"""Her or his: which noun or name, which heads, at which layer, in a model trained on children's stories by others."""
+
+import numpy as np
+
+from mechcheck import (
+    Ablate,
+    Heatmap,
+    Lines,
+    Patch,
+    attention_to,
+    claim,
+    head_heatmap,
+    head_patching,
+    logit_lens,
+    recovery,
+    residual_patching,
+    run,
+)
+
+STORIES = "Eldan and Li 2023, arXiv:2305.07759 (the data); the claims are ours"
+
+
+@claim("The pronoun agrees with the noun", source=STORIES, task="gendered_pronoun", kind="behaviour")
+def test_agrees_with_the_noun(model, prompts, check):
+    check.rate(run(model, prompts) > 0, above=0.9)
+
+
+@claim("The pronoun agrees with the name", source=STORIES, task="gendered_pronoun", kind="generalisation", prompts={"carrier": "name"})
+def test_agrees_with_the_name(model, prompts, check):
+    check.rate(run(model, prompts) > 0, above=0.9)
+
+
+@claim("Patching the residual stream at the noun flips her and his", source=STORIES, task="gendered_pronoun", kind="sufficiency", decoy={"position": "END"})
+def test_patching_the_noun_flips_the_pronoun(model, prompts, circuit, check, position="NOUN"):
+    changed = run(model, prompts, Patch(circuit["noun"].at(position)))
+    check.rate(changed < 0, above=0.75)
+    check.below(changed, 0.0)
+    effects = residual_patching(model, prompts, ["NOUN", "END"]).mean(-1)
+    layers = [str(i) for i in range(len(effects))]
+    check.figure(Heatmap("Logit difference after patching the residual stream", effects.T, ["NOUN", "END"], layers, "position", "layer", "logits"))
+
+
+@claim("A few heads at END bring most of the other gender's answer", source=STORIES, task="gendered_pronoun", kind="sufficiency")
+def test_heads_bring_the_gender(model, prompts, circuit, check):
+    clean, flipped = run(model, prompts), run(model, prompts.counterfactual)
+    patched = run(model, prompts, Patch(circuit["pronoun_heads"]))
+    check.above((clean - patched) / (clean - flipped), 0.5, "share of the way to the other gender > 0.5")
+    shares = recovery(head_patching(model, prompts, positions="END"), clean, flipped)
+    check.figure(head_heatmap("Share of the way to the other gender, by head patched at END", shares, "share"))
+
+
+@claim("Ablating these heads hurts more than ablating random ones", source=STORIES, task="gendered_pronoun", kind="necessity")
+def test_heads_matter_more_than_random_heads(model, prompts, circuit, check):
+    clean = run(model, prompts)
+    check.beats_random(lambda sites: (clean - run(model, prompts, Ablate(sites, "resample"))).named("loss by resample ablation"), circuit["pronoun_heads"])
+
+
+@claim("These heads attend from END to the noun", source=STORIES, task="gendered_pronoun", kind="structure")
+def test_heads_attend_to_the_noun(model, prompts, circuit, check):
+    check.above(attention_to(model, prompts, circuit["pronoun_heads"], "END", "NOUN"), 0.3)
+
+
+@claim("The logit lens resolves at the layer found on other prompts, and not before", source=STORIES, task="gendered_pronoun", kind="structure", decoy="reinitialised")
+def test_logit_lens_resolves(model, prompts, circuit, check):
+    layer = circuit.notes["found"]["resolves_at"]
+    reading = logit_lens(model, prompts)
+    check.rate(reading.at_layer(layer) > 0, above=0.9)
+    check.rate(reading.at_layer(layer - 1) > 0, below=0.9)
+    curves = {"p(answer)": reading.p_answer.mean(-1), "p(foil)": reading.p_foil.mean(-1)}
+    check.figure(Lines("Logit lens at END", np.arange(len(reading.p_answer)), curves, "layer", "probability"))

@@ -1,0 +1,85 @@
+"""Find name movers and S-inhibition heads on the discovery prompts and record them: python claims/ioi/discover.py MODEL ...
+
+The criteria were fixed before the verification prompts were looked at; what claims say is measured on those.
+"""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from mechcheck import (
+    Patch,
+    attention_to,
+    attention_to_positions,
+    direct_logit_attribution,
+    heads,
+    ioi_prompts,
+    load_model,
+    provenance,
+)
+from mechcheck.discovery import Role, choose_heads, write_circuit
+
+PROMPTS, SEED = 480, 0
+DIRECT_SHARE, TO_IO, IO_OVER_S1 = 0.1, 0.3, 0.2
+TO_S2, MOVES_ATTENTION = 0.3, 0.05
+
+NAME_MOVER = (
+    f"direct effect above {DIRECT_SHARE:.0%} of the logit difference, attention END->IO above {TO_IO}, "
+    f"and above that to S1 by {IO_OVER_S1}"
+)
+S_INHIBITION = (
+    f"in a layer below the name movers, attention END->S2 above {TO_S2}, and patching it at END from the S2-flipped run "
+    f"lowers the name movers' attention to IO minus S1 by more than {MOVES_ATTENTION}"
+)
+
+
+def find_name_movers(model, prompts) -> Role:
+    """Heads that attend from END to IO and write its name."""
+    attention = attention_to_positions(model, prompts, "END", ["IO", "S1"]).mean(-1)
+    direct = direct_logit_attribution(model, prompts)
+    share = direct.heads.mean / direct.total.mean
+    to_io, to_s1 = attention[:, :, 0], attention[:, :, 1]
+    last = np.zeros_like(share, dtype=bool)
+    last[-1] = True
+    return choose_heads(
+        {"direct share": share, "END->IO": to_io, "END->S1": to_s1},
+        (share > DIRECT_SHARE) & (to_io > TO_IO) & (to_io - to_s1 > IO_OVER_S1),
+        criterion=NAME_MOVER, by="direct share", candidates=2, among=last, at="END",
+    )  # fmt: skip
+
+
+def find_s_inhibition(model, prompts, name_movers: Role) -> Role:
+    """Heads that attend from END to S2 and steer the name movers away from S."""
+    to_s2 = attention_to_positions(model, prompts, "END", ["S2"]).mean(-1)[:, :, 0]
+    top = max(site.layer for site in name_movers.sites)
+    below = np.zeros_like(to_s2, dtype=bool)
+    below[:top] = True
+
+    def preference(interventions=()):
+        to_io, to_s1 = (attention_to(model, prompts, name_movers.sites, "END", key, interventions) for key in ("IO", "S1"))
+        return (to_io - to_s1).mean
+
+    moved = np.zeros_like(to_s2)
+    for layer, head in np.argwhere(below):
+        moved[layer, head] = preference() - preference(Patch(heads([(layer, head)], at="END")))
+    return choose_heads(
+        {"END->S2": to_s2, "moves attention by": moved},
+        below & (to_s2 > TO_S2) & (moved > MOVES_ATTENTION) & name_movers.met,
+        criterion=S_INHIBITION, by="END->S2", candidates=1, among=below, at="END",
+    )  # fmt: skip
+
+
+def main() -> None:
+    for name in sys.argv[1:]:
+        model = load_model(name)
+        prompts = ioi_prompts(model, n=PROMPTS, seed=SEED, split="discover")
+        movers = find_name_movers(model, prompts)
+        roles = {"name_mover": movers, "s_inhibition": find_s_inhibition(model, prompts, movers)}
+        path = Path(__file__).parent / "circuits" / f"{provenance(model).name}.toml"
+        write_circuit(path, model, roles, method="claims/ioi/discover.py", prompts=prompts, split="discover")
+        print(path.name, {role: (str(r.sites), "met" if r.met else "candidates") for role, r in roles.items()})
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,32 @@
+"""Does the model do IOI at all, on people and sentences it never saw together?"""
+
+import pytest
+
+from mechcheck import Ablate, claim, heads, run
+
+WANG = "Wang et al. 2022, arXiv:2211.00593"
+
+
+@claim("On held-out people and sentences the model prefers the indirect object to the subject", source=WANG, task="ioi", kind="behaviour")
+def test_prefers_the_indirect_object(model, prompts, check):
+    preference = run(model, prompts)
+    check.above(preference, 0.0)
+    check.rate(preference > 0, above=0.9)
+
+
+@claim("The preference follows the repeated name: with the second subject flipped, the answer flips", source=WANG, task="ioi", kind="behaviour")
+def test_follows_the_repeated_name(model, prompts, check):
+    flipped = run(model, prompts.counterfactual)
+    check.below(flipped, 0.0)
+    check.rate(flipped < 0, above=0.9)
+
+
+@pytest.mark.parametrize("method", ["zero", "mean", "resample"])
+@claim(
+    "The answer is composed: without what layer 0 brings to END, at most a quarter of the preference is left",
+    source=WANG, task="ioi", kind="necessity", expect={"names-gpt2-seed0": "refuted"},
+)  # fmt: skip
+def test_needs_the_first_layer_at_end(model, prompts, check, method):
+    first_layer = heads([(0, head) for head in range(model.cfg.n_heads)], at="END")
+    clean = run(model, prompts)
+    check.above((clean - run(model, prompts, Ablate(first_layer, method))) / clean, 0.75)

@@ -1,0 +1,70 @@
+"""S-inhibition heads: they read the second subject at END and turn the name movers away from it."""
+
+import pytest
+
+from mechcheck import Ablate, Patch, attention_to, claim, direct_logit_attribution, run
+
+WANG = "Wang et al. 2022, arXiv:2211.00593"
+SHORTCUT = "names-gpt2-seed0"  # learned IOI another way: one head attends to S2 and writes against it
+
+
+def intervention(sites, method):
+    """Ablation by the named method, or the heads' outputs from the run with the second subject flipped."""
+    return Patch(sites) if method == "patched" else Ablate(sites, method)
+
+
+@claim("S-inhibition heads attend from END to the second subject", source=WANG, task="ioi", kind="structure", expect={SHORTCUT: "refuted"})
+def test_attend_to_s2(model, prompts, circuit, check):
+    check.above(attention_to(model, prompts, circuit["s_inhibition"], "END", "S2"), 0.3)
+
+
+@pytest.mark.parametrize("method", ["zero", "mean", "resample", "patched"])
+@claim(
+    "Taking away the S-inhibition heads' output flips the answer from the indirect object to the subject",
+    source=WANG, task="ioi", kind="necessity",
+    expect={SHORTCUT: "refuted", "zero": "refuted", "mean": "refuted", "resample": "refuted"},
+    positive_control={"method": "patched"},
+)  # fmt: skip
+def test_removing_flips_the_answer(model, prompts, circuit, check, method):
+    """A flip is more than indifference: S is preferred on most prompts, by the midpoint of a coin flip (1/2) and always (1)."""
+    changed = run(model, prompts, intervention(circuit["s_inhibition"], method))
+    check.rate(changed < 0, above=0.75)
+    check.below(changed, 0.0)
+
+
+@pytest.mark.parametrize("method", ["zero", "mean", "resample"])
+@claim("Ablating the S-inhibition heads takes away most of the preference", source=WANG, task="ioi", kind="necessity", expect={SHORTCUT: "refuted"})
+def test_ablation_removes_the_preference(model, prompts, circuit, check, method):
+    clean = run(model, prompts)
+    check.above((clean - run(model, prompts, Ablate(circuit["s_inhibition"], method))) / clean, 0.75)
+
+
+@claim(
+    "Most of what flipping the second subject does goes through the S-inhibition heads, and not directly to the output",
+    source=WANG, task="ioi", kind="sufficiency", expect={SHORTCUT: "refuted"},
+)  # fmt: skip
+def test_carry_the_effect_of_the_second_subject(model, prompts, circuit, check):
+    sites = circuit["s_inhibition"]
+    patch = Patch(sites)
+    clean, patched, flipped = run(model, prompts), run(model, prompts, patch), run(model, prompts.counterfactual)
+    direct = (
+        direct_logit_attribution(model, prompts).heads.of(sites) - direct_logit_attribution(model, prompts, patch).heads.of(sites)
+    ) * len(sites)
+    check.above((clean - patched) / (clean - flipped), 0.5, "share of the flip's effect through the heads > 0.5")
+    check.above((clean - patched - direct) / (clean - flipped), 0.5, "indirect share > 0.5")
+
+
+@claim(
+    "The S-inhibition heads' output turns the name movers from the indirect object",
+    source=WANG, task="ioi", kind="structure", expect={SHORTCUT: "refuted"},
+)  # fmt: skip
+def test_steer_the_name_movers(model, prompts, circuit, check):
+    movers, patch = circuit["name_mover"], Patch(circuit["s_inhibition"])
+    before, after = (attention_to(model, prompts, movers, "END", "IO", what) for what in ((), patch))
+    check.greater(before.named("attention to IO"), after.named("with S-inhibition flipped"), margin=0.1)
+
+
+@claim("Ablating the S-inhibition heads hurts more than ablating random heads", source=WANG, task="ioi", kind="specificity", models=["names-gpt2-seed1", "names-gpt2-seed4"])
+def test_matter_more_than_random_heads(model, prompts, circuit, check):
+    clean = run(model, prompts)
+    check.beats_random(lambda sites: (clean - run(model, prompts, Ablate(sites, "mean"))).named("loss by mean ablation"), circuit["s_inhibition"])

@@ -1,0 +1,78 @@
+"""Circuit files: reading them, and what is wrong with the ones that are refused."""
+
+from pathlib import Path
+
+import pytest
+
+from mechcheck._circuit import Circuit, check_circuit, circuit_path, load_circuit, models_with_circuit
+from mechcheck._errors import CircuitError, SiteError
+from mechcheck._models import provenance
+from mechcheck._sites import heads, mlps
+
+GOOD = """
+source = "Wang et al. 2022"
+weights_sha256 = "00"
+method = "by hand"
+[roles]
+name_mover = "1.0 1.2@END"
+early = {mlps = "0", found = "largest effect"}
+"""
+
+
+@pytest.fixture
+def circuit_file(tmp_path: Path):
+    def write(text: str) -> Path:
+        path = tmp_path / "tiny.toml"
+        path.write_text(text, encoding="utf-8")
+        return path
+
+    return write
+
+
+def test_reading(circuit_file):
+    circuit = load_circuit(circuit_file(GOOD))
+    assert dict(circuit) == {"name_mover": heads("1.0 1.2@END"), "early": mlps("0")}
+    assert circuit.sites == heads("1.0 1.2@END") | mlps("0")
+    assert (circuit.source, circuit.weights_sha256, circuit.notes) == ("Wang et al. 2022", "00", {"method": "by hand"})
+
+
+@pytest.mark.parametrize(
+    ("broken", "message"),
+    [
+        (("source = ", "sauce = "), r"tiny\.toml lacks 'source'; a circuit file has source, weights_sha256 and \[roles\]"),
+        (("[roles]", "[parts]"), r"tiny\.toml lacks 'roles'"),
+        (('"00"', '"00'), r"tiny\.toml cannot be read: .*line 3"),
+        (("1.0 1.2@END", "1.0 12"), r"tiny\.toml cannot be read: cannot read '12' as sites of kind head"),
+        (('{mlps = "0"', '{mpls = "0"'), r"role 'early' needs text, or a table with one of heads, mlps, resid"),
+        (('{mlps = "0"', '{mlps = "0", heads = "0.0"'), "role 'early' needs text"),
+        (('"1.0 1.2@END"', "3"), "role 'name_mover' needs text"),
+    ],
+)
+def test_broken_files(circuit_file, broken, message):
+    assert broken[0] in GOOD
+    with pytest.raises(CircuitError, match=message):
+        load_circuit(circuit_file(GOOD.replace(*broken)))
+
+
+def test_a_role_it_does_not_have():
+    with pytest.raises(CircuitError, match="no role 's_inhibition'; its roles are induction"):
+        Circuit({"induction": heads("1.0")})["s_inhibition"]
+
+
+def test_other_weights(tiny, circuit_file):
+    model = tiny("gpt2")
+    with pytest.raises(CircuitError, match=r"recorded for other weights than gpt2 has now \(recorded 00, loaded [0-9a-f]{12}\)"):
+        check_circuit(load_circuit(circuit_file(GOOD)), model)
+    fitting = circuit_file(GOOD.replace('"00"', f'"{provenance(model).weights_sha256}"'))
+    check_circuit(load_circuit(fitting), model)
+    with pytest.raises(SiteError, match="the model has layers 0-1"):
+        check_circuit(Circuit({"late": heads("2.0")}), model)
+
+
+def test_a_circuit_beside_the_claim_is_found(tmp_path):
+    (tmp_path / "circuits").mkdir()
+    path = tmp_path / "circuits" / "someone--model.toml"
+    path.write_text(GOOD, encoding="utf-8")
+    assert circuit_path("no such task", "someone/model", near=tmp_path) == path
+    assert models_with_circuit("no such task", near=tmp_path) == ("someone/model",)
+    assert circuit_path("no such task", "someone/else", near=tmp_path) is None
