@@ -38,6 +38,8 @@ class Check:
     samples: list[Measurement] = field(default_factory=list)
     """The measurement behind each expectation, in the same order."""
     figures: list[Figure] = field(default_factory=list)
+    draws: bool = True
+    """False on decoys, whose figures nobody sees."""
 
     def above(self, measured: Measurement, threshold: float, label: str | None = None) -> Estimate:
         """The mean is above the threshold."""
@@ -111,9 +113,10 @@ class Check:
         difference = (measured - rival).named(text, measured.unit)
         return self._add("beats_random", difference, interval, 0.0, math.inf, 0.0, text, p=p, control=control)
 
-    def figure(self, figure: Figure) -> None:
-        """Show a figure with the claim."""
-        self.figures.append(figure)
+    def figure(self, figure: Figure | Callable[[], Figure]) -> None:
+        """Show a figure with the claim; a function is called only where the figure will be seen (not on decoys)."""
+        if self.draws:
+            self.figures.append(figure() if callable(figure) else figure)
 
     def _mean(
         self, kind: ExpectationKind, measured: Measurement, low: float, high: float,

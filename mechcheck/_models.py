@@ -216,11 +216,14 @@ def _checked(directory: Path, name: str) -> Path:
 
 
 def _hash_files(directory: Path) -> str:
-    digest = hashlib.sha256()
+    """The weights file's SHA-256, as sha256sum prints it; of a sharded model, the SHA-256 over its files' in order."""
+    digests = []
     for path in sorted(directory.glob("*.safetensors")):
         with path.open("rb") as stream:
-            digest.update(hashlib.file_digest(stream, "sha256").digest())
-    return digest.hexdigest()
+            digests.append(hashlib.file_digest(stream, "sha256"))
+    if len(digests) == 1:
+        return digests[0].hexdigest()
+    return hashlib.sha256(b"".join(digest.digest() for digest in digests)).hexdigest()
 
 
 def _hash_parameters(model: torch.nn.Module) -> str:

@@ -20,6 +20,18 @@ from mechcheck import (
 STORIES = "Eldan and Li 2023, arXiv:2305.07759 (the data); the claims are ours"
 
 
+def by_layer_and_position(model, prompts):
+    positions = ["NOUN", "END"]
+    effects = residual_patching(model, prompts, positions).mean(-1)
+    layers = [str(i) for i in range(len(effects))]
+    return Heatmap("Logit difference after patching the residual stream", effects.T, positions, layers, "position", "layer", "logits")
+
+
+def by_head(model, prompts, clean, flipped):
+    shares = recovery(head_patching(model, prompts, positions="END"), clean, flipped)
+    return head_heatmap("Share of the way to the other gender, by head patched at END", shares, "share")
+
+
 @claim("The pronoun agrees with the noun", source=STORIES, task="gendered_pronoun", kind="behaviour")
 def test_agrees_with_the_noun(model, prompts, check):
     check.rate(run(model, prompts) > 0, above=0.9)
@@ -35,9 +47,7 @@ def test_patching_the_noun_flips_the_pronoun(model, prompts, circuit, check, pos
     changed = run(model, prompts, Patch(circuit["noun"].at(position)))
     check.rate(changed < 0, above=0.75)
     check.below(changed, 0.0)
-    effects = residual_patching(model, prompts, ["NOUN", "END"]).mean(-1)
-    layers = [str(i) for i in range(len(effects))]
-    check.figure(Heatmap("Logit difference after patching the residual stream", effects.T, ["NOUN", "END"], layers, "position", "layer", "logits"))
+    check.figure(lambda: by_layer_and_position(model, prompts))
 
 
 @claim("A few heads at END bring most of the other gender's answer", source=STORIES, task="gendered_pronoun", kind="sufficiency")
@@ -45,8 +55,7 @@ def test_heads_bring_the_gender(model, prompts, circuit, check):
     clean, flipped = run(model, prompts), run(model, prompts.counterfactual)
     patched = run(model, prompts, Patch(circuit["pronoun_heads"]))
     check.above((clean - patched) / (clean - flipped), 0.5, "share of the way to the other gender > 0.5")
-    shares = recovery(head_patching(model, prompts, positions="END"), clean, flipped)
-    check.figure(head_heatmap("Share of the way to the other gender, by head patched at END", shares, "share"))
+    check.figure(lambda: by_head(model, prompts, clean, flipped))
 
 
 @claim("Ablating these heads hurts more than ablating random ones", source=STORIES, task="gendered_pronoun", kind="necessity")

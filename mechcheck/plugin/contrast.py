@@ -158,6 +158,7 @@ def _run(item: pytest.Function, spec: ClaimSpec, arguments: Mapping[str, Any], l
     """The test body once more; a failed assertion is a refusal, any other exception is the claim's own error."""
     settings = item.config.stash[SETTINGS]
     check = make_check(settings, claim_id(item, spec), arguments.get("model"), arguments.get("circuit"))
+    check.draws = False
     try:
         item.obj(**{name: check if name == "check" else value for name, value in arguments.items()})
     except AssertionError:
