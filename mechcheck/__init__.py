@@ -74,7 +74,7 @@ _EXPORTS = {
     "MechcheckError": "_errors",
 }
 
-__all__ = sorted(_EXPORTS)  # noqa: PLE0605
+__all__ = sorted(_EXPORTS)
 
 if TYPE_CHECKING:
     from mechcheck._claim import claim as claim

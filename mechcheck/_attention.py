@@ -104,7 +104,7 @@ def pattern_hook(layer: int) -> str:
 
 def is_token(rows: Rows) -> Tensor:
     """[row, pos]: True where a token stands, False on padding."""
-    lengths = rows.prompts.lengths[rows.index]
+    lengths = rows.prompts.lengths[rows.where]
     return torch.arange(rows.prompts.tokens.shape[1]) < lengths[:, None]
 
 

@@ -74,7 +74,9 @@ class Check:
             raise ClaimError("rate needs one threshold: above=... or below=...")
         threshold = float(above if above is not None else below)  # type: ignore[arg-type]
         if not 0 < threshold < 1:
-            raise ClaimError(f"a rate cannot be {'above' if above is not None else 'below'} {threshold:g} and fail, or hold; choose between 0 and 1")
+            raise ClaimError(
+                f"a rate cannot be {'above' if above is not None else 'below'} {threshold:g} and fail, or hold; choose between 0 and 1"
+            )
         try:
             interval = estimate_rate(holds, self.sampling, threshold)
         except ValueError as error:
@@ -138,9 +140,17 @@ class Check:
         self.samples.append(measured)
         self.expectations.append(
             Expectation(
-                label, kind, threshold, margin, measured.unit, interval.estimate, p, decide(interval.estimate, low, high),
-                control, _by_template(measured),
-            )  # fmt: skip
+                label,
+                kind,
+                threshold,
+                margin,
+                measured.unit,
+                interval.estimate,
+                p,
+                decide(interval.estimate, low, high),
+                control,
+                _by_template(measured),
+            )
         )
         return interval.estimate
 

@@ -111,7 +111,9 @@ def _fill(template: str, gender: Gender, split: Split, rng: random.Random, fille
     return template.format(**carriers, **fillers), ends
 
 
-def _prompt_set(reader: Reader, filled: list[tuple[str, dict[str, str]]], answers: list[Gender], templates: list[str], **others: PromptSet) -> PromptSet:
+def _prompt_set(
+    reader: Reader, filled: list[tuple[str, dict[str, str]]], answers: list[Gender], templates: list[str], **others: PromptSet
+) -> PromptSet:
     tokens = [reader.tokens(text) for text, _ in filled]
     positions: dict[str, list[int]] = {name: [] for name in filled[0][1]}
     for (text, ends), row in zip(filled, tokens, strict=True):
@@ -124,5 +126,5 @@ def _prompt_set(reader: Reader, filled: list[tuple[str, dict[str, str]]], answer
     foil_ids = [reader.single("his" if word == "her" else "her") for word in answers]
     return PromptSet.from_tokens(
         tokens, answers=answer_ids, foils=foil_ids, positions=positions, templates=templates, pad=reader.pad,
-        decode=reader.decode(tokens, answer_ids, foil_ids), **others,  # type: ignore[arg-type]
+        decode=reader.decode(tokens, answer_ids, foil_ids), **others,
     )  # fmt: skip

@@ -94,7 +94,7 @@ def target_scores(
         raise PromptError(f"prompt {prompt} has no target, so it has no score for {name}; leave such prompts out")
 
     def keep(pattern: Tensor, rows: Rows) -> Tensor:
-        wanted, count = targets[rows.index].to(pattern.device), queries[rows.index].to(pattern.device)
+        wanted, count = targets[rows.where].to(pattern.device), queries[rows.where].to(pattern.device)
         return (pattern.double() * wanted[:, None]).sum((-2, -1)) / count[:, None]
 
     readers: dict = {layer: (pattern_hook(layer), keep) for layer in range(model.cfg.n_layers)}

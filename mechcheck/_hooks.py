@@ -25,12 +25,12 @@ class Rows(NamedTuple):
     """The prompts of one batch."""
 
     prompts: PromptSet
-    index: slice
+    where: slice
     """Which prompts of the whole set these are."""
 
     def at(self, name: str) -> Tensor:
         """A named position, for the prompts of the batch."""
-        return self.prompts.position(name)[self.index]
+        return self.prompts.position(name)[self.where]
 
 
 Reader = tuple[str, Callable[[Tensor, Rows], Tensor]]
@@ -61,7 +61,7 @@ def record(
     kept: dict[Hashable, list[Tensor]] = defaultdict(list)
     logits: list[Tensor] = []
     for rows in _batches(model, prompts):
-        tokens = prompts.tokens[rows.index].to(model.cfg.device)
+        tokens = prompts.tokens[rows.where].to(model.cfg.device)
         fired: set[str] = set()
         hooks = _hooks(rows, readers, changes, kept, fired)
         _check_exist(model, hooks)
@@ -98,7 +98,7 @@ def _write_site(activation: Tensor, change: "Replacement", rows: Rows) -> None:
     elif site.kind == "neuron":
         assert site.index is not None
         part = activation[:, :, site.index : site.index + 1]
-    value = None if change.value is None else change.value[rows.index].to(part.device, part.dtype)
+    value = None if change.value is None else change.value[rows.where].to(part.device, part.dtype)
     if site.at is None:
         part.copy_(torch.zeros_like(part) if value is None else value)
     else:
@@ -114,7 +114,7 @@ def _hooks(
     fired: set[str],
 ) -> dict[str, Callable]:
     """One function per hook: it changes first and reads afterwards, so a reader sees what the model goes on with."""
-    by_name: dict[str, tuple[list["Replacement"], list[tuple[Hashable, Callable]]]] = defaultdict(lambda: ([], []))
+    by_name: dict[str, tuple[list[Replacement], list[tuple[Hashable, Callable]]]] = defaultdict(lambda: ([], []))
     for change in changes:
         by_name[change.site.hook_name][0].append(change)
     for key, (name, keep) in readers.items():

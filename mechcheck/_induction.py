@@ -41,7 +41,9 @@ def _repeated(model: "TransformerBridge", shapes: list[tuple[int, int]], seed: s
     pool = [t for t in range(model.cfg.d_vocab) if t not in special]
     longest = max(length + repeated for length, repeated in shapes) + 1
     if longest > model.cfg.n_ctx or max(length for length, _ in shapes) + 1 > len(pool):
-        raise PromptError(f"prompts of {longest} tokens do not fit: the model sees {model.cfg.n_ctx} positions, {len(pool)} tokens to draw from")
+        raise PromptError(
+            f"prompts of {longest} tokens do not fit: the model sees {model.cfg.n_ctx} positions, {len(pool)} tokens to draw from"
+        )
     rng, bos = random.Random(f"induction {seed}"), reader.tokens("")[:1]
     clean, broken, fresh, answers, foils = [], [], [], [], []
     for length, repeated in shapes:
@@ -60,7 +62,7 @@ def _repeated(model: "TransformerBridge", shapes: list[tuple[int, int]], seed: s
         decode = reader.decode(rows, answers, foils)
         return PromptSet.from_tokens(
             rows, answers=answers, foils=foils, positions=positions, templates=names, pad=reader.pad, decode=decode,
-            **others,  # type: ignore[arg-type]
+            **others,
         )  # fmt: skip
 
     return build(clean, counterfactual=build(broken), reference=build(fresh))

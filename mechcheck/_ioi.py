@@ -92,7 +92,8 @@ def _pair(language: Language, rng: random.Random, split: Split) -> tuple[str, st
 def _fill(language: Language, rng: random.Random, sentence: Sequence[str], order: str, people: tuple[str, str]) -> _Filled:
     a, b = people
     io, s = (a, b) if order == "ABBA" else (b, a)
-    words, at = [], {}
+    words: list[str] = []
+    at: dict[str, int] = {}
     for slot in sentence:
         if slot in ("{A}", "{B}", "{S}"):
             at[slot] = len(words)
@@ -136,5 +137,5 @@ def _prompt_set(model: "TransformerBridge", rows: list[_Filled], clean: list[_Fi
         templates=names,
         pad=reader.pad,
         decode=reader.decode(tokens, answers, foils),
-        **others,  # type: ignore[arg-type]
+        **others,
     )

@@ -8,10 +8,12 @@ import tomllib
 import zlib
 from dataclasses import dataclass
 from functools import cache
+from typing import Any
 
 from mechcheck._paths import data_dir
 
 HELD_OUT_ONE_IN = 5
+_TEMPLATES = ("prefixes", "openings", "openings_held_out", "two_people", "one_person")
 
 
 def _held_out(text: str) -> bool:
@@ -69,10 +71,10 @@ def load_language() -> Language:
     raw = tomllib.loads((data_dir("fixtures") / "prompts" / "names.toml").read_text(encoding="utf-8"))
     clauses = _giving_clauses(raw.pop("giving"))
     adjectives = tuple((a, b) for a, b in raw.pop("adjectives"))
-    templates = {k: tuple(tuple(t.split()) for t in raw.pop(k)) for k in ("prefixes", "openings", "openings_held_out", "two_people", "one_person")}
+    templates: dict[str, Any] = {k: tuple(tuple(t.split()) for t in raw.pop(k)) for k in _TEMPLATES}
     return Language(
-        **{k: tuple(v) for k, v in raw.items()},
         **templates,
+        **{k: tuple(v) for k, v in raw.items()},
         adjectives=adjectives,
         givings=tuple(tuple(c.split()) for c in clauses if not _held_out(c)),
         givings_held_out=tuple(tuple(c.split()) for c in clauses if _held_out(c)),

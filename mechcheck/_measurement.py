@@ -9,7 +9,7 @@ from jaxtyping import Bool, Float
 
 from mechcheck._errors import MechcheckError
 
-Number = Union[int, float]
+Number = int | float
 
 
 @dataclass(frozen=True, eq=False)

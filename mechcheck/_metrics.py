@@ -28,7 +28,9 @@ class Metric:
     def __call__(self, logits: Logits, prompts: PromptSet, clean: Logits | None = None) -> PerPrompt:
         values = self.of(logits, prompts, clean)
         if values.shape != (len(prompts),):
-            raise PromptError(f"metric {self.name!r} gave shape {tuple(values.shape)}, expected one value for each of {len(prompts)} prompts")
+            raise PromptError(
+                f"metric {self.name!r} gave shape {tuple(values.shape)}, expected one value for each of {len(prompts)} prompts"
+            )
         return values
 
 

@@ -90,6 +90,11 @@ def load_model(
     return _load(directory, name, commit, device, dtype, processing)
 
 
+def fetch_model(name: str, revision: str | None = None) -> str:
+    """Bring a hub model into the local cache and return its commit."""
+    return _checked(_download(name, revision, offline=False), name).name
+
+
 def reinitialised(model: "TransformerBridge", seed: int) -> "TransformerBridge":
     """The model's twin: same architecture and tokenizer, weights drawn anew by the architecture's own initialisation."""
     return _load_twin(provenance(model), seed)

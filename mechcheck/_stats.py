@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any, Literal
 
 import numpy as np
 from jaxtyping import Float
@@ -69,7 +70,9 @@ def estimate_mean(measured: Measurement, sampling: Sampling, threshold: float | 
     below = np.ones(len(measured)) if measured.denominator is None else measured.denominator
     if not (np.isfinite(measured.values).all() and np.isfinite(below).all() and below.sum() != 0):
         bad = [i for i, v in zip(measured.ids, measured.values, strict=True) if not np.isfinite(v)]
-        raise NonFiniteError(f"{measured.name or 'the measurement'} is not finite on {len(bad)} of {len(measured)} prompts ({', '.join(bad[:3])})")
+        raise NonFiniteError(
+            f"{measured.name or 'the measurement'} is not finite on {len(bad)} of {len(measured)} prompts ({', '.join(bad[:3])})"
+        )
     units, noun = _units(measured)
     tops, bottoms = np.bincount(units, measured.values), np.bincount(units, below)
     value, k = float(tops.sum() / bottoms.sum()), len(tops)
@@ -132,20 +135,28 @@ def _units(measured: Measurement) -> tuple[np.ndarray, str]:
     return units, "template" if templates else "prompt"
 
 
-def _bootstrap(tops: np.ndarray, bottoms: np.ndarray, sampling: Sampling, threshold: float | None) -> tuple[float, float, float | None, float | None, str]:
+def _bootstrap(
+    tops: np.ndarray, bottoms: np.ndarray, sampling: Sampling, threshold: float | None
+) -> tuple[float, float, float | None, float | None, str]:
     def ratio(top: np.ndarray, bottom: np.ndarray, axis: int) -> np.ndarray:
         return top.sum(axis) / bottom.sum(axis)
 
-    found, how = None, "BCa"
-    for how, method in (("BCa", "BCa"), ("percentile", "percentile")):
+    def draw(method: Literal["BCa", "percentile"]) -> Any:
         with np.errstate(all="ignore"):
-            found = stats.bootstrap(
-                (tops, bottoms), ratio, paired=True, vectorized=True, n_resamples=sampling.resamples,
-                confidence_level=sampling.level, method=method, rng=np.random.default_rng(sampling.seed),
-            )  # fmt: skip
-        if math.isfinite(found.confidence_interval.low) and math.isfinite(found.confidence_interval.high):
-            break
-    assert found is not None
+            return stats.bootstrap(
+                (tops, bottoms),
+                ratio,
+                paired=True,
+                vectorized=True,
+                n_resamples=sampling.resamples,
+                confidence_level=sampling.level,
+                method=method,
+                rng=np.random.default_rng(sampling.seed),
+            )
+
+    found, how = draw("BCa"), "BCa"
+    if not np.isfinite([found.confidence_interval.low, found.confidence_interval.high]).all():
+        found, how = draw("percentile"), "percentile"  # BCa has no answer where nearly all resamples agree
     draws = found.bootstrap_distribution
     p_above = p_below = None
     if threshold is not None:

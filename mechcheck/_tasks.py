@@ -1,7 +1,7 @@
 """Tasks: named generators of prompts, shipped and the user's own."""
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal
 
 from mechcheck._errors import PromptError
 from mechcheck._prompts import PromptSet
@@ -12,11 +12,8 @@ if TYPE_CHECKING:
 Split = Literal["discover", "verify"]
 
 
-class Generator(Protocol):
-    """Makes n prompts of a task for a model; "discover" and "verify" share none."""
-
-    def __call__(self, model: "TransformerBridge", *, n: int, seed: int, split: Split, **options: Any) -> PromptSet: ...
-
+Generator = Callable[..., PromptSet]
+"""(model, *, n, seed, split, and options of its own) -> n prompts for the model; "discover" and "verify" share none."""
 
 _GENERATORS: dict[str, Generator] = {}
 
@@ -37,9 +34,7 @@ def task_names() -> tuple[str, ...]:
     return tuple(sorted(_GENERATORS))
 
 
-def task_prompts(
-    name: str, model: "TransformerBridge", *, n: int, seed: int, split: Split = "verify", **options: Any
-) -> PromptSet:
+def task_prompts(name: str, model: "TransformerBridge", *, n: int, seed: int, split: Split = "verify", **options: Any) -> PromptSet:
     """Prompts of a task for a model; options go to the task's generator."""
     _load_shipped()
     if name not in _GENERATORS:

@@ -50,7 +50,10 @@ def choose_heads(
         ranked = np.where(among if among is not None else np.ones_like(meets), scores[by], -np.inf)
         order = np.argsort(ranked, axis=None)[::-1][:candidates]
         chosen = [(int(i // ranked.shape[1]), int(i % ranked.shape[1])) for i in order]
-    measured = "; ".join(f"{l}.{h}: " + ", ".join(f"{name} {values[l, h]:.3f}" for name, values in scores.items()) for l, h in sorted(chosen))
+    measured = "; ".join(
+        f"{layer}.{head}: " + ", ".join(f"{name} {values[layer, head]:.3f}" for name, values in scores.items())
+        for layer, head in sorted(chosen)
+    )
     return Role(heads(chosen, at=at), criterion, met, measured)
 
 

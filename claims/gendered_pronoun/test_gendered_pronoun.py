@@ -1,6 +1,7 @@
 """Her or his: which noun or name, which heads, at which layer, in a model trained on children's stories by others."""
 
 import numpy as np
+import pytest
 
 from mechcheck import (
     Ablate,
@@ -42,8 +43,15 @@ def test_agrees_with_the_name(model, prompts, check):
     check.rate(run(model, prompts) > 0, above=0.9)
 
 
-@claim("Patching the residual stream at the noun flips her and his", source=STORIES, task="gendered_pronoun", kind="sufficiency", decoy={"position": "END"})
-def test_patching_the_noun_flips_the_pronoun(model, prompts, circuit, check, position="NOUN"):
+@pytest.mark.parametrize("position", ["NOUN"])
+@claim(
+    "Patching the residual stream at the noun flips her and his",
+    source=STORIES,
+    task="gendered_pronoun",
+    kind="sufficiency",
+    decoy={"position": "END"},
+)
+def test_patching_the_noun_flips_the_pronoun(model, prompts, circuit, check, position):
     changed = run(model, prompts, Patch(circuit["noun"].at(position)))
     check.rate(changed < 0, above=0.75)
     check.below(changed, 0.0)
@@ -61,7 +69,9 @@ def test_heads_bring_the_gender(model, prompts, circuit, check):
 @claim("Ablating these heads hurts more than ablating random ones", source=STORIES, task="gendered_pronoun", kind="necessity")
 def test_heads_matter_more_than_random_heads(model, prompts, circuit, check):
     clean = run(model, prompts)
-    check.beats_random(lambda sites: (clean - run(model, prompts, Ablate(sites, "resample"))).named("loss by resample ablation"), circuit["pronoun_heads"])
+    check.beats_random(
+        lambda sites: (clean - run(model, prompts, Ablate(sites, "resample"))).named("loss by resample ablation"), circuit["pronoun_heads"]
+    )
 
 
 @claim("These heads attend from END to the noun", source=STORIES, task="gendered_pronoun", kind="structure")
@@ -69,7 +79,13 @@ def test_heads_attend_to_the_noun(model, prompts, circuit, check):
     check.above(attention_to(model, prompts, circuit["pronoun_heads"], "END", "NOUN"), 0.3)
 
 
-@claim("The logit lens resolves at the layer found on other prompts, and not before", source=STORIES, task="gendered_pronoun", kind="structure", decoy="reinitialised")
+@claim(
+    "The logit lens resolves at the layer found on other prompts, and not before",
+    source=STORIES,
+    task="gendered_pronoun",
+    kind="structure",
+    decoy="reinitialised",
+)
 def test_logit_lens_resolves(model, prompts, circuit, check):
     layer = circuit.notes["found"]["resolves_at"]
     reading = logit_lens(model, prompts)

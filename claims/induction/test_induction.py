@@ -27,7 +27,13 @@ def test_repeats_random_tokens(model, prompts, check):
     check.rate(run(model, prompts, metric=correct), above=0.5)
 
 
-@claim("Previous-token heads attend to the previous token", source=OLSSON, task="induction", kind="structure", expect={"names-gpt2-seed0": "refuted"})
+@claim(
+    "Previous-token heads attend to the previous token",
+    source=OLSSON,
+    task="induction",
+    kind="structure",
+    expect={"names-gpt2-seed0": "refuted"},
+)
 def test_previous_token_heads(model, prompts, circuit, check):
     scores = previous_token_scores(model, prompts.reference)
     check.above(scores.of(circuit["previous_token"]), 0.3)

@@ -25,8 +25,7 @@ DIRECT_SHARE, TO_IO, IO_OVER_S1 = 0.1, 0.3, 0.2
 TO_S2, MOVES_ATTENTION = 0.3, 0.05
 
 NAME_MOVER = (
-    f"direct effect above {DIRECT_SHARE:.0%} of the logit difference, attention END->IO above {TO_IO}, "
-    f"and above that to S1 by {IO_OVER_S1}"
+    f"direct effect above {DIRECT_SHARE:.0%} of the logit difference, attention END->IO above {TO_IO}, and above that to S1 by {IO_OVER_S1}"
 )
 S_INHIBITION = (
     f"in a layer below the name movers, attention END->S2 above {TO_S2}, and patching it at END from the S2-flipped run "

@@ -14,7 +14,9 @@ def test_prefers_the_indirect_object(model, prompts, check):
     check.rate(preference > 0, above=0.9)
 
 
-@claim("The preference follows the repeated name: with the second subject flipped, the answer flips", source=WANG, task="ioi", kind="behaviour")
+@claim(
+    "The preference follows the repeated name: with the second subject flipped, the answer flips", source=WANG, task="ioi", kind="behaviour"
+)
 def test_follows_the_repeated_name(model, prompts, check):
     flipped = run(model, prompts.counterfactual)
     check.below(flipped, 0.0)

@@ -6,7 +6,13 @@ WANG = "Wang et al. 2022, arXiv:2211.00593"
 SHORTCUT = "names-gpt2-seed0"
 
 
-@claim("Name movers attend from END to the indirect object, more than to the subject", source=WANG, task="ioi", kind="structure", expect={SHORTCUT: "refuted"})
+@claim(
+    "Name movers attend from END to the indirect object, more than to the subject",
+    source=WANG,
+    task="ioi",
+    kind="structure",
+    expect={SHORTCUT: "refuted"},
+)
 def test_attend_to_io(model, prompts, circuit, check):
     to_io, to_s1 = (attention_to(model, prompts, circuit["name_mover"], "END", key) for key in ("IO", "S1"))
     check.above(to_io, 0.3)

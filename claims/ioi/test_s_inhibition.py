@@ -33,7 +33,13 @@ def test_removing_flips_the_answer(model, prompts, circuit, check, method):
 
 
 @pytest.mark.parametrize("method", ["zero", "mean", "resample"])
-@claim("Ablating the S-inhibition heads takes away most of the preference", source=WANG, task="ioi", kind="necessity", expect={SHORTCUT: "refuted"})
+@claim(
+    "Ablating the S-inhibition heads takes away most of the preference",
+    source=WANG,
+    task="ioi",
+    kind="necessity",
+    expect={SHORTCUT: "refuted"},
+)
 def test_ablation_removes_the_preference(model, prompts, circuit, check, method):
     clean = run(model, prompts)
     check.above((clean - run(model, prompts, Ablate(circuit["s_inhibition"], method))) / clean, 0.75)
@@ -64,7 +70,15 @@ def test_steer_the_name_movers(model, prompts, circuit, check):
     check.greater(before.named("attention to IO"), after.named("with S-inhibition flipped"), margin=0.1)
 
 
-@claim("Ablating the S-inhibition heads hurts more than ablating random heads", source=WANG, task="ioi", kind="specificity", models=["names-gpt2-seed1", "names-gpt2-seed4"])
+@claim(
+    "Ablating the S-inhibition heads hurts more than ablating random heads",
+    source=WANG,
+    task="ioi",
+    kind="specificity",
+    models=["names-gpt2-seed1", "names-gpt2-seed4"],
+)
 def test_matter_more_than_random_heads(model, prompts, circuit, check):
     clean = run(model, prompts)
-    check.beats_random(lambda sites: (clean - run(model, prompts, Ablate(sites, "mean"))).named("loss by mean ablation"), circuit["s_inhibition"])
+    check.beats_random(
+        lambda sites: (clean - run(model, prompts, Ablate(sites, "mean"))).named("loss by mean ablation"), circuit["s_inhibition"]
+    )

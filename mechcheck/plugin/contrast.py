@@ -52,7 +52,7 @@ def contrast(item: pytest.Function, spec: ClaimSpec, arguments: Mapping[str, Any
     if expected == "refuted":
         return _positive_controls(item, spec, arguments)
     kind, variants = _decoys(item, spec, arguments)
-    runs = tuple(_run(item, spec, arguments | changed, label) for label, changed in variants)
+    runs = tuple(_run(item, spec, {**arguments, **changed}, label) for label, changed in variants)
     passed = sum(run.verdict == "supported" for run in runs)
     vacuous = None
     if 2 * passed >= len(runs):
@@ -98,11 +98,14 @@ def _positive_controls(item: pytest.Function, spec: ClaimSpec, arguments: Mappin
     """Look for arguments under which the same body is supported: the claim's own, then another model's."""
     runs: list[ContrastRun] = []
     for label, changed in _cases_expected_supported(item, spec, arguments):
-        runs.append(_run(item, spec, arguments | _replaced(item, spec, arguments, changed), label))
+        runs.append(_run(item, spec, {**arguments, **_replaced(item, spec, arguments, changed)}, label))
         if runs[-1].verdict == "supported":
             return Contrast("positive control", tuple(runs), None)
     tried = f"; tried: {', '.join(run.label for run in runs)}" if runs else ""
-    reason = f"nothing was found on which the same test is supported, so its refutation says nothing{tried}. Name one: @claim(positive_control=...)"
+    reason = (
+        f"nothing was found on which the same test is supported, so its refutation says nothing{tried}. "
+        "Name one: @claim(positive_control=...)"
+    )
     return Contrast("positive control", tuple(runs), reason)
 
 

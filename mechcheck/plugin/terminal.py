@@ -55,7 +55,9 @@ def _line(claim: Mapping[str, Any]) -> str:
     e = claim["expectations"][0]["estimate"]
     more = f" (+{len(claim['expectations']) - 1} more)" if len(claim["expectations"]) > 1 else ""
     decoys = claim["decoys"]
-    rejected = f"  {decoys['n'] - decoys['supported']}/{decoys['n']} decoys rejected" if decoys and decoys["kind"] != "positive control" else ""
+    rejected = ""
+    if decoys and decoys["kind"] != "positive control":
+        rejected = f"  {decoys['n'] - decoys['supported']}/{decoys['n']} decoys rejected"
     expected = "  (as claimed)" if claim["met"] and claim["verdict"] == "refuted" else ""
     which = claim["id"].rpartition("[")[2].rstrip("]") if "[" in claim["id"] else ""
     return f"{statement:<{_WIDTH}} {which}  {e['value']:+.3f} [{e['low']:+.3f}, {e['high']:+.3f}] n={e['n']}{more}{rejected}{expected}"

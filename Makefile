@@ -1,0 +1,28 @@
+# Two commands on a fresh machine: `make verify` (claims on the embedded models, evidence, report) and `make test`.
+# Both create the virtual environment if there is none. PYTHON picks the interpreter (3.11 to 3.13).
+PYTHON ?= $(firstword $(foreach v,3.11 3.12 3.13,$(shell command -v python$(v))) python3)
+VENV ?= .venv
+BIN := $(VENV)/bin
+# One thread repeats bit for bit and is fastest for models of this size.
+export OMP_NUM_THREADS ?= 1
+
+.PHONY: verify test lint clean
+verify: $(VENV)/.ready
+	$(BIN)/pytest claims -p no:randomly --html=reports/pytest.html --self-contained-html --junitxml=reports/junit.xml
+
+test: $(VENV)/.ready
+	$(BIN)/pytest tests
+
+lint: $(VENV)/.ready
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+$(VENV)/.ready: pyproject.toml requirements/ci.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements/ci.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps -e .
+	touch $@
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

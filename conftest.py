@@ -1,0 +1,3 @@
+"""Shared by the project's own tests and its claims."""
+
+pytest_plugins = ["pytester"]
