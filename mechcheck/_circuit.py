@@ -46,6 +46,23 @@ class Circuit(Mapping[str, Sites]):
         return Sites(site for sites in self.roles.values() for site in sites)
 
 
+@dataclass(frozen=True)
+class TracedCircuit(Circuit):
+    """A circuit that remembers which roles were asked for, so that controls vary what a claim uses and nothing else."""
+
+    used: set[str] = field(default_factory=set)
+
+    def __getitem__(self, role: str) -> Sites:
+        sites = super().__getitem__(role)
+        self.used.add(role)
+        return sites
+
+
+def traced(circuit: Circuit) -> TracedCircuit:
+    """The same circuit, tracing from now on."""
+    return TracedCircuit(circuit.roles, circuit.source, circuit.weights_sha256, circuit.notes)
+
+
 def load_circuit(path: Path) -> Circuit:
     """Read a circuit file.
 

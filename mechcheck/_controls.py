@@ -4,7 +4,7 @@ import itertools
 import math
 import random
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from mechcheck._circuit import Circuit
@@ -43,12 +43,14 @@ def random_sites(model: "TransformerBridge", sites: Sites, *, outside: Sites, n:
     return [found for found in dict.fromkeys(chosen) if len(found) == len(sites)][:n]
 
 
-def random_circuits(model: "TransformerBridge", circuit: Circuit, *, n: int, seed: int) -> list[Circuit]:
-    """Up to `n` circuits in which every role is filled by random sites of the same kinds, layers and number."""
+def random_circuits(
+    model: "TransformerBridge", circuit: Circuit, *, n: int, seed: int, roles: Collection[str] | None = None
+) -> list[Circuit]:
+    """Up to `n` different circuits in which the roles (all by default) are filled by random sites outside the circuit."""
     filled = {
         role: random_sites(model, sites, outside=circuit.sites, n=n, seed=seed + i)
         for i, (role, sites) in enumerate(sorted(circuit.roles.items()))
-        if len(sites)
+        if len(sites) and (roles is None or role in roles)
     }
     many = max((len(found) for found in filled.values()), default=0)
     circuits = [Circuit({role: found[i % len(found)] for role, found in filled.items()}, "random sites") for i in range(many)]

@@ -68,11 +68,12 @@ def estimate_mean(measured: Measurement, sampling: Sampling, threshold: float | 
         NonFiniteError: the measurement holds NaN or infinity, or a ratio's denominator sums to zero.
     """
     below = np.ones(len(measured)) if measured.denominator is None else measured.denominator
-    if not (np.isfinite(measured.values).all() and np.isfinite(below).all() and below.sum() != 0):
-        bad = [i for i, v in zip(measured.ids, measured.values, strict=True) if not np.isfinite(v)]
-        raise NonFiniteError(
-            f"{measured.name or 'the measurement'} is not finite on {len(bad)} of {len(measured)} prompts ({', '.join(bad[:3])})"
-        )
+    name = measured.name or "the measurement"
+    bad = [i for i, a, b in zip(measured.ids, measured.values, below, strict=True) if not (np.isfinite(a) and np.isfinite(b))]
+    if bad:
+        raise NonFiniteError(f"{name} is not finite on {len(bad)} of {len(measured)} prompts ({', '.join(bad[:3])})")
+    if below.sum() == 0:
+        raise NonFiniteError(f"{name}: the denominator sums to zero")
     units, noun = _units(measured)
     tops, bottoms = np.bincount(units, measured.values), np.bincount(units, below)
     value, k = float(tops.sum() / bottoms.sum()), len(tops)
@@ -84,6 +85,8 @@ def estimate_mean(measured: Measurement, sampling: Sampling, threshold: float | 
     else:
         low, high, p_above, p_below, how = _bootstrap(tops, bottoms, sampling, threshold)
         method = f"{how} bootstrap over {k} {noun}s, {sampling.resamples} resamples"
+    if not (math.isfinite(low) and math.isfinite(high)):
+        raise NonFiniteError(f"{name} has no finite interval: its denominator is zero on too many {noun}s")
     return Interval(Estimate(value, low, high, sampling.level, len(measured), k, method), p_above, p_below)
 
 
@@ -103,7 +106,7 @@ def estimate_rate(measured: Measurement, sampling: Sampling, threshold: float | 
         raise ValueError("a rate needs one yes (1) or no (0) per prompt, for example run(...) > 0")
     units, noun = _units(measured)
     n, rate = len(values), float(values.mean())
-    effective = _effective_n(values, units)
+    effective = min(_effective_n(values, units), len(set(measured.ids)))
     hits = rate * effective
     tail = (1 - sampling.level) / 2
     low = float(stats.beta.ppf(tail, hits, effective - hits + 1)) if rate > 0 else 0.0

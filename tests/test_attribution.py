@@ -6,7 +6,7 @@ import pytest
 import torch
 from tiny import SAME_FORWARD, random_prompts, with_other_padding
 
-from mechcheck._attribution import direct_logit_attribution
+from mechcheck._attribution import _readout, direct_logit_attribution
 from mechcheck._engine import run
 from mechcheck._errors import MechcheckError, ModelError
 from mechcheck._interventions import Ablate, Patch
@@ -99,6 +99,12 @@ def test_the_scale_is_that_of_the_untouched_run(tiny, layout):
     np.testing.assert_array_equal(changed.bias_values, base.bias_values)
     rescaled = run(model, prompts, Ablate(mlps("1@END"))).values  # at its own scale, the logits tell another story
     assert np.abs(changed.total.values - rescaled).max() > 1e-3
+
+
+def test_what_layer_norm_subtracts_is_no_effect(tiny, layout):
+    """LayerNorm takes the mean out of the stream, whether or not the weights that write to it are centred; RMSNorm does not."""
+    direction, _ = _readout(tiny(layout, processing="raw"), random_prompts(7, LENGTHS))
+    assert bool((direction.mean(-1).abs() < 1e-12).all()) == (layout != "llama")
 
 
 def test_interventions_change_what_they_touch(tiny, layout):

@@ -34,7 +34,7 @@ any_site = st.builds(
 any_layout = st.sampled_from(LAYOUTS)
 any_processing = st.sampled_from(["raw", "folded"])
 any_method = st.sampled_from(["zero", "mean", "resample", "patch"])
-any_lengths = st.lists(st.integers(4, 9), min_size=1, max_size=3).map(lambda some: [n for n in some for _ in range(2)])
+any_lengths = st.lists(st.integers(4, 9), min_size=1, max_size=3).map(lambda some: [n for n in some for _ in range(2)])  # two of a template
 
 
 @few
@@ -139,7 +139,7 @@ def test_resample_without_a_reference_takes_another_prompt_of_the_template(tiny,
 
 
 def test_resample_seeds_differ_and_repeat(tiny):
-    prompts = random_prompts(3, (7,) * 8)
+    prompts = random_prompts(3, (7,) * 8, per_template=8)
     prompts = type(prompts)(**{**vars(prompts), "reference": None})
     first, again, other = (run(tiny("gpt2"), prompts, Ablate(resid(1), "resample", seed=seed)).values for seed in (0, 0, 1))
     np.testing.assert_array_equal(first, again)
@@ -255,7 +255,7 @@ def test_errors_say_what_to_do(tiny):
     with pytest.raises(PromptError, match="needs at least 2 reference prompts of each template"):
         run(model, prompts[:3], Ablate(heads("0.0"), "mean"))
     few_prompts = type(prompts)(**{**vars(prompts[:3]), "reference": None})
-    with pytest.raises(PromptError, match="'length 10' has one only"):
+    with pytest.raises(PromptError, match="'template 1' has one only"):
         run(model, few_prompts, Ablate(heads("0.0"), "resample"))
     with pytest.raises(MechcheckError, match="at least one variant"):
         sweep(model, prompts, [])

@@ -57,10 +57,10 @@ def save_tokenizer(directory: Path) -> None:
     ).save_pretrained(directory)
 
 
-def random_prompts(seed: int, lengths: Sequence[int], *, alphabet: int = len(VOCABULARY)) -> PromptSet:
+def random_prompts(seed: int, lengths: Sequence[int], *, alphabet: int = len(VOCABULARY), per_template: int = 2) -> PromptSet:
     """BOS and random tokens, of the given lengths, with positions A < B, an aligned counterfactual and an aligned reference.
 
-    A small alphabet gives repeated tokens.
+    A small alphabet gives repeated tokens. Each template has `per_template` prompts that follow each other.
     """
     rng = random.Random(seed)
     answers, foils = zip(*(rng.sample(range(3, len(VOCABULARY)), 2) for _ in lengths), strict=True)
@@ -70,7 +70,7 @@ def random_prompts(seed: int, lengths: Sequence[int], *, alphabet: int = len(VOC
         rows = [[1] + [rng.randrange(3, alphabet) for _ in range(length - 1)] for length in lengths]
         return PromptSet.from_tokens(
             rows, answers=answers, foils=foils, positions={"A": [a for a, _ in pairs], "B": [b for _, b in pairs]},
-            templates=[f"length {length}" for length in lengths], pad=0, decode=dict(enumerate(VOCABULARY)), **others,
+            templates=[f"template {row // per_template}" for row in range(len(lengths))], pad=0, decode=dict(enumerate(VOCABULARY)), **others,
         )  # fmt: skip
 
     return build(counterfactual=build(), reference=build())

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from mechcheck._claim import ClaimSpec
-from mechcheck._errors import ClaimError
+from mechcheck._errors import ClaimError, NonFiniteError
 from mechcheck._verdict import Expectation, Outcome, combine
 from mechcheck.plugin.fixtures import MAKE_PROMPTS, load, make_check, recorded_circuit
 from mechcheck.plugin.selection import claim_id, default_models
@@ -77,8 +77,9 @@ def _decoys(item: pytest.Function, spec: ClaimSpec, arguments: Mapping[str, Any]
 
     if "circuit" not in arguments:
         raise ClaimError('decoy="random_sites" needs the claim to use the `circuit` fixture')
+    used = getattr(arguments["circuit"], "used", None) or None  # all roles, if the circuit is no traced one
     try:
-        circuits = random_circuits(arguments["model"], arguments["circuit"], n=settings.decoys, seed=seed)
+        circuits = random_circuits(arguments["model"], arguments["circuit"], n=settings.decoys, seed=seed, roles=used)
     except NoControlError:
         if spec.decoy is not None:
             raise
@@ -166,6 +167,8 @@ def _run(item: pytest.Function, spec: ClaimSpec, arguments: Mapping[str, Any], l
         item.obj(**{name: check if name == "check" else value for name, value in arguments.items()})
     except AssertionError:
         return ContrastRun(label, "refuted", _values(check.expectations))
+    except NonFiniteError:  # where there is no effect there is no share of it either
+        return ContrastRun(label, "inconclusive", _values(check.expectations))
     except Exception as error:
         raise ClaimError(f"the test crashed on its contrast ({label}): {type(error).__name__}: {error}") from error
     return ContrastRun(label, combine(e.verdict for e in check.expectations), _values(check.expectations))

@@ -81,7 +81,9 @@ def circuit(request: pytest.FixtureRequest, model: "TransformerBridge") -> "Circ
     spec = claim_spec(request.node)
     if spec is None or spec.task is None:
         raise ClaimError('the `circuit` fixture needs @claim(..., task="...")')
-    return recorded_circuit(request.node, spec.task, model)
+    from mechcheck._circuit import traced
+
+    return traced(recorded_circuit(request.node, spec.task, model))
 
 
 @pytest.fixture
