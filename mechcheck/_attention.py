@@ -43,7 +43,7 @@ def attention(
 
     def keep(pattern: Tensor, rows: Rows, head: int) -> Tensor:
         real = is_token(rows).to(pattern.device)
-        return pattern[:, head] * (real[:, :, None] & real[:, None, :])
+        return broken_rows_as_nan(pattern[:, head]).masked_fill(~(real[:, :, None] & real[:, None, :]), 0.0)
 
     readers: dict = {pair: (pattern_hook(pair[0]), lambda x, rows, head=pair[1]: keep(x, rows, head)) for pair in pairs}
     recorded = observe(model, prompts, readers, interventions).recorded
@@ -102,6 +102,11 @@ def pattern_hook(layer: int) -> str:
     return f"blocks.{layer}.attn.hook_pattern"
 
 
+def broken_rows_as_nan(pattern: Float[Tensor, "... q k"]) -> Float[Tensor, "... q k"]:
+    """TransformerLens writes zeros where attention is NaN; a row that attends to nothing at all was NaN, and is again."""
+    return pattern.masked_fill(pattern.sum(-1, keepdim=True) == 0, torch.nan)
+
+
 def is_token(rows: Rows) -> Tensor:
     """[row, pos]: True where a token stands, False on padding."""
     lengths = rows.prompts.lengths[rows.where]
@@ -123,7 +128,7 @@ def _between(layer: int, head: int | None, query: str, key: str) -> Reader:
     def keep(pattern: Tensor, rows: Rows) -> Tensor:
         row = torch.arange(len(pattern), device=pattern.device)
         chosen = pattern if head is None else pattern[:, head : head + 1]
-        found = chosen[row, :, rows.at(query).to(pattern.device), rows.at(key).to(pattern.device)]
+        found = broken_rows_as_nan(chosen)[row, :, rows.at(query).to(pattern.device), rows.at(key).to(pattern.device)]
         return found if head is None else found[:, 0]
 
     return pattern_hook(layer), keep

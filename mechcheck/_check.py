@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
-from mechcheck._errors import ClaimError
+from mechcheck._errors import ClaimError, NonFiniteError
 from mechcheck._measurement import Measurement
 from mechcheck._stats import Estimate, Interval, Sampling, estimate_mean, estimate_rate
 from mechcheck._verdict import Control, Expectation, ExpectationKind, decide
@@ -43,29 +43,29 @@ class Check:
 
     def above(self, measured: Measurement, threshold: float, label: str | None = None) -> Estimate:
         """The mean is above the threshold."""
-        return self._mean("above", measured, float(threshold), math.inf, float(threshold), label or f"{measured.name} > {threshold:g}")
+        return self._mean("above", measured, float(threshold), math.inf, float(threshold), label or f"{_name(measured)} > {threshold:g}")
 
     def below(self, measured: Measurement, threshold: float, label: str | None = None) -> Estimate:
         """The mean is below the threshold."""
-        return self._mean("below", measured, -math.inf, float(threshold), float(threshold), label or f"{measured.name} < {threshold:g}")
+        return self._mean("below", measured, -math.inf, float(threshold), float(threshold), label or f"{_name(measured)} < {threshold:g}")
 
     def between(self, measured: Measurement, low: float, high: float, label: str | None = None) -> Estimate:
         """The mean lies between low and high."""
         if not low < high:
             raise ClaimError(f"between({low}, {high}): the first must be the smaller")
         bounds = (float(low), float(high))
-        return self._mean("between", measured, *bounds, bounds, label or f"{low:g} < {measured.name} < {high:g}")
+        return self._mean("between", measured, *bounds, bounds, label or f"{low:g} < {_name(measured)} < {high:g}")
 
     def equivalent(self, measured: Measurement, margin: float, to: float = 0.0, label: str | None = None) -> Estimate:
         """The mean differs from `to` by less than the margin (two one-sided tests, Schuirmann 1987)."""
         if margin <= 0:
             raise ClaimError(f"equivalent(margin={margin}): the margin must be positive, in the units of the measurement")
-        text = label or f"|{measured.name} - {to:g}| < {margin:g}"
+        text = label or f"|{_name(measured)} - {to:g}| < {margin:g}"
         return self._mean("equivalent", measured, to - margin, to + margin, (to - margin, to + margin), text, margin=float(margin))
 
     def greater(self, a: Measurement, b: Measurement, margin: float = 0.0, label: str | None = None) -> Estimate:
         """`a` exceeds `b` by more than the margin, prompt by prompt (paired)."""
-        text = label or f"{a.name} > {b.name}" + (f" + {margin:g}" if margin else "")
+        text = label or f"{_name(a)} > {_name(b)}" + (f" + {margin:g}" if margin else "")
         return self._mean("greater", a - b, float(margin), math.inf, float(margin), text, margin=float(margin))
 
     def rate(self, holds: Measurement, *, above: float | None = None, below: float | None = None, label: str | None = None) -> Estimate:
@@ -77,12 +77,13 @@ class Check:
             raise ClaimError(
                 f"a rate cannot be {'above' if above is not None else 'below'} {threshold:g} and fail, or hold; choose between 0 and 1"
             )
+        _name(holds)
         try:
             interval = estimate_rate(holds, self.sampling, threshold)
         except ValueError as error:
             raise ClaimError(str(error)) from error
         low, high = (threshold, math.inf) if above is not None else (-math.inf, threshold)
-        text = label or f"share with {holds.name} {'>' if above is not None else '<'} {threshold:g}"
+        text = label or f"share with {_name(holds)} {'>' if above is not None else '<'} {threshold:g}"
         return self._add("rate", holds, interval, low, high, threshold, text)
 
     def beats_random(
@@ -107,6 +108,8 @@ class Check:
         sets = random_sites(self.model, sites, outside=self.outside or sites, n=n, seed=self.seed)
         controls = [effect(other) for other in sets]
         means = [control.mean for control in controls]
+        if not np.isfinite(means).all():
+            raise NonFiniteError(f"{_name(measured) or 'the effect'} is not finite for random sites ({sets[int(np.argmin(np.isfinite(means)))]})")
         rival = controls[int(np.argsort(means)[math.ceil(quantile * (len(means) - 1))])]
         interval = estimate_mean(measured - rival, self.sampling, 0.0)
         p = (1 + sum(mean >= measured.mean for mean in means)) / (1 + len(means))
@@ -124,8 +127,9 @@ class Check:
         self, kind: ExpectationKind, measured: Measurement, low: float, high: float,
         threshold: float | tuple[float, float], label: str, *, margin: float | None = None,
     ) -> Estimate:  # fmt: skip
-        if not isinstance(measured, Measurement):
-            raise ClaimError(f"check.{kind} needs a Measurement (one value per prompt), got {type(measured).__name__}")
+        _name(measured)
+        if not np.isfinite(threshold).all():
+            raise ClaimError(f"check.{kind} needs finite thresholds, got {threshold}")
         at = threshold if isinstance(threshold, float) else None
         interval = estimate_mean(measured, self.sampling, at)
         return self._add(kind, measured, interval, low, high, threshold, label, margin=margin)
@@ -153,6 +157,13 @@ class Check:
             )
         )
         return interval.estimate
+
+
+def _name(measured: Measurement) -> str:
+    """The measurement's name; an error where it is none."""
+    if not isinstance(measured, Measurement):
+        raise ClaimError(f"an expectation needs a Measurement (one value per prompt), got {type(measured).__name__}")
+    return measured.name
 
 
 def _by_template(measured: Measurement) -> dict[str, tuple[float, int]]:

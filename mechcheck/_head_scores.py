@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from mechcheck._attention import is_token, pattern_hook
+from mechcheck._attention import broken_rows_as_nan, is_token, pattern_hook
 from mechcheck._engine import observe
 from mechcheck._errors import PromptError, SiteError
 from mechcheck._hooks import Rows
@@ -95,7 +95,8 @@ def target_scores(
 
     def keep(pattern: Tensor, rows: Rows) -> Tensor:
         wanted, count = targets[rows.where].to(pattern.device), queries[rows.where].to(pattern.device)
-        return (pattern.double() * wanted[:, None]).sum((-2, -1)) / count[:, None]
+        mass = broken_rows_as_nan(pattern).double().masked_fill(~wanted[:, None], 0.0)
+        return mass.sum((-2, -1)) / count[:, None]
 
     readers: dict = {layer: (pattern_hook(layer), keep) for layer in range(model.cfg.n_layers)}
     recorded = observe(model, prompts, readers, interventions).recorded

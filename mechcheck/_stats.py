@@ -1,6 +1,7 @@
 """Estimates with intervals: bootstrap clustered by template, exact binomial for rates, p-values, FDR."""
 
 import math
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -61,7 +62,8 @@ class Interval:
 def estimate_mean(measured: Measurement, sampling: Sampling, threshold: float | None = None) -> Interval:
     """The mean over prompts (or ratio of means), with an interval that resamples whole templates.
 
-    BCa bootstrap over templates (Efron 1987, scipy.stats.bootstrap); with fewer than 8 templates a t interval over the
+    BCa bootstrap over templates (Efron 1987, scipy.stats.bootstrap), its levels expanded for the number of templates
+    (Hesterberg 2015, 10.1080/00031305.2015.1089789), without which it is too narrow; with fewer than 8 templates a t interval over the
     templates' linearised sums; with a single template the prompts are the units.
 
     Raises:
@@ -106,7 +108,7 @@ def estimate_rate(measured: Measurement, sampling: Sampling, threshold: float | 
         raise ValueError("a rate needs one yes (1) or no (0) per prompt, for example run(...) > 0")
     units, noun = _units(measured)
     n, rate = len(values), float(values.mean())
-    effective = min(_effective_n(values, units), len(set(measured.ids)))
+    effective = min(_effective_n(values, units, sampling.level), len(set(measured.ids)))
     hits = rate * effective
     tail = (1 - sampling.level) / 2
     low = float(stats.beta.ppf(tail, hits, effective - hits + 1)) if rate > 0 else 0.0
@@ -144,15 +146,19 @@ def _bootstrap(
     def ratio(top: np.ndarray, bottom: np.ndarray, axis: int) -> np.ndarray:
         return top.sum(axis) / bottom.sum(axis)
 
+    few = math.sqrt(len(tops) / (len(tops) - 1))
+    level = 1 - 2 * float(stats.norm.sf(few * stats.t.ppf((1 + sampling.level) / 2, len(tops) - 1)))
+
     def draw(method: Literal["BCa", "percentile"]) -> Any:
-        with np.errstate(all="ignore"):
+        with np.errstate(all="ignore"), warnings.catch_warnings():
+            warnings.simplefilter("ignore", stats.DegenerateDataWarning)
             return stats.bootstrap(
                 (tops, bottoms),
                 ratio,
                 paired=True,
                 vectorized=True,
                 n_resamples=sampling.resamples,
-                confidence_level=sampling.level,
+                confidence_level=level,
                 method=method,
                 rng=np.random.default_rng(sampling.seed),
             )
@@ -161,10 +167,14 @@ def _bootstrap(
     if not np.isfinite([found.confidence_interval.low, found.confidence_interval.high]).all():
         found, how = draw("percentile"), "percentile"  # BCa has no answer where nearly all resamples agree
     draws = found.bootstrap_distribution
+
+    def p_value(contrary: np.ndarray) -> float:
+        share = (1 + contrary.sum()) / (len(draws) + 1)
+        return float(stats.t.sf(stats.norm.isf(share) / few, len(tops) - 1))  # the same expansion as the interval's
+
     p_above = p_below = None
     if threshold is not None:
-        p_above = float((1 + (draws <= threshold).sum()) / (len(draws) + 1))
-        p_below = float((1 + (draws >= threshold).sum()) / (len(draws) + 1))
+        p_above, p_below = p_value(draws <= threshold), p_value(draws >= threshold)
     return float(found.confidence_interval.low), float(found.confidence_interval.high), p_above, p_below, how
 
 
@@ -182,12 +192,13 @@ def _t_interval(
     return value - reach, value + reach, p_above, p_below
 
 
-def _effective_n(values: Float[np.ndarray, " prompt"], units: np.ndarray) -> float:
-    """Prompts divided by the design effect of the clusters, never more than there are."""
+def _effective_n(values: Float[np.ndarray, " prompt"], units: np.ndarray, level: float) -> float:
+    """Prompts divided by the design effect of the clusters, and fewer still where it was estimated from few clusters."""
     n, k, rate = len(values), int(units.max()) + 1, float(values.mean())
     spread = rate * (1 - rate)
     if k == n or k < 2 or spread == 0:
         return float(n)
     residuals = np.bincount(units, values - rate)
     variance = k / (k - 1) * float((residuals**2).sum()) / n**2
-    return float(n / max(1.0, variance / (spread / (n - 1))))
+    few = stats.t.ppf((1 + level) / 2, n - 1) / stats.t.ppf((1 + level) / 2, k - 1)
+    return float(n * few**2 / max(1.0, variance / (spread / (n - 1))))

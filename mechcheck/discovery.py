@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from jaxtyping import Bool, Float
 
+from mechcheck._errors import MechcheckError
 from mechcheck._models import provenance
 from mechcheck._prompts import PromptSet
 from mechcheck._sites import Sites, heads
@@ -47,8 +48,11 @@ def choose_heads(
     chosen = [(int(layer), int(head)) for layer, head in np.argwhere(meets)]
     met = bool(chosen)
     if not chosen:
-        ranked = np.where(among if among is not None else np.ones_like(meets), scores[by], -np.inf)
-        order = np.argsort(ranked, axis=None)[::-1][:candidates]
+        allowed = np.isfinite(scores[by]) & (among if among is not None else np.ones_like(meets))
+        if not allowed.any():
+            raise MechcheckError(f"no head is left to choose from by {by!r} ({criterion})")
+        ranked = np.where(allowed, scores[by], -np.inf)
+        order = np.argsort(ranked, axis=None)[::-1][: min(candidates, int(allowed.sum()))]
         chosen = [(int(i // ranked.shape[1]), int(i % ranked.shape[1])) for i in order]
     measured = "; ".join(
         f"{layer}.{head}: " + ", ".join(f"{name} {values[layer, head]:.3f}" for name, values in scores.items())

@@ -63,18 +63,21 @@ def test_many_templates_are_bootstrapped():
     values, templates = clustered(np.random.default_rng(0), 12, 5, 1.0)
     found = estimate_mean(measured(values, templates), Sampling(resamples=4000, seed=3), threshold=-0.1)
     means = values.reshape(12, 5).mean(1)
-    oracle = stats.bootstrap((means,), np.mean, n_resamples=20000, method="BCa", rng=np.random.default_rng(9)).confidence_interval
+    # 2.2010 is the t quantile at 0.975 with 11 degrees of freedom; it takes the place of the normal's 1.96.
+    level = 1 - 2 * stats.norm.sf(2.2010 * math.sqrt(12 / 11))
+    oracle = stats.bootstrap((means,), np.mean, n_resamples=20000, confidence_level=level, rng=np.random.default_rng(9)).confidence_interval
     e = found.estimate
-    assert (e.low, e.high) == pytest.approx((oracle.low, oracle.high), abs=0.05)
+    assert (e.low, e.high) == pytest.approx((oracle.low, oracle.high), abs=0.1)
     assert e.method == "BCa bootstrap over 12 templates, 4000 resamples"
-    draws = np.random.default_rng(1).choice(means, (20000, 12)).mean(1)
-    assert found.p_above == pytest.approx((draws <= -0.1).mean(), abs=0.02)
-    assert found.p_above + found.p_below == pytest.approx(1, abs=0.01)
+    z = stats.norm.isf((np.random.default_rng(1).choice(means, (20000, 12)).mean(1) <= -0.1).mean())
+    assert found.p_above == pytest.approx(stats.t.sf(z * math.sqrt(11 / 12), 11), abs=0.01)
+    assert found.p_above + found.p_below == pytest.approx(1, abs=0.001)
 
 
 def test_a_p_value_is_never_zero():
     found = estimate_mean(measured(np.arange(10.0)), Sampling(resamples=999), threshold=-5)
-    assert (found.p_above, found.p_below) == (1 / 1000, 1.0)
+    assert found.p_above > 1 / 1000
+    assert found.p_below > 0.99
 
 
 def test_coverage_of_the_clustered_interval():
@@ -85,7 +88,7 @@ def test_coverage_of_the_clustered_interval():
         covered += e.low < 0 < e.high
         reach = 1.96 * values.std(ddof=1) / math.sqrt(len(values))
         naive += abs(values.mean()) < reach
-    assert 0.90 <= covered / 400 <= 0.985
+    assert 0.915 <= covered / 400 <= 0.985
     assert naive / 400 < 0.85
 
 
@@ -153,17 +156,18 @@ def test_a_rate_widens_when_templates_agree():
     templates = list(np.repeat(np.arange(20), 5))
     plain = estimate_rate(measured(agreeing), Sampling()).estimate
     found = estimate_rate(measured(agreeing, templates), Sampling()).estimate
-    # 5 equal prompts per template are worth about one: 20 of 100.
-    exact = stats.binomtest(10, 20).proportion_ci(0.95, method="exact")
-    assert found.high - found.low == pytest.approx(exact.high - exact.low, rel=0.1)
-    assert found.high - found.low > 1.8 * (plain.high - plain.low)
-    assert "effective prompts in 20 templates" in found.method
+    # By hand: the design effect is 99 / 19, and 19 degrees of freedom in place of 99 cost (1.9842 / 2.0930)^2.
+    effective = 100 * 19 / 99 * (1.9842 / 2.0930) ** 2
+    low = stats.beta.ppf(0.025, effective / 2, effective / 2 + 1)
+    assert (found.low, found.high) == pytest.approx((low, 1 - low), abs=1e-4)
+    assert found.high - found.low > 2 * (plain.high - plain.low)
+    assert found.method.endswith(f"{effective:.0f} effective prompts in 20 templates")
 
 
 def test_templates_that_disagree_evenly_do_not_narrow_a_rate():
     balanced, templates = [1.0, 0.0] * 20, list(np.repeat(np.arange(20), 2))
     plain, found = (estimate_rate(m, Sampling()).estimate for m in (measured(balanced), measured(balanced, templates)))
-    assert (found.low, found.high) == (plain.low, plain.high)
+    assert 1 <= (found.high - found.low) / (plain.high - plain.low) < 1.1
 
 
 def test_coverage_of_a_clustered_rate():
@@ -173,7 +177,7 @@ def test_coverage_of_a_clustered_rate():
         hits = (rng.random((16, 8)) < chance[:, None]).astype(float).ravel()
         e = estimate_rate(measured(hits, list(np.repeat(np.arange(16), 8))), Sampling()).estimate
         covered += e.low < 0.75 < e.high
-    assert covered / 400 >= 0.925
+    assert covered / 400 >= 0.93
 
 
 def test_a_rate_is_of_yes_and_no():

@@ -70,7 +70,8 @@ def random_prompts(seed: int, lengths: Sequence[int], *, alphabet: int = len(VOC
         rows = [[1] + [rng.randrange(3, alphabet) for _ in range(length - 1)] for length in lengths]
         return PromptSet.from_tokens(
             rows, answers=answers, foils=foils, positions={"A": [a for a, _ in pairs], "B": [b for _, b in pairs]},
-            templates=[f"template {row // per_template}" for row in range(len(lengths))], pad=0, decode=dict(enumerate(VOCABULARY)), **others,
+            templates=[f"template {row // per_template}" for row in range(len(lengths))],
+            pad=0, decode=dict(enumerate(VOCABULARY)), **others,
         )  # fmt: skip
 
     return build(counterfactual=build(), reference=build())
