@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 _Group = tuple[Kind, int, str | None]
 # Where there are at most this many sets they are all listed; beyond it, sets are drawn.
 _ENUMERABLE = 5000
+_TOO_FEW = "{}: name another contrast with @claim(decoy=...)"
 
 
 def random_sites(model: "TransformerBridge", sites: Sites, *, outside: Sites, n: int, seed: int) -> list[Sites]:
@@ -40,7 +41,10 @@ def random_sites(model: "TransformerBridge", sites: Sites, *, outside: Sites, n:
     else:
         chosen = [Sites(itertools.chain(*map(rng.sample, pools, counts))) for _ in range(4 * n)]
     # Overlapping pools (several layers widened to all) can give the same site twice: such a set is too small.
-    return [found for found in dict.fromkeys(chosen) if len(found) == len(sites)][:n]
+    whole = [found for found in dict.fromkeys(chosen) if len(found) == len(sites)][:n]
+    if not whole:
+        raise NoControlError(_TOO_FEW.format(f"too few sites lie outside the circuit for a random control like {sites}"))
+    return whole
 
 
 def random_circuits(
@@ -67,8 +71,7 @@ def _pool(model: "TransformerBridge", group: _Group, count: int, taken: set) -> 
     pool = here if len(here) >= count else everywhere
     if len(pool) < count:
         raise NoControlError(
-            f"only {len(pool)} {kind} sites lie outside the circuit, {count} are needed for a random control: "
-            "name another contrast with @claim(decoy=...)"
+            _TOO_FEW.format(f"only {len(pool)} {kind} sites lie outside the circuit, {count} are needed for a random control")
         )
     return pool
 

@@ -67,12 +67,14 @@ def capture_all(model: "TransformerBridge", prompts: PromptSet, variants: Sequen
 def replacements(prompts: PromptSet, interventions: Sequence[Intervention], captures: Captures) -> list[Replacement]:
     """The values that the interventions put at their sites."""
     found: list[Replacement] = []
-    seen: set[Site] = set()
+    seen: dict[tuple, set[str | None]] = {}
+    for site in (site for intervention in interventions for site in intervention.sites):
+        places = seen.setdefault((site.kind, site.layer, site.index), set())
+        if site.at in places or (places and None in places | {site.at}):
+            raise PromptError(f"site {site} is changed twice at once; leave it out of one of the interventions")
+        places.add(site.at)
     for intervention in interventions:
         for site in intervention.sites:
-            if site in seen:
-                raise PromptError(f"site {site} is changed by two interventions at once; leave it out of one of them")
-            seen.add(site)
             found.append(Replacement(site, _value(intervention, site, prompts, captures)))
     return found
 

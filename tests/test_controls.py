@@ -48,18 +48,15 @@ def test_controls_look_like_the_sites(case, n, seed):
         assume(False)
     assert 0 < len(found) <= n
     assert len(set(found)) == len(found)
-    free = Counter((kind, layer) for kind, layer in {(s.kind, s.layer) for s in sites})
-    for (kind, layer), _ in free.items():
-        size = {"head": shape.cfg.n_heads, "neuron": shape.cfg.d_mlp}.get(kind, 1)
-        free[kind, layer] = size - sum((k, at) == (kind, layer) for k, at, _ in places(circuit))
-    enough = all(free[s.kind, s.layer] >= sum((t.kind, t.layer) == (s.kind, s.layer) for t in sites) for s in sites)
+    taken, wanted = Counter(p[:2] for p in places(circuit)), Counter((s.kind, s.layer) for s in sites)
+    size = {"head": shape.cfg.n_heads, "neuron": shape.cfg.d_mlp, "mlp_out": 1}
+    enough = all(size[kind] - taken[kind, layer] >= count for (kind, layer), count in wanted.items())
     for control in found:
         assert Counter((s.kind, s.at) for s in control) == Counter((s.kind, s.at) for s in sites)
         assert not places(control) & places(circuit)
         if enough:
             assert Counter((s.kind, s.layer, s.at) for s in control) == Counter((s.kind, s.layer, s.at) for s in sites)
-        for s in control:
-            assert s.layer < shape.cfg.n_layers
+        assert all(s.layer < shape.cfg.n_layers and (s.index or 0) < size[s.kind] for s in control)
     assert found == random_sites(shape, sites, outside=circuit, n=n, seed=seed)
 
 
@@ -105,7 +102,13 @@ def test_random_circuits_fill_every_role():
     for other in found:
         assert set(other) == {"movers", "inhibition"}
         assert not places(other.sites) & places(circuit.sites)
-        assert {role: [(s.layer, s.at) for s in sites] for role, sites in other.items()} == {
-            "movers": [(2, None), (2, "END")],
-            "inhibition": [(1, "END")],
+        assert {role: Counter((s.layer, s.at) for s in sites) for role, sites in other.items()} == {
+            "movers": Counter([(2, None), (2, "END")]),
+            "inhibition": Counter([(1, "END")]),
         }
+
+
+def test_roles_that_compete_for_the_last_site():
+    """Each layer borrows, and there is one head to borrow for both."""
+    with pytest.raises(NoControlError, match="too few sites lie outside the circuit for a random control like 0.0 1.0"):
+        random_sites(model(n_heads=1), heads("0.0 1.0"), outside=Sites(), n=3, seed=0)
