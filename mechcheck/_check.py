@@ -109,7 +109,9 @@ class Check:
         controls = [effect(other) for other in sets]
         means = [control.mean for control in controls]
         if not np.isfinite(means).all():
-            raise NonFiniteError(f"{_name(measured) or 'the effect'} is not finite for random sites ({sets[int(np.argmin(np.isfinite(means)))]})")
+            raise NonFiniteError(
+                f"{_name(measured) or 'the effect'} is not finite for random sites ({sets[int(np.argmin(np.isfinite(means)))]})"
+            )
         rival = controls[int(np.argsort(means)[math.ceil(quantile * (len(means) - 1))])]
         interval = estimate_mean(measured - rival, self.sampling, 0.0)
         p = (1 + sum(mean >= measured.mean for mean in means)) / (1 + len(means))

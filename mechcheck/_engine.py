@@ -8,12 +8,12 @@ import torch
 from jaxtyping import Float
 
 from mechcheck._errors import MechcheckError
-from mechcheck._hooks import Reader, Recording, record
+from mechcheck._hooks import Activation, Reader, Recording, record
 from mechcheck._interventions import Intervention
 from mechcheck._measurement import Measurement
 from mechcheck._metrics import Logits, Metric, as_metric, logit_diff
 from mechcheck._prompts import PromptSet
-from mechcheck._replacements import Activation, Captures, capture_all, replacements
+from mechcheck._replacements import Captures, capture_all, replacements
 from mechcheck._sites import Site, Sites, check_sites
 
 if TYPE_CHECKING:

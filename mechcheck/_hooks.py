@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
@@ -14,8 +15,6 @@ from mechcheck._sites import Site
 
 if TYPE_CHECKING:
     from transformer_lens.model_bridge import TransformerBridge
-
-    from mechcheck._replacements import Replacement
 
 # Bytes of logits that one batch may take; bounds memory where the vocabulary is large.
 LOGIT_BYTES = 256 * 2**20
@@ -31,6 +30,19 @@ class Rows(NamedTuple):
     def at(self, name: str) -> Tensor:
         """A named position, for the prompts of the batch."""
         return self.prompts.position(name)[self.where]
+
+
+Activation = Float[Tensor, "prompt ... d"]
+"""[prompt, d] at a named position, [prompt, pos, d] at every position; d is d_head, d_model, or 1 for a neuron."""
+
+
+@dataclass(frozen=True)
+class Replacement:
+    """The value that a site gets in each prompt."""
+
+    site: Site
+    value: Activation | None
+    """None: zero."""
 
 
 Reader = tuple[str, Callable[[Tensor, Rows], Tensor]]
@@ -50,7 +62,7 @@ def record(
     model: "TransformerBridge",
     prompts: PromptSet,
     readers: Mapping[Any, Reader] | None = None,
-    changes: Sequence["Replacement"] = (),
+    changes: Sequence[Replacement] = (),
 ) -> Recording:
     """Run the prompts, apply the replacements, and keep what the readers want.
 
@@ -89,7 +101,7 @@ def _select(activation: Tensor, positions: Tensor) -> Tensor:
     return activation[torch.arange(len(activation), device=activation.device), positions.to(activation.device)]
 
 
-def _write_site(activation: Tensor, change: "Replacement", rows: Rows) -> None:
+def _write_site(activation: Tensor, change: Replacement, rows: Rows) -> None:
     """Put a site's new value into its hook's activation, in place."""
     site = change.site
     part = activation
@@ -109,7 +121,7 @@ def _write_site(activation: Tensor, change: "Replacement", rows: Rows) -> None:
 def _hooks(
     rows: Rows,
     readers: Mapping[Any, Reader],
-    changes: Sequence["Replacement"],
+    changes: Sequence[Replacement],
     kept: dict[Hashable, list[Tensor]],
     fired: set[str],
 ) -> dict[str, Callable]:
@@ -120,7 +132,7 @@ def _hooks(
     for key, (name, keep) in readers.items():
         by_name[name][1].append((key, keep))
 
-    def make(name: str, todo: list["Replacement"], wanted: list[tuple[Hashable, Callable]]) -> Callable:
+    def make(name: str, todo: list[Replacement], wanted: list[tuple[Hashable, Callable]]) -> Callable:
         def hook(activation: Tensor, hook: Any) -> Tensor | None:
             if name in fired:
                 raise HookError(f"{name} fired twice in one run")

@@ -2,7 +2,6 @@
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
@@ -10,25 +9,13 @@ from jaxtyping import Float
 from torch import Tensor
 
 from mechcheck._errors import PromptError
-from mechcheck._hooks import record
+from mechcheck._hooks import Activation, Replacement, read_site, record
 from mechcheck._interventions import Ablate, Intervention
 from mechcheck._prompts import PromptSet
 from mechcheck._sites import Site, Sites, check_sites
 
 if TYPE_CHECKING:
     from transformer_lens.model_bridge import TransformerBridge
-
-Activation = Float[Tensor, "prompt ... d"]
-"""[prompt, d] at a named position, [prompt, pos, d] at every position; d is d_head, d_model, or 1 for a neuron."""
-
-
-@dataclass(frozen=True)
-class Replacement:
-    """The value that a site gets in each prompt."""
-
-    site: Site
-    value: Activation | None
-    """None: zero."""
 
 
 class Captures:
@@ -155,7 +142,5 @@ def _shuffled_within_templates(prompts: PromptSet, seed: int) -> list[int]:
 
 
 def _capture(model: "TransformerBridge", prompts: PromptSet, sites: Sequence[Site]) -> Mapping[Site, Activation]:
-    from mechcheck._hooks import read_site
-
     readers = {site: (site.hook_name, lambda activation, rows, site=site: read_site(activation, site, rows)) for site in sites}
     return record(model, prompts, readers).recorded

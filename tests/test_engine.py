@@ -250,8 +250,9 @@ def test_errors_say_what_to_do(tiny):
         run(model, prompts, Patch(heads("0.0"), source=prompts[:2]))
     with pytest.raises(PromptError, match=r"different lengths, so 0\.0 cannot be aligned at every position"):
         run(model, prompts, Patch(heads("0.0"), source=prompts[::-1]))
-    with pytest.raises(PromptError, match="changed by two interventions"):
-        run(model, prompts, [Patch(heads("0.0")), Ablate(heads("0.0 0.1"))])
+    for overlapping in ("0.0 0.1", "0.0@END"):
+        with pytest.raises(PromptError, match="site 0.0.* is changed twice at once"):
+            run(model, prompts, [Patch(heads("0.0")), Ablate(heads(overlapping))])
     with pytest.raises(PromptError, match="needs at least 2 reference prompts of each template"):
         run(model, prompts[:3], Ablate(heads("0.0"), "mean"))
     few_prompts = type(prompts)(**{**vars(prompts[:3]), "reference": None})

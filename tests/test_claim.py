@@ -1,0 +1,55 @@
+"""`@claim`: what it records, and the words it refuses."""
+
+import pytest
+
+from mechcheck._claim import MARK, ClaimSpec, claim
+from mechcheck._errors import ClaimError
+
+
+def spec_of(**arguments) -> ClaimSpec:
+    @claim("it holds", **arguments)
+    def test_it():
+        pass
+
+    (mark,) = test_it.pytestmark
+    assert mark.name == MARK
+    return mark.args[0]
+
+
+def test_everything_is_recorded():
+    spec = spec_of(source="a paper", task="ioi", kind="necessity", models=["m"], prompts={"n": 1}, id="x", decoy="reinitialised")
+    assert (spec.statement, spec.source, spec.task, spec.kind) == ("it holds", "a paper", "ioi", "necessity")
+    assert (spec.models, spec.prompts, spec.id, spec.decoy) == (("m",), {"n": 1}, "x", "reinitialised")
+    assert spec_of() == ClaimSpec("it holds")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"kind": "necesity"}, "unknown kind of evidence 'necesity'; choose one of behaviour, structure, necessity"),
+        ({"expect": "true"}, "a claim cannot be expected to be 'true'; choose one of supported, refuted"),
+        ({"expect": "inconclusive"}, "cannot be expected to be 'inconclusive'"),
+        ({"expect": {"seed0": "refuted", "seed1": "fail"}}, "cannot be expected to be 'fail'"),
+        ({"decoy": "random_heads"}, "unknown decoy 'random_heads'; choose one of random_sites, reinitialised, or a mapping"),
+    ],
+)
+def test_words_that_are_no_choice(arguments, message):
+    with pytest.raises(ClaimError, match=message):
+        claim("it holds", **arguments)
+
+
+@pytest.mark.parametrize("statement", ["", "  ", None, len])
+def test_a_statement_is_needed(statement):
+    with pytest.raises(ClaimError, match=r'a claim needs a statement: @claim\("what is claimed"\)'):
+        claim(statement)
+
+
+def test_expected_by_model_and_parameters():
+    spec = spec_of(expect={"seed0": "refuted", "zero": "refuted", "seed1": "supported"})
+    assert spec.expected("seed0", {}) == "refuted"
+    assert spec.expected("seed1", {}) == "supported"
+    assert spec.expected("seed2", {"method": "mean"}) == "supported"
+    assert spec.expected("seed2", {"method": "zero"}) == "refuted"
+    assert spec.expected("seed1", {"method": "zero"}) == "refuted"  # the first that applies
+    assert spec_of(expect={"3": "refuted"}).expected(None, {"layer": 3}) == "refuted"
+    assert spec_of(expect="refuted").expected(None, {}) == "refuted"
