@@ -1,5 +1,6 @@
 """Sentinels: once per model and run, proof that the instrument works on this architecture."""
 
+import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -40,9 +41,26 @@ class Fingerprint:
 
 
 def fingerprint(model: "TransformerBridge") -> Fingerprint:
-    """Sums of every parameter (in float64) and the number of hooks that hang on the model."""
-    sums = tuple(float(p.detach().double().sum() if p.device.type != "mps" else p.detach().sum()) for p in model.parameters())
-    return Fingerprint(sums, sum(len(point.fwd_hooks) + len(point.bwd_hooks) for point in model.hook_dict.values()))
+    """Weighted sums of every parameter and buffer, and the number of hooks that hang on the model's modules."""
+    sums = tuple(s for tensor in itertools.chain(model.parameters(), model.buffers()) for s in _weighted_sums(tensor.detach()))
+    points = {id(point): point for point in model.hook_dict.values()}.values()  # one point can have several names
+    return Fingerprint(sums, sum(len(point.fwd_hooks) + len(point.bwd_hooks) for point in points) + _plain_hooks(model))
+
+
+def _plain_hooks(model: "TransformerBridge") -> int:
+    """Hooks registered with PyTorch itself, but for those that the libraries install when a model first runs."""
+    kinds = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
+    hooks = (hook for module in model.modules() for kind in kinds for hook in getattr(module, kind).values())
+    return sum(not str(getattr(hook, "__module__", "")).startswith(("transformer_lens.", "transformers.", "torch.")) for hook in hooks)
+
+
+def _weighted_sums(tensor: torch.Tensor) -> tuple[float, float]:
+    """Rows and columns weighted by their number, so that two that change places are noticed."""
+    flat = tensor.reshape(len(tensor), -1) if tensor.ndim else tensor.reshape(1, 1)
+    exact = torch.float32 if tensor.device.type == "mps" else torch.float64
+    rows, columns = (flat.sum(dim, dtype=exact) for dim in (1, 0))
+    weighted = (float(sums @ torch.arange(1, len(sums) + 1, dtype=exact, device=sums.device)) for sums in (rows, columns))
+    return next(weighted), next(weighted)
 
 
 def check_untouched(model: "TransformerBridge", before: Fingerprint) -> None:

@@ -8,7 +8,6 @@ from mechcheck import _sentinels
 from mechcheck._errors import HookError
 from mechcheck._models import forget_models, load_model
 from mechcheck._sentinels import check_untouched, fingerprint, sentinels
-from mechcheck._sites import Sites
 
 SELF, WHOLE, ABLATION, RESTORED = (
     "patching a run into itself changes nothing",
@@ -79,38 +78,39 @@ def test_an_error_is_a_failed_sentinel(tiny, monkeypatch):
 
 
 def test_changed_weights_are_noticed(own_model):
-    for parameter in own_model.parameters():
+    for parameter in (*own_model.parameters(), *own_model.buffers()):
         before = fingerprint(own_model)
         check_untouched(own_model, before)
         with torch.no_grad():
             kept = parameter.clone()
-            parameter.view(-1)[0] += 1e-3
+            parameter[(0,) * parameter.ndim] += 1e-3
         with pytest.raises(HookError, match="the model's weights were changed; models are shared and read-only"):
             check_untouched(own_model, before)
         with torch.no_grad():
             parameter.copy_(kept)
+    check_untouched(own_model, before)
 
 
-def test_swapped_weights_are_noticed(own_model):
-    """Two heads that change places leave every sum as it was."""
+@pytest.mark.parametrize("dim", [0, 1])
+def test_swapped_weights_are_noticed(own_model, dim):
+    """Two heads that change places leave the sum of all weights as it was."""
     before = fingerprint(own_model)
     with torch.no_grad():
-        for parameter in own_model.parameters():
-            if parameter.ndim > 1:
-                parameter.copy_(parameter.flip(0))
+        own_model.embed.weight.copy_(own_model.embed.weight.flip(dim))
     with pytest.raises(HookError, match="the model's weights were changed"):
         check_untouched(own_model, before)
 
 
 def test_left_hooks_are_counted(own_model):
+    """Hooks of TransformerLens and of plain PyTorch alike."""
     before = fingerprint(own_model)
-    for layer in (0, 1):
-        own_model.blocks[layer].hook_resid_pre.add_hook(lambda x, hook: x)
+    own_model.blocks[0].hook_resid_pre.add_hook(lambda x, hook: x)
+    own_model.base_model.h[1].register_forward_hook(lambda *_: None)
     with pytest.raises(HookError, match="2 hooks were left on the model; use run, capture or"):
         check_untouched(own_model, before)
 
 
-def test_no_sites_no_effect(tiny, monkeypatch):
+def test_an_ablation_without_effect_is_noticed(tiny, monkeypatch):
     """The ablation sentinel fails when nothing is ablated."""
-    monkeypatch.setattr(_sentinels, "Ablate", lambda sites, method: _sentinels.Patch(Sites(), None))
-    assert not verdicts(tiny("gpt2"))[ABLATION]
+    monkeypatch.setattr(_sentinels, "Ablate", lambda sites, method: _sentinels.Patch(sites, random_prompts(0, [7, 9, 8])))
+    assert verdicts(tiny("gpt2")) == {SELF: True, WHOLE: True, ABLATION: False, RESTORED: True}

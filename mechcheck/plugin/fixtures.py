@@ -46,9 +46,9 @@ def recorded_circuit(item: pytest.Item, task: str, model: "TransformerBridge") -
     return circuit
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture
 def model(request: pytest.FixtureRequest) -> "TransformerBridge":
-    """The model under test, as a TransformerBridge."""
+    """The model under test, as a TransformerBridge; kept in memory between claims, unless one of them changed it."""
     settings = request.config.stash[SETTINGS]
     if not hasattr(request, "param"):
         from mechcheck._models import embedded_models

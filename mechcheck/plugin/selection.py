@@ -58,7 +58,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     spec, near = _spec_of(mark), metafunc.definition.path.parent
     asked = metafunc.config.stash[SETTINGS].models
     params = [_param(name, _why_not(spec, model_name(name), near)) for name in asked or default_models(spec, near)]
-    metafunc.parametrize("model", params or [_no_model(spec, near)], indirect=True, scope="session")
+    metafunc.parametrize("model", params or [_no_model(spec, near)], indirect=True)
 
 
 def _why_not(spec: ClaimSpec, name: str, near: Path) -> str | None:
@@ -73,8 +73,9 @@ def _why_not(spec: ClaimSpec, name: str, near: Path) -> str | None:
 
 
 def _no_model(spec: ClaimSpec, near: Path) -> "pytest.ParameterSet":
+    about = f" (it is about {', '.join(spec.models)})" if spec.models else ""
     recorded = _recorded(spec.task, near) if spec.task else ""
-    return _param("no-model", f"none of the embedded models fits this claim{recorded}; choose one with --mech-model")
+    return _param("no-model", f"no embedded model fits this claim{about}{recorded}; choose one with --mech-model")
 
 
 def _recorded(task: str, near: Path) -> str:

@@ -1,0 +1,33 @@
+"""The shipped claims on a real language model that was trained by others, as a user would run them."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+STORIES = ROOT.parent / "shared" / "models" / "stories260k"
+
+
+@pytest.mark.skipif(not STORIES.is_dir(), reason="the stories260k model is not beside this checkout")
+def test_claims_on_stories260k(tmp_path):
+    ran = subprocess.run(
+        [sys.executable, "-m", "pytest", "claims", f"--mech-model={STORIES}", "--mech-profile=smoke", f"--mech-report={tmp_path}"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+    )
+    assert ran.returncode == 0, ran.stdout
+    evidence = json.loads((tmp_path / "evidence.json").read_text(encoding="utf-8"))
+    verdicts = {claim["id"]: claim["verdict"] for claim in evidence["claims"] if claim["verdict"] != "skipped"}
+    gendered = {key: verdict for key, verdict in verdicts.items() if key.startswith("gendered_pronoun/")}
+    assert len(gendered) == 7
+    assert set(gendered.values()) == {"supported"}
+    assert verdicts["induction/test_previous_token_heads[stories260k]"] == "supported"
+    assert verdicts["induction/test_prefix_matching[stories260k]"] == "refuted"
+    assert verdicts["induction/test_repeats_random_tokens[stories260k]"] == "refuted"
+    assert all(claim["met"] for claim in evidence["claims"] if claim["verdict"] != "skipped")
