@@ -74,7 +74,7 @@ def estimate_mean(measured: Measurement, sampling: Sampling, threshold: float | 
     bad = [i for i, a, b in zip(measured.ids, measured.values, below, strict=True) if not (np.isfinite(a) and np.isfinite(b))]
     if bad:
         raise NonFiniteError(f"{name} is not finite on {len(bad)} of {len(measured)} prompts ({', '.join(bad[:3])})")
-    if below.sum() == 0:
+    if abs(below.sum()) <= 1e-12 * abs(below).sum():
         raise NonFiniteError(f"{name}: the denominator sums to zero")
     units, noun = _units(measured)
     tops, bottoms = np.bincount(units, measured.values), np.bincount(units, below)

@@ -25,7 +25,9 @@ def test_claims_on_stories260k(tmp_path):
     evidence = json.loads((tmp_path / "evidence.json").read_text(encoding="utf-8"))
     verdicts = {claim["id"]: claim["verdict"] for claim in evidence["claims"] if claim["verdict"] != "skipped"}
     gendered = {key: verdict for key, verdict in verdicts.items() if key.startswith("gendered_pronoun/")}
-    assert len(gendered) == 7
+    few_names = gendered.pop("gendered_pronoun/test_agrees_with_the_name[stories260k]")
+    assert few_names in ("supported", "inconclusive")  # 48 prompts of 8 names cannot always tell 90% from more
+    assert len(gendered) == 6
     assert set(gendered.values()) == {"supported"}
     assert verdicts["induction/test_previous_token_heads[stories260k]"] == "supported"
     assert verdicts["induction/test_prefix_matching[stories260k]"] == "refuted"

@@ -63,6 +63,7 @@ def test_heads_bring_the_gender(model, prompts, circuit, check):
     clean, flipped = run(model, prompts), run(model, prompts.counterfactual)
     patched = run(model, prompts, Patch(circuit["pronoun_heads"]))
     check.above((clean - patched) / (clean - flipped), 0.5, "share of the way to the other gender > 0.5")
+    check.above(clean - flipped, 1.0, "there is a way to go: the genders' logit differences are more than 1 apart")
     check.figure(lambda: by_head(model, prompts, clean, flipped))
 
 

@@ -64,6 +64,7 @@ def test_previous_token_heads_feed_induction_heads(model, prompts, circuit, chec
     clean, broken = attention(prompts), attention(prompts.counterfactual)
     patched = attention(prompts, Patch(circuit["previous_token"]))
     check.above((clean - patched) / (clean - broken), 0.5, "share of the lost attention that goes through the heads > 0.5")
+    check.above(clean - broken, 0.1, "there is attention to lose: more than 0.1")
 
 
 @pytest.mark.parametrize("method", ["zero", "mean", "resample"])
@@ -72,3 +73,4 @@ def test_ablation_destroys_copying(model, prompts, circuit, check, method):
     clean = run(model, prompts, metric=probability)
     ablated = run(model, prompts, Ablate(circuit["induction"], method), probability)
     check.above((clean - ablated) / clean, 0.75, "share of p(answer) that is lost > 0.75")
+    check.above(clean, 0.1, "there is copying to destroy: p(answer) > 0.1")

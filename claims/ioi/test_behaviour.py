@@ -31,4 +31,5 @@ def test_follows_the_repeated_name(model, prompts, check):
 def test_needs_the_first_layer_at_end(model, prompts, check, method):
     first_layer = heads([(0, head) for head in range(model.cfg.n_heads)], at="END")
     clean = run(model, prompts)
-    check.above((clean - run(model, prompts, Ablate(first_layer, method))) / clean, 0.75)
+    check.above((clean - run(model, prompts, Ablate(first_layer, method))) / clean, 0.75, "share of the preference lost > 0.75")
+    check.above(clean, 1.0, "there is a preference to lose: logit difference > 1")

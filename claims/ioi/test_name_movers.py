@@ -33,4 +33,5 @@ def test_copy_names(model, prompts, circuit, check):
 def test_write_the_answer(model, prompts, circuit, check):
     found, movers = direct_logit_attribution(model, prompts), circuit["name_mover"]
     check.above(found.heads.of(movers) * len(movers) / found.total, 0.5, "name movers' share of the logit difference > 0.5")
+    check.above(found.total, 1.0, "there is a preference to write: logit difference > 1")
     check.figure(head_heatmap("Direct effect on the logit difference", found.heads.mean, "logits"))

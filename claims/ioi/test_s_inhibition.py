@@ -42,7 +42,9 @@ def test_removing_flips_the_answer(model, prompts, circuit, check, method):
 )
 def test_ablation_removes_the_preference(model, prompts, circuit, check, method):
     clean = run(model, prompts)
-    check.above((clean - run(model, prompts, Ablate(circuit["s_inhibition"], method))) / clean, 0.75)
+    lost = (clean - run(model, prompts, Ablate(circuit["s_inhibition"], method))) / clean
+    check.above(lost, 0.75, "share of the preference lost > 0.75")
+    check.above(clean, 1.0, "there is a preference to lose: logit difference > 1")
 
 
 @claim(
@@ -58,6 +60,7 @@ def test_carry_the_effect_of_the_second_subject(model, prompts, circuit, check):
     ) * len(sites)
     check.above((clean - patched) / (clean - flipped), 0.5, "share of the flip's effect through the heads > 0.5")
     check.above((clean - patched - direct) / (clean - flipped), 0.5, "indirect share > 0.5")
+    check.above(clean - flipped, 1.0, "flipping has an effect to carry: it moves the logit difference by more than 1")
 
 
 @claim(

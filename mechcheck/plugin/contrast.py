@@ -165,10 +165,12 @@ def _run(item: pytest.Function, spec: ClaimSpec, arguments: Mapping[str, Any], l
     check.draws = False
     try:
         item.obj(**{name: check if name == "check" else value for name, value in arguments.items()})
-    except AssertionError:
+    except (AssertionError, pytest.fail.Exception):
         return ContrastRun(label, "refuted", _values(check.expectations))
     except NonFiniteError:  # where there is no effect there is no share of it either
         return ContrastRun(label, "inconclusive", _values(check.expectations))
+    except pytest.skip.Exception as skipped:
+        raise ClaimError(f"the test skipped its contrast ({label}): {skipped.msg}") from skipped
     except Exception as error:
         raise ClaimError(f"the test crashed on its contrast ({label}): {type(error).__name__}: {error}") from error
     return ContrastRun(label, combine(e.verdict for e in check.expectations), _values(check.expectations))

@@ -1,5 +1,6 @@
 """Running a claim: body, sentinels, verdict, contrast, record."""
 
+import contextlib
 import time
 from collections.abc import Generator, Mapping
 from typing import TYPE_CHECKING, Any
@@ -48,13 +49,17 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, object, o
     try:
         record |= describe_arguments(arguments)
         before = _examine(pyfuncitem, arguments)
-        result = yield
+        try:
+            result = yield
+        except BaseException:
+            _forget_if_changed(arguments, before)
+            raise
         _check_untouched(arguments, before)
         _decide(pyfuncitem, spec, record, arguments)
     except pytest.skip.Exception as skipped:
         record |= {"verdict": "skipped", "met": None, "reason": str(skipped.msg)}
         raise
-    except Exception as error:
+    except BaseException as error:  # pytest.fail, pytest.xfail and an interruption are no Exception
         record |= {"verdict": "errored", "met": False, "reason": f"{type(error).__name__}: {error}"}
         raise
     finally:
@@ -116,6 +121,14 @@ def _save_sentinels(item: pytest.Item, found: "list[Sentinel]") -> None:
 
     parts = item.config.stash[SETTINGS].parts
     write_json(parts / "sentinels" / f"{slug(found[0].model)}-{os.getpid()}.json", [asdict(s) for s in found])
+
+
+def _forget_if_changed(arguments: Mapping[str, Any], before: Any) -> None:
+    """After an error of the claim's own, which is what the record should tell."""
+    from mechcheck._errors import HookError
+
+    with contextlib.suppress(HookError):
+        _check_untouched(arguments, before)
 
 
 def _check_untouched(arguments: Mapping[str, Any], before: Any) -> None:
