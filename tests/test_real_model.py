@@ -32,4 +32,4 @@ def test_claims_on_stories260k(tmp_path):
     assert verdicts["induction/test_previous_token_heads[stories260k]"] == "supported"
     assert verdicts["induction/test_prefix_matching[stories260k]"] == "refuted"
     assert verdicts["induction/test_repeats_random_tokens[stories260k]"] == "refuted"
-    assert all(claim["met"] for claim in evidence["claims"] if claim["verdict"] != "skipped")
+    assert not [c["id"] for c in evidence["claims"] if c["met"] is False and c["verdict"] != "inconclusive"]
