@@ -31,9 +31,12 @@ _EXPORTS = {
     "Circuit": "_circuit",
     "load_circuit": "_circuit",
     "random_sites": "_controls",
+    "Role": "_discovery",
+    "choose_heads": "_discovery",
+    "write_circuit": "_discovery",
     # prompts
     "PromptSet": "_prompts",
-    "task": "_tasks",
+    "task": "_registry",
     "task_prompts": "_tasks",
     "ioi_prompts": "_ioi",
     "induction_prompts": "_induction",

@@ -32,7 +32,8 @@ def write_json(path: Path, content: Any) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=".tmp")
     try:
-        with os.fdopen(handle, "w", encoding="utf-8") as stream:
+        # A lone surrogate, as a path can hold one, becomes its JSON escape.
+        with os.fdopen(handle, "w", encoding="utf-8", errors="backslashreplace") as stream:
             stream.write(text + "\n")
         # mkstemp makes the file readable by its owner only; evidence is to be read by others too.
         umask = os.umask(0)

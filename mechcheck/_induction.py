@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from mechcheck._errors import PromptError
 from mechcheck._prompts import PromptSet, Reader
-from mechcheck._tasks import Split, task
+from mechcheck._registry import Split, task
 
 if TYPE_CHECKING:
     from transformer_lens.model_bridge import TransformerBridge

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from mechcheck._errors import PromptError
 from mechcheck._language import Language, held_out_pair, load_language
 from mechcheck._prompts import PromptSet, Reader
-from mechcheck._tasks import Split, task
+from mechcheck._registry import Split, task
 
 if TYPE_CHECKING:
     from transformer_lens.model_bridge import TransformerBridge

@@ -7,10 +7,10 @@ import pytest
 from tiny import random_prompts
 
 from mechcheck._circuit import check_circuit, load_circuit
+from mechcheck._discovery import Role, choose_heads, write_circuit
 from mechcheck._errors import MechcheckError
 from mechcheck._models import provenance
 from mechcheck._sites import attn_outs, heads, mlps, neurons, resid
-from mechcheck.discovery import Role, choose_heads, write_circuit
 
 SCORES = {"direct": np.array([[0.1, 0.9], [0.5, 0.7]]), "attention": np.array([[0.2, 0.1], [0.8, 0.6]])}
 

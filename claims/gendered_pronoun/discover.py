@@ -10,6 +10,8 @@ from pathlib import Path
 import numpy as np
 
 from mechcheck import (
+    Role,
+    choose_heads,
     gendered_pronoun_prompts,
     head_patching,
     load_model,
@@ -19,8 +21,8 @@ from mechcheck import (
     resid,
     residual_patching,
     run,
+    write_circuit,
 )
-from mechcheck.discovery import Role, choose_heads, write_circuit
 
 PROMPTS, SEED = 240, 0
 HEAD_SHARE, NOUN_SHARE, RESOLVED = 0.1, 0.9, 0.9

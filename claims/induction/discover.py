@@ -6,8 +6,7 @@ The criteria were fixed before the verification prompts were looked at; what cla
 import sys
 from pathlib import Path
 
-from mechcheck import induction_prompts, induction_scores, load_model, previous_token_scores, provenance
-from mechcheck.discovery import choose_heads, write_circuit
+from mechcheck import choose_heads, induction_prompts, induction_scores, load_model, previous_token_scores, provenance, write_circuit
 
 PROMPTS, SEED = 300, 0
 PREVIOUS, INDUCTION = 0.4, 0.3

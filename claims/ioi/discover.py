@@ -10,15 +10,17 @@ import numpy as np
 
 from mechcheck import (
     Patch,
+    Role,
     attention_to,
     attention_to_positions,
+    choose_heads,
     direct_logit_attribution,
     heads,
     ioi_prompts,
     load_model,
     provenance,
+    write_circuit,
 )
-from mechcheck.discovery import Role, choose_heads, write_circuit
 
 PROMPTS, SEED = 480, 0
 DIRECT_SHARE, TO_IO, IO_OVER_S1 = 0.1, 0.3, 0.2

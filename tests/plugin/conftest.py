@@ -13,7 +13,7 @@ import pytest
 
 from mechcheck._evidence import FILE, read_json, schema
 
-MODEL, SHORTCUT = "names-gpt2-seed1", "names-gpt2-seed0"
+MODEL = "names-gpt2-seed1"
 
 HEADER = """
 import os, signal
