@@ -60,7 +60,9 @@ def test_greater_is_paired(check):
     assert (check.expectations[2].threshold, check.expectations[2].margin) == (2.0, 2.0)
 
 
-@pytest.mark.parametrize(("hits", "above", "below"), [(10, "supported", "refuted"), (0, "refuted", "supported"), (5, "inconclusive", "inconclusive")])
+@pytest.mark.parametrize(
+    ("hits", "above", "below"), [(10, "supported", "refuted"), (0, "refuted", "supported"), (5, "inconclusive", "inconclusive")]
+)
 def test_rate(check, hits, above, below):
     holds = Measurement(np.arange(10) < hits, IDS, ("all",) * 10, "a < b")
     check.rate(holds, above=0.5)

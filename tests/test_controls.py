@@ -110,5 +110,5 @@ def test_random_circuits_fill_every_role():
 
 def test_roles_that_compete_for_the_last_site():
     """Each layer borrows, and there is one head to borrow for both."""
-    with pytest.raises(NoControlError, match="too few sites lie outside the circuit for a random control like 0.0 1.0"):
+    with pytest.raises(NoControlError, match=r"too few sites lie outside the circuit for a random control like 0\.0 1\.0"):
         random_sites(model(n_heads=1), heads("0.0 1.0"), outside=Sites(), n=3, seed=0)

@@ -251,7 +251,7 @@ def test_errors_say_what_to_do(tiny):
     with pytest.raises(PromptError, match=r"different lengths, so 0\.0 cannot be aligned at every position"):
         run(model, prompts, Patch(heads("0.0"), source=prompts[::-1]))
     for overlapping in ("0.0 0.1", "0.0@END"):
-        with pytest.raises(PromptError, match="site 0.0.* is changed twice at once"):
+        with pytest.raises(PromptError, match=r"site 0\.0.* is changed twice at once"):
             run(model, prompts, [Patch(heads("0.0")), Ablate(heads(overlapping))])
     with pytest.raises(PromptError, match="needs at least 2 reference prompts of each template"):
         run(model, prompts[:3], Ablate(heads("0.0"), "mean"))

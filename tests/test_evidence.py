@@ -32,7 +32,10 @@ def test_merge(parts):
     evidence = merge(parts, report, {"seed": 3})
     assert [c["id"] for c in evidence["claims"]] == ["a", "b"]
     # Benjamini-Hochberg over 0.04, 0.03, 0.01 by hand.
-    assert [[e["p_adjusted"] for e in c["expectations"]] for c in evidence["claims"]] == [[pytest.approx(0.04), pytest.approx(0.04)], [pytest.approx(0.03), None]]
+    assert [[e["p_adjusted"] for e in c["expectations"]] for c in evidence["claims"]] == [
+        [pytest.approx(0.04), pytest.approx(0.04)],
+        [pytest.approx(0.03), None],
+    ]
     assert evidence["run"]["seed"] == 3
     assert [s["name"] for s in evidence["run"]["sentinels"]] == ["ablation"]
     assert read_json(report / "evidence.json") == evidence

@@ -8,7 +8,10 @@ import pytest
 from mechcheck._errors import PromptError
 from mechcheck._gendered_pronoun import FILLERS, NAMES, NOUNS, TEMPLATES, gendered_pronoun_prompts
 
-GENDER = {**{noun: gender for gender, noun in NOUNS.items()}, **{n: g for split in NAMES.values() for g, names in split.items() for n in names}}
+GENDER = {
+    **{noun: gender for gender, noun in NOUNS.items()},
+    **{n: g for split in NAMES.values() for g, names in split.items() for n in names},
+}
 TEXTS = [text for split in TEMPLATES.values() for templates in split.values() for text in templates]
 WORDS = sorted({*GENDER, "her", "his", *re.findall(r"\w+|[.,]", " ".join([*TEXTS, *sum(FILLERS.values(), ())]))})
 
@@ -62,7 +65,9 @@ def test_the_reference_draws_either_gender(storyteller):
 
 @pytest.mark.parametrize("carrier", ["noun", "name", "both"])
 def test_splits_share_neither_templates_nor_names(storyteller, carrier):
-    discover, verify = (gendered_pronoun_prompts(storyteller, n=48, seed=0, split=split, carrier=carrier) for split in ("discover", "verify"))
+    discover, verify = (
+        gendered_pronoun_prompts(storyteller, n=48, seed=0, split=split, carrier=carrier) for split in ("discover", "verify")
+    )
     assert not set(discover.templates) & set(verify.templates)
     assert not set(discover.ids) & set(verify.ids)
     names = [{w for row in range(48) for w in words(p, row) if w in GENDER and w not in NOUNS.values()} for p in (discover, verify)]
@@ -71,7 +76,11 @@ def test_splits_share_neither_templates_nor_names(storyteller, carrier):
 
 
 def test_repeatable(storyteller):
-    made = {(seed, carrier): gendered_pronoun_prompts(storyteller, n=12, seed=seed, carrier=carrier).sha256 for seed in (0, 1) for carrier in ("noun", "name")}
+    made = {
+        (seed, carrier): gendered_pronoun_prompts(storyteller, n=12, seed=seed, carrier=carrier).sha256
+        for seed in (0, 1)
+        for carrier in ("noun", "name")
+    }
     assert len(set(made.values())) == 4
     assert gendered_pronoun_prompts(storyteller, n=12, seed=0).sha256 == made[0, "noun"]
 

@@ -80,6 +80,12 @@ def test_a_p_value_is_never_zero():
     assert found.p_below > 0.99
 
 
+def test_a_resample_on_the_threshold_counts_against_both_sides():
+    found = estimate_mean(measured([0.0, 1.0] * 5), Sampling(), threshold=0.5)
+    assert found.p_above > 0.55
+    assert found.p_below > 0.55
+
+
 def test_coverage_of_the_clustered_interval():
     rng, sampling, covered, naive = np.random.default_rng(1), Sampling(resamples=500), 0, 0
     for _ in range(400):

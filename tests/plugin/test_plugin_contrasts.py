@@ -4,9 +4,6 @@ import json
 
 import pytest
 
-
-pytest_plugins = ["pytester"]
-
 MODEL, SHORTCUT = "names-gpt2-seed1", "names-gpt2-seed0"
 ON_SEED1 = ("--mech-model", MODEL)
 
@@ -134,7 +131,10 @@ def test_positive_control_on_another_model(claims):
     attention = run.claim("attention")
     assert (attention["verdict"], attention["met"], attention["model"]["name"]) == ("refuted", True, SHORTCUT)
     assert attention["decoys"]["kind"] == "positive control"
-    assert attention["decoys"]["runs"][-1] | {"values": None} == {"label": f"model: {MODEL}", "verdict": "supported", "values": None}
+    control = attention["decoys"]["runs"][-1]
+    assert control["verdict"] == "supported"
+    assert control["label"].startswith("model: ")
+    assert control["label"] != f"model: {SHORTCUT}"
     assert run.claim("parameter")["decoys"]["runs"][0]["label"] == "threshold: -100.0"
     hopeless = run.claim("hopeless")
     assert (hopeless["verdict"], hopeless["met"]) == ("vacuous", False)
@@ -188,7 +188,10 @@ def test_too_few_sites_outside(claims, explicit):
         assert claim["verdict"] == "errored"
         assert claim["reason"].startswith("NoControlError: only 0 head sites lie outside the circuit, 4 are needed")
     else:
-        assert (claim["verdict"], claim["decoys"]["kind"]) == ("supported", "re-initialised weights, as too few sites lie outside the circuit")
+        assert (claim["verdict"], claim["decoys"]["kind"]) == (
+            "supported",
+            "re-initialised weights, as too few sites lie outside the circuit",
+        )
 
 
 def test_a_claim_without_a_circuit_is_contrasted_with_its_twin(claims):

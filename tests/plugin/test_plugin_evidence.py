@@ -8,8 +8,6 @@ import pytest
 
 from mechcheck._evidence import slug
 
-pytest_plugins = ["pytester"]
-
 MODEL = "names-gpt2-seed1"
 THREE = """
     @claim("first", decoy={"mean": -1.0}, source="a paper", kind="necessity")
@@ -125,7 +123,7 @@ def test_a_subset_leaves_the_rest_out(claims):
 
 def test_each_run_replaces_the_last(claims):
     claims(three())
-    run = claims.again("-k", "not test_b and not test_c or test_a")
+    run = claims.again("test_claims.py::test_a")
     assert set(run.verdicts) == {"test_a"}
     assert len(list((run.report / "samples").iterdir())) == 1
     assert sorted(p.name for p in run.report.iterdir()) == ["evidence.json", "index.html", "samples"]
@@ -142,7 +140,7 @@ def test_junit_xml(claims, pytester):
     claims(three("check.above(around(-1), 0)"), "--junitxml=junit.xml")
     properties = {
         case.get("name"): {p.get("name"): p.get("value") for p in case.iter("property")}
-        for case in ElementTree.parse(pytester.path / "junit.xml").iter("testcase")  # noqa: S314
+        for case in ElementTree.parse(pytester.path / "junit.xml").iter("testcase")
     }
     assert properties["test_a"]["mechcheck.verdict"] == "supported"
     assert properties["test_b"]["mechcheck.verdict"] == "refuted"
@@ -161,13 +159,13 @@ def test_pytest_html(claims, pytester):
 
 
 def test_the_summary(claims):
-    run = claims(three("check.above(around(-1), 0)") + '\n    @pytest.mark.skip(reason="later")\n    @claim("z")\n    def test_z(check): ...')
+    run = claims(
+        three("check.above(around(-1), 0)") + '\n    @pytest.mark.skip(reason="later")\n    @claim("z")\n    def test_z(check): ...'
+    )
     run.result.stdout.fnmatch_lines([
         "*= claims =*",
-        "*refuted *",
-        "*second *-1.000 [[]-1.*, -0.*[]] n=24",
-        "*supported *",
-        "*first *+1.000 [[]+0.*, +1.*[]] n=24  1/1 decoys rejected",
+        "*refuted *second *-1.000 [[]-1.*, -0.*[]] n=24",
+        "*supported *first *+1.000 [[]+0.*, +1.*[]] n=24  1/1 decoys rejected",
         "*- 1 skipped: later*",
         "4 claims: 2 supported, 1 refuted, 1 skipped; 2 as claimed",
         "evidence: reports/evidence.json   report: reports/index.html",

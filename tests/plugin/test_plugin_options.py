@@ -5,9 +5,9 @@ import shutil
 import pytest
 import torch
 
+from mechcheck._circuit import models_with_circuit
+from mechcheck._models import embedded_models
 from mechcheck._paths import data_dir
-
-pytest_plugins = ["pytester"]
 
 MODEL, OTHER, SHORTCUT = "names-gpt2-seed1", "names-gpt2-seed4", "names-gpt2-seed0"
 BEHAVIOUR = """
@@ -33,8 +33,11 @@ def test_models_can_be_repeated(claims):
     assert {s["model"] for s in run.evidence["run"]["sentinels"]} == {MODEL, OTHER}
 
 
-def test_all_embedded_models_by_default(claims):
-    assert set(claims(BEHAVIOUR).verdicts) == {f"ioi/test_it[{name}]" for name in (MODEL, OTHER, SHORTCUT)}
+def test_all_embedded_models_with_a_circuit_by_default(claims):
+    fitting = set(embedded_models()) & set(models_with_circuit("ioi"))
+    assert {MODEL, OTHER, SHORTCUT} <= fitting
+    run = claims(BEHAVIOUR, "--collect-only", "-q")
+    assert {line for line in run.result.outlines if "::" in line} == {f"test_claims.py::test_it[{name}]" for name in fitting}
 
 
 def test_a_directory_with_a_circuit_beside_the_claim(claims, pytester):
@@ -71,14 +74,19 @@ def test_a_model_without_a_circuit_is_skipped(claims, pytester):
     shutil.copytree(data_dir("fixtures") / "models" / MODEL, pytester.path / "mine")
     run = claims(BEHAVIOUR, "--mech-model", str(pytester.path / "mine"))
     assert run.claim()["verdict"] == "skipped"
-    assert run.claim()["reason"] == f"no circuit is recorded for mine and task 'ioi' (recorded for: {SHORTCUT}, {MODEL}, {OTHER})"
+    assert (
+        run.claim()["reason"] == f"no circuit is recorded for mine and task 'ioi' (recorded for: {', '.join(models_with_circuit('ioi'))})"
+    )
     assert run.result.ret == 0
 
 
 @pytest.mark.parametrize(
     ("options", "reason"),
     [
-        (("--mech-model", "gpt5"), "ModelError: cannot load 'gpt5': it is no embedded model (names-gpt2-seed0, names-gpt2-seed1, names-gpt2-seed4)"),
+        (
+            ("--mech-model", "gpt5"),
+            f"ModelError: cannot load 'gpt5': it is no embedded model ({', '.join(embedded_models())}), no directory, and it is not in ",
+        ),
         (("--mech-model", "./nowhere"), "ModelError: no model directory at './nowhere'; embedded models: "),
         (("--mech-device", no_such_device()), f"ModelError: device '{no_such_device()}' is not available on this machine; use cpu"),
         (("--mech-device", "tpu"), "ModelError: unknown device 'tpu'; choose cpu, cuda, cuda:N or mps"),
@@ -140,7 +148,9 @@ def test_report_directory(claims, pytester):
 
 
 def test_models_that_a_claim_is_not_about(claims):
-    source = '@claim("x", models=["names-gpt2-seed4"], task="ioi")\ndef test_it(model, prompts, check): check.above(run(model, prompts), 1.0)'
+    source = (
+        '@claim("x", models=["names-gpt2-seed4"], task="ioi")\ndef test_it(model, prompts, check): check.above(run(model, prompts), 1.0)'
+    )
     assert claims(source).verdicts == {f"ioi/test_it[{OTHER}]": "supported"}
     run = claims(source, "--mech-model", MODEL)
     assert (run.claim()["verdict"], run.claim()["reason"]) == ("skipped", f"this claim is about {OTHER}")
@@ -233,7 +243,7 @@ def test_fixtures_are_for_claims(claims):
         def test_prompts(prompts): ...
         def test_circuit(circuit): ...
         def test_model(model):
-            assert model.cfg.n_layers == 2
+            assert model.cfg.n_layers > 0
 
         @claim("no task")
         def test_no_task(model, prompts, check): ...
@@ -245,4 +255,4 @@ def test_fixtures_are_for_claims(claims):
         'the `circuit` fixture needs @claim(..., task="...")',
     ):
         assert message in run.output
-    assert set(run.verdicts) == {f"test_no_task[{SHORTCUT}]"}
+    assert set(run.verdicts) == {f"test_no_task[{embedded_models()[0]}]"}

@@ -2,8 +2,6 @@
 
 import pytest
 
-pytest_plugins = ["pytester"]
-
 VERDICTS = """
     CONTRAST = {"decoy": {"mean": -1.0}}
 
