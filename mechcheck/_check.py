@@ -143,6 +143,8 @@ class Check:
     ) -> Estimate:  # fmt: skip
         if p is None:
             p = interval.p_above if math.isinf(high) else interval.p_below if math.isinf(low) else None
+        if label in (known.label for known in self.expectations):
+            label = f"{label} ({len(self.expectations) + 1})"  # labels tell expectations apart in decoys and in the report
         self.samples.append(measured)
         self.expectations.append(
             Expectation(

@@ -18,7 +18,14 @@ from mechcheck._sites import Sites, heads
 if TYPE_CHECKING:
     from transformer_lens.model_bridge import TransformerBridge
 
-_KIND_NAMES = {"head": "heads", "mlp_out": "mlps", "resid_pre": "resid", "neuron": "neurons", "attn_out": "attn_outs"}
+_KIND_NAMES = {
+    "head": "heads",
+    "mlp_out": "mlps",
+    "resid_pre": "resid",
+    "resid_post": "resid_post",
+    "neuron": "neurons",
+    "attn_out": "attn_outs",
+}
 
 
 @dataclass(frozen=True)

@@ -191,3 +191,9 @@ class TestBeatsRandom:
 
         with pytest.raises(NonFiniteError, match=r"effect is not finite for random sites \(0\.7\)"):
             check.beats_random(broken, heads("0.20"))
+
+
+def test_two_expectations_of_one_label_are_told_apart(check):
+    check.above(around(1.0), 0.0, "the same")
+    check.above(around(2.0), 0.0, "the same")
+    assert [e.label for e in check.expectations] == ["the same", "the same (2)"]

@@ -10,7 +10,7 @@ from mechcheck._circuit import check_circuit, load_circuit
 from mechcheck._discovery import Role, choose_heads, write_circuit
 from mechcheck._errors import MechcheckError
 from mechcheck._models import provenance
-from mechcheck._sites import attn_outs, heads, mlps, neurons, resid
+from mechcheck._sites import attn_outs, heads, mlps, neurons, resid, resid_post
 
 SCORES = {"direct": np.array([[0.1, 0.9], [0.5, 0.7]]), "attention": np.array([[0.2, 0.1], [0.8, 0.6]])}
 
@@ -44,7 +44,7 @@ def test_a_score_that_is_nan_is_no_candidate():
     assert choose_heads(scores, np.zeros((1, 2), bool), criterion="", by="direct", candidates=1).sites == heads("0.0")
 
 
-@pytest.mark.parametrize("sites", [heads("0.1@END 1.2"), mlps("0-1"), resid("1@B"), neurons("0.3"), attn_outs("1@A")])
+@pytest.mark.parametrize("sites", [heads("0.1@END 1.2"), mlps("0-1"), resid("1@B"), resid_post("0@B"), neurons("0.3"), attn_outs("1@A")])
 def test_files_read_back(tiny, tmp_path, sites):
     model, prompts = tiny("gpt2"), random_prompts(0, [6, 6])
     roles = {
