@@ -51,8 +51,11 @@ _PROVENANCE: "WeakKeyDictionary[torch.nn.Module, Provenance]" = WeakKeyDictionar
 
 
 def embedded_models() -> tuple[str, ...]:
-    """Names of the models that come with mechcheck."""
-    return tuple(sorted(p.parent.name for p in (data_dir("fixtures") / "models").glob("*/config.json")))
+    """Names of the models that come with mechcheck: trained ones first, then those that are compiled when they are first used."""
+    from mechcheck.compiled import compiled_models
+
+    trained = sorted(p.parent.name for p in (data_dir("fixtures") / "models").glob("*/config.json"))
+    return (*trained, *compiled_models())
 
 
 def load_model(
@@ -176,6 +179,10 @@ def _check_device(device: str) -> None:
 
 def _resolve(name: str, revision: str | None, offline: bool) -> tuple[Path, str, str | None]:
     """Directory, display name and revision of a model."""
+    from mechcheck.compiled import compiled_directory, compiled_models
+
+    if name in compiled_models():
+        return _checked(compiled_directory(name), name), name, None
     if name in embedded_models():
         return _checked(data_dir("fixtures") / "models" / name, name), name, None
     path = Path(name).expanduser()

@@ -70,8 +70,13 @@ def _models(chosen: argparse.Namespace) -> None:
     from mechcheck._models import embedded_models
     from mechcheck._paths import data_dir
     from mechcheck._tasks import task_names
+    from mechcheck.compiled import blueprint, compiled_models, task_of
 
     for name in embedded_models():
+        if name in compiled_models():
+            roles = "; ".join(f"{role} {sites}" for role, sites in blueprint(name).circuit_roles.items())
+            print(f"{name}\n  compiled for: {task_of(name)}\n  known circuit: {roles}")
+            continue
         tasks = [task for task in task_names() if name in models_with_circuit(task)]
         print(f"{name}\n  circuits: {', '.join(tasks) or 'none'}\n  card: {data_dir('fixtures') / 'models' / name / 'README.md'}")
 
