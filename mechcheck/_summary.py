@@ -1,18 +1,18 @@
 """Evidence as a Markdown table: one row per statement and parameters, one column per model."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 _MARKS = {"supported": "✓", "refuted": "✗", "inconclusive": "?", "vacuous": "∅", "errored": "!"}
 
 
-def markdown(runs: Sequence[Mapping[str, Any]]) -> str:
-    """A table of every claim that was run, and what its cells mean.
+def markdown(runs: Sequence[Mapping[str, Any]], only: Collection[str] = ()) -> str:
+    """A table of every claim that was run (on the models `only`, if any are named).
 
     A cell has the verdict, the first expectation's estimate and its interval; "as claimed" marks a refutation that the
     claim predicted.
     """
-    claims = [claim for run in runs for claim in run["claims"] if claim["verdict"] != "skipped"]
+    claims = [c for run in runs for c in run["claims"] if c["verdict"] != "skipped" and (not only or _model(c) in only)]
     models = list(dict.fromkeys(_model(claim) for claim in claims))
     rows: dict[tuple[str, str], dict[str, str]] = {}
     for claim in claims:

@@ -18,6 +18,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     report.set_defaults(run=_report)
     summary = commands.add_parser("summary", help="print the claims of evidence files as a Markdown table")
     summary.add_argument("evidence", type=Path, nargs="*", default=[Path("reports/evidence.json")])
+    summary.add_argument("--model", action="append", default=[], help="only this model's column; repeatable")
     summary.set_defaults(run=_summary)
     models = commands.add_parser("models", help="list the embedded models and the circuits recorded for them")
     models.set_defaults(run=_models)
@@ -62,7 +63,7 @@ def _report(chosen: argparse.Namespace) -> None:
 def _summary(chosen: argparse.Namespace) -> None:
     from mechcheck._summary import markdown
 
-    print(markdown([_read(path) for path in chosen.evidence]))
+    print(markdown([_read(path) for path in chosen.evidence], chosen.model))
 
 
 def _models(chosen: argparse.Namespace) -> None:
