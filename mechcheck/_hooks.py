@@ -78,12 +78,21 @@ def record(
         hooks = _hooks(rows, readers, changes, kept, fired)
         _check_exist(model, hooks)
         with torch.no_grad(), model.hooks(fwd_hooks=list(hooks.items())):
-            out = model(tokens)
+            out = model(tokens, **_mask(model, rows))
         silent = sorted(set(hooks) - fired)
         if silent:
             raise HookError(f"these hooks did not fire on this architecture, so nothing was read or changed there: {', '.join(silent)}")
         logits.append(_select(out, rows.at(END)))
     return Recording(torch.cat(logits), {key: torch.cat(parts) for key, parts in kept.items()})
+
+
+def _mask(model: "TransformerBridge", rows: Rows) -> dict[str, Tensor]:
+    """A causal model cannot see padding on the right; one that reads in both directions must be told of it."""
+    if model.cfg.attention_dir == "causal":
+        return {}
+    lengths = rows.prompts.lengths[rows.where, None]
+    real = torch.arange(rows.prompts.tokens.shape[1])[None] < lengths
+    return {"attention_mask": real.long().to(model.cfg.device)}
 
 
 def read_site(activation: Tensor, site: Site, rows: Rows) -> Tensor:

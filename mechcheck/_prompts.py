@@ -208,13 +208,16 @@ class Reader:
         if model.tokenizer is None:
             raise PromptError("this model came without a tokenizer; build the prompts with PromptSet.from_tokens")
         self.tokenizer = model.tokenizer
-        bos = self.tokenizer.bos_token_id
-        self._bos = [] if bos is None else [int(bos)]
+        cls, sep = self.tokenizer.cls_token_id, self.tokenizer.sep_token_id
+        # An encoder's tokenizer puts [CLS] and [SEP] around a text, a decoder's BOS in front of it.
+        before = self.tokenizer.bos_token_id if cls is None else cls
+        self._before = [] if before is None else [int(before)]
+        self._after = [] if cls is None or sep is None else [int(sep)]
         self.pad = int(self.tokenizer.pad_token_id or 0)
 
     def tokens(self, text: str) -> list[int]:
-        """Token ids, BOS first."""
-        return self._bos + self._encode(text)
+        """Token ids, BOS first; for an encoder between [CLS] and [SEP]."""
+        return self._before + self._encode(text) + self._after
 
     def single(self, word: str) -> int:
         """The one token of a word."""
