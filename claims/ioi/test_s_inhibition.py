@@ -78,7 +78,7 @@ def test_steer_the_name_movers(model, prompts, circuit, check):
     source=WANG,
     task="ioi",
     kind="specificity",
-    models=["names-gpt2-seed1", "names-gpt2-seed4"],
+    models=["names-gpt2-seed1", "names-gpt2-seed4", "names-neox-seed2"],
 )
 def test_matter_more_than_random_heads(model, prompts, circuit, check):
     clean = run(model, prompts)

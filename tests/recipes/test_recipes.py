@@ -1,0 +1,176 @@
+"""The recipes of the embedded models: held-out rules, repeatable training, and cards that describe the weights beside them."""
+
+import json
+import random
+from itertools import combinations, product
+
+import bert_sentences
+import card
+import pytest
+import sentences
+import torch
+import train_bert
+import train_gpt2
+import train_neox
+import training
+from transformers import AutoModelForCausalLM, AutoModelForMaskedLM, AutoTokenizer
+from transformers.utils import logging
+
+from mechcheck import load_model
+from mechcheck._language import held_out_pair
+
+TRAINED = sorted(path.parent for path in training.MODELS.glob("*/training.json"))
+DRAWN = 300
+RECIPES = (train_gpt2.RECIPE, train_neox.RECIPE, train_bert.RECIPE)
+
+
+def people(words):
+    return sorted(sentences.NAMES.intersection(words))
+
+
+def lemmas(words, groups):
+    """The groups of which a form occurs, each once, in the order of the words."""
+    return list({group[0]: group for word in words for group in groups if word in group}.values())
+
+
+def combined_in(words):
+    """Every (object, pair of opposites) of a sentence, whether or not one is said of the other."""
+    things = [thing for thing in bert_sentences.OBJECTS if thing in words]
+    return list(product(things, lemmas(words, bert_sentences.OPPOSITES)))
+
+
+def nouns_in(words):
+    """Subject and distractor of a sentence, in singular."""
+    for groups in (bert_sentences.AGREEMENT["nouns"], bert_sentences.REFLEXIVE["people"]):
+        if len(found := lemmas(words, groups)) == 2:  # some nouns are in both kinds of sentence
+            return tuple(group[0] for group in found)
+    return None
+
+
+@pytest.fixture
+def torch_settings():
+    """Training makes torch deterministic and single-threaded and quietens transformers; other tests get what they had."""
+    threads, deterministic, verbosity = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled(), logging.get_verbosity()
+    yield
+    torch.set_num_threads(threads)
+    torch.use_deterministic_algorithms(deterministic)
+    logging.set_verbosity(verbosity)
+
+
+@pytest.mark.parametrize("kind", sentences.MIXTURE, ids=lambda kind: kind.__name__)
+def test_no_training_sentence_joins_a_held_out_pair(kind):
+    rng = random.Random(1)
+    for _ in range(DRAWN):
+        assert not any(held_out_pair(a, b) for a, b in combinations(people(kind(rng).words), 2))
+
+
+def test_held_out_prompts_are_of_held_out_pairs_and_templates():
+    rng = random.Random(1)
+    for _ in range(DRAWN):
+        words = sentences.ioi_prompt(rng, sentences.HELD_OUT).words
+        assert held_out_pair(*people(words))
+    language = sentences.LANGUAGE
+    assert not set(language.openings) & set(language.openings_held_out)
+    assert not set(language.givings) & set(language.givings_held_out)
+
+
+@pytest.mark.parametrize("kind", bert_sentences.MIXTURE, ids=lambda kind: kind.__name__)
+@pytest.mark.parametrize("wanted", [False, True], ids=["training", "held out"])
+def test_held_out_combinations(kind, wanted):
+    rng = random.Random(1)
+    for _ in range(DRAWN):
+        pair = kind(rng, wanted)
+        for words in (pair.words, pair.other):
+            nouns, things = nouns_in(words), combined_in(words)
+            assert bool(nouns) != bool(things)
+            found = [bert_sentences.held_out(*nouns)] if nouns else [bert_sentences.held_out_thing(*c) for c in things]
+            assert sum(found) == wanted
+
+
+@pytest.mark.parametrize("kind", bert_sentences.MIXTURE, ids=lambda kind: kind.__name__)
+def test_aligned_sentences_differ_in_one_word_and_the_answer(kind):
+    rng = random.Random(1)
+    for _ in range(DRAWN):
+        pair = kind(rng)
+        differ = {i for i, (a, b) in enumerate(zip(pair.words, pair.other, strict=True)) if a != b}
+        assert differ == {pair.answer, pair.changed}
+        assert pair.words[0] == bert_sentences.CLS
+        assert pair.words[-1] == bert_sentences.SEP
+        assert len(pair.words) <= bert_sentences.CONTEXT
+
+
+def test_the_answer_is_the_opposite_under_an_odd_number_of_turning_words():
+    rng = random.Random(1)
+    turning = {word for turning, _ in bert_sentences.SWITCHES.values() for word in turning}
+    for kind, count in ((bert_sentences.affirmation, 0), (bert_sentences.negation, 1), (bert_sentences.double_negation, 2)):
+        for _ in range(DRAWN):
+            pair = kind(rng)
+            assert [i for i, word in enumerate(pair.words) if word in turning] == list(pair.turning)
+            assert len(pair.turning) == count
+            (opposites,) = lemmas(pair.words, bert_sentences.OPPOSITES)
+            (said,) = (w for i, w in enumerate(pair.words) if w in opposites and i != pair.answer)
+            assert (pair.words[pair.answer] == said) == (count % 2 == 0)
+
+
+def test_masked_training_batches_hold_no_held_out_combination():
+    words = list(bert_sentences.token_ids())
+    for tokens, truth, weights in bert_sentences.masked_batches(seed=1, count=5):
+        assert (tokens[weights > 0] == bert_sentences.token_ids()[bert_sentences.MASK]).all()
+        assert torch.equal(tokens[weights == 0], truth[weights == 0])
+        for row in truth.tolist():
+            sentence = [words[token] for token in row]
+            nouns = nouns_in(sentence)
+            assert not any(bert_sentences.held_out_thing(*c) for c in combined_in(sentence))
+            assert nouns is None or not bert_sentences.held_out(*nouns)
+
+
+@pytest.mark.usefixtures("torch_settings")
+@pytest.mark.parametrize("recipe", RECIPES, ids=lambda recipe: recipe.name)
+def test_training_repeats_to_the_byte(recipe, tmp_path):
+    for run in ("a", "b"):
+        torch.rand(3)  # what was drawn before makes no difference
+        model, cost = training.train(recipe, seed=3, steps=50)
+        training.save(recipe, model, cost, 3, tmp_path / run)
+    written = [{p.name: p.read_bytes() for p in (tmp_path / run).iterdir() if p.name != training.RECORD} for run in ("a", "b")]
+    assert written[0] == written[1]
+
+
+@pytest.mark.parametrize("directory", TRAINED, ids=lambda path: path.name)
+def test_hashes_and_cards_describe_the_weights(directory):
+    measured = json.loads((directory / "measured.json").read_text(encoding="utf-8"))
+    written = (directory / "README.md").read_text(encoding="utf-8")
+    assert measured["training"]["sha256"] == training.training_record(directory)["sha256"] == training.weights_hash(directory)
+    assert measured["training"]["sha256"] in written
+    assert card.card(directory) == written, "run python fixtures/recipes/card.py"
+
+
+def test_shipped_weights_stay_small():
+    sizes = [path.stat().st_size for path in training.MODELS.glob("*/*.safetensors")]
+    assert max(sizes) <= 1_000_000
+    assert sum(sizes) <= 10_000_000
+
+
+@pytest.mark.parametrize("directory", [d for d in TRAINED if "gpt2" not in d.name], ids=lambda path: path.name)
+@pytest.mark.parametrize("processing", ["raw", "folded"])
+def test_loading_agrees_with_transformers(directory, processing):
+    masked = "bert" in directory.name
+    rng = random.Random(1)
+    if masked:
+        drawn = [bert_sentences.agreement(rng).words for _ in range(50)]
+        rows = [bert_sentences.encode(words) for words in drawn if len(words) == len(drawn[0])]
+    else:
+        drawn = [sentences.ioi_prompt(rng, sentences.HELD_OUT).words for _ in range(100)]
+        rows = [sentences.encode(words) for words in drawn if len(words) == len(drawn[0])]
+    tokens = torch.tensor(rows)
+    auto = AutoModelForMaskedLM if masked else AutoModelForCausalLM
+    with torch.no_grad():
+        expected = auto.from_pretrained(directory, attn_implementation="eager").eval()(tokens).logits
+        found = load_model(directory, processing=processing)(tokens, return_type="logits")
+    assert (found.log_softmax(-1) - expected.log_softmax(-1)).abs().max() < 1e-4
+
+
+def test_the_masked_models_tokenizer_follows_berts_convention(tmp_path):
+    bert_sentences.build_tokenizer().save_pretrained(tmp_path)
+    tokenizer = AutoTokenizer.from_pretrained(tmp_path)
+    text = "the box isn't open , it is [MASK] ."
+    assert tokenizer(text).input_ids == bert_sentences.encode([bert_sentences.CLS, *text.split(), bert_sentences.SEP])
