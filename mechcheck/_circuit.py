@@ -9,12 +9,22 @@ from typing import TYPE_CHECKING
 from mechcheck._errors import CircuitError, SiteError
 from mechcheck._models import provenance
 from mechcheck._paths import data_dir
-from mechcheck._sites import Sites, attn_outs, check_sites, heads, mlps, neurons, resid, resid_post
+from mechcheck._sites import Sites, attn_outs, check_sites, heads, keys, mlps, neurons, queries, resid, resid_post, values
 
 if TYPE_CHECKING:
     from transformer_lens.model_bridge import TransformerBridge
 
-_KINDS = {"heads": heads, "mlps": mlps, "resid": resid, "resid_post": resid_post, "neurons": neurons, "attn_outs": attn_outs}
+_KINDS = {
+    "heads": heads,
+    "queries": queries,
+    "keys": keys,
+    "values": values,
+    "mlps": mlps,
+    "resid": resid,
+    "resid_post": resid_post,
+    "neurons": neurons,
+    "attn_outs": attn_outs,
+}
 
 
 @dataclass(frozen=True)
@@ -67,8 +77,8 @@ def load_circuit(path: Path) -> Circuit:
     """Read a circuit file.
 
     The file has `source`, `weights_sha256` and a table `roles`; a role is text in the grammar of `heads`
-    ("0.3 1.1@END"), or a table with one of heads, mlps, resid, resid_post, neurons or attn_outs. What else the table says
-    (criterion, measured) is for readers.
+    ("0.3 1.1@END"), or a table with one of heads, queries, keys, values, mlps, resid, resid_post, neurons or attn_outs.
+    What else the table says (criterion, measured) is for readers.
     """
     try:
         raw = tomllib.loads(path.read_text(encoding="utf-8"))

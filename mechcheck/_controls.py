@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from mechcheck._circuit import Circuit
 from mechcheck._errors import NoControlError
-from mechcheck._sites import Kind, Site, Sites
+from mechcheck._sites import INDEXED, Kind, Site, Sites, site_count
 
 if TYPE_CHECKING:
     from transformer_lens.model_bridge import TransformerBridge
@@ -64,7 +64,7 @@ def random_circuits(
 
 def _pool(model: "TransformerBridge", group: _Group, count: int, taken: set) -> Sequence[Site]:
     kind, layer, at = group
-    indices: Sequence[int | None] = {"head": range(model.cfg.n_heads), "neuron": range(model.cfg.d_mlp or 0)}.get(kind, [None])
+    indices: Sequence[int | None] = range(site_count(model, kind)[1]) if kind in INDEXED else [None]
     layers = range(model.cfg.n_layers)
     everywhere = [Site(kind, other, i, at) for other in layers for i in indices if (kind, other, i) not in taken]
     here = [site for site in everywhere if site.layer == layer]

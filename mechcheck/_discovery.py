@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
 _KIND_NAMES = {
     "head": "heads",
+    "q": "queries",
+    "k": "keys",
+    "v": "values",
     "mlp_out": "mlps",
     "resid_pre": "resid",
     "resid_post": "resid_post",

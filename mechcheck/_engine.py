@@ -7,13 +7,13 @@ import numpy as np
 import torch
 from jaxtyping import Float
 
+from mechcheck._edits import Captures, capture_all, edits_of
 from mechcheck._errors import MechcheckError
 from mechcheck._hooks import Activation, Reader, Recording, record
 from mechcheck._interventions import Intervention
 from mechcheck._measurement import Measurement
 from mechcheck._metrics import Logits, Metric, as_metric, logit_diff
 from mechcheck._prompts import PromptSet
-from mechcheck._replacements import Captures, capture_all, replacements
 from mechcheck._sites import Site, Sites, check_sites
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ def observe(
     listed = _as_list(interventions)
     captures = capture_all(model, prompts, [listed])
     check_sites(model, [site for i in listed for site in i.sites])
-    return record(model, prompts, readers, replacements(prompts, listed, captures))
+    return record(model, prompts, readers, edits_of(model, prompts, listed, captures))
 
 
 def capture(model: "TransformerBridge", prompts: PromptSet, sites: Sites) -> dict[Site, Activation]:
@@ -95,7 +95,7 @@ def _as_list(interventions: Sequence[Intervention] | Intervention) -> list[Inter
 
 def _logits(model: "TransformerBridge", prompts: PromptSet, interventions: Sequence[Intervention], captures: Captures) -> Logits:
     check_sites(model, [site for i in interventions for site in i.sites])
-    return record(model, prompts, changes=replacements(prompts, interventions, captures)).logits
+    return record(model, prompts, changes=edits_of(model, prompts, interventions, captures)).logits
 
 
 def _numpy(values: torch.Tensor) -> Float[np.ndarray, " prompt"]:

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from mechcheck._errors import HookError
 from mechcheck._prompts import END, PromptSet
-from mechcheck._sites import Site
+from mechcheck._sites import HEAD_KINDS, Site
 
 if TYPE_CHECKING:
     from transformer_lens.model_bridge import TransformerBridge
@@ -37,12 +37,25 @@ Activation = Float[Tensor, "prompt ... d"]
 
 
 @dataclass(frozen=True)
-class Replacement:
-    """The value that a site gets in each prompt."""
+class Edit:
+    """What becomes of a site's activation x in each prompt: keep * change(x[order]) + value."""
 
     site: Site
-    value: Activation | None
+    value: Activation | None = None
     """None: zero."""
+    keep: float = 0.0
+    """0: the value replaces what was there; 1: it is added."""
+    change: Callable[[Tensor], Tensor] | None = None
+    """Applied to each component by itself."""
+    order: Int[Tensor, "prompt pos"] | None = None
+    """The position that each position's activation is taken from."""
+    rows: Bool[Tensor, " prompt"] | None = None
+    """The prompts it concerns; None: all."""
+
+    def new_value(self, old: Tensor, value: Tensor | None) -> Tensor:
+        """The site's new activation, from the old one (in order) and the value, both cut to the same prompts and positions."""
+        kept = 0.0 if self.keep == 0 else self.keep * (old if self.change is None else self.change(old))
+        return kept + (torch.zeros_like(old) if value is None else value.to(old.device, old.dtype))
 
 
 Reader = tuple[str, Callable[[Tensor, Rows], Tensor]]
@@ -62,9 +75,9 @@ def record(
     model: "TransformerBridge",
     prompts: PromptSet,
     readers: Mapping[Any, Reader] | None = None,
-    changes: Sequence[Replacement] = (),
+    changes: Sequence[Edit] = (),
 ) -> Recording:
-    """Run the prompts, apply the replacements, and keep what the readers want.
+    """Run the prompts, apply the edits, and keep what the readers want.
 
     Raises:
         HookError: a requested hook does not exist in this model, or exists and did not fire.
@@ -97,12 +110,18 @@ def _mask(model: "TransformerBridge", rows: Rows) -> dict[str, Tensor]:
 
 def read_site(activation: Tensor, site: Site, rows: Rows) -> Tensor:
     """A site's part of its hook's activation: [row, d] at a named position, [row, pos, d] at every position."""
-    if site.kind == "head":
-        activation = activation[:, :, site.index]
-    elif site.kind == "neuron":
+    part = _part(activation, site)
+    return part.clone() if site.at is None else _select(part, rows.at(site.at))
+
+
+def _part(activation: Tensor, site: Site) -> Tensor:
+    """A view of the site's columns, [row, pos, d]."""
+    if site.kind in HEAD_KINDS:
+        return activation[:, :, site.index]
+    if site.kind == "neuron":
         assert site.index is not None
-        activation = activation[:, :, site.index : site.index + 1]
-    return activation.clone() if site.at is None else _select(activation, rows.at(site.at))
+        return activation[:, :, site.index : site.index + 1]
+    return activation
 
 
 def _select(activation: Tensor, positions: Tensor) -> Tensor:
@@ -110,38 +129,34 @@ def _select(activation: Tensor, positions: Tensor) -> Tensor:
     return activation[torch.arange(len(activation), device=activation.device), positions.to(activation.device)]
 
 
-def _write_site(activation: Tensor, change: Replacement, rows: Rows) -> None:
+def _write_site(activation: Tensor, edit: Edit, rows: Rows) -> None:
     """Put a site's new value into its hook's activation, in place."""
-    site = change.site
-    part = activation
-    if site.kind == "head":
-        part = activation[:, :, site.index]
-    elif site.kind == "neuron":
-        assert site.index is not None
-        part = activation[:, :, site.index : site.index + 1]
-    value = None if change.value is None else change.value[rows.where].to(part.device, part.dtype)
-    if site.at is None:
-        part.copy_(torch.zeros_like(part) if value is None else value)
-    else:
-        where = (torch.arange(len(part), device=part.device), rows.at(site.at).to(part.device))
-        part[where] = 0.0 if value is None else value
+    part = _part(activation, edit.site)
+    row = torch.arange(len(part), device=part.device)
+    concerned = row if edit.rows is None else row[edit.rows[rows.where].to(part.device)]
+    where = (concerned,) if edit.site.at is None else (concerned, rows.at(edit.site.at).to(part.device)[concerned])
+    value = None if edit.value is None else edit.value[rows.where].to(part.device)[concerned]
+    old = part
+    if edit.order is not None:
+        old = part[row[:, None], edit.order[rows.where].to(part.device)]
+    part[where] = edit.new_value(old[where], value)
 
 
 def _hooks(
     rows: Rows,
     readers: Mapping[Any, Reader],
-    changes: Sequence[Replacement],
+    changes: Sequence[Edit],
     kept: dict[Hashable, list[Tensor]],
     fired: set[str],
 ) -> dict[str, Callable]:
     """One function per hook: it changes first and reads afterwards, so a reader sees what the model goes on with."""
-    by_name: dict[str, tuple[list[Replacement], list[tuple[Hashable, Callable]]]] = defaultdict(lambda: ([], []))
+    by_name: dict[str, tuple[list[Edit], list[tuple[Hashable, Callable]]]] = defaultdict(lambda: ([], []))
     for change in changes:
         by_name[change.site.hook_name][0].append(change)
     for key, (name, keep) in readers.items():
         by_name[name][1].append((key, keep))
 
-    def make(name: str, todo: list[Replacement], wanted: list[tuple[Hashable, Callable]]) -> Callable:
+    def make(name: str, todo: list[Edit], wanted: list[tuple[Hashable, Callable]]) -> Callable:
         def hook(activation: Tensor, hook: Any) -> Tensor | None:
             if name in fired:
                 raise HookError(f"{name} fired twice in one run")

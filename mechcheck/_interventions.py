@@ -1,11 +1,17 @@
 """Interventions: plain data that says what is changed where; the engine knows how."""
 
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
 from mechcheck._errors import MechcheckError
 from mechcheck._prompts import PromptSet
-from mechcheck._sites import Sites
+from mechcheck._sites import Site, Sites
 
 AblationMethod = Literal["zero", "mean", "resample"]
 
@@ -45,7 +51,82 @@ class Patch:
         _check_some(self.sites)
 
 
-Intervention = Ablate | Patch
+@dataclass(frozen=True, eq=False)
+class Put:
+    """Put given activations at sites, for example another model's, carried over by a linear map."""
+
+    values: Mapping[Site, Float[Tensor, "prompt ... d"]]
+    """Site -> [prompt, d] at a named position, [prompt, pos, d] at every position."""
+
+    def __post_init__(self) -> None:
+        _check_some(self.sites)
+
+    @property
+    def sites(self) -> Sites:
+        """Where the activations go."""
+        return Sites(self.values)
+
+
+@dataclass(frozen=True, eq=False)
+class Steer:
+    """Add `scale * vector` to the sites' activations (Turner et al. 2023, Rimsky et al. 2024)."""
+
+    vector: Float[Tensor, " d"]
+    """d_model numbers for the stream, d_head for a head."""
+    sites: Sites
+    scale: float = 1.0
+
+    def __post_init__(self) -> None:
+        _check_some(self.sites)
+        vector = torch.as_tensor(self.vector)
+        if vector.ndim != 1 or not vector.is_floating_point():
+            raise MechcheckError(f"a steering vector is one row of floats, got {vector.dtype} of shape {tuple(vector.shape)}")
+        if not torch.isfinite(vector).all() or not math.isfinite(self.scale):
+            raise MechcheckError("the steering vector or its scale is not finite")
+        object.__setattr__(self, "vector", vector)
+
+
+@dataclass(frozen=True, eq=False)
+class Scale:
+    """Multiply the sites' activations by a factor: 0 is zero ablation, 1 changes nothing, 2 doubles what they say."""
+
+    sites: Sites
+    factor: float
+
+    def __post_init__(self) -> None:
+        _check_some(self.sites)
+        if not math.isfinite(self.factor):
+            raise MechcheckError(f"Scale needs a finite factor, got {self.factor}")
+
+
+@dataclass(frozen=True, eq=False)
+class Sparsify:
+    """Set the components of the sites' activations that are smaller than `threshold` in size to zero."""
+
+    sites: Sites
+    threshold: float
+
+    def __post_init__(self) -> None:
+        _check_some(self.sites)
+        if not (math.isfinite(self.threshold) and self.threshold >= 0):
+            raise MechcheckError(f"Sparsify needs a threshold of 0 or more, in the activation's own units, got {self.threshold}")
+
+
+@dataclass(frozen=True, eq=False)
+class Permute:
+    """Exchange the sites' activations between the prompt's positions, in an order drawn by `seed`; padding stays where it is."""
+
+    sites: Sites
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        _check_some(self.sites)
+        placed = [site for site in self.sites if site.at is not None]
+        if placed:
+            raise MechcheckError(f"Permute exchanges positions, so {placed[0]} cannot name one; write the site without @{placed[0].at}")
+
+
+Intervention = Ablate | Patch | Put | Steer | Scale | Sparsify | Permute
 
 
 def _check_some(sites: Sites) -> None:

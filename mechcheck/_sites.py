@@ -10,17 +10,22 @@ from mechcheck._errors import SiteError
 if TYPE_CHECKING:
     from transformer_lens.model_bridge import TransformerBridge
 
-Kind = Literal["head", "attn_out", "mlp_out", "resid_pre", "resid_post", "neuron"]
+Kind = Literal["head", "q", "k", "v", "attn_out", "mlp_out", "resid_pre", "resid_post", "neuron"]
 
 _HOOKS: dict[str, str] = {
     "head": "blocks.{layer}.attn.hook_z",
+    "q": "blocks.{layer}.attn.hook_q",
+    "k": "blocks.{layer}.attn.hook_k",
+    "v": "blocks.{layer}.attn.hook_v",
     "attn_out": "blocks.{layer}.hook_attn_out",
     "mlp_out": "blocks.{layer}.hook_mlp_out",
     "resid_pre": "blocks.{layer}.hook_resid_pre",
     "resid_post": "blocks.{layer}.hook_resid_post",
     "neuron": "blocks.{layer}.mlp.hook_post",
 }
-_INDEXED = ("head", "neuron")
+# Activations of shape [prompt, pos, head, d_head]; k and v have one head for each key/value head.
+HEAD_KINDS = ("head", "q", "k", "v")
+INDEXED = (*HEAD_KINDS, "neuron")
 _WORD = re.compile(r"(?P<layers>\d+(-\d+)?)(\.(?P<indices>\d+(-\d+)?))?(@(?P<at>\w+))?")
 
 
@@ -89,6 +94,21 @@ def heads(text: str | Iterable[tuple[int, int]] | Sites, *, at: str | None = Non
     return _sites("head", text, at)
 
 
+def queries(text: str | Iterable[tuple[int, int]] | Sites, *, at: str | None = None) -> Sites:
+    """Attention heads' queries q, before rotary embedding: "9.6@END"."""
+    return _sites("q", text, at)
+
+
+def keys(text: str | Iterable[tuple[int, int]] | Sites, *, at: str | None = None) -> Sites:
+    """Attention heads' keys k, before rotary embedding: "5.1@NEXT"; with grouped queries the numbers are those of key/value heads."""
+    return _sites("k", text, at)
+
+
+def values(text: str | Iterable[tuple[int, int]] | Sites, *, at: str | None = None) -> Sites:
+    """Attention heads' values v: "5.1@NEXT"; with grouped queries the numbers are those of key/value heads."""
+    return _sites("v", text, at)
+
+
 def attn_outs(text: str | int, *, at: str | None = None) -> Sites:
     """Whole attention layers' outputs: "3", "2-4@END"."""
     return _sites("attn_out", text, at)
@@ -130,12 +150,12 @@ def _sites(kind: Kind, text: object, at: str | None) -> Sites:
 
 
 def _example(kind: Kind) -> str:
-    return "9.6 9.9@END" if kind in _INDEXED else "8-11 5@END"
+    return "9.6 9.9@END" if kind in INDEXED else "8-11 5@END"
 
 
 def _parse(kind: Kind, word: str, at: str | None) -> Iterator[Site]:
     match = _WORD.fullmatch(word)
-    if not match or (match["indices"] is not None) != (kind in _INDEXED):
+    if not match or (match["indices"] is not None) != (kind in INDEXED):
         raise SiteError(f"cannot read {word!r} as sites of kind {kind}; write them like {_example(kind)!r}")
     for layer in _span(match["layers"]):
         for index in _span(match["indices"]) if match["indices"] else [None]:
@@ -158,6 +178,15 @@ def check_sites(model: "TransformerBridge", sites: Iterable[Site]) -> None:
             raise SiteError(f"no layer {site.layer} for site {site}: the model has layers 0-{cfg.n_layers - 1}")
         if site.index is None:
             continue
-        noun, count = ("heads", cfg.n_heads) if site.kind == "head" else ("neurons", cfg.d_mlp or 0)
+        noun, count = site_count(model, site.kind)
         if not 0 <= site.index < count:
             raise SiteError(f"no {noun[:-1]} {site}: the model's layers have {noun} 0-{count - 1}")
+
+
+def site_count(model: "TransformerBridge", kind: Kind) -> tuple[str, int]:
+    """What an indexed kind's sites are called, and how many of them a layer has."""
+    cfg = model.cfg
+    if kind == "neuron":
+        return "neurons", cfg.d_mlp or 0
+    grouped = kind in ("k", "v") and cfg.n_key_value_heads
+    return ("key/value heads", cfg.n_key_value_heads) if grouped else ("heads", cfg.n_heads)

@@ -43,7 +43,7 @@ def test_reading(circuit_file):
         (("[roles]", "[parts]"), r"tiny\.toml lacks 'roles'"),
         (('"00"', '"00'), r"tiny\.toml cannot be read: .*line 3"),
         (("1.0 1.2@END", "1.0 12"), r"tiny\.toml cannot be read: cannot read '12' as sites of kind head"),
-        (('{mlps = "0"', '{mpls = "0"'), r"role 'early' needs text, or a table with one of heads, mlps, resid"),
+        (('{mlps = "0"', '{mpls = "0"'), r"role 'early' needs text, or a table with one of heads, queries, keys"),
         (('{mlps = "0"', '{mlps = "0", heads = "0.0"'), "role 'early' needs text"),
         (('"1.0 1.2@END"', "3"), "role 'name_mover' needs text"),
     ],

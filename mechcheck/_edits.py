@@ -1,18 +1,18 @@
-"""What an intervention puts at each site: captured, averaged or shuffled activations."""
+"""From interventions to edits: the captured, averaged or shuffled activations that are put at each site."""
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
-from mechcheck._errors import PromptError
-from mechcheck._hooks import Activation, Replacement, read_site, record
-from mechcheck._interventions import Ablate, Intervention
+from mechcheck._errors import MechcheckError, PromptError
+from mechcheck._hooks import Activation, Edit, read_site, record
+from mechcheck._interventions import Ablate, Intervention, Patch, Permute, Put, Scale, Sparsify, Steer
 from mechcheck._prompts import PromptSet
-from mechcheck._sites import Site, Sites, check_sites
+from mechcheck._sites import HEAD_KINDS, Site, Sites, check_sites
 
 if TYPE_CHECKING:
     from transformer_lens.model_bridge import TransformerBridge
@@ -51,34 +51,47 @@ def capture_all(model: "TransformerBridge", prompts: PromptSet, variants: Sequen
     return captures
 
 
-def replacements(prompts: PromptSet, interventions: Sequence[Intervention], captures: Captures) -> list[Replacement]:
-    """The values that the interventions put at their sites."""
-    found: list[Replacement] = []
+def edits_of(model: "TransformerBridge", prompts: PromptSet, interventions: Sequence[Intervention], captures: Captures) -> list[Edit]:
+    """What the interventions do at each of their sites."""
     seen: dict[tuple, set[str | None]] = {}
     for site in (site for intervention in interventions for site in intervention.sites):
         places = seen.setdefault((site.kind, site.layer, site.index), set())
         if site.at in places or (places and None in places | {site.at}):
             raise PromptError(f"site {site} is changed twice at once; leave it out of one of the interventions")
         places.add(site.at)
-    for intervention in interventions:
-        for site in intervention.sites:
-            found.append(Replacement(site, _value(intervention, site, prompts, captures)))
-    return found
+    return [_edit(model, intervention, site, prompts, captures) for intervention in interventions for site in intervention.sites]
+
+
+def _edit(model: "TransformerBridge", intervention: Intervention, site: Site, prompts: PromptSet, captures: Captures) -> Edit:
+    match intervention:
+        case Ablate() | Patch():
+            return Edit(site, _value(intervention, site, prompts, captures))
+        case Put():
+            return Edit(site, _checked(intervention.values[site], model, site, prompts))
+        case Steer():
+            return Edit(site, _steering(model, intervention, site, prompts), keep=1.0)
+        case Scale():
+            return Edit(site, keep=intervention.factor)
+        case Sparsify():
+            return Edit(site, keep=1.0, change=_sparsified(intervention.threshold))
+        case Permute():
+            return Edit(site, keep=1.0, order=_permuted(prompts, intervention.seed))
+    raise MechcheckError(f"expected an intervention, for example Ablate(heads('9.6')), got {type(intervention).__name__}")
 
 
 def _source(intervention: Intervention, prompts: PromptSet) -> PromptSet | None:
-    """The prompts that an intervention takes activations from; None for zero ablation."""
-    if isinstance(intervention, Ablate):
-        if intervention.method == "zero":
-            return None
+    """The prompts that an intervention takes activations from; None where it needs none."""
+    if isinstance(intervention, Patch):
+        source = intervention.source or prompts.counterfactual
+        if source is None:
+            raise PromptError("Patch needs prompts to patch from: give source=..., or prompts with a counterfactual")
+        return source
+    if isinstance(intervention, Ablate) and intervention.method != "zero":
         return intervention.reference or prompts.reference or prompts
-    source = intervention.source or prompts.counterfactual
-    if source is None:
-        raise PromptError("Patch needs prompts to patch from: give source=..., or prompts with a counterfactual")
-    return source
+    return None
 
 
-def _value(intervention: Intervention, site: Site, prompts: PromptSet, captures: Captures) -> Activation | None:
+def _value(intervention: Ablate | Patch, site: Site, prompts: PromptSet, captures: Captures) -> Activation | None:
     source = _source(intervention, prompts)
     if source is None:
         return None
@@ -89,6 +102,39 @@ def _value(intervention: Intervention, site: Site, prompts: PromptSet, captures:
         return activation[_shuffled_within_templates(prompts, intervention.seed)]
     _check_aligned(source, prompts, site)
     return activation if site.at is not None else _fit(activation, prompts.tokens.shape[1])
+
+
+def _steering(model: "TransformerBridge", steer: Steer, site: Site, prompts: PromptSet) -> Activation:
+    shape = _shape(model, site, prompts)
+    if len(steer.vector) != shape[-1]:
+        raise MechcheckError(f"a vector of {len(steer.vector)} numbers cannot steer {site.kind} {site}, which has {shape[-1]}")
+    return (steer.scale * steer.vector).expand(shape)
+
+
+def _checked(value: Activation, model: "TransformerBridge", site: Site, prompts: PromptSet) -> Activation:
+    shape = _shape(model, site, prompts)
+    if tuple(value.shape) != shape:
+        raise MechcheckError(f"Put at {site.kind} {site} needs an activation of shape {shape}, got {tuple(value.shape)}")
+    return value
+
+
+def _shape(model: "TransformerBridge", site: Site, prompts: PromptSet) -> tuple[int, ...]:
+    """The shape of a site's activation on the prompts."""
+    width = 1 if site.kind == "neuron" else model.cfg.d_head if site.kind in HEAD_KINDS else model.cfg.d_model
+    return (len(prompts), width) if site.at is not None else (*prompts.tokens.shape, width)
+
+
+def _sparsified(threshold: float) -> Callable[[Tensor], Tensor]:
+    return lambda activation: activation.masked_fill(activation.abs() < threshold, 0.0)
+
+
+def _permuted(prompts: PromptSet, seed: int) -> Int[Tensor, "prompt pos"]:
+    """For each position the one it takes its activation from: all real positions of a prompt in a seeded order."""
+    generator = torch.Generator().manual_seed(seed)
+    order = torch.arange(prompts.tokens.shape[1]).repeat(len(prompts), 1)
+    for row, length in enumerate(prompts.lengths.tolist()):
+        order[row, :length] = torch.randperm(length, generator=generator)
+    return order
 
 
 def _check_aligned(source: PromptSet, prompts: PromptSet, site: Site) -> None:
