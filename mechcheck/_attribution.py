@@ -12,7 +12,7 @@ from torch import Tensor
 from mechcheck._engine import _as_list, observe
 from mechcheck._errors import MechcheckError
 from mechcheck._head_scores import HeadScores
-from mechcheck._hooks import Recording, Rows, _select
+from mechcheck._hooks import Recording, Rows, select
 from mechcheck._interventions import Intervention
 from mechcheck._measurement import Measurement
 from mechcheck._metrics import logit_diff
@@ -84,7 +84,7 @@ def _record(model: "TransformerBridge", prompts: PromptSet, interventions: list[
     """Components at END, and the scale of the final norm there."""
 
     def at_end(activation: Tensor, rows: Rows) -> Tensor:
-        return _select(activation, rows.at(END))
+        return select(activation, rows.at(END))
 
     hooks = {"embedding": "blocks.0.hook_resid_pre", "scale": "ln_final.hook_scale"}
     for layer in range(model.cfg.n_layers):

@@ -1,7 +1,7 @@
 """From interventions to edits: the captured, averaged or shuffled activations that are put at each site."""
 
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import torch
@@ -18,11 +18,15 @@ if TYPE_CHECKING:
     from transformer_lens.model_bridge import TransformerBridge
 
 
+Capture = Callable[["TransformerBridge", PromptSet, Sequence[Site]], Mapping[Site, Activation]]
+
+
 class Captures:
     """Activations of whole prompt sets, each set run once for all sites that are needed of it."""
 
-    def __init__(self, model: "TransformerBridge"):
+    def __init__(self, model: "TransformerBridge", capture: Capture | None = None):
         self._model = model
+        self._capture = capture or capture_sites
         self._sets: dict[int, tuple[PromptSet, dict[Site, Activation]]] = {}
 
     def need(self, prompts: PromptSet, sites: Sites) -> None:
@@ -31,21 +35,27 @@ class Captures:
         missing = [site for site in sites if site not in known]
         if missing:
             check_sites(self._model, missing)
-            known.update(_capture(self._model, prompts, missing))
+            known.update(self._capture(self._model, prompts, missing))
+
+    def sets(self) -> Iterator[tuple[PromptSet, Mapping[Site, Activation]]]:
+        """The prompt sets, and what is known of each."""
+        yield from self._sets.values()
 
     def get(self, prompts: PromptSet, site: Site) -> Activation:
         """The activation of one site."""
         return self._sets[id(prompts)][1][site]
 
 
-def capture_all(model: "TransformerBridge", prompts: PromptSet, variants: Sequence[Sequence[Intervention]]) -> Captures:
+def capture_all(
+    model: "TransformerBridge", prompts: PromptSet, variants: Sequence[Sequence[Intervention]], capture: Capture | None = None
+) -> Captures:
     """Capture, in one run per prompt set, all that the interventions need."""
     wanted: dict[int, tuple[PromptSet, list[Site]]] = {}
     for intervention in (i for variant in variants for i in variant):
         source = _source(intervention, prompts)
         if source is not None:
             wanted.setdefault(id(source), (source, []))[1].extend(intervention.sites)
-    captures = Captures(model)
+    captures = Captures(model, capture)
     for source, sites in wanted.values():
         captures.need(source, Sites(sites))
     return captures
@@ -65,7 +75,7 @@ def edits_of(model: "TransformerBridge", prompts: PromptSet, interventions: Sequ
 def _edit(model: "TransformerBridge", intervention: Intervention, site: Site, prompts: PromptSet, captures: Captures) -> Edit:
     match intervention:
         case Ablate() | Patch():
-            return Edit(site, _value(intervention, site, prompts, captures))
+            return Edit(site, _value(intervention, site, prompts, captures), start=_start(intervention, prompts))
         case Put():
             return Edit(site, _checked(intervention.values[site], model, site, prompts))
         case Steer():
@@ -102,6 +112,19 @@ def _value(intervention: Ablate | Patch, site: Site, prompts: PromptSet, capture
         return activation[_shuffled_within_templates(prompts, intervention.seed)]
     _check_aligned(source, prompts, site)
     return activation if site.at is not None else _fit(activation, prompts.tokens.shape[1])
+
+
+def _start(intervention: Ablate | Patch, prompts: PromptSet) -> Int[Tensor, " prompt"] | None:
+    """Where a prompt first differs from the one its activations come from: before that they are its own."""
+    source = _source(intervention, prompts)
+    if source is None or (isinstance(intervention, Ablate) and intervention.method == "mean"):
+        return None
+    tokens = source.tokens
+    if isinstance(intervention, Ablate) and source is prompts:
+        tokens = tokens[_shuffled_within_templates(prompts, intervention.seed)]
+    width = min(tokens.shape[1], prompts.tokens.shape[1])
+    differs = tokens[:, :width] != prompts.tokens[:, :width]
+    return torch.where(differs.any(1), differs.int().argmax(1), width)
 
 
 def _steering(model: "TransformerBridge", steer: Steer, site: Site, prompts: PromptSet) -> Activation:
@@ -187,6 +210,7 @@ def _shuffled_within_templates(prompts: PromptSet, seed: int) -> list[int]:
     return chosen
 
 
-def _capture(model: "TransformerBridge", prompts: PromptSet, sites: Sequence[Site]) -> Mapping[Site, Activation]:
+def capture_sites(model: "TransformerBridge", prompts: PromptSet, sites: Sequence[Site]) -> Mapping[Site, Activation]:
+    """Read the sites in one plain run."""
     readers = {site: (site.hook_name, lambda activation, rows, site=site: read_site(activation, site, rows)) for site in sites}
     return record(model, prompts, readers).recorded

@@ -1,5 +1,6 @@
 """The engine: run one set of interventions, capture activations, sweep over many sets."""
 
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -7,19 +8,27 @@ import numpy as np
 import torch
 from jaxtyping import Float
 
+from mechcheck._arithmetic import Unserved, arithmetic
 from mechcheck._edits import Captures, capture_all, edits_of
-from mechcheck._errors import MechcheckError
-from mechcheck._hooks import Activation, Reader, Recording, record
+from mechcheck._errors import MechcheckError, SelfCheckWarning
+from mechcheck._hooks import Activation, Reader, Recording, check_exist, record
 from mechcheck._interventions import Intervention
 from mechcheck._measurement import Measurement
 from mechcheck._metrics import Logits, Metric, as_metric, logit_diff
+from mechcheck._progress import progress
 from mechcheck._prompts import PromptSet
+from mechcheck._selfcheck import disagreement
 from mechcheck._sites import Site, Sites, check_sites
+from mechcheck._suffix import serves
+from mechcheck._sweep import Sweep, capture_fast
 
 if TYPE_CHECKING:
     from transformer_lens.model_bridge import TransformerBridge
 
 AnyMetric = Metric | Callable
+
+# The fast runner needs an untouched run and a check beside the variants, so for fewer than this it is no faster.
+WORTHWHILE = 4
 
 
 def run(
@@ -51,15 +60,90 @@ def sweep(
     prompts: PromptSet,
     variants: Sequence[Sequence[Intervention] | Intervention],
     metric: AnyMetric = logit_diff,
+    *,
+    batch: int | None = None,
 ) -> Float[np.ndarray, "variant prompt"]:
-    """Measure the prompts under each variant (a list of interventions) in turn."""
-    chosen = as_metric(metric)
+    """Measure the prompts under each variant, a list of interventions that are applied together.
+
+    Only what a variant can change is computed, for many variants at once; a few cells of every sweep are run again with
+    plain hooks, and should they differ the whole sweep is (with a warning). What the fast runner does not cover goes to
+    plain hooks by itself.
+
+    Args:
+        model, prompts, metric: as in `run`.
+        variants: a list of interventions for each; an empty one is the untouched model.
+        batch: variants at a time; by default as many as fit into a quarter of the free memory (on a CPU 256 MiB at most).
+
+    Raises:
+        SiteError, PromptError, HookError: see there.
+    """
+    return sweep_metrics(model, prompts, variants, [metric], batch=batch)[0]
+
+
+def sweep_metrics(
+    model: "TransformerBridge",
+    prompts: PromptSet,
+    variants: Sequence[Sequence[Intervention] | Intervention],
+    metrics: Sequence[AnyMetric],
+    *,
+    batch: int | None = None,
+) -> list[Float[np.ndarray, "variant prompt"]]:
+    """Several metrics from one sweep: as `sweep`, one array for each."""
+    chosen = [as_metric(metric) for metric in metrics]
     listed = [_as_list(v) for v in variants]
     if not listed:
         raise MechcheckError("a sweep needs at least one variant")
-    captures = capture_all(model, prompts, listed)
-    clean = _logits(model, prompts, [], captures) if chosen.needs_clean else None
-    return np.stack([_numpy(chosen(_logits(model, prompts, variant, captures), prompts, clean)) for variant in listed])
+    check_sites(model, [site for variant in listed for i in variant for site in i.sites])
+    if batch is not None and batch < 1:
+        raise MechcheckError(f"batch={batch}: at least one variant at a time")
+    if len(listed) >= WORTHWHILE:
+        try:
+            return _fast(model, prompts, listed, chosen, batch)
+        except Unserved:
+            pass
+    return _plain(model, prompts, listed, chosen)
+
+
+def _plain(
+    model: "TransformerBridge", prompts: PromptSet, variants: list[list[Intervention]], metrics: list[Metric]
+) -> list[Float[np.ndarray, "variant prompt"]]:
+    """One forward pass with hooks for each variant."""
+    captures = capture_all(model, prompts, variants)
+    clean = _logits(model, prompts, [], captures) if any(metric.needs_clean for metric in metrics) else None
+    found: list[list[np.ndarray]] = [[] for _ in metrics]
+    with progress(len(variants), "sweep with hooks") as bar:
+        for variant in variants:
+            logits = _logits(model, prompts, variant, captures)
+            for values, metric in zip(found, metrics, strict=True):
+                values.append(_numpy(metric(logits, prompts, clean)))
+            bar.update()
+    return [np.stack(values) for values in found]
+
+
+def _fast(
+    model: "TransformerBridge", prompts: PromptSet, variants: list[list[Intervention]], metrics: list[Metric], batch: int | None
+) -> list[Float[np.ndarray, "variant prompt"]]:
+    """The suffix runner where it serves, plain hooks where it does not, or where it is found to be wrong."""
+    known = arithmetic(model)
+    captures = capture_all(model, prompts, variants, capture_fast)
+    edits = [edits_of(model, prompts, variant, captures) for variant in variants]
+    check_exist(model, {edit.site.hook_name for listed in edits for edit in listed})
+    fast = [number for number, listed in enumerate(edits) if serves(known, listed)]
+    rest = [number for number in range(len(variants)) if number not in set(fast)]
+    if not fast:
+        return _plain(model, prompts, variants, metrics)
+    done = Sweep(model, prompts, [edits[number] for number in fast], batch)
+    wrong = disagreement(done, captures)
+    if wrong is not None:
+        warnings.warn(f"{wrong}; plain hooks are used for the whole sweep", SelfCheckWarning, stacklevel=4)
+        return _plain(model, prompts, variants, metrics)
+    values = [np.empty((len(variants), len(prompts))) for _ in metrics]
+    for out, found in zip(values, done.values(metrics), strict=True):
+        out[fast] = found
+    if rest:
+        for out, found in zip(values, _plain(model, prompts, [variants[number] for number in rest], metrics), strict=True):
+            out[rest] = found
+    return values
 
 
 def logits_at_end(model: "TransformerBridge", prompts: PromptSet, interventions: Sequence[Intervention] = ()) -> Logits:

@@ -35,3 +35,7 @@ class HookError(RuntimeError):
 
 class NonFiniteError(ArithmeticError):
     """A measurement holds NaN or infinity, so nothing can be concluded from it."""
+
+
+class SelfCheckWarning(UserWarning):
+    """The fast runner's numbers differ from the plain one's, so the plain one was used."""

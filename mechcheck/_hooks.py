@@ -1,8 +1,8 @@
 """The plain runner: one forward pass with hooks, always right, and sure that every requested hook fired."""
 
 from collections import defaultdict
-from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
@@ -51,6 +51,14 @@ class Edit:
     """The position that each position's activation is taken from."""
     rows: Bool[Tensor, " prompt"] | None = None
     """The prompts it concerns; None: all."""
+    start: Int[Tensor, " prompt"] | None = None
+    """The first position whose activation can change in a causal model; None: the first of all, or the site's own."""
+
+    def on(self, prompts: Sequence[int] | slice) -> "Edit":
+        """The same edit on some of the prompts."""
+        cut = {name: getattr(self, name) for name in ("value", "order", "rows", "start")}
+        changed: dict[str, Any] = {name: None if tensor is None else tensor[prompts] for name, tensor in cut.items()}
+        return replace(self, **changed)
 
     def new_value(self, old: Tensor, value: Tensor | None) -> Tensor:
         """The site's new activation, from the old one (in order) and the value, both cut to the same prompts and positions."""
@@ -89,33 +97,34 @@ def record(
         tokens = prompts.tokens[rows.where].to(model.cfg.device)
         fired: set[str] = set()
         hooks = _hooks(rows, readers, changes, kept, fired)
-        _check_exist(model, hooks)
+        check_exist(model, hooks)
         with torch.no_grad(), model.hooks(fwd_hooks=list(hooks.items())):
-            out = model(tokens, **_mask(model, rows))
+            out = model(tokens, **attention_mask(model, rows))
         silent = sorted(set(hooks) - fired)
         if silent:
             raise HookError(f"these hooks did not fire on this architecture, so nothing was read or changed there: {', '.join(silent)}")
-        logits.append(_select(out, rows.at(END)))
+        logits.append(select(out, rows.at(END)))
     return Recording(torch.cat(logits), {key: torch.cat(parts) for key, parts in kept.items()})
 
 
-def _mask(model: "TransformerBridge", rows: Rows) -> dict[str, Tensor]:
+def attention_mask(model: "TransformerBridge", rows: Rows) -> dict[str, Tensor]:
     """A causal model cannot see padding on the right; one that reads in both directions must be told of it."""
-    if model.cfg.attention_dir == "causal":
-        return {}
-    lengths = rows.prompts.lengths[rows.where, None]
-    real = torch.arange(rows.prompts.tokens.shape[1])[None] < lengths
-    return {"attention_mask": real.long().to(model.cfg.device)}
+    return {} if model.cfg.attention_dir == "causal" else {"attention_mask": is_token(rows).long().to(model.cfg.device)}
+
+
+def is_token(rows: Rows) -> Bool[Tensor, "row pos"]:
+    """True where a token stands, False on padding."""
+    return torch.arange(rows.prompts.tokens.shape[1]) < rows.prompts.lengths[rows.where, None]
 
 
 def read_site(activation: Tensor, site: Site, rows: Rows) -> Tensor:
     """A site's part of its hook's activation: [row, d] at a named position, [row, pos, d] at every position."""
-    part = _part(activation, site)
-    return part.clone() if site.at is None else _select(part, rows.at(site.at))
+    part = part_of(activation, site)
+    return part.clone() if site.at is None else select(part, rows.at(site.at))
 
 
-def _part(activation: Tensor, site: Site) -> Tensor:
-    """A view of the site's columns, [row, pos, d]."""
+def part_of(activation: Tensor, site: Site) -> Tensor:
+    """A view of the site's columns of its hook's activation, [row, pos, d]."""
     if site.kind in HEAD_KINDS:
         return activation[:, :, site.index]
     if site.kind == "neuron":
@@ -124,14 +133,17 @@ def _part(activation: Tensor, site: Site) -> Tensor:
     return activation
 
 
-def _select(activation: Tensor, positions: Tensor) -> Tensor:
+def select(activation: Tensor, positions: Tensor) -> Tensor:
     """[row, pos, ...] -> [row, ...], one position per row."""
     return activation[torch.arange(len(activation), device=activation.device), positions.to(activation.device)]
 
 
+_select = select
+
+
 def _write_site(activation: Tensor, edit: Edit, rows: Rows) -> None:
     """Put a site's new value into its hook's activation, in place."""
-    part = _part(activation, edit.site)
+    part = part_of(activation, edit.site)
     row = torch.arange(len(part), device=part.device)
     concerned = row if edit.rows is None else row[edit.rows[rows.where].to(part.device)]
     where = (concerned,) if edit.site.at is None else (concerned, rows.at(edit.site.at).to(part.device)[concerned])
@@ -173,7 +185,8 @@ def _hooks(
     return {name: make(name, todo, wanted) for name, (todo, wanted) in by_name.items()}
 
 
-def _check_exist(model: "TransformerBridge", names: Mapping[str, object]) -> None:
+def check_exist(model: "TransformerBridge", names: Iterable[str]) -> None:
+    """Raise `HookError` for a hook that the model does not have."""
     missing = [name for name in names if name not in model.hook_dict]
     if missing:
         raise HookError(f"this architecture ({model.cfg.architecture}) has no hook {', '.join(missing)}")

@@ -24,6 +24,8 @@ class Metric:
     of: Callable[[Logits, PromptSet, Any], PerPrompt]
     """(logits, prompts, logits of the untouched run or None) -> one value per prompt."""
     needs_clean: bool = False
+    two_columns: bool = False
+    """It reads no other logits than the answer's and the foil's, so that no others need be computed."""
 
     def __call__(self, logits: Logits, prompts: PromptSet, clean: Logits | None = None) -> PerPrompt:
         values = self.of(logits, prompts, clean)
@@ -64,7 +66,7 @@ def _kl(logits: Logits, clean: Logits) -> PerPrompt:
     return (p.exp() * (p - q)).sum(-1)
 
 
-logit_diff = Metric("logit difference", "logits", lambda x, p, _: _at(x, p.answers) - _at(x, p.foils))
+logit_diff = Metric("logit difference", "logits", lambda x, p, _: _at(x, p.answers) - _at(x, p.foils), two_columns=True)
 """Logit of the answer minus logit of the foil (Wang et al. 2022)."""
 
 probability = Metric("p(answer)", "probability", lambda x, p, _: _log_prob(x, p.answers).exp())

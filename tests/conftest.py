@@ -5,7 +5,7 @@ from functools import cache
 from pathlib import Path
 
 import pytest
-from tiny import LAYOUTS, save_model
+from tiny import LAYOUTS, MORE_LAYOUTS, save_model
 
 from mechcheck._models import load_model
 
@@ -14,9 +14,10 @@ from mechcheck._models import load_model
 def model_dirs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """Layout -> Hugging Face directory of a tiny random model with a word-level tokenizer."""
     root = tmp_path_factory.mktemp("models")
-    for layout in LAYOUTS:
+    layouts = (*LAYOUTS, *MORE_LAYOUTS)
+    for layout in layouts:
         save_model(layout, root / layout)
-    return {layout: root / layout for layout in LAYOUTS}
+    return {layout: root / layout for layout in layouts}
 
 
 @pytest.fixture(scope="session")

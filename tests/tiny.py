@@ -15,28 +15,33 @@ WORDS = ("went", "to", "the", "store", ".", "and", "gave", "a", "book", "drink",
 VOCABULARY = ("<pad>", "<bos>", "<unk>", *NAMES, *WORDS, *"bcdefghijklmnopqrstuvwxyz")
 # In float64. Rotary embeddings, and Llama's norms and softmax, compute in float32 whatever the model's dtype.
 SAME_FORWARD = {"gpt2": 1e-9, "neox": 1e-9, "llama": 1e-5}
+# Layouts that only the sweep's tests need: blocks in sequence with rotary embeddings, and an encoder.
+MORE_LAYOUTS = ("neox-sequential", "bert")
+SAME_FORWARD |= {"neox-sequential": 1e-9, "bert": 1e-9}
 HUGGING_FACE = {"gpt2": 1e-9, "neox": 1e-5, "llama": 1e-5}
 
 
 def config(layout: str):
     """A configuration of a few thousand parameters; the Llama one has two key-value heads for four heads."""
-    from transformers import GPT2Config, GPTNeoXConfig, LlamaConfig
+    from transformers import BertConfig, GPT2Config, GPTNeoXConfig, LlamaConfig
 
     ids = {"bos_token_id": 1, "eos_token_id": 0, "pad_token_id": 0, "vocab_size": len(VOCABULARY), "tie_word_embeddings": False}
     if layout == "gpt2":
         return GPT2Config(n_layer=2, n_head=3, n_embd=24, n_inner=20, n_positions=32, **ids)
     shape = {"num_hidden_layers": 2, "num_attention_heads": 4, "hidden_size": 32, "intermediate_size": 20, "max_position_embeddings": 32}
-    if layout == "neox":
-        return GPTNeoXConfig(**shape, use_parallel_residual=True, rotary_pct=0.5, **ids)
+    if layout.startswith("neox"):
+        return GPTNeoXConfig(**shape, use_parallel_residual=layout == "neox", rotary_pct=0.5, **ids)
+    if layout == "bert":
+        return BertConfig(**shape, pad_token_id=0, vocab_size=len(VOCABULARY))
     return LlamaConfig(**shape, num_key_value_heads=2, **ids)
 
 
 def save_model(layout: str, directory: Path) -> None:
     """A Hugging Face directory with random weights, large enough for every part to have a visible effect."""
-    from transformers import AutoModelForCausalLM
+    from transformers import AutoModelForCausalLM, AutoModelForMaskedLM
 
-    torch.manual_seed(LAYOUTS.index(layout))
-    model = AutoModelForCausalLM.from_config(config(layout))
+    torch.manual_seed((*LAYOUTS, *MORE_LAYOUTS).index(layout))
+    model = (AutoModelForMaskedLM if layout == "bert" else AutoModelForCausalLM).from_config(config(layout))
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             norm = "ln" in name or "norm" in name

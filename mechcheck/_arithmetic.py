@@ -1,0 +1,271 @@
+"""A transformer's arithmetic as plain functions of tensors, so that the part of it that an intervention changes can be
+computed for many interventions at once.
+
+It serves GPT-2, GPT-NeoX and Llama layouts and BERT, and says so where it does not; whoever uses it compares some results
+with the model's own forward pass.
+"""
+
+import math
+import weakref
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn import functional as F
+
+if TYPE_CHECKING:
+    from transformer_lens.model_bridge import TransformerBridge
+
+_ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
+    **dict.fromkeys(("gelu_new", "gelu_pytorch_tanh", "gelu_fast"), lambda x: F.gelu(x, approximate="tanh")),
+    "gelu": F.gelu,
+    **dict.fromkeys(("silu", "swish"), F.silu),
+    "relu": F.relu,
+}
+_ATTENTION_PARTS = {"q", "k", "v", "qkv", "o", "_original_component"}
+_BLOCK_PARTS = {"ln1", "ln2", "attn", "mlp", "_original_component"}
+
+
+class Unserved(Exception):
+    """Why this arithmetic does not cover a model or an intervention; the plain runner does."""
+
+
+class Linear(NamedTuple):
+    """x @ weight + bias."""
+
+    weight: Float[Tensor, "d_in d_out"]
+    bias: Float[Tensor, " d_out"] | None
+
+    def __call__(self, x: Float[Tensor, "... d_in"]) -> Float[Tensor, "... d_out"]:
+        flat = x.reshape(-1, x.shape[-1])
+        out = flat @ self.weight if self.bias is None else torch.addmm(self.bias, flat, self.weight)
+        return out.view(*x.shape[:-1], out.shape[-1])
+
+    def columns(self, first: int, end: int | None) -> "Linear":
+        """The part that computes some of the outputs."""
+        return Linear(self.weight[:, first:end], None if self.bias is None else self.bias[first:end])
+
+
+class Norm(NamedTuple):
+    """LayerNorm, or RMSNorm."""
+
+    weight: Float[Tensor, " d"] | None
+    bias: Float[Tensor, " d"] | None
+    eps: float
+    rms: bool
+
+    def __call__(self, x: Float[Tensor, "... d"]) -> Float[Tensor, "... d"]:
+        if self.rms:
+            return F.rms_norm(x, x.shape[-1:], self.weight, self.eps)
+        return F.layer_norm(x, x.shape[-1:], self.weight, self.bias, self.eps)
+
+
+class Mlp(NamedTuple):
+    """act(into(x)) or act(gate(x)) * into(x), then out."""
+
+    into: Linear
+    gate: Linear | None
+    out: Linear
+    act: Callable[[Tensor], Tensor]
+
+    def neurons(self, x: Float[Tensor, "... d"]) -> Float[Tensor, "... d_mlp"]:
+        """The hidden activations that `out` reads."""
+        return self.act(self.into(x)) if self.gate is None else self.act(self.gate(x)) * self.into(x)
+
+
+class Layer(NamedTuple):
+    """The weights of one block."""
+
+    ln1: Norm
+    ln2: Norm
+    qkv: Linear
+    """Queries of all heads, then keys and values of all key/value heads."""
+    o: Linear
+    mlp: Mlp
+
+
+@dataclass(frozen=True, eq=False)
+class Arithmetic:
+    """A model as weights and functions."""
+
+    layers: tuple[Layer, ...]
+    n_heads: int
+    n_kv_heads: int
+    d_head: int
+    scale: float
+    """What queries are multiplied with before they meet keys."""
+    parallel: bool
+    """Attention and MLP read the same stream (GPT-NeoX)."""
+    post_norm: bool
+    """Norms stand after each sum (BERT) and not before each part."""
+    causal: bool
+    final_norm: Norm | None
+    w_u: Float[Tensor, "d_model d_vocab"]
+    b_u: Float[Tensor, " d_vocab"] | None
+    soft_cap: float | None
+    head: Callable[[Tensor], Tensor] | None
+    """BERT's prediction head, from the last stream to logits, in place of norm and unembedding."""
+
+    @property
+    def precision(self) -> torch.dtype:
+        """What the model itself computes in: transformers' RMSNorm and the softmax beside it are float32 in a float64 model."""
+        own = self.w_u.dtype
+        return torch.float32 if own == torch.float64 and self.layers[0].ln1.rms else own
+
+    def attention_input(self, layer: Layer, stream: Tensor) -> Tensor:
+        """What queries, keys and values are read from."""
+        return stream if self.post_norm else layer.ln1(stream)
+
+    def after_attention(self, layer: Layer, stream: Tensor, attn_out: Tensor) -> Tensor:
+        """The stream between attention and MLP."""
+        return layer.ln1(stream + attn_out) if self.post_norm else stream + attn_out
+
+    def neurons(self, layer: Layer, stream: Tensor) -> Tensor:
+        """The MLP's hidden activations, from the stream that it reads: that between, or the block's input where it is parallel."""
+        return layer.mlp.neurons(stream if self.post_norm else layer.ln2(stream))
+
+    def after_mlp(self, layer: Layer, stream: Tensor, mlp_out: Tensor) -> Tensor:
+        """The stream that leaves the block."""
+        return layer.ln2(stream + mlp_out) if self.post_norm else stream + mlp_out
+
+    def logits(self, stream: Float[Tensor, "... d_model"]) -> Float[Tensor, "... d_vocab"]:
+        """All logits of a last stream."""
+        if self.head is not None:
+            return self.head(stream)
+        assert self.final_norm is not None
+        return self._capped(Linear(self.w_u, self.b_u)(self.final_norm(stream)))
+
+    def logits_of(self, stream: Float[Tensor, "row prompt d_model"], tokens: Float[Tensor, " prompt"]) -> Float[Tensor, "row prompt"]:
+        """The logit of one token per prompt."""
+        assert self.final_norm is not None
+        columns = self.w_u[:, tokens].T
+        found = (self.final_norm(stream) * columns).sum(-1)
+        return self._capped(found if self.b_u is None else found + self.b_u[tokens])
+
+    def _capped(self, logits: Tensor) -> Tensor:
+        return logits if self.soft_cap is None else self.soft_cap * torch.tanh(logits / self.soft_cap)
+
+    def split(self, qkv: Float[Tensor, "... d"]) -> tuple[Tensor, Tensor, Tensor]:
+        """Queries [..., head, d_head], keys and values [..., kv_head, d_head]."""
+        heads = qkv.unflatten(-1, (self.n_heads + 2 * self.n_kv_heads, self.d_head))
+        return tuple(heads.split([self.n_heads, self.n_kv_heads, self.n_kv_heads], dim=-2))
+
+
+def rotate(x: Float[Tensor, "... pos head d_head"], tables: tuple[Tensor, Tensor] | None) -> Tensor:
+    """Rotary embedding of the first components, by tables of cosines and sines [..., pos, 1, rotary]; None: none."""
+    if tables is None:
+        return x
+    cos, sin = tables
+    turned, rest = x[..., : cos.shape[-1]], x[..., cos.shape[-1] :]
+    first, second = turned.chunk(2, dim=-1)
+    turned = turned * cos + torch.cat([-second, first], dim=-1) * sin
+    return torch.cat([turned, rest], dim=-1) if rest.shape[-1] else turned
+
+
+_known: "weakref.WeakKeyDictionary[TransformerBridge, tuple[Any, Arithmetic]]" = weakref.WeakKeyDictionary()
+
+
+def arithmetic(model: "TransformerBridge") -> Arithmetic:
+    """The model's arithmetic; weights are taken once, and again when they have changed.
+
+    Raises:
+        Unserved: this architecture is not covered.
+    """
+    state = tuple((p.data_ptr(), p._version) for p in model.parameters())
+    known = _known.get(model)
+    if known is None or known[0] != state:
+        known = _known[model] = (state, _take(model))
+    return known[1]
+
+
+def _take(model: "TransformerBridge") -> Arithmetic:
+    cfg = model.cfg
+    encoder = cfg.attention_dir != "causal"
+    _check_served(model, encoder)
+    positive = {name: getattr(cfg, name, None) for name in ("attn_scale", "output_logits_soft_cap")}
+    scale, cap = ((value if value is not None and value > 0 else None) for value in positive.values())
+    b_u = getattr(model, "b_U", None)
+    return Arithmetic(
+        layers=tuple(_layer(block, cfg.act_fn) for block in model.blocks),
+        n_heads=cfg.n_heads,
+        n_kv_heads=cfg.n_key_value_heads or cfg.n_heads,
+        d_head=cfg.d_head,
+        scale=1 / (scale or math.sqrt(cfg.d_head)),
+        parallel=bool(cfg.parallel_attn_mlp),
+        post_norm=encoder,
+        causal=not encoder,
+        final_norm=None if encoder else _norm(model.ln_final),
+        w_u=model.W_U.detach(),
+        b_u=None if b_u is None else b_u.detach(),
+        soft_cap=cap,
+        head=_prediction_head(model) if encoder else None,
+    )
+
+
+def _prediction_head(model: "TransformerBridge") -> Callable[[Tensor], Tensor]:
+    """BERT's own head; the model is held weakly, so that what is remembered of it does not keep it alive."""
+    held = weakref.ref(model)
+
+    def head(stream: Tensor) -> Tensor:
+        owner = held()
+        assert owner is not None
+        return owner.original_model.cls(stream)
+
+    return head
+
+
+def _check_served(model: "TransformerBridge", encoder: bool) -> None:
+    cfg = model.cfg
+    if encoder and cfg.architecture != "BertForMaskedLM":
+        raise Unserved(f"{cfg.architecture} reads in both directions")
+    if cfg.act_fn not in _ACTIVATIONS:
+        raise Unserved(f"activation function {cfg.act_fn!r}")
+    if (getattr(cfg, "attn_scores_soft_cap", None) or 0) > 0:
+        raise Unserved("soft-capped attention scores")
+    if getattr(cfg, "scale_attn_by_inverse_layer_idx", False):
+        raise Unserved("attention scaled by layer")
+    if cfg.positional_embedding_type not in ("standard", "rotary"):
+        raise Unserved(f"{cfg.positional_embedding_type} positions")
+    for block in model.blocks:
+        extra = [n for n, _ in block.named_children() if "hook" not in n and n not in _BLOCK_PARTS]
+        extra += [n for n, _ in block.attn.named_children() if "hook" not in n and n not in _ATTENTION_PARTS]
+        if extra:
+            raise Unserved(f"blocks with {', '.join(extra)}")
+        if getattr(block, "attn", None) is None or type(block.mlp).__name__ not in ("MLPBridge", "GatedMLPBridge"):
+            raise Unserved(f"{type(getattr(block, 'mlp', None)).__name__} in a block")
+
+
+def _layer(block: Any, act: str) -> Layer:
+    attn, mlp = block.attn, block.mlp
+    packed = [w.detach().transpose(0, 1).flatten(1) for w in (attn.W_Q, attn.W_K, attn.W_V)]
+    biases = [None if b is None else b.detach().flatten() for b in (attn.b_Q, attn.b_K, attn.b_V)]
+    present = [b for b in biases if b is not None]
+    if present and len(present) < 3:
+        raise Unserved("biases on some of q, k and v")
+    gate = mlp.W_gate
+    return Layer(
+        ln1=_norm(block.ln1),
+        ln2=_norm(getattr(block, "ln2", None) or block.ln1),
+        qkv=Linear(torch.cat(packed, dim=1), torch.cat(present) if present else None),
+        o=Linear(attn.W_O.detach().flatten(0, 1), _detached(attn.b_O)),
+        mlp=Mlp(
+            Linear(mlp.W_in.detach(), _detached(mlp.b_in)),
+            None if gate is None else Linear(gate.detach(), _detached(getattr(mlp, "b_gate", None))),
+            Linear(mlp.W_out.detach(), _detached(mlp.b_out)),
+            _ACTIVATIONS[act],
+        ),
+    )
+
+
+def _norm(norm: Any) -> Norm:
+    weight, bias = _detached(norm.weight), _detached(getattr(norm, "bias", None))
+    if norm.uses_weight_offset and weight is not None:
+        weight = 1 + weight
+    return Norm(weight, None if norm.uses_rms_norm else bias, norm.config.eps, norm.uses_rms_norm)
+
+
+def _detached(tensor: Tensor | None) -> Tensor | None:
+    return None if tensor is None else tensor.detach()

@@ -1,0 +1,20 @@
+"""How much memory a sweep may take at once."""
+
+import psutil
+import torch
+
+# A larger batch is no faster on a CPU once its matrix products are large, and its activations no longer stay in the cache.
+_CPU_BYTES = 256 * 2**20
+_SHARE = 0.25
+
+
+def free_bytes(device: torch.device) -> int:
+    """What one batch may take: a quarter of what is free on the device, on a CPU at most 256 MiB."""
+    if device.type == "cuda":
+        return int(_SHARE * torch.cuda.mem_get_info(device)[0])
+    return min(_CPU_BYTES, int(_SHARE * psutil.virtual_memory().available))
+
+
+def ran_out(error: RuntimeError) -> bool:
+    """Whether the error says that memory ran out."""
+    return isinstance(error, torch.OutOfMemoryError) or "not enough memory" in str(error) or "out of memory" in str(error)

@@ -1,0 +1,272 @@
+"""The suffix runner against plain hooks, and what happens where it does not serve, is wrong, or runs out of memory."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from tiny import LAYOUTS, MORE_LAYOUTS, SAME_FORWARD, random_prompts, with_other_padding
+
+from mechcheck import _arithmetic, _engine, _memory, _suffix, _sweep
+from mechcheck._arithmetic import Unserved, arithmetic
+from mechcheck._edits import capture_all, capture_sites, edits_of
+from mechcheck._engine import run, sweep, sweep_metrics
+from mechcheck._errors import HookError, MechcheckError, SelfCheckWarning
+from mechcheck._hooks import record
+from mechcheck._interventions import Ablate, Patch, Permute, Scale, Sparsify, Steer
+from mechcheck._metrics import Metric, correct, kl_divergence, logit_diff, probability, rank
+from mechcheck._models import load_model
+from mechcheck._selfcheck import TOLERANCE
+from mechcheck._sites import Site, Sites, heads, keys, mlps, neurons, queries, resid, resid_post, values
+from mechcheck._suffix import serves
+from mechcheck._sweep import Sweep, capture_fast
+
+pytestmark = pytest.mark.filterwarnings("error::mechcheck._errors.SelfCheckWarning")
+ALL_LAYOUTS = (*LAYOUTS, *MORE_LAYOUTS)
+LENGTHS = (7, 7, 10, 10, 8, 8)
+few = settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+WIDTHS = {"neuron": lambda cfg: 1, **dict.fromkeys(("head", "q", "k", "v"), lambda cfg: cfg.d_head)}
+
+
+@st.composite
+def drawn_variant(draw, layout: str):
+    """One to three interventions on different sites; the encoder's blocks have fewer kinds of sites."""
+    kinds = ["head", "q", "k", "v", "resid_pre", "resid_post"] + (["attn_out", "mlp_out", "neuron"] if layout != "bert" else [])
+    places = draw(st.lists(st.tuples(st.sampled_from(kinds), st.integers(0, 1), st.integers(0, 1)), min_size=1, max_size=3, unique=True))
+    return [
+        (draw(st.sampled_from(["zero", "mean", "resample", "patch", "steer", "scale", "sparsify"])), kind, layer, index,
+         draw(st.sampled_from([None, "END", "A", "B"])))
+        for kind, layer, index in dict.fromkeys((k, la, i if k in (*WIDTHS,) else None) for k, la, i in places)
+    ]  # fmt: skip
+
+
+def built(model, described):
+    """The interventions of a drawn variant."""
+
+    def one(method, kind, layer, index, at):
+        sites = Sites([Site(kind, layer, index, at)])
+        width = WIDTHS.get(kind, lambda cfg: cfg.d_model)(model.cfg)
+        match method:
+            case "patch":
+                return Patch(sites)
+            case "steer":
+                return Steer(torch.linspace(-1, 2, width, dtype=torch.float64), sites, 0.7)
+            case "scale":
+                return Scale(sites, -0.5)
+            case "sparsify":
+                return Sparsify(sites, 0.3)
+        return Ablate(sites, method)
+
+    return [one(*place) for place in described]
+
+
+def fast(model, prompts, variants, metrics=(logit_diff,), batch=None):
+    """The suffix runner alone: no check, no way back to plain hooks."""
+    captures = capture_all(model, prompts, variants, capture_fast)
+    edits = [edits_of(model, prompts, variant, captures) for variant in variants]
+    assert all(serves(arithmetic(model), listed) for listed in edits)
+    return Sweep(model, prompts, edits, batch).values(metrics)
+
+
+@few
+@given(data=st.data(), layout=st.sampled_from(ALL_LAYOUTS), processing=st.sampled_from(["raw", "folded"]), seed=st.integers(0, 99))
+def test_the_suffix_runner_equals_plain_hooks(tiny, data, layout, processing, seed):
+    lengths = data.draw(st.lists(st.integers(4, 9), min_size=1, max_size=3).map(lambda some: [n for n in some for _ in range(2)]))
+    model, prompts = tiny(layout, processing=processing if layout != "bert" else "raw"), random_prompts(seed, lengths)
+    variants = [built(model, data.draw(drawn_variant(layout))) for _ in range(data.draw(st.integers(1, 4)))]
+    found = fast(model, prompts, variants)[0]
+    expected = [run(model, prompts, variant).values for variant in variants]
+    np.testing.assert_allclose(found, expected, rtol=0, atol=SAME_FORWARD[layout])
+
+
+@pytest.mark.parametrize("layout", ALL_LAYOUTS)
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_low_precision(tiny, layout, dtype):
+    model, prompts = tiny(layout, dtype=dtype, processing="raw"), random_prompts(4, LENGTHS)
+    variants = [[Patch(heads("0.1"))], [Ablate(heads("0.0 1.1"), "mean")], [Patch(resid("1@A"))], [Ablate(heads("1.0@END"), "zero")]]
+    found = fast(model, prompts, variants)[0]
+    expected = np.array([run(model, prompts, variant).values for variant in variants])
+    assert np.abs(found - expected).max() < TOLERANCE[getattr(torch, dtype)] * max(1, np.abs(expected).max())
+
+
+@pytest.mark.parametrize("layout", ALL_LAYOUTS)
+def test_captured_activations_are_those_of_plain_hooks(tiny, layout):
+    model, prompts = tiny(layout, processing="raw"), random_prompts(4, LENGTHS)
+    kinds = [heads, queries, keys, values] + ([neurons] if layout != "bert" else [])
+    whole = [resid, resid_post] + ([mlps] if layout != "bert" else [])
+    sites = Sites(site for kind in kinds for site in kind("0.1 1.0@B")) | Sites(site for kind in whole for site in kind("0@A 1"))
+    found, expected = capture_fast(model, prompts, list(sites)), capture_sites(model, prompts, list(sites))
+    same = SAME_FORWARD[layout]
+    for site in sites:
+        for row, length in enumerate(prompts.lengths.tolist()):
+            real = slice(None) if site.at else slice(0, length)
+            torch.testing.assert_close(found[site][row][real], expected[site][row][real], rtol=same, atol=same)
+
+
+@pytest.mark.parametrize("layout", ALL_LAYOUTS)
+def test_every_metric(tiny, layout):
+    model, prompts = tiny(layout, processing="raw"), random_prompts(4, LENGTHS)
+    entropy = Metric("entropy", "nats", lambda x, p, _: torch.distributions.Categorical(logits=x).entropy())
+    metrics = [probability, logit_diff, rank, correct, kl_divergence, entropy]
+    variants = [[Ablate(heads(f"{layer}.{head}"), "zero")] for layer in range(2) for head in range(2)] + [[]]
+    for metric, swept in zip(metrics, sweep_metrics(model, prompts, variants, metrics), strict=True):
+        expected = [run(model, prompts, variant, metric).values for variant in variants]
+        np.testing.assert_allclose(swept, expected, rtol=0, atol=10 * SAME_FORWARD[layout])
+
+
+def test_batches_and_blocks_of_prompts_do_not_change_the_result(tiny, layout, monkeypatch):
+    model, prompts = tiny(layout), random_prompts(3, LENGTHS)
+    variants = [[Patch(heads(f"{layer}.{head}", at=at))] for layer in range(2) for head in range(2) for at in (None, "B")]
+    whole = fast(model, prompts, variants)[0]
+    np.testing.assert_allclose(fast(model, prompts, variants, batch=1)[0], whole, rtol=0, atol=SAME_FORWARD[layout])
+    monkeypatch.setattr(_sweep, "free_bytes", lambda device: 1)
+    assert len(_sweep._blocks(model, arithmetic(model), prompts)) == len(prompts)
+    np.testing.assert_allclose(fast(model, prompts, variants)[0], whole, rtol=0, atol=SAME_FORWARD[layout])
+
+
+def test_other_padding_changes_nothing(tiny, layout):
+    model, prompts = tiny(layout), random_prompts(3, LENGTHS)
+    variants = [[Patch(heads("0.1"))], [Ablate(heads("0.0"), "mean")], [Patch(resid("1@A"))], [Ablate(mlps("0"), "zero")]]
+    other = fast(model, with_other_padding(prompts, 5), variants)[0]
+    np.testing.assert_allclose(other, fast(model, prompts, variants)[0], rtol=0, atol=SAME_FORWARD[layout])
+
+
+def test_running_out_of_memory_halves_the_batch(tiny, layout, monkeypatch):
+    model, prompts = tiny(layout), random_prompts(3, LENGTHS)
+    variants = [[Ablate(heads(f"{layer}.{head}"), "zero")] for layer in range(2) for head in range(3)]
+    expected, sizes, original = sweep(model, prompts, variants), [], _suffix.Batch.run
+
+    def small(batch):
+        sizes.append(len(batch.variants))
+        if len(batch.variants) > 2:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return original(batch)
+
+    monkeypatch.setattr(_suffix.Batch, "run", small)
+    np.testing.assert_allclose(sweep(model, prompts, variants), expected, rtol=0, atol=SAME_FORWARD[layout])
+    assert sizes == [6, 3, 2, 2, 2]
+
+
+def test_another_error_is_no_lack_of_memory(tiny, monkeypatch):
+    def broken(batch):
+        raise RuntimeError("mat1 and mat2 shapes cannot be multiplied")
+
+    monkeypatch.setattr(_suffix.Batch, "run", broken)
+    with pytest.raises(RuntimeError, match="cannot be multiplied"):
+        sweep(tiny("gpt2"), random_prompts(3, LENGTHS), [[Ablate(heads("0.0"))]] * 4)
+
+
+def test_a_quarter_of_the_free_memory_is_taken(monkeypatch):
+    monkeypatch.setattr(_memory.psutil, "virtual_memory", lambda: type("Memory", (), {"available": 4000}))
+    assert _memory.free_bytes(torch.device("cpu")) == 1000
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (8 * 2**30, 16 * 2**30))
+    assert _memory.free_bytes(torch.device("cuda")) == 2 * 2**30
+
+
+def wrong_weights(model):
+    """The model's arithmetic with one layer's output projection of heads 0 and 1 exchanged."""
+    right = arithmetic(model)
+    layer = right.layers[1]
+    d = right.d_head
+    rows = torch.cat([torch.arange(d, 2 * d), torch.arange(d), torch.arange(2 * d, len(layer.o.weight))])
+    broken = layer._replace(o=layer.o._replace(weight=layer.o.weight[rows]))
+    return dataclasses.replace(right, layers=(right.layers[0], broken))
+
+
+def test_a_wrong_result_is_noticed_and_plain_hooks_are_used(tiny, layout, monkeypatch):
+    model, prompts = tiny(layout), random_prompts(3, LENGTHS)
+    variants = [[Patch(heads(f"{layer}.{head}"))] for layer in range(2) for head in range(2)]
+    expected = [run(model, prompts, variant).values for variant in variants]
+    wrong = wrong_weights(model)
+    monkeypatch.setattr(_engine, "arithmetic", lambda model: wrong)
+    monkeypatch.setattr(_sweep, "arithmetic", lambda model: wrong)
+    with pytest.warns(SelfCheckWarning, match=r"variant \d \(\d\.\d\) on prompt \d: logits differ by .*; plain hooks are used"):
+        np.testing.assert_allclose(sweep(model, prompts, variants), expected, rtol=0, atol=1e-12)
+
+
+def test_wrong_captured_activations_are_noticed(tiny, layout, monkeypatch):
+    model, prompts = tiny(layout), random_prompts(3, LENGTHS)
+    variants = [[Patch(heads(f"{layer}.{head}"))] for layer in range(2) for head in range(2)]
+    expected = [run(model, prompts, variant).values for variant in variants]
+    monkeypatch.setattr(_engine, "capture_fast", lambda *args: {site: 1.01 * value for site, value in capture_fast(*args).items()})
+    with pytest.warns(SelfCheckWarning, match="differ"):
+        np.testing.assert_allclose(sweep(model, prompts, variants), expected, rtol=0, atol=1e-12)
+
+
+def test_what_it_does_not_serve_goes_to_plain_hooks(tiny, layout, monkeypatch):
+    """Permutations one by one; a whole sweep where the architecture is not covered."""
+    model, prompts = tiny(layout), random_prompts(3, LENGTHS)
+    variants = [[Ablate(heads("0.0"))], [Permute(heads("0.1"), seed=3)], [Patch(heads("1.1"))], [Permute(mlps("0"))], []]
+    expected = [run(model, prompts, variant).values for variant in variants]
+    np.testing.assert_allclose(sweep(model, prompts, variants), expected, rtol=0, atol=SAME_FORWARD[layout])
+
+    def refuse(model):
+        raise Unserved("another architecture")
+
+    monkeypatch.setattr(_engine, "arithmetic", refuse)
+    np.testing.assert_allclose(sweep(model, prompts, variants), expected, rtol=0, atol=1e-12)
+
+
+def test_architectures_it_does_not_know_are_refused(tiny, monkeypatch):
+    model = tiny("gpt2")
+    for name, value, message in (
+        ("act_fn", "xielu", "xielu"),
+        ("attn_scores_soft_cap", 50.0, "soft-capped"),
+        ("positional_embedding_type", "alibi", "alibi"),
+    ):
+        with monkeypatch.context() as patch:
+            patch.setattr(model.cfg, name, value)
+            with pytest.raises(Unserved, match=message):
+                _arithmetic._take(model)
+
+
+def test_changed_weights_are_taken_anew(model_dirs):
+    model, prompts = load_model(model_dirs["gpt2"], dtype="float64", processing="raw"), random_prompts(3, LENGTHS)
+    variants = [[Ablate(heads(f"{layer}.{head}"), "zero")] for layer in range(2) for head in range(2)]
+    before = sweep(model, prompts, variants)
+    parameter = next(p for name, p in model.named_parameters() if "mlp" in name and p.ndim == 2)
+    kept = parameter.detach().clone()
+    with torch.no_grad():
+        parameter.mul_(1.5)
+    after = sweep(model, prompts, variants)
+    expected = [run(model, prompts, variant).values for variant in variants]
+    with torch.no_grad():
+        parameter.copy_(kept)
+    assert np.abs(after - before).max() > 1e-3
+    np.testing.assert_allclose(after, expected, rtol=0, atol=1e-9)
+
+
+def test_interruption_leaves_no_hooks(tiny, monkeypatch):
+    model, prompts = tiny("gpt2"), random_prompts(3, LENGTHS)
+    untouched = record(model, prompts).logits
+
+    def interrupted(batch):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(_suffix.Batch, "run", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        sweep(model, prompts, [[Ablate(heads("0.0"))]] * 4)
+    assert not model.blocks[0]._forward_pre_hooks
+    torch.testing.assert_close(record(model, prompts).logits, untouched, rtol=0, atol=0)
+
+
+def test_a_hook_that_does_not_exist_is_an_error(tiny):
+    with pytest.raises(HookError, match=r"has no hook blocks\.0\.hook_nowhere"):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("mechcheck._sites._HOOKS", {"head": "blocks.{layer}.hook_nowhere"})
+            sweep(tiny("gpt2"), random_prompts(3, LENGTHS), [[Ablate(heads("0.0"))]] * 4)
+
+
+def test_a_batch_needs_a_variant(tiny):
+    with pytest.raises(MechcheckError, match="at least one variant at a time"):
+        sweep(tiny("gpt2"), random_prompts(3, LENGTHS), [[]], batch=0)
+
+
+def test_where_numbers_overflow_plain_hooks_decide(tiny):
+    """The model itself clears NaN in its attention, so that overflow ends differently there."""
+    model, prompts = tiny("gpt2"), random_prompts(3, LENGTHS)
+    variants = [[Scale(resid("0@A"), 1e308)]] * 4
+    with pytest.warns(SelfCheckWarning):
+        np.testing.assert_array_equal(sweep(model, prompts, variants), [run(model, prompts, variant).values for variant in variants])
