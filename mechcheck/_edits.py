@@ -111,7 +111,7 @@ def _value(intervention: Ablate | Patch, site: Site, prompts: PromptSet, capture
     if isinstance(intervention, Ablate) and source is prompts:
         return activation[_shuffled_within_templates(prompts, intervention.seed)]
     _check_aligned(source, prompts, site)
-    return activation if site.at is not None else _fit(activation, prompts.tokens.shape[1])
+    return activation if site.at is not None else fit(activation, prompts.tokens.shape[1])
 
 
 def _start(intervention: Ablate | Patch, prompts: PromptSet) -> Int[Tensor, " prompt"] | None:
@@ -182,10 +182,10 @@ def _mean(activation: Activation, site: Site, source: PromptSet, prompts: Prompt
             f"mean ablation at every position needs at least 2 reference prompts of each template and length; too few for "
             f"{', '.join(lacking[:3])}{' ...' if len(lacking) > 3 else ''}. Name a position (@END) or give a larger reference"
         )
-    return _fit(torch.stack([means[key] for key in keys]), prompts.tokens.shape[1])
+    return fit(torch.stack([means[key] for key in keys]), prompts.tokens.shape[1])
 
 
-def _fit(value: Float[Tensor, "prompt pos d"], width: int) -> Float[Tensor, "prompt width d"]:
+def fit(value: Float[Tensor, "prompt pos d"], width: int) -> Float[Tensor, "prompt width d"]:
     """Cut or zero-fill the padding positions, which no real position can see."""
     lacking = width - value.shape[1]
     if lacking <= 0:

@@ -1,14 +1,16 @@
 """The engine: run one set of interventions, capture activations, sweep over many sets."""
 
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from jaxtyping import Float
 
-from mechcheck._arithmetic import Unserved, arithmetic
+from mechcheck._arithmetic import Arithmetic, Unserved, arithmetic
 from mechcheck._edits import Captures, capture_all, edits_of
 from mechcheck._errors import MechcheckError, SelfCheckWarning
 from mechcheck._hooks import Activation, Reader, Recording, check_exist, record
@@ -27,8 +29,7 @@ if TYPE_CHECKING:
 
 AnyMetric = Metric | Callable
 
-# The fast runner needs an untouched run and a check beside the variants, so for fewer than this it is no faster.
-WORTHWHILE = 4
+_plain_only = False
 
 
 def run(
@@ -38,6 +39,8 @@ def run(
     metric: AnyMetric = logit_diff,
 ) -> Measurement:
     """Run the prompts under the interventions and measure each prompt at END.
+
+    One row of a `sweep`, and computed as such.
 
     Args:
         model: from `load_model`.
@@ -49,10 +52,8 @@ def run(
         SiteError, PromptError, HookError: see there.
     """
     chosen = as_metric(metric)
-    listed = _as_list(interventions)
-    logits = _logits(model, prompts, listed, capture_all(model, prompts, [listed]))
-    clean = _logits(model, prompts, [], Captures(model)) if chosen.needs_clean else None
-    return Measurement(_numpy(chosen(logits, prompts, clean)), prompts.ids, prompts.templates, chosen.name, chosen.unit)
+    values = sweep_metrics(model, prompts, [interventions], [chosen])[0][0]
+    return Measurement(values, prompts.ids, prompts.templates, chosen.name, chosen.unit)
 
 
 def sweep(
@@ -96,12 +97,28 @@ def sweep_metrics(
     check_sites(model, [site for variant in listed for i in variant for site in i.sites])
     if batch is not None and batch < 1:
         raise MechcheckError(f"batch={batch}: at least one variant at a time")
-    if len(listed) >= WORTHWHILE:
-        try:
-            return _fast(model, prompts, listed, chosen, batch)
-        except Unserved:
-            pass
+    known = None if _plain_only else _served(model)
+    if known is not None:
+        return _fast(model, known, prompts, listed, chosen, batch)
     return _plain(model, prompts, listed, chosen)
+
+
+@contextmanager
+def plain_hooks() -> Iterator[None]:
+    """Within this context every variant is one forward pass with hooks: slow, and what the fast runner is checked against."""
+    global _plain_only
+    before, _plain_only = _plain_only, True
+    try:
+        yield
+    finally:
+        _plain_only = before
+
+
+def _served(model: "TransformerBridge") -> Arithmetic | None:
+    try:
+        return arithmetic(model)
+    except Unserved:
+        return None
 
 
 def _plain(
@@ -121,18 +138,24 @@ def _plain(
 
 
 def _fast(
-    model: "TransformerBridge", prompts: PromptSet, variants: list[list[Intervention]], metrics: list[Metric], batch: int | None
+    model: "TransformerBridge",
+    known: Arithmetic,
+    prompts: PromptSet,
+    variants: list[list[Intervention]],
+    metrics: list[Metric],
+    batch: int | None,
 ) -> list[Float[np.ndarray, "variant prompt"]]:
     """The suffix runner where it serves, plain hooks where it does not, or where it is found to be wrong."""
-    known = arithmetic(model)
-    captures = capture_all(model, prompts, variants, capture_fast)
+    captures = capture_all(model, prompts, variants, partial(capture_fast, known))
     edits = [edits_of(model, prompts, variant, captures) for variant in variants]
     check_exist(model, {edit.site.hook_name for listed in edits for edit in listed})
     fast = [number for number, listed in enumerate(edits) if serves(known, listed)]
     rest = [number for number in range(len(variants)) if number not in set(fast)]
     if not fast:
         return _plain(model, prompts, variants, metrics)
-    done = Sweep(model, prompts, [edits[number] for number in fast], batch)
+    done = Sweep(model, known, prompts, [edits[number] for number in fast], batch)
+    if not torch.isfinite(done.streams).all():
+        return _plain(model, prompts, variants, metrics)  # what overflow and NaN become is for the model's own code to say
     wrong = disagreement(done, captures)
     if wrong is not None:
         warnings.warn(f"{wrong}; plain hooks are used for the whole sweep", SelfCheckWarning, stacklevel=4)

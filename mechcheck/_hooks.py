@@ -187,7 +187,8 @@ def _hooks(
 
 def check_exist(model: "TransformerBridge", names: Iterable[str]) -> None:
     """Raise `HookError` for a hook that the model does not have."""
-    missing = [name for name in names if name not in model.hook_dict]
+    known = model.hook_dict  # assembled anew at each access
+    missing = [name for name in names if name not in known]
     if missing:
         raise HookError(f"this architecture ({model.cfg.architecture}) has no hook {', '.join(missing)}")
 

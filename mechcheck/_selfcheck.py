@@ -2,19 +2,16 @@
 
 import random
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from dataclasses import replace
 
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 
-from mechcheck._edits import Captures, capture_sites
-from mechcheck._hooks import Edit, Rows, is_token, record
+from mechcheck._edits import Captures, fit
+from mechcheck._hooks import Edit, Rows, is_token, read_site, record
 from mechcheck._prompts import PromptSet
-from mechcheck._sites import Site
 from mechcheck._sweep import Sweep
-
-if TYPE_CHECKING:
-    from transformer_lens.model_bridge import TransformerBridge
 
 # How far results may lie apart, as a share of the largest one. Rounding errors of a dozen layers are well below it; those of
 # a sum in another order are larger the fewer bits there are.
@@ -28,41 +25,54 @@ def disagreement(sweep: Sweep, captures: Captures) -> str | None:
     rng = random.Random(f"{len(sweep.edits)} {sweep.prompts.sha256}")
     numbers = sorted(rng.sample(range(len(sweep.edits)), min(CELLS, len(sweep.edits))))
     rows = [rng.randrange(len(sweep.prompts)) for _ in numbers]
-    plain = _plain_logits(sweep.model, sweep.prompts, [sweep.edits[number] for number in numbers], rows)
-    for number, row, expected in zip(numbers, rows, plain, strict=True):
-        if not _close(sweep.logits(number, row), expected, precision):
-            sites = " ".join(str(edit.site) for edit in sweep.edits[number])
-            return f"variant {number} ({sites}) on prompt {row}: logits differ by {_gap(sweep.logits(number, row), expected):.3g}"
     wanted = {edit.site for number in numbers for edit in sweep.edits[number]}
-    return _captured_otherwise(sweep.model, captures, wanted, rows, precision)
-
-
-def _plain_logits(model: "TransformerBridge", prompts: PromptSet, variants: Sequence[Sequence[Edit]], rows: list[int]) -> Tensor:
-    """[cell, d_vocab]: each variant's logits on its own prompt, all in one forward pass."""
-    cells = torch.eye(len(rows), dtype=torch.bool)
-    edits = []
-    for listed, cell in zip(variants, cells, strict=True):
-        for edit in listed:
-            mine = edit.on(rows)
-            edits.append(Edit(mine.site, mine.value, mine.keep, mine.change, mine.order, cell))
-    return record(model, prompts[rows], changes=edits).logits
-
-
-def _captured_otherwise(
-    model: "TransformerBridge", captures: Captures, wanted: set[Site], rows: list[int], precision: torch.dtype
-) -> str | None:
-    """Whether plain hooks read other activations than the ones that were put in."""
-    for source, known in captures.sets():
-        sites = sorted(wanted & set(known))
-        chosen = [row % len(source) for row in rows]
-        real = is_token(Rows(source[chosen], slice(None)))
-        for site, expected in (capture_sites(model, source[chosen], sites) if sites else {}).items():
-            found = known[site][chosen]
+    sources = [(source, known, sorted(wanted & set(known))) for source, known in captures.sets()]
+    chosen = [[row % len(source) for row in rows] for source, _, _ in sources]
+    together = _stacked([(sweep.prompts, rows), *((source, picked) for (source, _, _), picked in zip(sources, chosen, strict=True))])
+    edits = [_for_cell(edit, rows, cell, together) for cell, number in enumerate(numbers) for edit in sweep.edits[number]]
+    sites = sorted({site for _, _, some in sources for site in some})
+    readers: dict = {site: (site.hook_name, lambda activation, rows, site=site: read_site(activation, site, rows)) for site in sites}
+    plain = record(sweep.model, together, readers, edits)
+    for number, row, expected in zip(numbers, rows, plain.logits, strict=False):
+        if not _close(sweep.logits(number, row), expected, precision):
+            where = " ".join(str(edit.site) for edit in sweep.edits[number])
+            return f"variant {number} ({where}) on prompt {row}: logits differ by {_gap(sweep.logits(number, row), expected):.3g}"
+    for block, ((source, known, some), picked) in enumerate(zip(sources, chosen, strict=True), start=1):
+        found_at = slice(block * len(rows), (block + 1) * len(rows))
+        real = is_token(Rows(source, slice(None)))[picked]
+        for site in some:
+            found, expected = known[site][picked], plain.recorded[site][found_at]
             if site.at is None:
-                found, expected = found[real], expected[real]
+                found, expected = found[real], expected[:, : real.shape[1]][real]
             if not _close(found, expected, precision):
                 return f"the activation of {site.kind} {site} differs by {_gap(found, expected):.3g}"
     return None
+
+
+def _stacked(parts: Sequence[tuple[PromptSet, list[int]]]) -> PromptSet:
+    """Some prompts of several sets as one, so that one forward pass does; a position that a set lacks is 0 there, and not used."""
+    width = max(one.tokens.shape[1] for one, _ in parts)
+    names = {name for one, _ in parts for name in one.positions}
+    nowhere = torch.zeros(len(parts[0][1]), dtype=torch.long)
+    return PromptSet(
+        tokens=torch.cat([pad(one.tokens[rows], (0, width - one.tokens.shape[1])) for one, rows in parts]),
+        lengths=torch.cat([one.lengths[rows] for one, rows in parts]),
+        answers=torch.cat([one.answers[rows] for one, rows in parts]),
+        foils=torch.cat([one.foils[rows] for one, rows in parts]),
+        positions={n: torch.cat([one.positions[n][rows] if n in one.positions else nowhere for one, rows in parts]) for n in names},
+        templates=tuple(one.templates[row] for one, rows in parts for row in rows),
+        ids=tuple(one.ids[row] for one, rows in parts for row in rows),
+    )
+
+
+def _for_cell(edit: Edit, rows: Sequence[int], cell: int, together: PromptSet) -> Edit:
+    """The edit on one row of the stacked prompts."""
+    own = [rows[cell]] * len(together)
+    value = None if edit.value is None else edit.value[own]
+    if value is not None and edit.site.at is None:
+        value = fit(value, together.tokens.shape[1])
+    concerned = torch.arange(len(together)) == cell
+    return replace(edit, value=value, rows=concerned)
 
 
 def _gap(found: Tensor, expected: Tensor) -> float:

@@ -10,18 +10,22 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from mechcheck._arithmetic import Arithmetic, arithmetic
+from mechcheck._arithmetic import Arithmetic
 from mechcheck._hooks import LOGIT_BYTES, Activation, Edit, select
 from mechcheck._memory import free_bytes, ran_out
 from mechcheck._metrics import Logits, Metric
 from mechcheck._progress import progress
 from mechcheck._prompts import END, PromptSet
+from mechcheck._runs import untouched_run
 from mechcheck._sites import Site
 from mechcheck._suffix import Batch, Variant, Window, variant, window
-from mechcheck._untouched import Untouched, untouched
+from mechcheck._untouched import Untouched
 
 if TYPE_CHECKING:
     from transformer_lens.model_bridge import TransformerBridge
+
+# Units in the last place of a stream's largest component that two orders of summation may lie apart.
+_ROUNDING = 64
 
 Streams = Float[Tensor, "variant prompt d_model"]
 
@@ -29,19 +33,23 @@ Streams = Float[Tensor, "variant prompt d_model"]
 class Sweep:
     """The last stream at END under each variant, and the metrics read from it."""
 
-    def __init__(self, model: "TransformerBridge", prompts: PromptSet, edits: Sequence[Sequence[Edit]], batch: int | None = None):
+    def __init__(
+        self,
+        model: "TransformerBridge",
+        known: Arithmetic,
+        prompts: PromptSet,
+        edits: Sequence[Sequence[Edit]],
+        batch: int | None = None,
+    ):
         """Compute the streams.
 
         Args:
             model, prompts: as in `sweep`.
+            known: the model's arithmetic.
             edits: of each variant; such as `serves` allows.
             batch: how many variants at a time; by what memory is free where it is None.
-
-        Raises:
-            Unserved: this architecture is not covered.
         """
-        self.model, self.prompts = model, prompts
-        self.arithmetic = arithmetic(model)
+        self.model, self.arithmetic, self.prompts = model, known, prompts
         self.edits = edits
         self._batch = batch
         self.streams = self._run()
@@ -88,20 +96,19 @@ class Sweep:
                 whole = len(rows) == len(self.prompts)
                 prompts = self.prompts if whole else self.prompts[rows]
                 edits = self.edits if whole else [[edit.on(rows) for edit in listed] for listed in self.edits]
-                base = untouched(self.model, self.arithmetic, prompts)
+                base = untouched_run(self.model, self.arithmetic, prompts)
                 clean.append(select(base.last, prompts.position(END)))
                 streams.append(_block_streams(base, edits, clean[-1], self._batch, bar.update))
         self.clean = torch.cat(clean)
         return torch.cat(streams, dim=1)
 
 
-def capture_fast(model: "TransformerBridge", prompts: PromptSet, sites: Sequence[Site]) -> Mapping[Site, Activation]:
+def capture_fast(known: Arithmetic, model: "TransformerBridge", prompts: PromptSet, sites: Sequence[Site]) -> Mapping[Site, Activation]:
     """Read the sites of an untouched run, as `capture_sites` does, by the model's arithmetic."""
-    known = arithmetic(model)
     extra = frozenset((site.kind, site.layer) for site in sites if site.kind in ("q", "k", "v", "neuron"))
     parts: dict[Site, list[Activation]] = defaultdict(list)
     for rows in _blocks(model, known, prompts):
-        run = untouched(model, known, prompts[rows] if len(rows) < len(prompts) else prompts, extra)
+        run = untouched_run(model, known, prompts[rows] if len(rows) < len(prompts) else prompts, extra)
         for site in sites:
             parts[site].append(run.at(site))
     return {site: found[0] if len(found) == 1 else torch.cat(found) for site, found in parts.items()}
@@ -125,9 +132,18 @@ def _block_streams(base: Untouched, edits: Sequence[Sequence[Edit]], clean: Tens
     for members in groups.values():
         members.sort(key=lambda v: (v.layer, v.stage))
         for chosen, streams in _batches(base, members, batch):
-            out[[v.number for v in chosen]] = streams
+            out[[v.number for v in chosen]] = _settled(streams, clean)
             done(len(chosen))
     return out
+
+
+def _settled(streams: Streams, clean: Float[Tensor, "prompt d_model"]) -> Streams:
+    """The untouched stream itself where a variant differs from it by rounding errors alone, so that no effect is exactly none."""
+    if streams.dtype not in (torch.float32, torch.float64):
+        return streams
+    noise = _ROUNDING * torch.finfo(streams.dtype).eps * clean.abs().amax(-1)
+    same = (streams - clean).abs().amax(-1) <= noise
+    return torch.where(same[..., None], clean, streams)
 
 
 def _batches(base: Untouched, members: list[Variant], batch: int | None) -> Iterator[tuple[list[Variant], Streams]]:

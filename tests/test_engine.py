@@ -1,5 +1,7 @@
 """run, sweep and capture against oracles that share no code with them."""
 
+from contextlib import nullcontext
+
 import numpy as np
 import plain
 import pytest
@@ -9,13 +11,22 @@ from hypothesis import strategies as st
 from tiny import HUGGING_FACE, LAYOUTS, SAME_FORWARD, alone, random_prompts, with_other_padding
 
 from mechcheck import _sites
-from mechcheck._engine import capture, observe, run, sweep
+from mechcheck._engine import capture, observe, plain_hooks, run, sweep
 from mechcheck._errors import HookError, MechcheckError, PromptError, SiteError
 from mechcheck._interventions import Ablate, Patch
 from mechcheck._metrics import correct, kl_divergence, logit_diff, probability, rank
 from mechcheck._sites import Site, Sites, attn_outs, heads, mlps, neurons, resid, resid_post
 
 LENGTHS = (7, 7, 10, 10, 8, 8)
+
+
+@pytest.fixture(params=["suffix runner", "plain hooks"], autouse=True)
+def runner(request):
+    """Both ways to run a variant."""
+    with plain_hooks() if request.param == "plain hooks" else nullcontext():
+        yield
+
+
 few = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 
 

@@ -1,6 +1,7 @@
 """The suffix runner against plain hooks, and what happens where it does not serve, is wrong, or runs out of memory."""
 
 import dataclasses
+from functools import partial
 
 import numpy as np
 import pytest
@@ -9,10 +10,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tiny import LAYOUTS, MORE_LAYOUTS, SAME_FORWARD, random_prompts, with_other_padding
 
-from mechcheck import _arithmetic, _engine, _memory, _suffix, _sweep
+from mechcheck import _arithmetic, _engine, _memory, _runs, _suffix, _sweep
 from mechcheck._arithmetic import Unserved, arithmetic
 from mechcheck._edits import capture_all, capture_sites, edits_of
-from mechcheck._engine import run, sweep, sweep_metrics
+from mechcheck._engine import plain_hooks, run, sweep, sweep_metrics
 from mechcheck._errors import HookError, MechcheckError, SelfCheckWarning
 from mechcheck._hooks import record
 from mechcheck._interventions import Ablate, Patch, Permute, Scale, Sparsify, Steer
@@ -62,12 +63,19 @@ def built(model, described):
     return [one(*place) for place in described]
 
 
+def by_hooks(model, prompts, variants, metric=logit_diff):
+    """One forward pass with hooks for each variant."""
+    with plain_hooks():
+        return np.array([run(model, prompts, variant, metric).values for variant in variants])
+
+
 def fast(model, prompts, variants, metrics=(logit_diff,), batch=None):
     """The suffix runner alone: no check, no way back to plain hooks."""
-    captures = capture_all(model, prompts, variants, capture_fast)
+    known = arithmetic(model)
+    captures = capture_all(model, prompts, variants, partial(capture_fast, known))
     edits = [edits_of(model, prompts, variant, captures) for variant in variants]
-    assert all(serves(arithmetic(model), listed) for listed in edits)
-    return Sweep(model, prompts, edits, batch).values(metrics)
+    assert all(serves(known, listed) for listed in edits)
+    return Sweep(model, known, prompts, edits, batch).values(metrics)
 
 
 @few
@@ -77,7 +85,7 @@ def test_the_suffix_runner_equals_plain_hooks(tiny, data, layout, processing, se
     model, prompts = tiny(layout, processing=processing if layout != "bert" else "raw"), random_prompts(seed, lengths)
     variants = [built(model, data.draw(drawn_variant(layout))) for _ in range(data.draw(st.integers(1, 4)))]
     found = fast(model, prompts, variants)[0]
-    expected = [run(model, prompts, variant).values for variant in variants]
+    expected = by_hooks(model, prompts, variants)
     np.testing.assert_allclose(found, expected, rtol=0, atol=SAME_FORWARD[layout])
 
 
@@ -87,7 +95,7 @@ def test_low_precision(tiny, layout, dtype):
     model, prompts = tiny(layout, dtype=dtype, processing="raw"), random_prompts(4, LENGTHS)
     variants = [[Patch(heads("0.1"))], [Ablate(heads("0.0 1.1"), "mean")], [Patch(resid("1@A"))], [Ablate(heads("1.0@END"), "zero")]]
     found = fast(model, prompts, variants)[0]
-    expected = np.array([run(model, prompts, variant).values for variant in variants])
+    expected = by_hooks(model, prompts, variants)
     assert np.abs(found - expected).max() < TOLERANCE[getattr(torch, dtype)] * max(1, np.abs(expected).max())
 
 
@@ -97,7 +105,7 @@ def test_captured_activations_are_those_of_plain_hooks(tiny, layout):
     kinds = [heads, queries, keys, values] + ([neurons] if layout != "bert" else [])
     whole = [resid, resid_post] + ([mlps] if layout != "bert" else [])
     sites = Sites(site for kind in kinds for site in kind("0.1 1.0@B")) | Sites(site for kind in whole for site in kind("0@A 1"))
-    found, expected = capture_fast(model, prompts, list(sites)), capture_sites(model, prompts, list(sites))
+    found, expected = capture_fast(arithmetic(model), model, prompts, list(sites)), capture_sites(model, prompts, list(sites))
     same = SAME_FORWARD[layout]
     for site in sites:
         for row, length in enumerate(prompts.lengths.tolist()):
@@ -112,7 +120,7 @@ def test_every_metric(tiny, layout):
     metrics = [probability, logit_diff, rank, correct, kl_divergence, entropy]
     variants = [[Ablate(heads(f"{layer}.{head}"), "zero")] for layer in range(2) for head in range(2)] + [[]]
     for metric, swept in zip(metrics, sweep_metrics(model, prompts, variants, metrics), strict=True):
-        expected = [run(model, prompts, variant, metric).values for variant in variants]
+        expected = by_hooks(model, prompts, variants, metric)
         np.testing.assert_allclose(swept, expected, rtol=0, atol=10 * SAME_FORWARD[layout])
 
 
@@ -178,10 +186,9 @@ def wrong_weights(model):
 def test_a_wrong_result_is_noticed_and_plain_hooks_are_used(tiny, layout, monkeypatch):
     model, prompts = tiny(layout), random_prompts(3, LENGTHS)
     variants = [[Patch(heads(f"{layer}.{head}"))] for layer in range(2) for head in range(2)]
-    expected = [run(model, prompts, variant).values for variant in variants]
+    expected = by_hooks(model, prompts, variants)
     wrong = wrong_weights(model)
     monkeypatch.setattr(_engine, "arithmetic", lambda model: wrong)
-    monkeypatch.setattr(_sweep, "arithmetic", lambda model: wrong)
     with pytest.warns(SelfCheckWarning, match=r"variant \d \(\d\.\d\) on prompt \d: logits differ by .*; plain hooks are used"):
         np.testing.assert_allclose(sweep(model, prompts, variants), expected, rtol=0, atol=1e-12)
 
@@ -189,7 +196,7 @@ def test_a_wrong_result_is_noticed_and_plain_hooks_are_used(tiny, layout, monkey
 def test_wrong_captured_activations_are_noticed(tiny, layout, monkeypatch):
     model, prompts = tiny(layout), random_prompts(3, LENGTHS)
     variants = [[Patch(heads(f"{layer}.{head}"))] for layer in range(2) for head in range(2)]
-    expected = [run(model, prompts, variant).values for variant in variants]
+    expected = by_hooks(model, prompts, variants)
     monkeypatch.setattr(_engine, "capture_fast", lambda *args: {site: 1.01 * value for site, value in capture_fast(*args).items()})
     with pytest.warns(SelfCheckWarning, match="differ"):
         np.testing.assert_allclose(sweep(model, prompts, variants), expected, rtol=0, atol=1e-12)
@@ -199,7 +206,7 @@ def test_what_it_does_not_serve_goes_to_plain_hooks(tiny, layout, monkeypatch):
     """Permutations one by one; a whole sweep where the architecture is not covered."""
     model, prompts = tiny(layout), random_prompts(3, LENGTHS)
     variants = [[Ablate(heads("0.0"))], [Permute(heads("0.1"), seed=3)], [Patch(heads("1.1"))], [Permute(mlps("0"))], []]
-    expected = [run(model, prompts, variant).values for variant in variants]
+    expected = by_hooks(model, prompts, variants)
     np.testing.assert_allclose(sweep(model, prompts, variants), expected, rtol=0, atol=SAME_FORWARD[layout])
 
     def refuse(model):
@@ -231,7 +238,7 @@ def test_changed_weights_are_taken_anew(model_dirs):
     with torch.no_grad():
         parameter.mul_(1.5)
     after = sweep(model, prompts, variants)
-    expected = [run(model, prompts, variant).values for variant in variants]
+    expected = by_hooks(model, prompts, variants)
     with torch.no_grad():
         parameter.copy_(kept)
     assert np.abs(after - before).max() > 1e-3
@@ -252,11 +259,10 @@ def test_interruption_leaves_no_hooks(tiny, monkeypatch):
     torch.testing.assert_close(record(model, prompts).logits, untouched, rtol=0, atol=0)
 
 
-def test_a_hook_that_does_not_exist_is_an_error(tiny):
+def test_a_hook_that_does_not_exist_is_an_error(tiny, monkeypatch):
+    monkeypatch.setattr("mechcheck._sites._HOOKS", {"head": "blocks.{layer}.hook_nowhere"})
     with pytest.raises(HookError, match=r"has no hook blocks\.0\.hook_nowhere"):
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr("mechcheck._sites._HOOKS", {"head": "blocks.{layer}.hook_nowhere"})
-            sweep(tiny("gpt2"), random_prompts(3, LENGTHS), [[Ablate(heads("0.0"))]] * 4)
+        sweep(tiny("gpt2"), random_prompts(3, LENGTHS), [[Ablate(heads("0.0"))]] * 4)
 
 
 def test_a_batch_needs_a_variant(tiny):
@@ -268,5 +274,39 @@ def test_where_numbers_overflow_plain_hooks_decide(tiny):
     """The model itself clears NaN in its attention, so that overflow ends differently there."""
     model, prompts = tiny("gpt2"), random_prompts(3, LENGTHS)
     variants = [[Scale(resid("0@A"), 1e308)]] * 4
-    with pytest.warns(SelfCheckWarning):
-        np.testing.assert_array_equal(sweep(model, prompts, variants), [run(model, prompts, variant).values for variant in variants])
+    np.testing.assert_array_equal(sweep(model, prompts, variants), by_hooks(model, prompts, variants))
+
+
+def test_no_effect_is_exactly_none(tiny, layout):
+    """Rounding errors of another order of summation are no effect; one a hundred times as large is."""
+    model, prompts = tiny(layout, dtype="float32"), random_prompts(3, LENGTHS)
+    clean = run(model, prompts).values
+    same = [[Scale(heads(f"{la}.{h}"), 1.0)] for la in range(2) for h in range(3)] + [[Patch(resid(0), source=prompts)]]
+    nothing = sweep(model, prompts, same)
+    np.testing.assert_array_equal(nothing, np.tile(clean, (7, 1)))
+    assert (sweep(model, prompts, [[Scale(resid("1@END"), 1.001)]]) != clean).all()
+
+
+def test_remembered_runs_are_those_of_the_same_weights_and_prompts(tiny, layout):
+    model, prompts, others = tiny(layout), random_prompts(3, LENGTHS), random_prompts(4, LENGTHS)
+    known = arithmetic(model)
+    assert _runs.untouched_run(model, known, prompts) is _runs.untouched_run(model, known, prompts)
+    assert _runs.untouched_run(model, known, others) is not _runs.untouched_run(model, known, prompts)
+    extra = frozenset([("q", 1)])
+    assert _runs.untouched_run(model, known, prompts, extra).of("q", 1).shape[-1] == model.cfg.d_head
+    changed = dataclasses.replace(known)
+    assert _runs.untouched_run(model, changed, prompts).arithmetic is changed
+
+
+def test_runs_are_forgotten_when_they_take_too_much(tiny, monkeypatch):
+    model, sets = tiny("gpt2"), [random_prompts(seed, LENGTHS) for seed in range(3)]
+    known = arithmetic(model)
+    _runs.forget_runs()
+    size = _runs._bytes(_runs.untouched_run(model, known, sets[0]))
+    monkeypatch.setattr(_runs, "RUN_BYTES", 2 * size)
+    for prompts in sets:
+        _runs.untouched_run(model, known, prompts)
+    assert list(_runs._runs[model]) == sets[1:]
+    monkeypatch.setattr(_runs, "RUN_BYTES", 1)
+    _runs.untouched_run(model, known, sets[0])
+    assert not _runs._runs[model]

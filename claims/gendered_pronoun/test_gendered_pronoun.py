@@ -5,6 +5,7 @@ import pytest
 
 from mechcheck import (
     Ablate,
+    Effect,
     Heatmap,
     Lines,
     Patch,
@@ -69,10 +70,8 @@ def test_heads_bring_the_gender(model, prompts, circuit, check):
 
 @claim("Ablating these heads hurts more than ablating random ones", source=STORIES, task="gendered_pronoun", kind="necessity")
 def test_heads_matter_more_than_random_heads(model, prompts, circuit, check):
-    clean = run(model, prompts)
-    check.beats_random(
-        lambda sites: (clean - run(model, prompts, Ablate(sites, "resample"))).named("loss by resample ablation"), circuit["pronoun_heads"]
-    )
+    loss = Effect(model, prompts, lambda sites: Ablate(sites, "resample"), name="loss by resample ablation")
+    check.beats_random(loss, circuit["pronoun_heads"])
 
 
 @claim("These heads attend from END to the noun", source=STORIES, task="gendered_pronoun", kind="structure")
