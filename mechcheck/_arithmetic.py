@@ -1,8 +1,8 @@
 """A transformer's arithmetic as plain functions of tensors, so that the part of it that an intervention changes can be
 computed for many interventions at once.
 
-It serves GPT-2, GPT-NeoX and Llama layouts and BERT, and says so where it does not; whoever uses it compares some results
-with the model's own forward pass.
+It serves the architectures listed below, and says so where it does not; whoever uses it compares some results with the
+model's own forward pass.
 """
 
 import math
@@ -25,6 +25,15 @@ _ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     **dict.fromkeys(("silu", "swish"), F.silu),
     "relu": F.relu,
 }
+_ENCODERS = ("BertForMaskedLM",)
+_DECODERS = (
+    "GPT2LMHeadModel",
+    "GPTNeoXForCausalLM",
+    "LlamaForCausalLM",
+    "MistralForCausalLM",
+    "Qwen2ForCausalLM",
+    "GemmaForCausalLM",
+)
 _ATTENTION_PARTS = {"q", "k", "v", "qkv", "o", "_original_component"}
 _BLOCK_PARTS = {"ln1", "ln2", "attn", "mlp", "_original_component"}
 
@@ -106,6 +115,8 @@ class Arithmetic:
     w_u: Float[Tensor, "d_model d_vocab"]
     b_u: Float[Tensor, " d_vocab"] | None
     soft_cap: float | None
+    reach: int | None
+    """How many positions attention sees at most (a sliding window); None: all."""
     head: Callable[[Tensor], Tensor] | None
     """BERT's prediction head, from the last stream to logits, in place of norm and unembedding."""
 
@@ -201,8 +212,15 @@ def _take(model: "TransformerBridge") -> Arithmetic:
         w_u=model.W_U.detach(),
         b_u=None if b_u is None else b_u.detach(),
         soft_cap=cap,
+        reach=_reach(model),
         head=_prediction_head(model) if encoder else None,
     )
+
+
+def _reach(model: "TransformerBridge") -> int | None:
+    config = model.original_model.config
+    used = getattr(config, "use_sliding_window", True)  # Qwen2 has a width of the window that it does not use
+    return getattr(config, "sliding_window", None) if used else None
 
 
 def _prediction_head(model: "TransformerBridge") -> Callable[[Tensor], Tensor]:
@@ -219,8 +237,8 @@ def _prediction_head(model: "TransformerBridge") -> Callable[[Tensor], Tensor]:
 
 def _check_served(model: "TransformerBridge", encoder: bool) -> None:
     cfg = model.cfg
-    if encoder and cfg.architecture != "BertForMaskedLM":
-        raise Unserved(f"{cfg.architecture} reads in both directions")
+    if cfg.architecture not in (_ENCODERS if encoder else _DECODERS):
+        raise Unserved(f"{cfg.architecture} is not among {', '.join((*_DECODERS, *_ENCODERS))}")
     if cfg.act_fn not in _ACTIVATIONS:
         raise Unserved(f"activation function {cfg.act_fn!r}")
     if (getattr(cfg, "attn_scores_soft_cap", None) or 0) > 0:

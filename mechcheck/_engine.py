@@ -97,7 +97,7 @@ def sweep_metrics(
     check_sites(model, [site for variant in listed for i in variant for site in i.sites])
     if batch is not None and batch < 1:
         raise MechcheckError(f"batch={batch}: at least one variant at a time")
-    known = None if _plain_only else _served(model)
+    known = None if _plain_only else _served(model, prompts)
     if known is not None:
         return _fast(model, known, prompts, listed, chosen, batch)
     return _plain(model, prompts, listed, chosen)
@@ -114,11 +114,13 @@ def plain_hooks() -> Iterator[None]:
         _plain_only = before
 
 
-def _served(model: "TransformerBridge") -> Arithmetic | None:
+def _served(model: "TransformerBridge", prompts: PromptSet) -> Arithmetic | None:
+    """The model's arithmetic, where the fast runner knows its architecture and attention sees all of these prompts."""
     try:
-        return arithmetic(model)
+        known = arithmetic(model)
     except Unserved:
         return None
+    return None if known.reach is not None and known.reach < prompts.tokens.shape[1] else known
 
 
 def _plain(

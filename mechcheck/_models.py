@@ -1,6 +1,8 @@
 """Loading models through one path, and knowing afterwards exactly what was loaded."""
 
 import hashlib
+import json
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
@@ -17,6 +19,7 @@ from mechcheck._paths import data_dir
 
 if TYPE_CHECKING:
     from transformer_lens.model_bridge import TransformerBridge
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 Processing = Literal["folded", "raw"]
 
@@ -73,7 +76,7 @@ def load_model(
     memory: treat them as read-only.
 
     Args:
-        name_or_path: one of `embedded_models()`, a directory, or a hub id such as "gpt2".
+        name_or_path: one of `embedded_models()`, a directory, or a hub id such as "gpt2" or, with a pinned revision, "gpt2@607a30d".
         device: "cpu", "cuda", "cuda:1", "mps".
         dtype: one of float32, float64, bfloat16, float16.
         processing: "folded" applies TransformerLens' weight processing, which published head-level figures assume
@@ -82,7 +85,8 @@ def load_model(
         offline: use only what is already on this machine.
 
     Raises:
-        ModelError: nothing of that name, no network, or weights that are not safetensors.
+        ModelError: nothing of that name, no network, weights that are not safetensors, or an architecture that
+            TransformerLens does not have.
     """
     if dtype not in DTYPES:
         raise ModelError(f"unknown dtype {dtype!r}; choose one of {', '.join(DTYPES)}")
@@ -94,8 +98,9 @@ def load_model(
 
 
 def fetch_model(name: str, revision: str | None = None) -> str:
-    """Bring a hub model into the local cache and return its commit."""
-    return _checked(_download(name, revision, offline=False), name).name
+    """Bring a hub model ("gpt2", "gpt2@607a30d") into the local cache and return its commit."""
+    hub_id, _, pinned = name.partition("@")
+    return _checked(_download(hub_id, pinned or revision, offline=False), hub_id).name
 
 
 def reinitialised(model: "TransformerBridge", seed: int) -> "TransformerBridge":
@@ -136,8 +141,13 @@ def quiet_loading() -> Iterator[None]:
 def _load(directory: Path, name: str, revision: str | None, device: str, dtype: str, processing: Processing) -> "TransformerBridge":
     from transformer_lens.model_bridge import TransformerBridge
 
-    with quiet_loading():
-        model = TransformerBridge.boot_transformers(str(directory), device=device, dtype=DTYPES[dtype])
+    try:
+        with quiet_loading():
+            model = TransformerBridge.boot_transformers(str(directory), device=device, dtype=DTYPES[dtype])
+    except ValueError as error:
+        if "architecture" not in str(error):
+            raise
+        raise ModelError(f"{name!r}: TransformerLens has no adapter for {_architecture(directory)}; see `mechcheck support`") from error
     source = Provenance(name, directory, revision, _hash_files(directory), processing, dtype, device, _count(model))
     return _finish(model, source)
 
@@ -164,6 +174,11 @@ def _finish(model: "TransformerBridge", source: Provenance) -> "TransformerBridg
     return model
 
 
+def _architecture(directory: Path) -> str:
+    named = json.loads((directory / "config.json").read_text(encoding="utf-8"))
+    return ", ".join(named.get("architectures") or [named.get("model_type", "a model of unknown type")])
+
+
 def _count(model: torch.nn.Module) -> int:
     return sum(p.numel() for p in model.parameters())
 
@@ -175,6 +190,24 @@ def _check_device(device: str) -> None:
         raise ModelError(f"unknown device {device!r}; choose cpu, cuda, cuda:N or mps")
     if not available[kind]:
         raise ModelError(f"device {device!r} is not available on this machine; use cpu, or install torch with {kind} support")
+
+
+def keep_model(model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase | None", directory: str | Path) -> Path:
+    """Save a transformers model that is in memory as a directory for `load_model` and `--mech-model`.
+
+    Every model goes the same way, so that its evidence names weights that can be loaded again.
+
+    Args:
+        model: any `transformers` model of an architecture that TransformerLens has.
+        tokenizer: its tokenizer; prompts can be given as tokens where there is none.
+        directory: where to; created if need be.
+    """
+    path = Path(directory)
+    with quiet_loading():
+        model.save_pretrained(path)
+        if tokenizer is not None:
+            tokenizer.save_pretrained(path)
+    return path
 
 
 def _resolve(name: str, revision: str | None, offline: bool) -> tuple[Path, str, str | None]:
@@ -190,8 +223,11 @@ def _resolve(name: str, revision: str | None, offline: bool) -> tuple[Path, str,
         return _checked(path.resolve(), name), path.resolve().name, None
     if path.is_absolute() or name.startswith((".", "~")) or name.count("/") > 1 or path.exists():
         raise ModelError(f"no model directory at {name!r}; embedded models: {', '.join(embedded_models())}")
-    directory = _download(name, revision, offline)
-    return _checked(directory, name), name, directory.name
+    hub_id, _, pinned = name.partition("@")
+    if pinned and revision and pinned != revision:
+        raise ModelError(f"{name!r} names one revision and revision={revision!r} another; give one of them")
+    directory = _download(hub_id, pinned or revision, offline)
+    return _checked(directory, hub_id), hub_id, directory.name
 
 
 def _download(name: str, revision: str | None, offline: bool) -> Path:
@@ -199,13 +235,32 @@ def _download(name: str, revision: str | None, offline: bool) -> Path:
     from huggingface_hub import snapshot_download
 
     try:
-        return Path(snapshot_download(name, revision=revision, allow_patterns=_SAFE_FILES, local_files_only=offline))
+        directory = Path(snapshot_download(name, revision=revision, allow_patterns=_SAFE_FILES, local_files_only=offline))
     except (OSError, ValueError) as error:  # huggingface_hub's errors derive from these
         why = "it is not in the local cache and this run is offline" if offline else f"the hub answered: {_first_line(error)}"
+        asked = f"{name}@{revision}" if revision else name
         raise ModelError(
-            f"cannot load {name!r}: it is no embedded model ({', '.join(embedded_models())}), no directory, and {why}. "
-            f"Fetch it once where there is a network (mechcheck prefetch {name}), or give a directory"
+            f"cannot load {asked!r}: it is no embedded model ({', '.join(embedded_models())}), no directory, and {why}. "
+            f"Fetch it once where there is a network (mechcheck prefetch {asked}), or give a directory"
         ) from error
+    _check_downloaded(directory, name)
+    return directory
+
+
+def _check_downloaded(directory: Path, name: str) -> None:
+    """Compare large files with the SHA-256 that the hub gave them, which is what its cache calls them by."""
+    for path in sorted(directory.glob("*.safetensors")):
+        stored = path.resolve()
+        if re.fullmatch(r"[0-9a-f]{64}", stored.name) and _sha256(stored).hexdigest() != stored.name:
+            raise ModelError(
+                f"{path.name} of {name!r} in the local cache is damaged: its SHA-256 is not the one the hub gave. "
+                f"Delete it ({stored}) and fetch it again (mechcheck prefetch {name})"
+            )
+
+
+def _sha256(path: Path) -> "hashlib._Hash":
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256")
 
 
 def _first_line(error: BaseException) -> str:
@@ -229,10 +284,7 @@ def _checked(directory: Path, name: str) -> Path:
 
 def _hash_files(directory: Path) -> str:
     """The weights file's SHA-256, as sha256sum prints it; of a sharded model, the SHA-256 over its files' in order."""
-    digests = []
-    for path in sorted(directory.glob("*.safetensors")):
-        with path.open("rb") as stream:
-            digests.append(hashlib.file_digest(stream, "sha256"))
+    digests = [_sha256(path) for path in sorted(directory.glob("*.safetensors"))]
     if len(digests) == 1:
         return digests[0].hexdigest()
     return hashlib.sha256(b"".join(digest.digest() for digest in digests)).hexdigest()

@@ -34,7 +34,7 @@ def claim_id(item: pytest.Item, spec: ClaimSpec) -> str:
 def model_name(name_or_path: str) -> str:
     """How a model is called in ids and circuit files."""
     path = Path(name_or_path).expanduser()
-    return path.resolve().name if path.is_dir() else name_or_path
+    return path.resolve().name if path.is_dir() else name_or_path.partition("@")[0]
 
 
 def default_models(spec: ClaimSpec, near: Path) -> tuple[str, ...]:
