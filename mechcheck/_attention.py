@@ -5,12 +5,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from mechcheck._engine import observe
 from mechcheck._errors import SiteError
-from mechcheck._hooks import Reader, Rows
+from mechcheck._hooks import Reader, Rows, is_token
 from mechcheck._interventions import Intervention
 from mechcheck._measurement import Measurement
 from mechcheck._prompts import END, PromptSet
@@ -40,13 +40,7 @@ def attention(
         SiteError: no heads, or heads the model does not have.
     """
     pairs = head_pairs(model, sites)
-
-    def keep(pattern: Tensor, rows: Rows, head: int) -> Tensor:
-        real = is_token(rows).to(pattern.device)
-        return broken_rows_as_nan(pattern[:, head]).masked_fill(~(real[:, :, None] & real[:, None, :]), 0.0)
-
-    readers: dict = {pair: (pattern_hook(pair[0]), lambda x, rows, head=pair[1]: keep(x, rows, head)) for pair in pairs}
-    recorded = observe(model, prompts, readers, interventions).recorded
+    recorded = observe(model, prompts, pattern_readers(pairs), interventions).recorded
     return torch.stack([recorded[pair] for pair in pairs], dim=1)
 
 
@@ -102,15 +96,26 @@ def pattern_hook(layer: int) -> str:
     return f"blocks.{layer}.attn.hook_pattern"
 
 
+def pattern_readers(pairs: Sequence[tuple[int, int]]) -> dict:
+    """(layer, head) -> reader of that head's pattern [row, q, k], zero where the query or the key is padding."""
+
+    def keep(pattern: Tensor, rows: Rows, head: int) -> Tensor:
+        real = is_token(rows).to(pattern.device)
+        return broken_rows_as_nan(pattern[:, head]).masked_fill(~(real[:, :, None] & real[:, None, :]), 0.0)
+
+    return {pair: (pattern_hook(pair[0]), lambda x, rows, head=pair[1]: keep(x, rows, head)) for pair in pairs}
+
+
 def broken_rows_as_nan(pattern: Float[Tensor, "... q k"]) -> Float[Tensor, "... q k"]:
     """TransformerLens writes zeros where attention is NaN; a row that attends to nothing at all was NaN, and is again."""
     return pattern.masked_fill(pattern.sum(-1, keepdim=True) == 0, torch.nan)
 
 
-def is_token(rows: Rows) -> Tensor:
-    """[row, pos]: True where a token stands, False on padding."""
-    lengths = rows.prompts.lengths[rows.where]
-    return torch.arange(rows.prompts.tokens.shape[1]) < lengths[:, None]
+def visible_keys(model: "TransformerBridge", prompts: PromptSet) -> Bool[Tensor, "prompt q k"]:
+    """True where a query can see a key: both are tokens, and in a causal model the key does not come later."""
+    real = is_token(Rows(prompts, slice(None)))
+    both = real[:, :, None] & real[:, None, :]
+    return both.tril() if model.cfg.attention_dir == "causal" else both
 
 
 def head_pairs(model: "TransformerBridge", sites: Sites | str) -> list[tuple[int, int]]:

@@ -125,7 +125,12 @@ def induction_scores(
 
     Where the last earlier occurrence is the token just before, what followed it is the query itself; that is no target.
     """
-    return target_scores(model, prompts, _each(prompts, _after_last), name="induction score", interventions=interventions)
+    return target_scores(model, prompts, induction_targets(prompts), name="induction score", interventions=interventions)
+
+
+def induction_targets(prompts: PromptSet) -> Targets:
+    """The token that followed each repeated token's last earlier occurrence: what the induction score counts."""
+    return _each(prompts, _after_last)
 
 
 def prefix_matching_scores(
