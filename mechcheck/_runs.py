@@ -15,26 +15,31 @@ from mechcheck._untouched import Untouched, untouched
 if TYPE_CHECKING:
     from transformer_lens.model_bridge import TransformerBridge
 
-# What the remembered runs of one model may take; the ones that were not used for longest go first.
+# What all remembered runs may take together; the ones that were not used for longest go first.
 RUN_BYTES = 512 * 2**20
-_runs: "weakref.WeakKeyDictionary[TransformerBridge, OrderedDict[PromptSet, Untouched]]" = weakref.WeakKeyDictionary()
+# A model's arithmetic stands for the model and its weights: it is another one as soon as they change.
+_runs: OrderedDict[tuple[Arithmetic, PromptSet], tuple["weakref.ref[TransformerBridge]", Untouched]] = OrderedDict()
 
 
 def untouched_run(
     model: "TransformerBridge", known: Arithmetic, prompts: PromptSet, extra: frozenset[tuple[Kind, int]] = frozenset()
 ) -> Untouched:
     """As `untouched`, from memory where it is there."""
-    mine = _runs.setdefault(model, OrderedDict())
-    found = mine.get(prompts)
-    if found is None or found.arithmetic is not known or extra - set(found.extra):
+    key = (known, prompts)
+    _, found = _runs.get(key, (None, None))
+    if found is None or extra - set(found.extra):
         found = untouched(model, known, prompts, extra | (frozenset(found.extra) if found else frozenset()))
-        mine[prompts] = found
-    mine.move_to_end(prompts)
-    while len(mine) > 1 and sum(map(_bytes, mine.values())) > RUN_BYTES:
-        mine.popitem(last=False)
-    if _bytes(found) > RUN_BYTES:
-        del mine[prompts]
+        _runs[key] = (weakref.ref(model), found)
+    _runs.move_to_end(key)
+    _forget_what_is_too_much()
     return found
+
+
+def _forget_what_is_too_much() -> None:
+    for key in [key for key, (model, _) in _runs.items() if model() is None]:
+        del _runs[key]
+    while _runs and sum(_bytes(run) for _, run in _runs.values()) > RUN_BYTES:
+        _runs.popitem(last=False)
 
 
 def forget_runs() -> None:

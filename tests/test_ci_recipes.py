@@ -24,8 +24,11 @@ def test_answers(model, prompts, check):
 
 @pytest.mark.parametrize(
     ("schema", "file"),
-    [*(("vendor.github-workflows", file) for file in WORKFLOWS), ("vendor.github-actions", ROOT / "action.yml")]
-    + [("vendor.gitlab-ci", ROOT / "docs" / "gitlab-ci.yml")],
+    [
+        *(("vendor.github-workflows", file) for file in WORKFLOWS),
+        ("vendor.github-actions", ROOT / "action.yml"),
+        ("vendor.gitlab-ci", ROOT / "docs" / "gitlab-ci.yml"),
+    ],
     ids=lambda value: value.name if isinstance(value, Path) else value,
 )
 def test_schema(schema, file):

@@ -306,7 +306,7 @@ def test_runs_are_forgotten_when_they_take_too_much(tiny, monkeypatch):
     monkeypatch.setattr(_runs, "RUN_BYTES", 2 * size)
     for prompts in sets:
         _runs.untouched_run(model, known, prompts)
-    assert list(_runs._runs[model]) == sets[1:]
+    assert [prompts for _, prompts in _runs._runs] == sets[1:]
     monkeypatch.setattr(_runs, "RUN_BYTES", 1)
     _runs.untouched_run(model, known, sets[0])
-    assert not _runs._runs[model]
+    assert not _runs._runs
