@@ -40,6 +40,7 @@ class Sampling:
     confidence: float = 0.975
     """One-sided; the interval's level is 2 * confidence - 1."""
     resamples: int = 2000
+    """Of the bootstrap; 0 takes a t interval over the templates however many there are."""
     seed: int = 0
 
     @property
@@ -63,8 +64,8 @@ def estimate_mean(measured: Measurement, sampling: Sampling, threshold: float | 
     """The mean over prompts (or ratio of means), with an interval that resamples whole templates.
 
     BCa bootstrap over templates (Efron 1987, scipy.stats.bootstrap), its levels expanded for the number of templates
-    (Hesterberg 2015, 10.1080/00031305.2015.1089789), without which it is too narrow; with fewer than 8 templates a t interval over the
-    templates' linearised sums; with a single template the prompts are the units.
+    (Hesterberg 2015, 10.1080/00031305.2015.1089789), without which it is too narrow; with fewer than 8 templates, or no resamples, a t
+    interval over the templates' linearised sums; with a single template the prompts are the units.
 
     Raises:
         NonFiniteError: the measurement holds NaN or infinity, or a ratio's denominator sums to zero.
@@ -81,7 +82,7 @@ def estimate_mean(measured: Measurement, sampling: Sampling, threshold: float | 
     value, k = float(tops.sum() / bottoms.sum()), len(tops)
     if np.allclose(tops, value * bottoms, rtol=1e-12, atol=1e-12):
         low, high, method, p_above, p_below = value, value, f"every {noun} gives the same value", None, None
-    elif k < MIN_CLUSTERS:
+    elif k < MIN_CLUSTERS or not sampling.resamples:
         low, high, p_above, p_below = _t_interval(tops, bottoms, value, sampling.level, threshold)
         method = f"t interval over {k} {noun}s"
     else:

@@ -1,4 +1,4 @@
-"""The `mechcheck` command: reports and tables from evidence, the embedded models, fetching models."""
+"""The `mechcheck` command: reports, tables and comparisons from evidence, the embedded models, fetching models."""
 
 import argparse
 import sys
@@ -9,7 +9,7 @@ from mechcheck._errors import MechcheckError
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command; returns the exit status."""
+    """Run the command; returns the exit status: 0, 1 when a comparison found what fails it, 2 when something was wrong."""
     parser = argparse.ArgumentParser(prog="mechcheck", description="Circuit claims as tests. Claims themselves are run with pytest.")
     commands = parser.add_subparsers(dest="command", required=True)
     report = commands.add_parser("report", help="draw the HTML report of an evidence file")
@@ -20,6 +20,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     summary.add_argument("evidence", type=Path, nargs="*", default=[Path("reports/evidence.json")])
     summary.add_argument("--model", action="append", default=[], help="only this model's column; repeatable")
     summary.set_defaults(run=_summary)
+    _add_drift_commands(commands)
     models = commands.add_parser("models", help="list the embedded models and the circuits recorded for them")
     models.set_defaults(run=_models)
     prefetch = commands.add_parser("prefetch", help="fetch hub models into the local cache (the only command that uses the network)")
@@ -28,42 +29,115 @@ def main(arguments: Sequence[str] | None = None) -> int:
     prefetch.set_defaults(run=_prefetch)
     chosen = parser.parse_args(arguments)
     try:
-        chosen.run(chosen)
+        return chosen.run(chosen) or 0
     except MechcheckError as error:
         print(f"mechcheck: {error}", file=sys.stderr)
-        return 1
-    return 0
+        return 2
 
 
-def _read(path: Path) -> dict:
+def _add_drift_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    compare = commands.add_parser("compare", help="what changed between two runs, told from noise by pairing their prompts")
+    compare.add_argument("baseline", type=Path, help="the earlier evidence, with its samples/ beside it")
+    compare.add_argument("evidence", type=Path, help="the later evidence, with its samples/ beside it")
+    compare.add_argument("--margin", type=_fraction, help="negligible below this fraction of the effect (default: 0.05)")
+    compare.add_argument("--rename", metavar="OLD=NEW", help="the baseline's model OLD is called NEW in the evidence")
+    compare.add_argument("--fail-on", metavar="LIST", default="drifted,flipped,missing", help="exit with 1 on these (default: %(default)s)")
+    compare.add_argument("--json", action="store_true", help="print the comparison as JSON")
+    compare.add_argument("--page", type=Path, metavar="FILE", help="also draw the evidence as an HTML page that shows the comparison")
+    compare.set_defaults(run=_compare)
+    accept = commands.add_parser("accept", help="record why a claim's change since the baseline is accepted, beside the baseline")
+    accept.add_argument("claim", help="its id, as the comparison shows it")
+    accept.add_argument("--why", required=True, help="the reason")
+    accept.add_argument("--evidence", type=Path, default=Path("reports/evidence.json"), help="the changed run (default: %(default)s)")
+    accept.add_argument("--baseline", type=Path, help="default: the one that the run was compared with")
+    accept.set_defaults(run=_accept)
+
+
+def _fraction(text: str) -> float:
+    value = float(text)
+    if not 0 < value < 1:
+        raise argparse.ArgumentTypeError(f"a margin is a fraction of the effect, between 0 and 1, not {text}")
+    return value
+
+
+def _compare(chosen: argparse.Namespace) -> int:
     import json
 
-    from mechcheck._evidence import SCHEMA, read_json
+    from mechcheck._baseline import CHANGES, failing_changes, read_accepted, read_baseline, read_run, renamed, words_among
+    from mechcheck._compare import compare
+    from mechcheck._drift import MARGIN
+    from mechcheck._drift_text import report_lines
 
-    try:
-        evidence = read_json(path)
-        found = evidence["run"]["schema"]
-    except FileNotFoundError:
-        raise MechcheckError(f"no evidence at {path}; run `pytest claims` first, or name the file") from None
-    except (json.JSONDecodeError, KeyError, TypeError) as error:
-        raise MechcheckError(f"{path} is not an evidence file of mechcheck ({type(error).__name__}: {error})") from error
-    if found != SCHEMA:
-        raise MechcheckError(f"{path} has schema {found!r}, this version reads {SCHEMA!r}")
-    return evidence
+    fail_on = words_among(chosen.fail_on, CHANGES)
+    before, after = read_baseline(chosen.baseline), read_run(chosen.evidence)
+    if chosen.rename:
+        old, sign, new = chosen.rename.partition("=")
+        if not (old and sign and new):
+            raise MechcheckError(f"--rename takes OLD=NEW, not {chosen.rename!r}")
+        before = renamed(before, old, new)
+    found = compare(before, after, fraction=chosen.margin or MARGIN, accepted=read_accepted(chosen.baseline))
+    claims = [claim | {"drift": found.drift.get(name)} for name, claim in after.claims.items()]
+    evidence = {"run": after.run | {"baseline": found.baseline}, "claims": claims}
+    if chosen.page:
+        from mechcheck.report import write_report
+
+        write_report(evidence, chosen.page)
+    if chosen.json:
+        print(json.dumps(found._asdict(), indent=1, ensure_ascii=False, allow_nan=False))
+    else:
+        print("\n".join(report_lines(claims, found.baseline)))
+    failing = failing_changes(evidence, fail_on)
+    if failing:
+        print(f"mechcheck: failed by {', '.join(failing)}", file=sys.stderr)
+    return 1 if failing else 0
+
+
+def _accept(chosen: argparse.Namespace) -> None:
+    from mechcheck._baseline import accept, read_accepted, read_baseline, read_run
+    from mechcheck._compare import compare
+    from mechcheck._drift import MARGIN, margin_of
+
+    after = read_run(chosen.evidence)
+    compared = after.run.get("baseline")
+    path = chosen.baseline or (compared and Path(compared["file"]))
+    if path is None:
+        raise MechcheckError(f"{chosen.evidence} was not compared with a baseline; name it with --baseline FILE")
+    before, fraction = read_baseline(path), compared["margin"] if compared else MARGIN
+    found = compare(before, after, fraction=fraction, accepted=read_accepted(path))
+    missing = {claim["id"]: claim for claim in found.baseline["missing"]}
+    name = chosen.claim
+    if name not in found.drift and name not in missing:
+        raise MechcheckError(_unknown_claim(name, [*found.drift, *missing], path))
+    if name in found.drift and found.drift[name]["status"] == "same":
+        raise MechcheckError(f"{name} is the same as in {path}: there is nothing to accept")
+    now = after.claims.get(name)
+    statement = (now or before.claims[name])["statement"]
+    margins = {e["label"]: margin_of(e["estimate"]["value"], e["threshold"], fraction) for e in (now["expectations"] if now else [])}
+    status = found.drift[name]["status"] if name in found.drift else "missing"
+    print(f"{name} ({status}) is accepted in {accept(path, name, statement, chosen.why, now, margins)}")
+
+
+def _unknown_claim(name: str, known: Sequence[str], path: Path) -> str:
+    import difflib
+
+    near = difflib.get_close_matches(name, known, 3, 0.4) or [other for other in known if name in other][:3]
+    return f"no claim {name!r} was compared with {path}" + (f"; did you mean {' or '.join(near)}?" if near else "")
 
 
 def _report(chosen: argparse.Namespace) -> None:
+    from mechcheck._baseline import read_evidence
     from mechcheck.report import write_report
 
     output = chosen.output or chosen.evidence.parent / "index.html"
-    write_report(_read(chosen.evidence), output)
+    write_report(read_evidence(chosen.evidence), output)
     print(output)
 
 
 def _summary(chosen: argparse.Namespace) -> None:
+    from mechcheck._baseline import read_evidence
     from mechcheck._summary import markdown
 
-    print(markdown([_read(path) for path in chosen.evidence], chosen.model))
+    print(markdown([read_evidence(path) for path in chosen.evidence], chosen.model))
 
 
 def _models(chosen: argparse.Namespace) -> None:

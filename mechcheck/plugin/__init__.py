@@ -3,6 +3,9 @@
 import pytest
 
 from mechcheck._claim import MARK
+from mechcheck.plugin import failing
+from mechcheck.plugin.baseline import Selection
+from mechcheck.plugin.distribution import pytest_xdist_auto_num_workers, pytest_xdist_make_scheduler, take_gpu
 from mechcheck.plugin.fixtures import check, circuit, model, prompts
 from mechcheck.plugin.runner import pytest_pyfunc_call, pytest_runtest_makereport, pytest_runtest_setup
 from mechcheck.plugin.selection import claim_id, claim_spec, pytest_generate_tests
@@ -24,15 +27,21 @@ __all__ = [
     "pytest_report_teststatus",
     "pytest_runtest_makereport",
     "pytest_runtest_setup",
+    "pytest_xdist_auto_num_workers",
+    "pytest_xdist_make_scheduler",
 ]
 
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", f"{MARK}(spec): a mechanistic hypothesis; write it with the decorator mechcheck.claim.")
+    take_gpu(config)
     settings = config.stash[SETTINGS] = make_settings(config)
+    selection = Selection(config)
+    config.pluginmanager.register(selection, "mechcheck-selection")
+    config.pluginmanager.register(failing, "mechcheck-failing")
     if hasattr(config, "workerinput"):
         return
-    config.pluginmanager.register(Session(config), "mechcheck-session")
+    config.pluginmanager.register(Session(config, selection), "mechcheck-session")
     if config.pluginmanager.hasplugin("html"):
         from mechcheck.plugin.html import HtmlAdapter
 

@@ -9,37 +9,63 @@ from typing import Any
 
 import pytest
 
+from mechcheck._baseline import failing_changes
 from mechcheck._evidence import FILE, SCHEMA, merge
+from mechcheck.plugin.baseline import Baseline, Selection, add_to_junit
 from mechcheck.plugin.settings import SETTINGS, Settings
 from mechcheck.plugin.terminal import write_summary
 
 PAGE = "index.html"
+_FINISHED = (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED, pytest.ExitCode.NO_TESTS_COLLECTED)
 _PACKAGES = ("mechcheck", "torch", "transformer-lens", "transformers", "numpy", "scipy", "pytest")
 
 
 class Session:
     """Collects what the run's processes left, once all of them are done."""
 
-    def __init__(self, config: pytest.Config):
+    def __init__(self, config: pytest.Config, selection: Selection):
         self.config = config
         self.settings: Settings = config.stash[SETTINGS]
+        self.selection = selection
+        self.baseline = Baseline(self.settings, self.settings.baseline) if self.settings.baseline else None
         self.evidence: dict[str, Any] | None = None
+        self.failing: list[str] = []
 
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> None:
         parts = self.settings.parts
-        if not (parts / "claims").is_dir():
+        ran = (parts / "claims").is_dir()
+        if self.config.option.collectonly or not (ran or self.baseline):
             return
         stopped = bool(session.shouldstop or session.shouldfail)
-        complete = exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED) and not stopped
-        self.evidence = merge(parts, self.settings.report, self._run(complete))
+        complete = exitstatus in _FINISHED and not stopped
+        run = self._run(complete)
+        if self.baseline is not None:
+            run["baseline"] = self.baseline.compare(parts, run)
+            if not ran and not run["baseline"]["missing"]:
+                return  # a run of other tests, which must not replace evidence by nothing
+            (parts / "claims").mkdir(parents=True, exist_ok=True)
+        self.evidence = merge(parts, self.settings.report, run)
+        self._conclude(session, self.evidence)
         from mechcheck.report import write_report
 
         write_report(self.evidence, self.settings.report / PAGE)
 
     def pytest_terminal_summary(self, terminalreporter: Any) -> None:
         if self.evidence is not None:
-            write_summary(terminalreporter, self.evidence, _shown(self.settings.report / PAGE), _shown(self.settings.report / FILE))
+            page, file = _shown(self.settings.report / PAGE), _shown(self.settings.report / FILE)
+            write_summary(terminalreporter, self.evidence, page, file, self.failing)
+
+    def _conclude(self, session: pytest.Session, evidence: dict[str, Any]) -> None:
+        """What only the whole run can tell: changes that fail it, and the drift in JUnit XML."""
+        if self.baseline is None:
+            return
+        self.failing = failing_changes(evidence, self.settings.fail_on)
+        if self.failing and session.exitstatus in _FINISHED:
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
+        junit = self.config.getoption("xmlpath", None)
+        if junit:
+            add_to_junit(Path(os.path.expandvars(junit)).expanduser(), evidence)
 
     def _run(self, complete: bool) -> dict[str, Any]:
         settings = self.settings
@@ -56,6 +82,8 @@ class Session:
             "versions": _versions(),
             "device": settings.device,
             "argv": ["pytest", *map(str, self.config.invocation_params.args)],
+            "selection": self.selection.record(),
+            "baseline": None,
         }
 
 

@@ -6,12 +6,18 @@ from pathlib import Path
 
 import pytest
 
+from mechcheck._baseline import CHANGES, words_among
+from mechcheck._errors import MechcheckError
+
 PROFILES = {
     # prompts per claim, bootstrap resamples, decoys per claim
     "smoke": (48, 1000, 2),
     "ci": (240, 2000, 4),
     "full": (960, 9999, 10),
 }
+
+VERDICTS = ("refuted", "vacuous", "errored", "inconclusive")
+FAIL_ON = frozenset(VERDICTS[:3])
 
 
 @dataclass(frozen=True)
@@ -30,6 +36,12 @@ class Settings:
     report: Path
     parts: Path
     """Where this run's processes leave their records until they are merged."""
+    baseline: Path | None = None
+    """Evidence of an earlier run to compare this one with."""
+    margin: float = 0.05
+    """A change since the baseline is negligible below this fraction of the effect."""
+    fail_on: frozenset[str] = FAIL_ON
+    """Verdicts, and changes since the baseline, that fail the run."""
 
     confidence: float = 0.975
     """One-sided, in every profile: intervals have level 0.95."""
@@ -51,6 +63,19 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--mech-profile", default="ci", choices=sorted(PROFILES), help="How many prompts, resamples and decoys (default: ci).")
     group.addoption("--mech-report", default="reports", metavar="DIR", help="Where evidence.json and index.html go (default: reports).")
     group.addoption("--mech-decoys", default=None, type=int, metavar="N", help="Decoys per claim (default: by profile).")
+    group.addoption(
+        "--mech-baseline", default=None, metavar="FILE",
+        help="Evidence of an earlier run, with its samples/ beside it: what has drifted, flipped or gone missing since is told from noise.",
+    )  # fmt: skip
+    group.addoption(
+        "--mech-margin", default=0.05, type=float, metavar="FRACTION",
+        help="A change is negligible below this fraction of the baseline's effect, or of its distance to the threshold (default: 0.05).",
+    )  # fmt: skip
+    group.addoption(
+        "--mech-fail-on", default=None, metavar="LIST",
+        help=f"What fails, separated by commas: {', '.join(VERDICTS)}, and, with a baseline, {', '.join(CHANGES)}. "
+        f"Default: {', '.join(VERDICTS[:3])}.",
+    )  # fmt: skip
     group.addoption(
         "--mech-threads", default=1, type=int, metavar="N",
         help="CPU threads of torch (default: 1, which repeats bit for bit whatever else runs; 0: torch's own choice).",
@@ -81,7 +106,35 @@ def make_settings(config: pytest.Config) -> Settings:
         threads=config.getoption("--mech-threads"),
         report=report,
         parts=parts,
+        baseline=_baseline(config),
+        margin=_margin(config),
+        fail_on=_fail_on(config),
     )
+
+
+def _baseline(config: pytest.Config) -> Path | None:
+    file = config.getoption("--mech-baseline")
+    return None if file is None else config.invocation_params.dir / file
+
+
+def _margin(config: pytest.Config) -> float:
+    margin: float = config.getoption("--mech-margin")
+    if not 0 < margin < 1:
+        raise pytest.UsageError(f"--mech-margin is a fraction of the effect, between 0 and 1, not {margin:g}")
+    return margin
+
+
+def _fail_on(config: pytest.Config) -> frozenset[str]:
+    text = config.getoption("--mech-fail-on")
+    if text is None:
+        return FAIL_ON
+    try:
+        words = words_among(text, (*VERDICTS, *CHANGES))
+    except MechcheckError as error:
+        raise pytest.UsageError(f"--mech-fail-on: {error}") from None
+    if config.getoption("--mech-baseline") is None and (unseen := sorted(words.intersection(CHANGES))):
+        raise pytest.UsageError(f"--mech-fail-on: nothing can be {' or '.join(unseen)} without --mech-baseline FILE to compare with")
+    return words
 
 
 @pytest.hookimpl(optionalhook=True)

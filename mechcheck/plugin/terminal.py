@@ -1,15 +1,18 @@
 """What the terminal says about claims."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pytest
 
+from mechcheck._drift_text import SYMBOLS as CHANGE_SYMBOLS
+from mechcheck._drift_text import change_lines, surroundings, tally
 from mechcheck.plugin.records import PROPERTY
 
 SYMBOLS = {"supported": "✓", "refuted": "✗", "inconclusive": "?", "vacuous": "∅", "skipped": "-", "errored": "!"}
 COLOURS = {"supported": "green", "refuted": "red", "inconclusive": "yellow", "vacuous": "red", "skipped": "cyan", "errored": "red"}
+CHANGE_COLOURS = {"drifted": "red", "flipped": "red", "missing": "red", "incomparable": "yellow", "unsure": "yellow"}
 _WIDTH = 62
 
 
@@ -18,17 +21,19 @@ def pytest_report_teststatus(report: pytest.TestReport, config: pytest.Config) -
     if report.when != "call":
         return None
     verdict = dict(report.user_properties).get(f"{PROPERTY}.verdict")
-    if verdict == "inconclusive" and not report.failed:
-        return "inconclusive", "?", ("INCONCLUSIVE", {"yellow": True})
+    if verdict == "inconclusive":
+        return ("failed" if report.failed else verdict), "?", ("INCONCLUSIVE", {"red" if report.failed else "yellow": True})
     if verdict in ("refuted", "vacuous") and report.failed:
         return "failed", str(verdict)[0].upper(), (str(verdict).upper(), {"red": True})
+    if verdict in ("refuted", "vacuous", "errored") and hasattr(report, "wasxfail"):
+        return str(verdict), str(verdict)[0], (str(verdict).upper(), {"yellow": True})
     if verdict in ("supported", "refuted") and report.passed:
         return "passed", ".", (f"{str(verdict).upper()} AS CLAIMED", {"green": True})
     return None
 
 
-def write_summary(reporter: Any, evidence: Mapping[str, Any], page: str, file: str) -> None:
-    """One line per claim, unmet ones first, and where the evidence lies."""
+def write_summary(reporter: Any, evidence: Mapping[str, Any], page: str, file: str, failing: Sequence[str] = ()) -> None:
+    """One line per claim, unmet ones first; what changed since the baseline; where the evidence lies."""
     claims = evidence["claims"]
     reporter.section("claims", sep="=")
     for claim in sorted(claims, key=lambda c: (c["met"] is not False, c["id"])):
@@ -45,7 +50,23 @@ def write_summary(reporter: Any, evidence: Mapping[str, Any], page: str, file: s
     reporter.write_line(f"{len(claims)} claims: {said}; {as_claimed} as claimed")
     if not evidence["run"]["complete"]:
         reporter.write_line("this run was interrupted: its evidence is incomplete", yellow=True)
+    if evidence["run"]["baseline"]:
+        _write_drift(reporter, evidence, failing)
     reporter.write_line(f"evidence: {file}   report: {page}")
+
+
+def _write_drift(reporter: Any, evidence: Mapping[str, Any], failing: Sequence[str]) -> None:
+    claims, baseline = evidence["claims"], evidence["run"]["baseline"]
+    reporter.section("since the baseline", sep="-")
+    for status, line in change_lines(claims, baseline):
+        reporter.write(f"{CHANGE_SYMBOLS[status]} {status:<13}", **{CHANGE_COLOURS[status]: True})
+        reporter.write_line(line)
+    for line in tally(baseline):
+        reporter.write_line(line)
+    if around := surroundings(claims, baseline):
+        reporter.write_line(f"changed: {around}")
+    if failing:
+        reporter.write_line(f"failed by --mech-fail-on: {', '.join(failing)}", red=True)
 
 
 def _line(claim: Mapping[str, Any]) -> str:
