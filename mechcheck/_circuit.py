@@ -38,6 +38,8 @@ class Circuit(Mapping[str, Sites]):
     """The weights it was found on; None for a circuit that is no record."""
     notes: Mapping[str, object] = field(default_factory=dict)
     """Everything else the file says: method, thresholds, date, data hash."""
+    shape: tuple[int, int] | None = None
+    """Layers and heads per layer of the model that a published circuit is about; its weights are known by name only."""
 
     def __getitem__(self, role: str) -> Sites:
         if role not in self.roles:
@@ -70,7 +72,7 @@ class TracedCircuit(Circuit):
 
 def traced(circuit: Circuit) -> TracedCircuit:
     """The same circuit, tracing from now on."""
-    return TracedCircuit(circuit.roles, circuit.source, circuit.weights_sha256, circuit.notes)
+    return TracedCircuit(circuit.roles, circuit.source, circuit.weights_sha256, circuit.notes, circuit.shape)
 
 
 def load_circuit(path: Path) -> Circuit:
@@ -78,11 +80,15 @@ def load_circuit(path: Path) -> Circuit:
 
     The file has `source`, `weights_sha256` and a table `roles`; a role is text in the grammar of `heads`
     ("0.3 1.1@END"), or a table with one of heads, queries, keys, values, mlps, resid, resid_post, neurons or attn_outs.
-    What else the table says (criterion, measured) is for readers.
+    What else the table says (criterion, measured) is for readers. A circuit that was published without a hash of the
+    weights has `shape = [layers, heads]` instead.
     """
     try:
         raw = tomllib.loads(path.read_text(encoding="utf-8"))
         roles = {role: _role(role, value) for role, value in raw.pop("roles").items()}
+        if "shape" in raw:
+            layers, heads_each = raw.pop("shape")
+            return Circuit(roles, raw.pop("source"), None, raw, (layers, heads_each))
         return Circuit(roles, raw.pop("source"), raw.pop("weights_sha256"), raw)
     except KeyError as error:
         raise CircuitError(f"{path.name} lacks {error.args[0]!r}; a circuit file has source, weights_sha256 and [roles]") from error
@@ -117,7 +123,12 @@ def models_with_circuit(task: str, near: Path | None = None) -> tuple[str, ...]:
 
 def check_circuit(circuit: Circuit, model: "TransformerBridge") -> None:
     """Raise unless the circuit was recorded for these weights and all its sites exist."""
-    loaded = provenance(model)
+    loaded, shape = provenance(model), (model.cfg.n_layers, model.cfg.n_heads)
+    if circuit.shape is not None and circuit.shape != shape:
+        raise CircuitError(
+            f"the circuit was published for a model of {circuit.shape[0]} layers with {circuit.shape[1]} heads; "
+            f"{loaded.name} has {shape[0]} with {shape[1]}"
+        )
     if circuit.weights_sha256 is not None and circuit.weights_sha256 != loaded.weights_sha256:
         raise CircuitError(
             f"the circuit was recorded for other weights than {loaded.name} has now "

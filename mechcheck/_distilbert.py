@@ -5,6 +5,7 @@ from pathlib import Path
 
 import torch
 
+from mechcheck._cache import built_once
 from mechcheck._errors import ModelError
 from mechcheck._models import keep_model, quiet_loading
 
@@ -65,6 +66,11 @@ def bert_from_distilbert(directory: str | Path, out: str | Path) -> Path:
         has_tokenizer = any((Path(directory) / name).is_file() for name in ("tokenizer.json", "vocab.txt"))
         tokenizer = AutoTokenizer.from_pretrained(directory) if has_tokenizer else None
     return keep_model(bert, tokenizer, out)
+
+
+def cached_bert(directory: Path, weights_sha256: str) -> Path:
+    """The DistilBERT in `directory` as a BERT in the cache, written when it is first asked for."""
+    return built_once("distilbert", weights_sha256[:16], lambda folder: bert_from_distilbert(directory, folder))
 
 
 def _renamed(name: str) -> str:

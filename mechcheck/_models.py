@@ -2,10 +2,10 @@
 
 import hashlib
 import json
-import re
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from io import StringIO
 from pathlib import Path
@@ -15,7 +15,8 @@ from weakref import WeakKeyDictionary
 import torch
 
 from mechcheck._errors import ModelError
-from mechcheck._paths import data_dir
+from mechcheck._hub import HubError, sha256, snapshot
+from mechcheck._paths import data_dir, trained_models
 
 if TYPE_CHECKING:
     from transformer_lens.model_bridge import TransformerBridge
@@ -26,8 +27,6 @@ Processing = Literal["folded", "raw"]
 DTYPES = {"float32": torch.float32, "float64": torch.float64, "bfloat16": torch.bfloat16, "float16": torch.float16}
 # Models kept in memory at once: one under test, one contrast, and the re-initialised twin of each.
 KEPT = 4
-
-_SAFE_FILES = ["*.safetensors", "*.safetensors.index.json", "*.json", "*.txt", "*.model"]
 
 
 @dataclass(frozen=True)
@@ -57,8 +56,7 @@ def embedded_models() -> tuple[str, ...]:
     """Names of the models that come with mechcheck: trained ones first, then those that are compiled when they are first used."""
     from mechcheck.compiled import compiled_models
 
-    trained = sorted(p.parent.name for p in (data_dir("fixtures") / "models").glob("*/config.json"))
-    return (*trained, *compiled_models())
+    return (*trained_models(), *compiled_models())
 
 
 def load_model(
@@ -80,7 +78,7 @@ def load_model(
         device: "cpu", "cuda", "cuda:1", "mps".
         dtype: one of float32, float64, bfloat16, float16.
         processing: "folded" applies TransformerLens' weight processing, which published head-level figures assume
-            (zero ablation then leaves value biases in place); "raw" keeps the weights as stored.
+            (zero ablation then leaves value biases in place); "raw" keeps the weights as stored, as encoders always are.
         revision: commit, tag or branch on the hub.
         offline: use only what is already on this machine.
 
@@ -139,17 +137,42 @@ def quiet_loading() -> Iterator[None]:
 
 @lru_cache(maxsize=KEPT)
 def _load(directory: Path, name: str, revision: str | None, device: str, dtype: str, processing: Processing) -> "TransformerBridge":
+    source = Provenance(name, directory, revision, _hash_files(directory), processing, dtype, device, n_params=0)
+    model = _boot(directory, source)
+    return _finish(model, replace(source, n_params=_count(model)))
+
+
+def _boot(directory: Path, source: Provenance) -> "TransformerBridge":
     from transformer_lens.model_bridge import TransformerBridge
 
+    if _architecture(directory) == "DistilBertForMaskedLM":
+        from mechcheck._distilbert import cached_bert
+
+        directory = cached_bert(directory, source.weights_sha256)
     try:
         with quiet_loading():
-            model = TransformerBridge.boot_transformers(str(directory), device=device, dtype=DTYPES[dtype])
+            model = TransformerBridge.boot_transformers(str(directory), device=source.device, dtype=DTYPES[source.dtype])
     except ValueError as error:
         if "architecture" not in str(error):
             raise
-        raise ModelError(f"{name!r}: TransformerLens has no adapter for {_architecture(directory)}; see `mechcheck support`") from error
-    source = Provenance(name, directory, revision, _hash_files(directory), processing, dtype, device, _count(model))
-    return _finish(model, source)
+        missing = _architecture(directory)
+        raise ModelError(f"{source.name!r}: TransformerLens has no adapter for {missing}; see `mechcheck support`") from error
+    if model.cfg.attention_dir != "causal" and not _stores(directory, "cls."):
+        warnings.warn(
+            f"{source.name!r} has no masked-word head: its attention can be read, but what it predicts means nothing", stacklevel=4
+        )
+    return model
+
+
+def _stores(directory: Path, prefix: str) -> bool:
+    """Whether the stored weights hold any of a name that begins so."""
+    from safetensors import safe_open
+
+    for path in directory.glob("*.safetensors"):
+        with safe_open(path, framework="pt") as stored:
+            if any(name.startswith(prefix) for name in stored.keys()):  # noqa: SIM118 (no mapping)
+                return True
+    return False
 
 
 @lru_cache(maxsize=KEPT)
@@ -165,6 +188,8 @@ def _load_twin(of: Provenance, seed: int) -> "TransformerBridge":
 
 
 def _finish(model: "TransformerBridge", source: Provenance) -> "TransformerBridge":
+    if model.cfg.attention_dir != "causal":
+        source = replace(source, processing="raw")  # norms that stand after the sums cannot be folded into weights
     if source.processing == "folded":
         model.enable_compatibility_mode(disable_warnings=True)
     model.eval()
@@ -231,40 +256,14 @@ def _resolve(name: str, revision: str | None, offline: bool) -> tuple[Path, str,
 
 
 def _download(name: str, revision: str | None, offline: bool) -> Path:
-    """The hub snapshot of `name`, without pickles."""
-    from huggingface_hub import snapshot_download
-
     try:
-        directory = Path(snapshot_download(name, revision=revision, allow_patterns=_SAFE_FILES, local_files_only=offline))
-    except (OSError, ValueError) as error:  # huggingface_hub's errors derive from these
-        why = "it is not in the local cache and this run is offline" if offline else f"the hub answered: {_first_line(error)}"
+        return snapshot(name, revision, offline)
+    except HubError as error:
         asked = f"{name}@{revision}" if revision else name
         raise ModelError(
-            f"cannot load {asked!r}: it is no embedded model ({', '.join(embedded_models())}), no directory, and {why}. "
+            f"cannot load {asked!r}: it is no embedded model ({', '.join(embedded_models())}), no directory, and {error}. "
             f"Fetch it once where there is a network (mechcheck prefetch {asked}), or give a directory"
         ) from error
-    _check_downloaded(directory, name)
-    return directory
-
-
-def _check_downloaded(directory: Path, name: str) -> None:
-    """Compare large files with the SHA-256 that the hub gave them, which is what its cache calls them by."""
-    for path in sorted(directory.glob("*.safetensors")):
-        stored = path.resolve()
-        if re.fullmatch(r"[0-9a-f]{64}", stored.name) and _sha256(stored).hexdigest() != stored.name:
-            raise ModelError(
-                f"{path.name} of {name!r} in the local cache is damaged: its SHA-256 is not the one the hub gave. "
-                f"Delete it ({stored}) and fetch it again (mechcheck prefetch {name})"
-            )
-
-
-def _sha256(path: Path) -> "hashlib._Hash":
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256")
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]
 
 
 def _checked(directory: Path, name: str) -> Path:
@@ -284,7 +283,7 @@ def _checked(directory: Path, name: str) -> Path:
 
 def _hash_files(directory: Path) -> str:
     """The weights file's SHA-256, as sha256sum prints it; of a sharded model, the SHA-256 over its files' in order."""
-    digests = [_sha256(path) for path in sorted(directory.glob("*.safetensors"))]
+    digests = [sha256(path) for path in sorted(directory.glob("*.safetensors"))]
     if len(digests) == 1:
         return digests[0].hexdigest()
     return hashlib.sha256(b"".join(digest.digest() for digest in digests)).hexdigest()

@@ -197,11 +197,12 @@ def copying_eigenvalue_scores(model: "TransformerBridge", tokens: Sequence[int] 
 
 def check_readable(model: "TransformerBridge") -> None:
     """Raise unless products of weights mean something: each norm is folded into the weights that read behind it."""
+    encoder = model.cfg.attention_dir != "causal"
+    if not encoder and provenance(model).processing != "folded":
+        raise MechcheckError('circuits of weights need processing="folded": load the model with load_model(..., processing="folded")')
     norms = [norm for block in model.blocks if (norm := getattr(block, "ln1", None)) is not None]
     weights = [weight for norm in norms if (weight := getattr(norm, "weight", None)) is not None]
-    if provenance(model).processing != "folded":
-        raise MechcheckError('circuits of weights need processing="folded": load the model with load_model(..., processing="folded")')
-    if not all(bool((weight == 1).all()) for weight in weights):
+    if encoder or not all(bool((weight == 1).all()) for weight in weights):
         raise MechcheckError(
             f"in this architecture ({model.cfg.architecture}) the norms cannot be folded into the weights, so products of its weights "
             "are not what its heads compute"

@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from mechcheck import PromptSet, attention, load_model, run
+from mechcheck import PromptSet, attention, load_model, provenance, run
+from mechcheck._cache import CACHE_VARIABLE
 from mechcheck._distilbert import bert_from_distilbert
 from mechcheck._errors import ModelError
 
@@ -45,6 +46,15 @@ def test_the_same_logits_and_attention(folder, tmp_path):
     assert run(model, prompts).values == pytest.approx(expected.numpy(), abs=1e-9)
     assert abs(expected[0] - expected[1]) > 1e-3
     assert (attention(model, prompts, "1.1")[:, 0] - out.attentions[1][:, 1]).abs().max() < 1e-9
+
+
+def test_it_is_loaded_as_a_bert_by_itself(folder, tmp_path, monkeypatch):
+    monkeypatch.setenv(CACHE_VARIABLE, str(tmp_path))
+    model = load_model(folder, dtype="float64")
+    known = provenance(model)
+    assert (known.directory, known.processing, model.cfg.architecture) == (folder.resolve(), "raw", "BertForMaskedLM")
+    assert known.n_params == sum(p.numel() for p in model.parameters())
+    assert [path.parent.name for path in tmp_path.glob("*/*")] == ["distilbert"]
 
 
 def test_errors(folder, model_dirs, tmp_path):

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from mechcheck._paths import trained_models
 from mechcheck.plugin.selection import model_name
 
 if TYPE_CHECKING:
@@ -46,11 +47,9 @@ def _by_model(config: pytest.Config, log: Any) -> "LoadScopeScheduling":
 
 
 def model_names(config: pytest.Config) -> tuple[str, ...]:
-    """The models that claims of this run can be about, as they are called in test ids."""
-    from mechcheck._models import embedded_models
-
+    """The models that claims of this run can be about, as they are called in test ids; compiled ones cost nothing to load."""
     asked = config.getoption("--mech-model")
-    return tuple(map(model_name, asked)) if asked else embedded_models()
+    return tuple(map(model_name, asked)) if asked else trained_models()
 
 
 def units(nodeids: list[str], names: tuple[str, ...], processes: int) -> dict[str, str]:

@@ -6,8 +6,8 @@ from functools import cache
 import pytest
 
 from mechcheck import load_model, task_prompts
+from mechcheck._cache import CACHE_VARIABLE
 from mechcheck.compiled import known_circuit, task_of
-from mechcheck.compiled._directories import CACHE_VARIABLE
 
 
 @pytest.fixture(scope="session", autouse=True)

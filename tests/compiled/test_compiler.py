@@ -13,6 +13,7 @@ from interpreter import compiled_run, interpret
 
 import mechcheck.compiled
 from mechcheck import PromptSet, load_model, provenance, run
+from mechcheck._cache import CACHE_VARIABLE
 from mechcheck._errors import ModelError
 from mechcheck._models import embedded_models
 from mechcheck.compiled import (
@@ -36,7 +37,7 @@ from mechcheck.compiled import (
     token_ids,
     words,
 )
-from mechcheck.compiled._directories import CACHE_VARIABLE, built
+from mechcheck.compiled._directories import built
 
 WORDS = ("Mary", "John", "Anna", "gave", "to", "the")
 NAME, PLACE = words("name", WORDS[:3]), positions("place", 12)
