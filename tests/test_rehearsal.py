@@ -49,7 +49,7 @@ def test_published_claims_run_and_are_refuted_on_random_weights(gpt2, tmp_path):
     assert not [name for name, verdict in verdicts.items() if verdict in ("supported", "vacuous")]
     ran = [name for name, verdict in verdicts.items() if verdict in ("refuted", "inconclusive")]
     assert len([name for name in ran if name.startswith("ioi/")]) >= 10
-    assert len([name for name in ran if name.startswith("induction/")]) >= 5
+    assert len([name for name in ran if name.startswith("induction/")]) >= 4
 
 
 def test_a_circuit_of_another_shape_is_refused(tmp_path):

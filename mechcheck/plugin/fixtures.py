@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from mechcheck.plugin.selection import claim_id, claim_spec, model_name
+from mechcheck.plugin.selection import claim_id, claim_spec
 from mechcheck.plugin.settings import SETTINGS, Settings
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def recorded_circuit(item: pytest.Item, task: str, model: "TransformerBridge") -
     from mechcheck._models import provenance
 
     name = provenance(model).name
-    path = circuit_path(task, model_name(name), item.path.parent)
+    path = circuit_path(task, name, item.path.parent)
     if path is None:
         raise CircuitError(f"no circuit is recorded for {name} and task {task!r}")
     circuit = load_circuit(path)
