@@ -11,6 +11,8 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
+from mechcheck._dtypes import mark_dtypes
+
 SCHEMA = "mechcheck.evidence/1"
 FILE = "evidence.json"
 
@@ -58,6 +60,7 @@ def merge(parts: Path, report: Path, run: dict[str, Any]) -> dict[str, Any]:
     claims = sorted((read_json(p) for p in (parts / "claims").glob("*.json")), key=lambda c: c["id"])
     sentinels = {(s["model"], s["name"], s["passed"]): s for p in (parts / "sentinels").glob("*.json") for s in read_json(p)}
     _adjust(claims)
+    mark_dtypes(claims)
     evidence = {"run": run | {"sentinels": [sentinels[key] for key in sorted(sentinels)]}, "claims": claims}
     samples, fresh = report / "samples", parts / "samples"
     if samples.is_dir():

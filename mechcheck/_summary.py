@@ -109,7 +109,10 @@ def _accepted(change: Mapping[str, Any]) -> str:
 
 
 def _model(claim: Mapping[str, Any]) -> str:
-    return claim["model"]["name"] if claim["model"] else "-"
+    if not claim["model"]:
+        return "-"
+    model = claim["model"]
+    return f"{model['name']} {model['dtype']}" if claim.get("by_dtype") else str(model["name"])
 
 
 def _cell(claim: Mapping[str, Any]) -> str:

@@ -138,7 +138,7 @@ def _replaced(item: pytest.Function, spec: ClaimSpec, arguments: Mapping[str, An
         raise ClaimError(f"the contrast changes {', '.join(sorted(unknown))}, which the test does not take")
     new = dict(changes)
     if isinstance(new.get("model"), str):
-        new["model"] = load(item.config.stash[SETTINGS], new["model"])
+        new["model"] = load(item.config.stash[SETTINGS], new["model"], _dtype(arguments))
         if "prompts" in arguments and "prompts" not in new:
             if MAKE_PROMPTS not in item.stash:
                 raise ClaimError("a contrast on another model needs prompts for it: register the task's generator with @mechcheck.task")
@@ -148,6 +148,12 @@ def _replaced(item: pytest.Function, spec: ClaimSpec, arguments: Mapping[str, An
     if isinstance(new.get("circuit"), Mapping) and not hasattr(new["circuit"], "roles"):
         new["circuit"] = _with_roles(arguments["circuit"], new["circuit"])
     return new
+
+
+def _dtype(arguments: Mapping[str, Any]) -> str | None:
+    from mechcheck._models import provenance
+
+    return provenance(arguments["model"]).dtype if "model" in arguments else None
 
 
 def _with_roles(circuit: "Circuit", roles: Mapping[str, Any]) -> "Circuit":

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from mechcheck._dtypes import untagged
 from mechcheck._paths import trained_models
 from mechcheck.plugin.selection import model_name
 
@@ -72,7 +73,7 @@ def units(nodeids: list[str], names: tuple[str, ...], processes: int) -> dict[st
 def _model_in(nodeid: str, names: tuple[str, ...]) -> str | None:
     """The model that a test id names among its parameters; the longest, where one name is a part of another."""
     found = _PARAMETERS.search(nodeid)
-    inside = f"-{found[1]}-" if found else ""
+    inside = f"-{untagged(found[1])}-" if found else ""
     return max((name for name in names if f"-{name}-" in inside), key=len, default=None)
 
 

@@ -20,15 +20,15 @@ MAKE_PROMPTS = pytest.StashKey[Callable[["TransformerBridge"], "PromptSet"]]()
 """How a claim's prompts are made for another model; absent where the user's own fixture made them."""
 
 
-def load(settings: Settings, name: str) -> "TransformerBridge":
-    """A model as the run's options want it, from this machine only."""
+def load(settings: Settings, name: str, dtype: str | None = None) -> "TransformerBridge":
+    """A model as the run's options want it, from this machine only; in the first of their dtypes unless one is given."""
     import torch
 
     from mechcheck._models import load_model
 
     if settings.threads:
         torch.set_num_threads(settings.threads)
-    return load_model(name, device=settings.device, dtype=settings.dtype, offline=True)
+    return load_model(name, device=settings.device, dtype=dtype or settings.dtype, offline=True)
 
 
 def recorded_circuit(item: pytest.Item, task: str, model: "TransformerBridge") -> "Circuit":
@@ -54,7 +54,7 @@ def model(request: pytest.FixtureRequest) -> "TransformerBridge":
         from mechcheck._models import embedded_models
 
         return load(settings, (settings.models or embedded_models())[0])
-    return load(settings, request.param)
+    return load(settings, request.param, getattr(request.param, "dtype", None))
 
 
 @pytest.fixture

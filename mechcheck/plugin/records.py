@@ -68,8 +68,8 @@ def _command(item: pytest.Item) -> str:
     settings = item.config.stash[SETTINGS]
     words = ["pytest", item.nodeid, f"--mech-profile={settings.profile}", f"--mech-seed={settings.seed}"]
     words += [f"--mech-model={name}" for name in settings.models]
-    if settings.device != "cpu" or settings.dtype != "float32":
-        words += [f"--mech-device={settings.device}", f"--mech-dtype={settings.dtype}"]
+    if settings.device != "cpu" or settings.dtypes != ("float32",):
+        words += [f"--mech-device={settings.device}", f"--mech-dtype={','.join(settings.dtypes)}"]
     return shlex.join(words)
 
 
@@ -121,7 +121,13 @@ def describe_expectation(expectation: "Expectation") -> Record:
     record["by_template"] = {t: {"value": value, "n": n} for t, (value, n) in expectation.by_template.items()}
     if expectation.control is not None:
         control = expectation.control
-        record["control"] = {"kind": control.kind, "n": len(control.values), "values": list(control.values), "labels": list(control.labels)}
+        record["control"] = {
+            "kind": control.kind,
+            "n": len(control.values),
+            "values": list(control.values),
+            "labels": list(control.labels),
+            "effect": control.effect,
+        }
     return record
 
 

@@ -6,10 +6,22 @@ from typing import TYPE_CHECKING
 import pytest
 
 from mechcheck._claim import MARK, ClaimSpec
-from mechcheck.plugin.settings import SETTINGS
+from mechcheck._dtypes import tagged
+from mechcheck.plugin.settings import SETTINGS, Settings
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+
+class ModelChoice(str):
+    """A model as it was asked for, and the dtype it is to be in."""
+
+    dtype: str
+
+    def __new__(cls, name: str, dtype: str) -> "ModelChoice":
+        made = super().__new__(cls, name)
+        made.dtype = dtype
+        return made
 
 
 def claim_spec(item: pytest.Item) -> ClaimSpec | None:
@@ -56,8 +68,9 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if mark is None or "model" not in metafunc.fixturenames:
         return
     spec, near = _spec_of(mark), metafunc.definition.path.parent
-    asked = metafunc.config.stash[SETTINGS].models
-    params = [_param(name, _why_not(spec, model_name(name), near)) for name in asked or default_models(spec, near)]
+    settings = metafunc.config.stash[SETTINGS]
+    names = settings.models or default_models(spec, near)
+    params = [_param(name, _why_not(spec, model_name(name), near), settings, dtype) for name in names for dtype in settings.dtypes]
     metafunc.parametrize("model", params or [_no_model(spec, near)], indirect=True)
 
 
@@ -75,7 +88,11 @@ def _why_not(spec: ClaimSpec, name: str, near: Path) -> str | None:
 def _no_model(spec: ClaimSpec, near: Path) -> "pytest.ParameterSet":
     about = f" (it is about {', '.join(spec.models)})" if spec.models else ""
     recorded = _recorded(spec.task, near) if spec.task else ""
-    return _param("no-model", f"no embedded model fits this claim{about}{recorded}; choose one with --mech-model")
+    return pytest.param(
+        "no-model",
+        id="no-model",
+        marks=pytest.mark.skip(reason=f"no embedded model fits this claim{about}{recorded}; choose one with --mech-model"),
+    )
 
 
 def _recorded(task: str, near: Path) -> str:
@@ -85,6 +102,7 @@ def _recorded(task: str, near: Path) -> str:
     return f" (recorded for: {', '.join(names)})" if names else ""
 
 
-def _param(name: str, why_not: str | None) -> "pytest.ParameterSet":
+def _param(name: str, why_not: str | None, settings: Settings, dtype: str) -> "pytest.ParameterSet":
     marks = [pytest.mark.skip(reason=why_not)] if why_not else []
-    return pytest.param(name, id=model_name(name), marks=marks)
+    shown = model_name(name) if len(settings.dtypes) == 1 else tagged(model_name(name), dtype)
+    return pytest.param(ModelChoice(name, dtype), id=shown, marks=marks)

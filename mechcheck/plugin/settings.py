@@ -7,11 +7,12 @@ from pathlib import Path
 import pytest
 
 from mechcheck._baseline import CHANGES, words_among
+from mechcheck._dtypes import DTYPE_NAMES
 from mechcheck._errors import MechcheckError
 
 PROFILES = {
     # prompts per claim, bootstrap resamples, decoys per claim
-    "smoke": (48, 1000, 2),
+    "smoke": (96, 1000, 2),
     "ci": (240, 2000, 4),
     "full": (960, 9999, 10),
 }
@@ -26,7 +27,7 @@ class Settings:
 
     models: tuple[str, ...]
     device: str
-    dtype: str
+    dtypes: tuple[str, ...]
     seed: int
     profile: str
     n_prompts: int
@@ -46,6 +47,11 @@ class Settings:
     confidence: float = 0.975
     """One-sided, in every profile: intervals have level 0.95."""
 
+    @property
+    def dtype(self) -> str:
+        """The dtype of models that a claim does not choose itself: the first."""
+        return self.dtypes[0]
+
 
 SETTINGS = pytest.StashKey[Settings]()
 
@@ -58,7 +64,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "Default: the embedded models that a claim has a circuit for.",
     )  # fmt: skip
     group.addoption("--mech-device", default="cpu", metavar="DEVICE", help="cpu, cuda, cuda:N or mps (default: cpu).")
-    group.addoption("--mech-dtype", default="float32", metavar="DTYPE", help="float32, float64, bfloat16 or float16 (default: float32).")
+    group.addoption(
+        "--mech-dtype", default="float32", metavar="DTYPE",
+        help="float32, float64, bfloat16 or float16; several, separated by commas, run each claim in all of them and report those "
+        "that are decided differently (default: float32).",
+    )  # fmt: skip
     group.addoption("--mech-seed", default=0, type=int, metavar="N", help="Seed of prompts, intervals and controls (default: 0).")
     group.addoption("--mech-profile", default="ci", choices=sorted(PROFILES), help="How many prompts, resamples and decoys (default: ci).")
     group.addoption("--mech-report", default="reports", metavar="DIR", help="Where evidence.json and index.html go (default: reports).")
@@ -97,7 +107,7 @@ def make_settings(config: pytest.Config) -> Settings:
     return Settings(
         models=tuple(config.getoption("--mech-model")),
         device=config.getoption("--mech-device"),
-        dtype=config.getoption("--mech-dtype"),
+        dtypes=_dtypes(config),
         seed=config.getoption("--mech-seed"),
         profile=profile,
         n_prompts=n_prompts,
@@ -110,6 +120,14 @@ def make_settings(config: pytest.Config) -> Settings:
         margin=_margin(config),
         fail_on=_fail_on(config),
     )
+
+
+def _dtypes(config: pytest.Config) -> tuple[str, ...]:
+    chosen = tuple(dict.fromkeys(name.strip() for name in config.getoption("--mech-dtype").split(",")))
+    unknown = [name for name in chosen if name not in DTYPE_NAMES]
+    if unknown:
+        raise pytest.UsageError(f"--mech-dtype: unknown dtype {unknown[0]!r}; choose among {', '.join(DTYPE_NAMES)}")
+    return chosen
 
 
 def _baseline(config: pytest.Config) -> Path | None:

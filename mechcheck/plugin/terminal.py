@@ -8,6 +8,7 @@ import pytest
 
 from mechcheck._drift_text import SYMBOLS as CHANGE_SYMBOLS
 from mechcheck._drift_text import change_lines, surroundings, tally
+from mechcheck._dtypes import decided_differently
 from mechcheck.plugin.records import PROPERTY
 
 SYMBOLS = {"supported": "✓", "refuted": "✗", "inconclusive": "?", "vacuous": "∅", "skipped": "-", "errored": "!"}
@@ -48,6 +49,9 @@ def write_summary(reporter: Any, evidence: Mapping[str, Any], page: str, file: s
     as_claimed = sum(claim["met"] is True for claim in claims)
     said = ", ".join(f"{counts[v]} {v}" for v in SYMBOLS if counts[v])
     reporter.write_line(f"{len(claims)} claims: {said}; {as_claimed} as claimed")
+    for name, verdicts in decided_differently(claims).items():
+        reporter.write("decided differently by dtype  ", yellow=True)
+        reporter.write_line(f"{name}: {', '.join(f'{dtype} {verdict}' for dtype, verdict in verdicts.items())}")
     if not evidence["run"]["complete"]:
         reporter.write_line("this run was interrupted: its evidence is incomplete", yellow=True)
     if evidence["run"]["baseline"]:

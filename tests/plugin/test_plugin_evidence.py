@@ -49,7 +49,7 @@ def test_samples_are_what_was_estimated(claims):
     for i, expectation in enumerate(claim["expectations"]):
         below = samples[f"denominator_{i}"].sum() if i == 1 else len(samples[f"values_{i}"])
         assert samples[f"values_{i}"].sum() / below == pytest.approx(expectation["estimate"]["value"])
-        assert len(set(samples[f"ids_{i}"])) == expectation["estimate"]["n"] == 48
+        assert len(set(samples[f"ids_{i}"])) == expectation["estimate"]["n"] == 96
         assert len(set(samples[f"templates_{i}"])) == claim["prompts"]["templates"] == expectation["estimate"]["clusters"]
         assert set(expectation["by_template"]) == set(samples[f"templates_{i}"])
     assert "denominator_0" not in samples

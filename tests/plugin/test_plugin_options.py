@@ -90,7 +90,6 @@ def test_a_model_without_a_circuit_is_skipped(claims, pytester):
         (("--mech-model", "./nowhere"), "ModelError: no model directory at './nowhere'; embedded models: "),
         (("--mech-device", no_such_device()), f"ModelError: device '{no_such_device()}' is not available on this machine; use cpu"),
         (("--mech-device", "tpu"), "ModelError: unknown device 'tpu'; choose cpu, cuda, cuda:N or mps"),
-        (("--mech-dtype", "float8"), "ModelError: unknown dtype 'float8'; choose one of float32, float64"),
     ],
 )
 def test_models_that_cannot_be_loaded(claims, options, reason):
@@ -122,7 +121,7 @@ def test_profiles(claims):
     for profile in ("smoke", "ci"):
         claim = claims(BEHAVIOUR, "--mech-model", MODEL, f"--mech-profile={profile}").claim()
         found[profile] = (claim["prompts"]["n"], claim["expectations"][0]["estimate"]["method"].split(", ")[1])
-    assert found == {"smoke": (48, "1000 resamples"), "ci": (240, "2000 resamples")}
+    assert found == {"smoke": (96, "1000 resamples"), "ci": (240, "2000 resamples")}
 
 
 @pytest.mark.parametrize(
