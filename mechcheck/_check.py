@@ -97,6 +97,8 @@ class Check:
     ) -> Estimate:
         """`effect(sites)` exceeds the effect of random sites of the same kinds, layers and number.
 
+        With an `Effect` all sites are measured in one sweep; any other function is called for each.
+
         The comparison is paired by prompt, with the random set at the given quantile of the controls' means (with fewer
         than 1 / (1 - quantile) controls that is the strongest). The p-value is that of the rank among the controls.
         """
@@ -104,9 +106,9 @@ class Check:
 
         if self.model is None:
             raise ClaimError("beats_random draws other sites of the model: the claim must use the `model` fixture")
-        measured = effect(sites)
         sets = random_sites(self.model, sites, outside=self.outside or sites, n=n, seed=self.seed)
-        controls = [effect(other) for other in sets]
+        each = getattr(effect, "each", lambda many: [effect(some) for some in many])
+        measured, *controls = each([sites, *sets])
         means = [control.mean for control in controls]
         if not np.isfinite(means).all():
             raise NonFiniteError(
@@ -115,7 +117,7 @@ class Check:
         rival = controls[int(np.argsort(means)[math.ceil(quantile * (len(means) - 1))])]
         interval = estimate_mean(measured - rival, self.sampling, 0.0)
         p = (1 + sum(mean >= measured.mean for mean in means)) / (1 + len(means))
-        control = Control(f"random sites like {sites}", tuple(means), tuple(map(str, sets)))
+        control = Control(f"random sites like {sites}", tuple(means), tuple(map(str, sets)), measured.mean)
         text = label or f"{measured.name or 'effect'} of {sites} beats random sites"
         difference = (measured - rival).named(text, measured.unit)
         return self._add("beats_random", difference, interval, 0.0, math.inf, 0.0, text, p=p, control=control)

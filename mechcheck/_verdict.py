@@ -19,6 +19,8 @@ class Control:
     kind: str
     values: tuple[float, ...]
     labels: tuple[str, ...]
+    effect: float | None = None
+    """What the claim's own sites gave, measured as the controls were."""
 
 
 @dataclass(frozen=True)

@@ -162,6 +162,7 @@ class TestBeatsRandom:
         assert sorted(control.values) == pytest.approx(range(20))
         assert sorted(control.labels) == sorted(f"0.{h}" for h in range(20))
         assert control.kind == "random sites like 0.20"
+        assert control.effect == pytest.approx(20)  # the site's own, not its distance to a control
         assert check.expectations[0].label == "effect of 0.20 beats random sites"
 
     @pytest.mark.parametrize(("head", "p", "verdict"), [(20, 1 / 21, "supported"), (15, 6 / 21, "refuted"), (0, 1.0, "refuted")])

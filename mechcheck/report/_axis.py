@@ -13,16 +13,17 @@ class Axis(NamedTuple):
     end: float
 
     def __call__(self, x: float) -> float:
-        """The pixel of `x`, to a tenth, kept within the axis."""
+        """The pixel of `x`, to a tenth, kept within the axis; a whole number where it can be, which is shorter on the page."""
         span = self.high - self.low
         share = 0.5 if span == 0 else min(1.0, max(0.0, (x - self.low) / span))
-        return round(self.start + share * (self.end - self.start), 1)
+        pixel = round(self.start + share * (self.end - self.start), 1)
+        return int(pixel) if pixel == int(pixel) else pixel
 
     def ticks(self, about: int = 5) -> list[float]:
         """Round numbers within the axis."""
         span = self.high - self.low
         if not 0 < span < math.inf:
-            return [self.low]
+            return [float(self.low)]
         rough = span / about
         power = 10.0 ** math.floor(math.log10(rough))
         step = next(m * power for m in (1, 2, 5, 10) if m * power >= rough * 0.999)
@@ -36,4 +37,5 @@ def padded(values: list[float], start: float, end: float, pad: float = 0.06) -> 
     """An axis with room around the values."""
     low, high = min(values), max(values)
     room = (high - low) * pad or max(abs(high), 1.0) * pad
-    return Axis(low - room, high + room, start, end)
+    digits = 3 - math.floor(math.log10(room))  # more than a picture can show
+    return Axis(round(low - room, digits), round(high + room, digits), start, end)

@@ -113,6 +113,37 @@ def decoys(claim: Json) -> Decoys | None:
     return Decoys(runs["n"] - runs["supported"], runs["n"], "rejected")
 
 
+# What has changed comes first.
+_DRIFTS = ("flipped", "drifted", "missing", "incomparable", "unsure", "new", "same")
+
+
+def drift_rank(claim: Json) -> int:
+    """Order of attention among claims that were compared with a baseline; accepted changes stand after those that were not."""
+    drift = claim["drift"]
+    status = drift["status"]
+    return (_DRIFTS.index(status) if status in _DRIFTS else 0) + len(_DRIFTS) * bool(drift["accepted"])
+
+
+def contrast_values(claim: Json) -> list[list[float | None]]:
+    """What each decoy (or positive control) gave for each expectation, in the order of the claim's expectations.
+
+    An expectation whose label names its sites is called otherwise on a decoy: it is known by its place then.
+    """
+    labels = [e["label"] for e in claim["expectations"]]
+    rows = []
+    for run in claim["decoys"]["runs"] if claim["decoys"] else []:
+        given = run["values"]
+        placed = list(given.values()) if len(given) == len(labels) else [None] * len(labels)
+        rows.append([given.get(label, value) for label, value in zip(labels, placed, strict=True)])
+    return rows
+
+
+def labelled(claim: Json, rows: Sequence[Sequence[float | None]], place: int) -> list[tuple[str, float]]:
+    """Label and value of each decoy that gave the expectation at that place a value."""
+    runs = claim["decoys"]["runs"] if claim["decoys"] else []
+    return [(run["label"], value) for run, values in zip(runs, rows, strict=True) if (value := values[place]) is not None]
+
+
 class Count(NamedTuple):
     """How many claims came out with a verdict, and how many of them were met."""
 
@@ -177,3 +208,34 @@ def cards(claims: Sequence[Json]) -> list[Card]:
 def unplaced(claims: Iterable[Json]) -> list[Json]:
     """Claims that no card shows, because they never had a model."""
     return [c for c in claims if not c["model"]]
+
+
+class Grid(NamedTuple):
+    """The verdicts of one test under each of its arguments (columns) on each model (rows)."""
+
+    title: str
+    columns: list[str]
+    rows: list[tuple[str, list[Json | None]]]
+
+
+# A test with more variants than this is better looked at in the list of claims.
+_LARGEST_GRID = 160
+
+
+def grids(claims: Iterable[Json]) -> dict[str, Grid]:
+    """Claim id -> the grid of all claims made by the same test; claims that stand alone have none."""
+    tests: dict[tuple[str, str], list[Json]] = {}
+    for claim in claims:
+        tests.setdefault((claim["nodeid"].partition("[")[0], claim["statement"]), []).append(claim)
+    return {claim["id"]: grid for members in tests.values() if (grid := _grid(members)) for claim in members}
+
+
+def _grid(members: Sequence[Json]) -> Grid | None:
+    only_methods = all(list(claim["params"]) == ["method"] for claim in members)
+    names = {id(c): c["params"]["method"] if only_methods else ", ".join(f"{k}={v}" for k, v in c["params"].items()) for c in members}
+    columns, models = list(dict.fromkeys(names.values())), list(dict.fromkeys(map(model_name, members)))
+    if len(members) < 2 or len(columns) * len(models) > _LARGEST_GRID:
+        return None
+    found = {(model_name(claim), names[id(claim)]): claim for claim in members}
+    title = "Under each method" if only_methods else "The same test, otherwise" if len(columns) > 1 else "On each model"
+    return Grid(title, columns, [(model, [found.get((model, column)) for column in columns]) for model in models])

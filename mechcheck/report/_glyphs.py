@@ -1,7 +1,7 @@
 """Small SVG pictures of an effect: its interval against the threshold, among its controls, and template by template."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from markupsafe import Markup
 
@@ -36,7 +36,7 @@ def _claimed_side(axis: Axis, claimed: Region, height: float) -> Markup:
     """A tint over the claimed side and a dashed line at each threshold."""
     left = axis.start if claimed.low is None else axis(claimed.low)
     right = axis.end if claimed.high is None else axis(claimed.high)
-    tint = Markup('<rect class="side" x="{}" y="0" width="{}" height="{}"/>').format(left, round(right - left, 1), height)
+    tint = Markup('<rect class="side" x="{}" y="0" width="{}" height="{}"/>').format(left, f"{right - left:.4g}", height)
     return tint + Markup("").join(path("thr", f"M{axis(edge)} 0V{height}") for edge in claimed.edges)
 
 
@@ -46,12 +46,11 @@ def _whisker(axis: Axis, estimate: Json, y: float) -> Markup:
 
 
 def interval_glyph(expectation: Json, verdict: str) -> Markup:
-    """The interval of the effect against the threshold; the claimed side is tinted."""
+    """The interval of the effect against the threshold; the claimed side is tinted. The effect stands beside it in words."""
     e, claimed = expectation["estimate"], region(expectation)
     axis = centred_axis(claimed, min(e["low"], e["value"]), max(e["high"], e["value"]))
-    label = f"{short(e['value'])}, interval {short(e['low'])} to {short(e['high'])}, claimed {threshold_text(expectation)}"
-    parts = _claimed_side(axis, claimed, HEIGHT), _whisker(axis, e, HEIGHT / 2)
-    return svg(f"glyph v-{verdict}", WIDTH, HEIGHT, *parts, label=label)
+    parts = _claimed_side(axis, claimed, HEIGHT), _whisker(axis, e, HEIGHT // 2)
+    return svg(f"glyph v-{verdict}", WIDTH, HEIGHT, *parts, label=f"claimed {threshold_text(expectation)}", sized=False)
 
 
 def _stacked(axis: Axis, values: Sequence[float], floor: float, room: float) -> list[tuple[float, float]]:
@@ -71,17 +70,41 @@ def _ticks(axis: Axis, y: float) -> Markup:
     return path("axis", f"M{axis.start} {y}H{axis.end}") + Markup("").join(marks)
 
 
+_GUTTER, _WIDE = 78, 480
+
+
+def effect_plot(expectation: Json, verdict: str, beside: Sequence[tuple[str, float]], name: str) -> Markup:
+    """The effect with its interval against the threshold and, on the same axis, what its decoys gave."""
+    e, claimed = expectation["estimate"], region(expectation)
+    values = [value for _, value in beside]
+    floor = 60 if beside else 30
+    axis = padded([*values, e["low"], e["high"], e["value"], *claimed.edges], _GUTTER, _WIDE - 14)
+    parts = [_claimed_side(axis, claimed, floor), text(_GUTTER - 8, 19, "effect", "y")]
+    if beside:
+        parts += [path("guide", f"M{axis(e['value'])} 15V{floor}"), text(_GUTTER - 8, floor - 6, name, "y")]
+        parts += _dots("dec", axis, beside, floor, 30)
+    told = f"; {len(values)} {name} from {short(min(values))} to {short(max(values))}" if values else ""
+    label = f"effect {short(e['value'])}, interval {short(e['low'])} to {short(e['high'])}, claimed {threshold_text(expectation)}{told}"
+    return svg(f"strip v-{verdict}", _WIDE, floor + 22, *parts, _whisker(axis, e, 15), _ticks(axis, floor), label=label)
+
+
 def control_strip(expectation: Json, verdict: str) -> Markup:
-    """The control values as a pile of dots, with the claim's effect and threshold on the same axis."""
-    values, e, claimed = expectation["control"]["values"], expectation["estimate"], region(expectation)
-    width, height, floor, top = 460, 96, 72, 14
-    axis = padded([*values, e["low"], e["high"], e["value"], *claimed.edges], 14, width - 14)
-    places = _stacked(axis, values, floor - 5, floor - 40)
-    dots = (circle("ctl", x, y, 3, title=f"{label}: {short(v)}") for (x, y), (label, v) in zip(places, controls(expectation), strict=True))
-    guide = path("guide", f"M{axis(e['value'])} {top}V{floor}")
-    label = f"{len(values)} control values from {short(min(values))} to {short(max(values))}; effect {short(e['value'])}"
-    parts = _claimed_side(axis, claimed, floor), *dots, guide, _whisker(axis, e, top), _ticks(axis, floor)
-    return svg(f"strip v-{verdict}", width, height, *parts, label=label)
+    """The control values as a pile of dots, with what the claim's own sites gave on the same axis."""
+    values, effect = expectation["control"]["values"], expectation["control"].get("effect")
+    floor = 78 if len(values) > 12 else 50
+    axis = padded(values if effect is None else [*values, effect], _GUTTER, _WIDE - 14)
+    parts = [text(_GUTTER - 8, floor - 6, "controls", "y"), *_dots("ctl", axis, controls(expectation), floor, floor - 22)]
+    label = f"{len(values)} control values from {short(min(values))} to {short(max(values))}"
+    if effect is not None:
+        own = (circle("dot", axis(effect), 12), text(_GUTTER - 8, 16, "the claim's", "y"))
+        parts += [path("guide", f"M{axis(effect)} 12V{floor}"), *own]
+        label += f"; the claim's own sites {short(effect)}"
+    return svg(f"strip v-{verdict}", _WIDE, floor + 22, *parts, _ticks(axis, floor), label=label)
+
+
+def _dots(css_class: str, axis: Axis, labelled: Sequence[tuple[str, float]], floor: float, room: float) -> list[Markup]:
+    places = _stacked(axis, [value for _, value in labelled], floor - 6, room)
+    return [circle(css_class, x, y, 3, f"{label}: {short(v)}") for (x, y), (label, v) in zip(places, labelled, strict=True)]
 
 
 def controls(expectation: Json) -> list[tuple[str, float]]:
@@ -93,26 +116,35 @@ def controls(expectation: Json) -> list[tuple[str, float]]:
 
 
 def control_text(expectation: Json) -> str:
-    """Where the effect stands among its controls, counted on the claimed side."""
-    values, effect = expectation["control"]["values"], expectation["estimate"]["value"]
+    """Where the claim's own value stands among the controls, counted on the claimed side."""
+    values, effect = expectation["control"]["values"], expectation["control"].get("effect")
+    if effect is None:
+        return f"from {short(min(values))} to {short(max(values))}"
     if region(expectation).low is None:
-        return f"{sum(v <= effect for v in values)} of {len(values)} controls are at or below the effect"
-    return f"{sum(v >= effect for v in values)} of {len(values)} controls are at or above the effect"
+        return f"{sum(v <= effect for v in values)} of {len(values)} are at or below the claim's own value"
+    return f"{sum(v >= effect for v in values)} of {len(values)} are at or above the claim's own value"
 
 
-def forest_axis(expectation: Json) -> Axis:
-    """One axis for every row of a forest, so that its dots compare."""
-    e = expectation["estimate"]
-    values = [t["value"] for t in expectation["by_template"].values()]
-    return padded([*values, e["low"], e["high"], e["value"], *region(expectation).edges], 6, 234)
+_FOREST_ROW = 18
 
 
-def forest_row(expectation: Json, axis: Axis, verdict: str, value: float | None = None) -> Markup:
-    """One row: a template's dot, or the whole estimate with its interval when no value is given."""
-    mark = _whisker(axis, expectation["estimate"], 9) if value is None else circle("tpl", axis(value), 9)
-    return svg(f"track v-{verdict}", 240, 18, _claimed_side(axis, region(expectation), 18), mark)
+class Forest(NamedTuple):
+    """An effect template by template: the picture stands beside the rows of a table, each 18 pixels high."""
+
+    rows: list[tuple[str, int, float]]
+    """Name, number of prompts, effect."""
+    svg: Markup
+    scale: Markup
+    axis: Axis
 
 
-def forest_scale(axis: Axis) -> Markup:
-    """The axis below a forest."""
-    return svg("track", 240, 22, _ticks(axis, 1))
+def forest(expectation: Json, verdict: str, dotted: bool = True) -> Forest:
+    """A dot per template on one axis, and below them the whole effect with its interval; not `dotted`, a script sets the dots."""
+    e, claimed = expectation["estimate"], region(expectation)
+    rows = [(name, t["n"], t["value"]) for name, t in expectation["by_template"].items()]
+    axis = padded([*(value for _, _, value in rows), e["low"], e["high"], e["value"], *claimed.edges], 6, 234)
+    height = _FOREST_ROW * (len(rows) + 1)
+    dots = path("tpl", "".join(f"M{axis(value)} {_FOREST_ROW * i + 9}h0" for i, (_, _, value) in enumerate(rows)) if dotted else "")
+    whole = _whisker(axis, e, height - 9)
+    picture = svg(f"track v-{verdict}", 240, height, _claimed_side(axis, claimed, height), dots, whole)
+    return Forest(rows, picture, svg("track", 240, 22, _ticks(axis, 1)), axis)

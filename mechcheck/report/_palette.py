@@ -76,13 +76,43 @@ def css() -> str:
     rules = []
     for step in range(-STEPS, STEPS + 1):
         # Where black and white stand out equally from a colour (WCAG contrast).
-        ink = "#fff" if _luminance(colour(step)) < 0.179 else "#111"
+        ink = "#fff" if _luminance(colour(step)) < 0.179 else "#000"
         rules.append(f".{step_class(step)}{{background:{_hex(colour(step))};color:{ink}}}")
     bars = {"seq": (0, STEPS), "neg": (-STEPS, 0), "div": (-STEPS, STEPS)}
     for name, (first, last) in bars.items():
         stops = ",".join(_hex(colour(s)) for s in range(first, last + 1, 6))
         rules.append(f".ramp.{name}{{background:linear-gradient(90deg,{stops})}}")
     return "".join(rules)
+
+
+# Name: (light, dark). Every text colour stands out from every background that it stands on by at least 4.5 to 1.
+_THEME = {
+    "bg": ("#fff", "#0f141a"), "ink": ("#1b1f24", "#e4e9ef"), "muted": ("#57606a", "#9aa5b1"), "line": ("#d8dee4", "#2d3640"),
+    "panel": ("#f6f8fa", "#171e26"), "link": ("#0757ba", "#78b6ff"), "side": ("#0969da1c", "#4ea1ff29"),
+    "good": ("#116329", "#7ee2a0"), "good-bg": ("#dafbe1", "#12341f"), "bad": ("#a40e26", "#ff9c94"), "bad-bg": ("#ffe3e0", "#4a1517"),
+    "amber": ("#744700", "#f2cc60"), "amber-bg": ("#fff3bf", "#3d2f05"), "violet": ("#5b2fb0", "#cbb2ff"),
+    "violet-bg": ("#f0e7ff", "#2e1f52"), "teal": ("#0b5563", "#7edbe6"), "teal-bg": ("#d5f2f4", "#0d3a41"),
+    "grey-bg": ("#eaeef2", "#29323c"),
+    "s0": ("#0b62b8", "#6cb4ff"), "s1": ("#c04f00", "#ffa657"), "s2": ("#00785a", "#56d3aa"), "s3": ("#a83279", "#f08fc6"),
+    "s4": ("#6b5b00", "#d9c75c"), "s5": ("#555", "#b0b8c1"),
+    # Grids of colour are drawn for paper. In the dark their lightness is turned round and their hue kept.
+    "paper": ("none", "invert(.92) hue-rotate(180deg)"),
+}  # fmt: skip
+
+
+def themes() -> str:
+    """The colours of the page: light, or dark where the system or the reader wants it so; print is light."""
+    light, dark = ("".join(f"--{name}:{pair[i]};" for name, pair in _THEME.items()) for i in (0, 1))
+    return (
+        f":root{{color-scheme:light;{light}}}"
+        f"@media screen and (prefers-color-scheme:dark){{:root:not([data-theme=light]){{color-scheme:dark;{dark}}}}}"
+        f"@media screen{{:root[data-theme=dark]{{color-scheme:dark;{dark}}}}}"
+    )
+
+
+def javascript() -> str:
+    """The colours of steps from -STEPS to STEPS, for what a script draws."""
+    return f"const STEPS = {STEPS}, RAMP = {[_hex(colour(s)) for s in range(-STEPS, STEPS + 1)]};"
 
 
 def _chunk(kind: bytes, data: bytes) -> bytes:

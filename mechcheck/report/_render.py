@@ -13,10 +13,19 @@ from markupsafe import Markup
 
 from mechcheck.report import _claims, _figures, _glyphs, _numbers, _palette, _text
 from mechcheck.report._anchor import anchor
+from mechcheck.report._pack import Pack
+from mechcheck.report._sources import Sources
 
 Json = dict[str, Any]
 
 _HERE = Path(__file__).parent
+_SCRIPTS = ("claims.js", "figures.js", "matrix.js", "attention.js", "save.js", "page.js")
+# Up to this many characters of pictures and tables (about 60 claims), all of them stand in the page and read without a script.
+_INLINE = 1_200_000
+_COLUMNS = (
+    ("rank", "verdict"), ("statement", "claim"), ("model", "model"), ("effect", "effect"), ("low", "interval"),
+    ("", "vs. threshold"), ("n", "n (clusters)"), ("decoys", "decoys"),
+)  # fmt: skip
 
 
 @cache
@@ -44,12 +53,12 @@ def _environment() -> jinja2.Environment:
 
 @cache
 def _script() -> str:
-    return (_HERE / "page.js").read_text(encoding="utf-8")
+    return "\n".join(['"use strict";', _palette.javascript(), *((_HERE / name).read_text(encoding="utf-8") for name in _SCRIPTS)])
 
 
 @cache
 def _style() -> str:
-    return (_HERE / "page.css").read_text(encoding="utf-8") + _palette.css()
+    return _palette.themes() + (_HERE / "page.css").read_text(encoding="utf-8") + _palette.css()
 
 
 def _policy() -> str:
@@ -63,21 +72,37 @@ def _policy() -> str:
 
 def render(evidence: Json) -> str:
     """The page of a run, as HTML."""
-    claims = sorted(evidence["claims"], key=_claims.rank)
-    template = _environment().get_template("page.html.j2")
-    html = template.render(
-        run=evidence["run"],
-        claims=claims,
-        counts=_claims.counts(claims),
-        cards=_claims.cards(evidence["claims"]),
-        unplaced=_claims.unplaced(claims),
-        models=sorted({_claims.model_name(c) for c in claims} - {""}),
-        tasks=sorted({c["task"] for c in claims if c["task"]}),
-        policy=_policy(),
-        style=Markup(_style()),
-        script=Markup(_script()),
-    )
+    pack = Pack()
+    html = _page(evidence, pack)
+    if pack.size <= _INLINE:
+        html = _page(evidence, Pack(inline=True))
     return _text.visible(html)
+
+
+def _page(evidence: Json, pack: Pack) -> str:
+    claims = sorted(evidence["claims"], key=_claims.rank)
+    drifts = any(c["drift"] for c in claims)
+    return (
+        _environment()
+        .get_template("page.html.j2")
+        .render(
+            run={"baseline": None} | evidence["run"],
+            claims=claims,
+            counts=_claims.counts(claims),
+            cards=_claims.cards(evidence["claims"]),
+            unplaced=_claims.unplaced(claims),
+            grids=_claims.grids(evidence["claims"]),
+            models=sorted({_claims.model_name(c) for c in claims} - {""}),
+            tasks=sorted({c["task"] for c in claims if c["task"]}),
+            columns=[*_COLUMNS, ("drift", "drift")] if drifts else _COLUMNS,
+            drifts=drifts,
+            pack=pack,
+            sources=Sources(claims),
+            policy=_policy(),
+            style=Markup(_style()),
+            script=Markup(_script()),
+        )
+    )
 
 
 def write_report(evidence: Json, path: Path) -> None:

@@ -3,12 +3,14 @@
 from markupsafe import Markup
 
 
-def svg(css_class: str, width: float, height: float, *parts: Markup, label: str = "") -> Markup:
-    """A picture; with a label it is announced as an image, without one it is decoration beside text that says the same."""
+def svg(css_class: str, width: float, height: float, *parts: Markup, label: str = "", sized: bool = True) -> Markup:
+    """A picture; with a label it is announced as an image, without one it is decoration beside text that says the same.
+
+    Unless `sized`, the style sheet knows the size of its class.
+    """
     role = Markup('role="img" aria-label="{}"').format(label) if label else Markup('aria-hidden="true"')
-    return Markup('<svg class="{}" viewBox="0 0 {} {}" width="{}" height="{}" {}>{}</svg>').format(
-        css_class, width, height, width, height, role, Markup("").join(parts)
-    )
+    size = Markup(' width="{}" height="{}"').format(width, height) if sized else ""
+    return Markup('<svg class="{}" viewBox="0 0 {} {}"{} {}>{}</svg>').format(css_class, width, height, size, role, Markup("").join(parts))
 
 
 def path(css_class: str, d: str) -> Markup:

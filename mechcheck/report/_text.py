@@ -1,7 +1,10 @@
-"""Text from outside on its way into the page: made visible, and linked where it cites something."""
+"""Text from outside on its way into the page: made visible, measured, and linked where it cites something."""
 
 import json
 import re
+import unicodedata
+from collections import Counter
+from collections.abc import Sequence
 from typing import Any
 
 from markupsafe import Markup, escape
@@ -23,6 +26,27 @@ def visible(html: str) -> str:
 def token(text: str) -> str:
     """A token with its line breaks and tabs shown, so that it can be told from its neighbours."""
     return "".join(_WHITE.get(c, c) for c in text) or "∅"
+
+
+def numbered(tokens: Sequence[str]) -> list[str]:
+    """Tokens as labels, told apart where they repeat: John, gave, John becomes John_1, gave, John_2."""
+    names = [visible(token(t).strip() or token(t)) for t in tokens]
+    times, seen = Counter(names), Counter[str]()
+    labels = []
+    for name in names:
+        seen[name] += 1
+        labels.append(f"{name}_{seen[name]}" if times[name] > 1 else name)
+    return labels
+
+
+def width(text: str, size: float = 10.5) -> float:
+    """About how many pixels wide a text is, on the generous side."""
+    return sum(0.0 if unicodedata.combining(c) else 1.1 if unicodedata.east_asian_width(c) in "WF" else 0.64 for c in text) * size
+
+
+def shortened(text: str, most: int) -> str:
+    """A text of at most that many characters; what was cut off is shown as a dot, dot, dot."""
+    return text if len(text) <= most else text[: most - 1] + "…"
 
 
 def linked(text: str) -> Markup:

@@ -164,7 +164,15 @@ def hostile_claim() -> dict:
         reason=f"]]> {{{{ 7 * 7 }}}} --> {script}\x00",
         model=model("модель <i>&</i>"),
         counterexamples=[{"tokens": ["a", script, "\n", ""], "why": {"x": script}}],
-        drift={"status": script},
+        drift={
+            "status": "incomparable",
+            "reason": script,
+            "verdict_before": None,
+            "p_adjusted": None,
+            "changed": [{"what": script, "before": rtl, "after": script}],
+            "expectations": [],
+            "accepted": {"why": script, "on": "2026-01-01"},
+        },
     )
     result["prompts"]["examples"][0] |= {
         "tokens": [script, "\n", "שלום", "😀", "</span>"],

@@ -8,10 +8,11 @@ from html.parser import HTMLParser
 from types import SimpleNamespace
 
 from mechcheck.report import anchor, render
+from mechcheck.report._claims import contrast_values, grids
 
 VOID = {"meta", "input", "img", "br", "link", "col"}
-# Their end tags are left out in heatmaps.
-OPTIONAL = {"td", "th", "tr", "option"}
+# HTML allows to leave out their end tags.
+OPTIONAL = {"td", "th", "tr", "option", "dt", "dd", "thead", "tbody"}
 INLINE = {"a", "b", "bdi", "code", "i", "small", "span", "strong", "sub", "sup"}
 
 
@@ -104,12 +105,12 @@ def test_it_reads_without_a_script(rich: dict) -> None:
             assert " ".join(words.split()) in text, f"{words!r} of {claim['id']} is missing"
 
 
-def test_values_of_a_large_heatmap_are_in_a_table(make: SimpleNamespace) -> None:
+def test_a_large_heatmap_brings_its_values_along(make: SimpleNamespace) -> None:
     values = [[r + c / 100 for c in range(64)] for r in range(48)]
-    html = render(make.evidence([make.claim(figures=[make.heatmap(48, 64, values=values)])]))
-    assert "<td>47.6<" in html  # the last: 47.63 with three digits
-    assert html.count("<td>12.3") == 10
-    (image,) = Page(html).all("img")
+    page = Page(render(make.evidence([make.claim(figures=[make.heatmap(48, 64, values=values)])])))
+    (figure,) = page.all("figure", "heat")
+    assert [float(x) for x in (figure["data-values"] or "").split()] == [round(x, 2) for line in values for x in line]
+    (image,) = page.all("img")
     assert (image["width"], image["height"]) == ("64", "48")
 
 
@@ -138,7 +139,7 @@ def test_nothing_is_loaded_from_elsewhere(rich: dict) -> None:
             assert (attributes.get(name) or "data:").startswith("data:"), (tag, name)
         if "href" in attributes:
             assert tag == "a"
-            assert re.match(r"#claim-|https://arxiv\.org/abs/|https://evil\.example/", attributes["href"] or "")
+            assert re.match(r"#(claim|model|circuit|h)-|https://arxiv\.org/abs/|https://evil\.example/", attributes["href"] or "")
         assert tag not in {"link", "iframe", "object", "embed", "base", "use", "image"}
         assert "style" not in attributes
     style = html[html.index("<style>") : html.index("</style>")]
@@ -174,8 +175,7 @@ def test_a_row_shows_effect_interval_n_and_decoys(make: SimpleNamespace) -> None
     claim = make.claim(decoys={"kind": "random sites", "n": 20, "supported": 1, "runs": runs})
     text = Page(render(make.evidence([claim]))).text
     assert "names-gpt2-s0 1.25 logits [0.98, 1.49] 95% 400 (20) 19 of 20 rejected" in text
-    assert "p 2.3e-04" in text
-    assert "p, adjusted 0.0012" in text
+    assert "p (adjusted) 2.3e-04 (0.0012)" in text
     assert "80,512 parameters, folded weights, float32 on cpu" in text
 
 
@@ -222,7 +222,7 @@ def test_a_card_shows_what_has_been_shown_and_what_has_not(make: SimpleNamespace
     assert re.search(
         r"behaviour ✓.* 1 of 1 as claimed structure no claim necessity ✓.*\?.* 1 of 2 as claimed sufficiency –.* not run", first
     )
-    assert "specificity no claim generalisation no claim circuit: found" in first
+    assert "specificity no claim generalisation no claim circuit: s_inhibition 0.3@END, name_mover 1.0 1.2@END" in first
     assert second.startswith("ioi on other")
     assert "0 of 1 as claimed" in second
 
@@ -260,8 +260,80 @@ def test_tokens_positions_answer_and_foil_are_marked(make: SimpleNamespace) -> N
     assert '<span class="tok"><bdi> and</bdi></span>' in html
 
 
-def test_three_hundred_claims_with_three_heatmaps_stay_small(make: SimpleNamespace) -> None:
-    figures = [make.heatmap(12, 12, seed=i) for i in range(3)]
-    html = render(make.evidence([make.claim(f"c{i}", figures=figures) for i in range(300)]))
-    assert html.count('<figure class="heat"') == 900
-    assert len(html.encode()) < 5_000_000
+def test_decoys_are_known_by_their_place_where_labels_name_sites(make: SimpleNamespace) -> None:
+    expectations = [make.expectation(label="effect of 0.3"), make.expectation(label="share")]
+    runs = [
+        {"label": "0.1", "verdict": "refuted", "values": {"effect of 0.1": 0.125, "share": 0.5}},
+        {"label": "0.2", "verdict": "refuted", "values": {"share": 0.75}},
+        {"label": "0.0", "verdict": "inconclusive", "values": {}},
+    ]
+    claim = make.claim(expectations=expectations, decoys={"kind": "random sites", "n": 3, "supported": 0, "runs": runs})
+    assert contrast_values(claim) == [[0.125, 0.5], [None, 0.75], [None, None]]
+    text = Page(render(make.evidence([claim]))).text
+    assert "0.1 ✗ refuted 0.12 0.50 0.2 ✗ refuted – 0.75 0.0 ? inconclusive – –" in text
+
+
+def test_the_same_test_under_other_methods_and_on_other_models_is_a_grid(make: SimpleNamespace) -> None:
+    def one(method: str, model: str, value: float) -> dict:
+        nodeid = f"claims/test_x.py::test_x[{method}-{model}]"
+        e = make.expectation(value, value - 0.5, value + 0.5)
+        return make.claim(f"x[{method}-{model}]", nodeid=nodeid, params={"method": method}, model=make.model(model), expectations=[e])
+
+    claims = [one("zero", "a", 1.0), one("mean", "a", 2.0), one("zero", "b", 3.0)]
+    alone = make.claim("alone")
+    grid = grids([*claims, alone])
+    assert "alone" not in grid
+    assert grid["x[mean-a]"].columns == ["zero", "mean"]
+    assert [(model, [c and c["id"] for c in cells]) for model, cells in grid["x[mean-a]"].rows] == [
+        ("a", ["x[zero-a]", "x[mean-a]"]),
+        ("b", ["x[zero-b]", None]),
+    ]
+    text = Page(claim_html(render(make.evidence(claims)), "x[zero-b]")).text
+    assert "Under each method zero mean a ✓ supported 1.00 [0.50, 1.50] ✓ supported 2.00 [1.50, 2.50] b ✓ supported 3.00" in text
+
+
+def drift(status: str = "drifted", **changes: object) -> dict:
+    """A claim's comparison with a baseline."""
+    difference = {"value": -0.4, "low": -0.5, "high": -0.3, "level": 0.95, "n": 40, "clusters": 20, "method": "paired t"}
+    one = {"label": "effect", "status": "drifted", "before": 1.5, "after": 1.1, "difference": difference, "margin": 0.075,
+           "p": 0.001, "p_adjusted": 0.004}  # fmt: skip
+    default = {"status": status, "reason": "beyond the margin: effect", "verdict_before": "supported", "p_adjusted": 0.004,
+               "changed": [{"what": "dtype", "before": "float32", "after": "bfloat16"}],
+               "expectations": [one], "accepted": None}  # fmt: skip
+    return default | changes
+
+
+def test_drift_has_a_column_only_where_there_is_any(make: SimpleNamespace) -> None:
+    plain = render(make.evidence([make.claim()]))
+    assert 'data-sort="drift"' not in plain
+    accepted = drift("flipped", accepted={"why": "new weights", "on": "2026-11-20"})
+    html = render(make.evidence([make.claim("a", drift=drift()), make.claim("b", drift=drift("same")), make.claim("c", drift=accepted)]))
+    ranks = {claim: re.search(r'data-drift="(\d+)"', claim_html(html, claim))[1] for claim in "abc"}  # type: ignore[index]
+    assert int(ranks["a"]) < int(ranks["b"]) < int(ranks["c"])
+    text = Page(claim_html(html, "a")).text
+    assert "Against the baseline drifted beyond the margin: effect (verdict before: supported)" in text
+    assert "effect drifted 1.5 1.1 -0.40 [-0.50, -0.30] 0.075 0.004" in text
+    assert "dtype float32 bfloat16" in text
+    assert "Accepted on 2026-11-20: new weights" in Page(claim_html(html, "c")).text
+
+
+def test_the_baseline_of_the_run_is_told(make: SimpleNamespace) -> None:
+    missing = {"id": "ioi/gone", "statement": "A claim <i>gone</i>", "model": "m", "verdict": "supported", "accepted": None}
+    baseline = {
+        "file": "baselines/cpu.json", "created": "2026-11-20T02:14:30+00:00", "commit": "ab" * 20, "n": 7, "margin": 0.05, "level": 0.95,
+        "counts": {"same": 5, "missing": 1}, "accepted": 0, "changed": [{"what": "torch", "before": "2.12", "after": "2.13"}],
+        "missing": [missing], "not_judged": {"n": 3, "why": "only a part of the claims was run (-k x)"},
+    }  # fmt: skip
+    text = Page(render(make.evidence([make.claim()], baseline=baseline))).text
+    assert "5 same 1 missing" in text
+    assert "7 claims of baselines/cpu.json, made 20 Nov 2026, 02:14 UTC at commit ababababab" in text
+    assert "3 of its claims were not asked for: only a part of the claims was run (-k x)." in text
+    assert "A claim <i>gone</i> ioi/gone m supported no" in text
+    assert "1 thing differs between the two runs changed before now torch 2.12 2.13" in text
+
+
+def test_counterexamples_are_shown_as_tokens(make: SimpleNamespace) -> None:
+    found = {"tokens": ["Mary", " gave", "\n"], "positions": {"IO": 0}, "answer": "Mary", "foil": None, "value": -0.5}
+    html = render(make.evidence([make.claim(counterexamples=[found])]))
+    assert '<span class="tok ans pos"><bdi>Mary</bdi><sub>IO</sub></span>' in html
+    assert "MaryIO gave⏎ answer Mary foil null value -0.5" in Page(html).text

@@ -8,10 +8,14 @@ from types import SimpleNamespace
 
 import pytest
 
+from mechcheck.report import _attention
 from mechcheck.report._axis import Axis
-from mechcheck.report._figures import heatmap, lines
-from mechcheck.report._glyphs import control_strip, control_text, forest_axis, forest_row, interval_glyph, threshold_text
+from mechcheck.report._charts import bars, lines, search, table
+from mechcheck.report._glyphs import control_strip, control_text, effect_plot, forest, interval_glyph, threshold_text
+from mechcheck.report._graph import graph
+from mechcheck.report._heatmaps import heatmap, lens
 from mechcheck.report._palette import STEPS, css, scale_for, step_class
+from mechcheck.report._text import numbered
 
 
 def numbers(pattern: str, svg: str) -> list[float]:
@@ -23,10 +27,10 @@ def test_glyph_of_a_supported_claim(make: SimpleNamespace) -> None:
     # Threshold 0 in the middle (64); the furthest end, 2, stands at 1/1.1 of the 60 pixels to the right of it.
     svg = interval_glyph(make.expectation(1.0, 0.5, 2.0), "supported")
     assert numbers(r'class="thr" d="M([\d.]+)', svg) == [64.0]
-    assert numbers(r'class="ci" d="M([\d.]+) 10.0H([\d.]+)', svg) == [77.6, 118.5]
+    assert numbers(r'class="ci" d="M([\d.]+) 10H([\d.]+)', svg) == [77.6, 118.5]
     assert numbers(r'class="dot" cx="([\d.]+)"', svg) == [91.3]
     assert numbers(r'class="side" x="([\d.]+)" y="0" width="([\d.]+)"', svg) == [64.0, 60.0]
-    assert 'aria-label="1, interval 0.5 to 2, claimed &gt; 0 logits"' in svg
+    assert 'aria-label="claimed &gt; 0 logits"' in svg
 
 
 def test_glyph_of_a_claim_below_is_tinted_on_the_left(make: SimpleNamespace) -> None:
@@ -51,29 +55,47 @@ def test_threshold_in_words(make: SimpleNamespace) -> None:
     assert threshold_text(make.expectation(threshold=0.1, margin=0.05, kind="equivalent", unit="")) == "between 0.05 and 0.15"
 
 
+def controls(**changes: object) -> dict:
+    """Four controls."""
+    return {"kind": "random heads", "n": 4, "values": [-1.0, 0.5, 1.25, 3.0], "labels": ["a", "b", "<c>", "d"]} | changes
+
+
 def test_controls_are_counted_on_the_claimed_side(make: SimpleNamespace) -> None:
-    control = {"kind": "random heads", "n": 4, "values": [-1.0, 0.5, 1.25, 3.0], "labels": ["a", "b", "c", "d"]}
-    assert control_text(make.expectation(1.25, 1.0, 1.5, control=control)) == "2 of 4 controls are at or above the effect"
-    assert control_text(make.expectation(0.5, 0, 1.0, control=control, kind="below")) == "2 of 4 controls are at or below the effect"
+    # The estimate is another number (the distance to one of the controls): it must not be counted among them.
+    assert control_text(make.expectation(9.0, 8.0, 10.0, control=controls(effect=1.25))) == "2 of 4 are at or above the claim's own value"
+    below = make.expectation(-9.0, -10.0, -8.0, control=controls(effect=0.5), kind="below")
+    assert control_text(below) == "2 of 4 are at or below the claim's own value"
+    assert control_text(make.expectation(control=controls())) == "from -1 to 3"
 
 
-def test_control_strip_stacks_equal_values_and_marks_the_effect(make: SimpleNamespace) -> None:
-    control = {"kind": "random heads", "n": 3, "values": [0.0, 0.0, 1.0], "labels": ["a", "b", "<c>"]}
-    svg = control_strip(make.expectation(1.0, 1.0, 1.0, control=control), "supported")
+def test_control_strip_stacks_equal_values_and_marks_the_claims_own(make: SimpleNamespace) -> None:
+    equal = controls(n=3, values=[0.0, 0.0, 1.0], labels=["a", "b", "<c>"], effect=1.0)
+    svg = control_strip(make.expectation(7.0, 6.0, 8.0, control=equal), "supported")
     (x0, y0, x1, y1, x2, y2) = numbers(r'class="ctl" cx="([\d.]+)" cy="([\d.]+)"', svg)
     assert x0 == x1 < x2
-    assert (y0, y1, y2) == (67.0, 61.0, 67.0)
+    assert (y0, y1, y2) == (44.0, 38.0, 44.0)
     assert numbers(r'class="dot" cx="([\d.]+)"', svg) == [x2]
     assert "&lt;c&gt;: 1" in svg
+    assert 'class="dot"' not in control_strip(make.expectation(control=controls()), "supported")
+
+
+def test_the_effect_stands_on_one_axis_with_its_decoys(make: SimpleNamespace) -> None:
+    svg = effect_plot(make.expectation(1.0, 0.5, 1.5), "supported", [("a", 0.0), ("<b>", 1.0)], "decoys")
+    decoys = numbers(r'class="dec" cx="([\d.]+)"', svg)
+    assert decoys == [*numbers(r'class="thr" d="M([\d.]+)', svg), *numbers(r'class="dot" cx="([\d.]+)"', svg)]
+    assert "2 decoys from 0 to 1" in svg
+    assert "&lt;b&gt;: 1" in svg
 
 
 def test_a_forest_has_one_axis(make: SimpleNamespace) -> None:
     e = make.expectation(1.0, 0.5, 1.5, by_template={"t1": {"value": -1.0, "n": 3}, "t2": {"value": 3.0, "n": 4}})
-    axis = forest_axis(e)
-    places = [numbers(r'class="tpl" cx="([\d.]+)"', forest_row(e, axis, "supported", v))[0] for v in (-1.0, 3.0)]
-    whole = forest_row(e, axis, "supported")
-    assert places[0] < numbers(r'class="thr" d="M([\d.]+)', whole)[0] < numbers(r'class="dot" cx="([\d.]+)"', whole)[0] < places[1]
-    assert numbers(r'class="dot" cx="([\d.]+)"', whole) == [pytest.approx(sum(places) / 2)]
+    drawn = forest(e, "supported")
+    assert drawn.rows == [("t1", 3, -1.0), ("t2", 4, 3.0)]
+    (x1, y1, x2, y2) = numbers(r"M([\d.]+) ([\d.]+)h0", drawn.svg)
+    assert (y1, y2) == (9, 27)
+    assert x1 < numbers(r'class="thr" d="M([\d.]+)', drawn.svg)[0] < numbers(r'class="dot" cx="([\d.]+)"', drawn.svg)[0] < x2
+    assert numbers(r'class="dot" cx="([\d.]+)"', drawn.svg) == [pytest.approx((x1 + x2) / 2)]
+    assert "h0" not in forest(e, "supported", dotted=False).svg
 
 
 def test_ticks_are_round_numbers() -> None:
@@ -105,7 +127,7 @@ def test_ink_stands_out_from_every_colour() -> None:
     assert len(rules) == 2 * STEPS + 1
     for background, ink in rules:
         light, dark = sorted((luminance(background), luminance(ink)), reverse=True)
-        assert (light + 0.05) / (dark + 0.05) > 4
+        assert (light + 0.05) / (dark + 0.05) > 4.5
 
 
 def test_a_small_heatmap_is_a_table_of_its_values(make: SimpleNamespace) -> None:
@@ -135,14 +157,15 @@ def test_a_large_heatmap_is_a_picture_with_a_pixel_per_cell(make: SimpleNamespac
     assert len(pixels) == 25 * 31
     assert pixels[1] == STEPS  # the value 0 is the middle of the palette
     assert pixels[30] == 2 * STEPS  # the greatest value is its end
-    assert drawn.cells[24][29] == ("", "5.0")
+    assert drawn.cells == []
+    assert drawn.exact.split()[24 * 30 + 29] == "5"
 
 
 def test_a_missing_value_breaks_the_line(make: SimpleNamespace) -> None:
     drawn = lines(make.lines())
     paths = re.findall(r'class="line" d="([^"]*)"', drawn.svg)
     assert [p.count("M") for p in paths] == [1, 2, 1]
-    assert drawn.table[3] == ("2", ["-3.5", "–", "4.4"])
+    assert drawn.table[3] == ["2", "-3.5", "–", "4.4"]
     # x runs from 58 to 446 pixels over 0..8; a greater y is further up.
     first = [float(x) for x in re.findall(r"[ML]([\d.]+) ", paths[0])]
     assert (first[0], first[2], first[-1]) == (58.0, 106.5, 446.0)
@@ -150,8 +173,119 @@ def test_a_missing_value_breaks_the_line(make: SimpleNamespace) -> None:
     assert ys == sorted(ys)
 
 
+def test_a_band_has_the_colour_of_its_series_or_none(make: SimpleNamespace) -> None:
+    figure = make.lines()
+    low, high = [5.0, 2.0, -1.0, -4.0, -6.0, -7.0], [7.0, 4.0, 1.0, None, -4.0, -5.0]
+    figure["data"]["bands"] = [{"label": name, "low": low, "high": high} for name in ("other name", "90% of random <directions>")]
+    drawn = lines(figure)
+    own, others = re.findall(r'<g class="(\w+)"><path class="band" d="([^"]*)"', drawn.svg)
+    assert (own[0], others[0]) == ("s2", "others")
+    assert own[1] == others[1]
+    assert own[1].count("M") == own[1].count("Z") == 2  # the missing end parts it
+    first = [(float(x), float(y)) for x, y in re.findall(r"([\d.]+) ([\d.]+)", own[1].split("Z")[0])]
+    xs = [x for x, _ in first]
+    assert xs == [58.0, 82.2, 106.5, 106.5, 82.2, 58.0]  # forth along the upper ends, back along the lower
+    assert all(upper < lower for (_, upper), (_, lower) in zip(first[:3], first[:2:-1], strict=True))
+    assert [label for _, label in drawn.legend][-1] == "90% of random <directions>"
+    assert drawn.head[-4:] == ["other name, low", "other name, high", "90% of random <directions>, low", "90% of random <directions>, high"]
+    assert drawn.table[3][-2:] == ["-4", "–"]
+
+
+def test_bars_start_at_zero_and_have_their_intervals(make: SimpleNamespace) -> None:
+    data = {"labels": ["a", "<b>", "c"], "values": [2.0, -1.0, None], "low": [1.0, -2.0, None], "high": [4.0, 0.0, None],
+            "unit": "logits", "threshold": 1.0}  # fmt: skip
+    drawn = bars({"kind": "bars", "title": "t", "data": data})
+    (x_a, w_a), (x_b, w_b) = [
+        tuple(map(float, m)) for m in re.findall(r'class="bar[^"]*" x="([\d.]+)" y="\d+" width="([\d.]+)"', drawn.svg)
+    ]
+    assert x_a == pytest.approx(x_b + w_b)  # both touch zero
+    assert w_a == pytest.approx(2 * w_b, abs=0.2)
+    assert 'class="bar minus"' in drawn.svg
+    whiskers = re.findall(r'class="whisker" d="M([\d.]+) \S+H([\d.]+)', drawn.svg)
+    assert float(whiskers[0][1]) == pytest.approx(x_a + 2 * w_a, abs=0.2)
+    (threshold,) = numbers(r'class="thr" d="M([\d.]+)', drawn.svg)
+    assert threshold == pytest.approx(x_a + w_a / 2, abs=0.2)
+    assert "&lt;b&gt;" in drawn.svg
+    assert drawn.table == [["a", "2", "1", "4"], ["<b>", "-1", "-2", "0"], ["c", "–", "–", "–"]]
+    plain = bars({"kind": "bars", "title": "t", "data": data | {"low": None, "high": None, "threshold": None}})
+    assert (plain.head, plain.table[0]) == (["", "logits"], ["a", "2"])
+
+
+def test_a_search_is_a_curve_and_a_table_of_its_steps() -> None:
+    data = {"steps": [{"site": "0.3", "score": 0.5}, {"site": "1.0", "score": None}], "score_label": "p", "start": 0.9, "goal": 0.25,
+            "details": [{"label": "flipped", "cells": [False, True]}]}  # fmt: skip
+    drawn = search({"kind": "search", "title": "t", "data": data})
+    assert drawn.head == ["step", "added", "p", "flipped"]
+    assert drawn.table == [["0", "(start)", "0.9", ""], ["1", "0.3", "0.5", "no"], ["2", "1.0", "–", "yes"]]
+    assert [label for _, label in drawn.legend] == ["goal 0.25"]
+    (line,) = re.findall(r'class="line" d="([^"]*)"', drawn.svg)
+    assert numbers(r"[ML]([\d.]+) ", line) == [58.0, 252.0]
+    ticks = re.findall(r'class="tick" d="M[^"]*"/><text x="[\d.]+" y="[\d.]+">([^<]*)<', drawn.svg)
+    assert ticks == ["0", "1", "2"]  # half a step there is not
+    assert search({"kind": "search", "title": "t", "data": data | {"start": None, "goal": None}}).table[0][0] == "1"
+
+
+def test_columns_of_numbers_are_known() -> None:
+    rows = [["a", 0.5, None, True, 1], ["b", None, None, False, "x"]]
+    drawn = table({"kind": "table", "title": "t", "data": {"columns": list("abcde"), "rows": rows}})
+    assert drawn.numeric == [False, True, False, False, False]
+    assert drawn.rows == [["a", "0.5", "–", "yes", "1"], ["b", "–", "–", "no", "x"]]
+
+
+def test_a_graph_has_columns_by_layer_and_edges_as_wide_as_their_weights() -> None:
+    nodes = [{"label": name, "layer": layer, "role": "<r>"} for name, layer in [("in", -1), ("0.1", 0), ("0.2", 0), ("1.0", 1)]]
+    edges = [{"source": a, "target": b, "weight": w} for a, b, w in [("in", "0.1", 1.0), ("0.1", "1.0", -4.0), ("0.1", "0.2", 2.0)]]
+    drawn = graph({"kind": "circuit", "title": "t", "data": {"nodes": nodes, "edges": edges, "unit": "logits"}})
+    boxes = {
+        name: tuple(map(float, place))
+        for name, *place in re.findall(r'<title>(\S+) [^<]*</title><rect x="([\d.]+)" y="([\d.]+)" width="([\d.]+)"', drawn.svg)
+    }
+    (x_in, _, w_in), (x1, y1, w1), (x2, y2, _), (x3, _, _) = (boxes[n["label"]] for n in nodes)
+    assert x_in + w_in < x1 == x2 < x3
+    assert x1 + w1 < x3
+    assert abs(y1 - y2) >= 34
+    widths = dict(zip([t for _, t in re.findall(r'(edge[^"]*)" stroke-width="([\d.]+)"', drawn.svg)], "abc", strict=False))
+    assert list(widths) == ["6.0", "3.5", "2.2"]
+    assert drawn.svg.count('class="edge minus"') == 1
+    assert "0.1 → 1.0: -4 logits" in drawn.svg
+    assert drawn.edges == [("0.1", "1.0", "-4"), ("0.1", "0.2", "2"), ("in", "0.1", "1")]
+    assert "&lt;r&gt;" in drawn.svg
+    for text in ("input", "layer 0", "layer 1"):
+        assert f">{text}</text>" in drawn.svg
+    assert graph({"kind": "circuit", "title": "t", "data": {"nodes": [], "edges": [], "unit": ""}}).edges == []
+
+
+def test_a_lens_is_on_the_scale_of_probabilities(make: SimpleNamespace) -> None:
+    top = [[[{"token": "Mary\n", "p": 0.75}, {"token": "b", "p": None}], []]]
+    data = {"tokens": ["x", "y"], "layers": ["7"], "p_answer": [[0.5, 0.0]], "p_foil": [[0.25, None]], "top": top}
+    answer, foil, best = lens({"kind": "lens", "title": "t", "data": data}).grids
+    assert answer.cells == [[("b12", "0.500"), ("b0", "0.000")]]
+    assert foil.cells == [[("b6", "0.250"), ("nil", "–")]]
+    assert (answer.low, answer.high, answer.rows, answer.cols) == ("0", "1", ["7"], ["x", "y"])
+    assert best.cells == [[("b18", "Mary⏎"), ("nil", "–")]]
+    assert best.hints == [["Mary⏎ 0.75, b –", ""]]
+    assert len(lens({"kind": "lens", "title": "t", "data": data | {"p_foil": None, "top": None}}).grids) == 1
+
+
+def test_repeated_tokens_are_numbered() -> None:
+    assert numbered([" John", " gave", "John", "\n", "", "\u202e"]) == ["John_1", "gave", "John_2", "⏎", "∅", "\\u202e"]
+
+
+def test_the_strongest_links_of_a_head_are_told_without_the_resting_place() -> None:
+    steps = bytes([255, 0, 0, 200, 55, 0, 250, 5, 128])
+    packed = {"head": "0.3", "low": 0.0, "high": 0.5, "values": base64.b64encode(steps).decode()}
+    many = [packed | {"head": f"1.{h}"} for h in range(30)]
+    drawn = _attention.view(
+        {"kind": "attention", "title": "t", "data": {"tokens": ["a", "b", "a"], "patterns": [packed, *many], "weighted": None}}
+    )
+    assert drawn.links[:3] == [("0.3", "a_2", "a_2", "0.25"), ("0.3", "b", "b", "0.11"), ("0.3", "a_2", "b", "0.01")]
+    assert drawn.data["labels"] == ["a_1", "b", "a_2"]
+    assert drawn.left_out == 7
+
+
 def test_an_empty_figure_is_still_drawn(make: SimpleNamespace) -> None:
     figure = make.lines()
     figure["data"] |= {"x": [], "series": []}
     assert lines(figure).table == []
+    assert lines(figure).head == ["steering strength"]
     assert heatmap(make.heatmap(1, 1, values=[], rows=[], cols=[])).cells == []

@@ -1,0 +1,37 @@
+"""The models and circuits that claims were measured on, each told once and pointed to."""
+
+import json
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+
+Json = dict[str, Any]
+
+
+class Source(NamedTuple):
+    """Something that claims point to, with its HTML id."""
+
+    id: str
+    what: Json
+
+
+class Sources:
+    """The different models and circuits of a run, in the order in which they first occur."""
+
+    def __init__(self, claims: Iterable[Json]) -> None:
+        self._known: dict[str, dict[str, Source]] = {"model": {}, "circuit": {}}
+        for claim in claims:
+            for kind, known in self._known.items():
+                if claim[kind]:
+                    known.setdefault(_key(claim[kind]), Source(f"{kind}-{len(known) + 1}", claim[kind]))
+
+    def all(self, kind: str) -> list[Source]:
+        """Every different "model" or "circuit"."""
+        return list(self._known[kind].values())
+
+    def id(self, kind: str, what: Json) -> str:
+        """The HTML id of one of them."""
+        return self._known[kind][_key(what)].id
+
+
+def _key(what: Json) -> str:
+    return json.dumps(what, sort_keys=True)
