@@ -1,0 +1,113 @@
+"""--mech-baseline: which claims the run asked for, what changed since the baseline, and telling JUnit XML about it."""
+
+import json
+import os
+import xml.etree.ElementTree as ElementTree
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mechcheck._baseline import Json, RunRecord, read_accepted, read_baseline
+from mechcheck._errors import MechcheckError
+from mechcheck._evidence import read_json, write_json
+from mechcheck.plugin.records import PROPERTY
+from mechcheck.plugin.selection import claim_spec, model_name
+from mechcheck.plugin.settings import SETTINGS, Settings
+
+_DESELECTED = "mechcheck_deselected"
+# Options that leave files uncollected, so that no hook hears of the claims in them.
+_HIDING = {"lf": "--lf", "ignore": "--ignore", "ignore_glob": "--ignore-glob", "pyargs": "--pyargs"}
+
+
+class Selection:
+    """Hears in every process which claims were left out; under xdist the controller collects nothing itself."""
+
+    def __init__(self, config: pytest.Config):
+        self.config = config
+        self.deselected = 0
+
+    def pytest_deselected(self, items: Sequence[pytest.Item]) -> None:
+        self.deselected += sum(claim_spec(item) is not None for item in items)
+
+    def pytest_sessionfinish(self) -> None:
+        if hasattr(self.config, "workeroutput"):
+            self.config.workeroutput[_DESELECTED] = self.deselected
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_testnodedown(self, node: Any) -> None:
+        # Each worker collects everything; one that was killed leaves no output.
+        self.deselected = max(self.deselected, getattr(node, "workeroutput", {}).get(_DESELECTED, 0))
+
+    def record(self) -> Json:
+        """The run's `selection`, as the evidence schema has it."""
+        reasons = [f"{self.deselected} claims were deselected"] if self.deselected else []
+        reasons += [option for name, option in _HIDING.items() if self.config.getoption(name, None)]
+        return {
+            "paths": [_from_root(self.config, argument) for argument in self.config.args],
+            "models": [model_name(name) for name in self.config.stash[SETTINGS].models],
+            "narrowed": ", ".join(reasons) or None,
+        }
+
+
+def _from_root(config: pytest.Config, argument: str) -> str:
+    path, mark, rest = argument.partition("::")
+    relative = os.path.relpath(config.invocation_params.dir / path, config.rootpath)
+    return Path(relative).as_posix() + mark + rest
+
+
+class Baseline:
+    """The earlier run, read before this one starts: a file that is unfit must not cost a run, and this run may overwrite it."""
+
+    def __init__(self, settings: Settings, file: Path):
+        try:
+            self._before = read_baseline(file)
+            self._accepted = read_accepted(file)
+        except MechcheckError as error:
+            raise pytest.UsageError(f"--mech-baseline: {error}") from None
+        self._margin = settings.margin
+
+    def compare(self, parts: Path, run: Json) -> Json:
+        """Fill in the `drift` of the records under `parts`, before they are merged; returns the run's `baseline`."""
+        from mechcheck._compare import compare
+
+        records = {path: read_json(path) for path in (parts / "claims").glob("*.json")}
+        after = RunRecord(run, {record["id"]: record for record in records.values()}, parts / "samples")
+        found = compare(self._before, after, fraction=self._margin, accepted=self._accepted)
+        for path, record in records.items():
+            write_json(path, record | {"drift": found.drift.get(record["id"])})
+        return found.baseline | {"file": os.path.relpath(self._before.file)}
+
+
+def add_to_junit(path: Path, evidence: Mapping[str, Any]) -> None:
+    """Add each claim's drift to a finished JUnit XML file: it is known only after the last test, when properties cannot be added."""
+    drift = {claim["id"]: claim["drift"] for claim in evidence["claims"] if claim["drift"]}
+    tree = ElementTree.parse(path)
+    for properties in tree.iterfind(".//testcase/properties"):
+        for found in properties.findall(f"property[@name='{PROPERTY}']"):
+            record = json.loads(found.attrib["value"])
+            if record["id"] in drift:
+                found.attrib["value"] = json.dumps(record | {"drift": drift[record["id"]]}, allow_nan=False)
+                for name, value in _properties(drift[record["id"]]).items():
+                    ElementTree.SubElement(properties, "property", name=name, value=value)
+    gone = evidence["run"]["baseline"]["missing"]
+    for suite in tree.iter("testsuite") if gone else ():
+        about = suite.find("properties")
+        if about is None:
+            about = ElementTree.Element("properties")
+            suite.insert(0, about)
+        for claim in gone:
+            ElementTree.SubElement(about, "property", name=f"{PROPERTY}.drift.missing", value=claim["id"])
+    tree.write(path, encoding="utf-8", xml_declaration=True)
+
+
+def _properties(drift: Json) -> dict[str, str]:
+    found = {f"{PROPERTY}.drift": drift["status"]}
+    if drift["expectations"]:
+        e = drift["expectations"][0]
+        d = e["difference"]
+        found[f"{PROPERTY}.difference"] = f"{d['value']:.6g} [{d['low']:.6g}, {d['high']:.6g}], margin {e['margin']:.6g}"
+    if drift["accepted"]:
+        found[f"{PROPERTY}.drift.accepted"] = drift["accepted"]["why"]
+    return found
