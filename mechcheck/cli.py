@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mechcheck._errors import MechcheckError
+from mechcheck._paths import data_dir
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -27,7 +28,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     prefetch.add_argument("model", nargs="+")
     prefetch.add_argument("--revision", help="commit, tag or branch")
     prefetch.set_defaults(run=_prefetch)
-    chosen = parser.parse_args(arguments)
+    verify = commands.add_parser("verify", help="run the shipped claims; options of pytest and of mechcheck (--mech-...) are passed on")
+    verify.set_defaults(run=_verify)
+    chosen, more = parser.parse_known_args(arguments)
+    if more and chosen.run is not _verify:
+        parser.error(f"unrecognized arguments: {' '.join(more)}")
+    chosen.pytest = more
     try:
         return chosen.run(chosen) or 0
     except MechcheckError as error:
@@ -143,7 +149,6 @@ def _summary(chosen: argparse.Namespace) -> None:
 def _models(chosen: argparse.Namespace) -> None:
     from mechcheck._circuit import models_with_circuit
     from mechcheck._models import embedded_models
-    from mechcheck._paths import data_dir
     from mechcheck._tasks import task_names
     from mechcheck.compiled import blueprint, compiled_models, task_of
 
@@ -154,6 +159,13 @@ def _models(chosen: argparse.Namespace) -> None:
             continue
         tasks = [task for task in task_names() if name in models_with_circuit(task)]
         print(f"{name}\n  circuits: {', '.join(tasks) or 'none'}\n  card: {data_dir('fixtures') / 'models' / name / 'README.md'}")
+
+
+def _verify(chosen: argparse.Namespace) -> int:
+    import pytest
+
+    # Claims inside an installed package: no cache is left there, and paths are shown from here.
+    return int(pytest.main([str(data_dir("claims")), f"--rootdir={Path.cwd()}", "-p", "no:cacheprovider", *chosen.pytest]))
 
 
 def _prefetch(chosen: argparse.Namespace) -> None:

@@ -91,7 +91,8 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
 
 
 def take_gpu(config: pytest.Config) -> None:
-    """In a worker process: see one of the caller's GPUs and no other, before CUDA is initialised."""
+    """Before CUDA is initialised: have cuBLAS repeat bit for bit, and in a worker process see one of the caller's GPUs only."""
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     worker = getattr(config, "workerinput", None)
     if worker is None or config.getoption("--mech-device") != "cuda":
         return

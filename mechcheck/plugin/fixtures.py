@@ -25,9 +25,12 @@ def load(settings: Settings, name: str, dtype: str | None = None) -> "Transforme
     import torch
 
     from mechcheck._models import load_model
+    from mechcheck._progress import be_quiet
 
     if settings.threads:
         torch.set_num_threads(settings.threads)
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    be_quiet(settings.quiet)
     return load_model(name, device=settings.device, dtype=dtype or settings.dtype, offline=True)
 
 

@@ -41,6 +41,8 @@ class Settings:
     """Evidence of an earlier run to compare this one with."""
     margin: float = 0.05
     """A change since the baseline is negligible below this fraction of the effect."""
+    quiet: bool = False
+    """Show no progress bars."""
     fail_on: frozenset[str] = FAIL_ON
     """Verdicts, and changes since the baseline, that fail the run."""
 
@@ -118,6 +120,7 @@ def make_settings(config: pytest.Config) -> Settings:
         parts=parts,
         baseline=_baseline(config),
         margin=_margin(config),
+        quiet=config.getoption("verbose") < 0,
         fail_on=_fail_on(config),
     )
 
