@@ -8,6 +8,7 @@ from types import ModuleType
 import pytest
 
 from mechcheck._circuit import check_circuit, load_circuit
+from mechcheck._greater_than import greater_than_prompts
 from mechcheck._ioi import ioi_prompts
 from mechcheck._language import held_out_pair
 from mechcheck._models import embedded_models, load_model
@@ -33,7 +34,7 @@ def recorded(path: Path) -> dict:
 
 
 def test_there_are_circuits_to_test():
-    assert {f"names-gpt2-seed{seed}" for seed in (0, 1, 4)} <= {path.stem for path in FILES}
+    assert {"years-gpt2-seed0", *(f"names-gpt2-seed{seed}" for seed in (0, 1, 4, 6))} <= {path.stem for path in FILES}
 
 
 @each_file
@@ -64,6 +65,16 @@ def test_ioi_roles_are_found_again():
         assert (role.met, role.criterion) == (roles[name]["met"], roles[name]["criterion"])
 
 
+def test_greater_than_roles_are_found_again():
+    script, path = discovery_script("greater_than"), data_dir("claims") / "greater_than" / "circuits" / "years-gpt2-seed0.toml"
+    model = load_model(path.stem)
+    prompts = greater_than_prompts(model, n=script.PROMPTS, seed=script.SEED, split="discover")
+    roles = recorded(path)["roles"]
+    heads, compare = script.find_year_heads(model, prompts), script.find_comparing_mlps(model, prompts)
+    assert (str(heads.sites), heads.met) == (roles["year_head"]["heads"], True)
+    assert (str(compare.sites), compare.met) == (roles["comparing_mlp"]["mlps"], True)
+
+
 def test_the_shortcut_model_has_candidates_only():
     roles = recorded(data_dir("claims") / "ioi" / "circuits" / "names-gpt2-seed0.toml")["roles"]
     assert not roles["s_inhibition"]["met"]
@@ -81,3 +92,9 @@ def test_ioi_people_never_met_in_training(split):
     assert [t[:4] for t in prompts.templates].count("ABBA") == 48
     assert len(set(prompts.ids)) > 90
     assert prompts.counterfactual.ids == prompts.reference.ids == prompts.ids
+
+
+def test_claim_files_have_names_of_their_own():
+    """Without packages around them pytest tells test files apart by name alone, so two of one name cannot run together."""
+    names = [path.name for path in data_dir("claims").rglob("test_*.py")]
+    assert sorted(set(names)) == sorted(names)

@@ -50,12 +50,12 @@ def save_model(layout: str, directory: Path) -> None:
     save_tokenizer(directory)
 
 
-def save_tokenizer(directory: Path) -> None:
-    """A word-level tokenizer: every word of VOCABULARY is one token."""
+def save_tokenizer(directory: Path, vocabulary: Sequence[str] = VOCABULARY) -> None:
+    """A word-level tokenizer: every word of the vocabulary is one token."""
     from tokenizers import Tokenizer, models, pre_tokenizers
     from transformers import PreTrainedTokenizerFast
 
-    tokenizer = Tokenizer(models.WordLevel(vocab={word: i for i, word in enumerate(VOCABULARY)}, unk_token="<unk>"))
+    tokenizer = Tokenizer(models.WordLevel(vocab={word: i for i, word in enumerate(vocabulary)}, unk_token="<unk>"))
     tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
     PreTrainedTokenizerFast(
         tokenizer_object=tokenizer, pad_token="<pad>", bos_token="<bos>", eos_token="<pad>", unk_token="<unk>", padding_side="right"
