@@ -2,7 +2,19 @@
 
 import pytest
 
-from mechcheck import Ablate, Patch, attention_to, claim, direct_logit_attribution, run
+from mechcheck import (
+    Ablate,
+    Effect,
+    Patch,
+    attention_to,
+    attention_view,
+    claim,
+    direct_logit_attribution,
+    head_heatmap,
+    head_patching,
+    recovery,
+    run,
+)
 
 WANG = "Wang et al. 2022, arXiv:2211.00593"
 SHORTCUT = "names-gpt2-seed0"  # learned IOI another way: one head attends to S2 and writes against it
@@ -13,9 +25,16 @@ def intervention(sites, method):
     return Patch(sites) if method == "patched" else Ablate(sites, method)
 
 
+def recovery_by_head(model, prompts, clean, flipped):
+    """How much of the flip each head brings when it is patched at END."""
+    brought = recovery(head_patching(model, prompts, positions="END"), clean, flipped)
+    return head_heatmap("Share of the flip that a head at END brings", brought, "share of the way")
+
+
 @claim("S-inhibition heads attend from END to the second subject", source=WANG, task="ioi", kind="structure", expect={SHORTCUT: "refuted"})
 def test_attend_to_s2(model, prompts, circuit, check):
     check.above(attention_to(model, prompts, circuit["s_inhibition"], "END", "S2"), 0.3)
+    check.figure(lambda: attention_view(model, prompts, circuit["s_inhibition"] | circuit["name_mover"]))
 
 
 @pytest.mark.parametrize("method", ["zero", "mean", "resample", "patched"])
@@ -61,6 +80,7 @@ def test_carry_the_effect_of_the_second_subject(model, prompts, circuit, check):
     check.above((clean - patched) / (clean - flipped), 0.5, "share of the flip's effect through the heads > 0.5")
     check.above((clean - patched - direct) / (clean - flipped), 0.5, "indirect share > 0.5")
     check.above(clean - flipped, 1.0, "flipping has an effect to carry: it moves the logit difference by more than 1")
+    check.figure(lambda: recovery_by_head(model, prompts, clean, flipped))
 
 
 @claim(
@@ -78,10 +98,8 @@ def test_steer_the_name_movers(model, prompts, circuit, check):
     source=WANG,
     task="ioi",
     kind="specificity",
-    models=["names-gpt2-seed1", "names-gpt2-seed4", "names-neox-seed2"],
+    models=["names-gpt2-seed1", "names-gpt2-seed4", "names-gpt2-seed6", "names-neox-seed2"],
 )
 def test_matter_more_than_random_heads(model, prompts, circuit, check):
-    clean = run(model, prompts)
-    check.beats_random(
-        lambda sites: (clean - run(model, prompts, Ablate(sites, "mean"))).named("loss by mean ablation"), circuit["s_inhibition"]
-    )
+    loss = Effect(model, prompts, lambda sites: Ablate(sites, "mean"), name="loss by mean ablation")
+    check.beats_random(loss, circuit["s_inhibition"])
