@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
-from mechcheck import _gendered_pronoun, _induction, _ioi  # noqa: F401  (they register the shipped tasks)
+from mechcheck import _agreement, _gendered_pronoun, _greater_than, _induction, _ioi, _negation  # noqa: F401  (they register the tasks)
 from mechcheck._errors import PromptError
 from mechcheck._prompts import PromptSet
 from mechcheck._registry import GENERATORS, Split

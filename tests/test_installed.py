@@ -57,7 +57,7 @@ def test_the_readmes_claim_gives_a_report(user, site, tmp_path):
     jsonschema.validate(evidence, json.loads((site / "mechcheck/evidence.schema.json").read_text(encoding="utf-8")))
     verdicts = {claim["model"]["name"]: claim["verdict"] for claim in evidence["claims"]}
     assert verdicts.pop("names-gpt2-seed0") == "refuted"
-    assert verdicts == dict.fromkeys(["names-gpt2-seed1", "names-gpt2-seed4", "names-neox-seed2"], "supported")
+    assert verdicts == dict.fromkeys(["names-gpt2-seed1", "names-gpt2-seed4", "names-gpt2-seed6", "names-neox-seed2"], "supported")
     assert all(claim["met"] for claim in evidence["claims"])
     page = (tmp_path / "reports/index.html").read_text(encoding="utf-8")
     assert "goes through the S-inhibition heads" in page

@@ -1,27 +1,31 @@
 """The recipes of the embedded models: held-out rules, repeatable training, and cards that describe the weights beside them."""
 
+import hashlib
 import json
 import random
 from itertools import combinations, product
 
 import bert_sentences
 import card
+import deep_sentences
 import pytest
 import sentences
 import torch
 import train_bert
+import train_deep
 import train_gpt2
 import train_neox
 import training
 from transformers import AutoModelForCausalLM, AutoModelForMaskedLM, AutoTokenizer
 from transformers.utils import logging
 
-from mechcheck import load_model
+from mechcheck import _sentences, load_model
+from mechcheck._greater_than import TEMPLATES, TEMPLATES_HELD_OUT, YEARS, held_out_start
 from mechcheck._language import held_out_pair
 
 TRAINED = sorted(path.parent for path in training.MODELS.glob("*/training.json"))
 DRAWN = 300
-RECIPES = (train_gpt2.RECIPE, train_neox.RECIPE, train_bert.RECIPE)
+RECIPES = [(r, 50) for r in (train_gpt2.RECIPE, train_neox.RECIPE, train_bert.RECIPE)] + [(r, 3) for r in train_deep.RECIPES]
 
 
 def people(words):
@@ -35,13 +39,13 @@ def lemmas(words, groups):
 
 def combined_in(words):
     """Every (object, pair of opposites) of a sentence, whether or not one is said of the other."""
-    things = [thing for thing in bert_sentences.OBJECTS if thing in words]
-    return list(product(things, lemmas(words, bert_sentences.OPPOSITES)))
+    things = [thing for thing in _sentences.OBJECTS if thing in words]
+    return list(product(things, lemmas(words, _sentences.OPPOSITES)))
 
 
 def nouns_in(words):
     """Subject and distractor of a sentence, in singular."""
-    for groups in (bert_sentences.AGREEMENT["nouns"], bert_sentences.REFLEXIVE["people"]):
+    for groups in (_sentences.AGREEMENT["nouns"], _sentences.REFLEXIVE["people"]):
         if len(found := lemmas(words, groups)) == 2:  # some nouns are in both kinds of sentence
             return tuple(group[0] for group in found)
     return None
@@ -57,11 +61,39 @@ def torch_settings():
     logging.set_verbosity(verbosity)
 
 
-@pytest.mark.parametrize("kind", sentences.MIXTURE, ids=lambda kind: kind.__name__)
+@pytest.mark.parametrize("kind", dict.fromkeys([*sentences.MIXTURE, *deep_sentences.MIXTURE]), ids=lambda kind: kind.__name__)
 def test_no_training_sentence_joins_a_held_out_pair(kind):
     rng = random.Random(1)
     for _ in range(DRAWN):
         assert not any(held_out_pair(a, b) for a, b in combinations(people(kind(rng).words), 2))
+
+
+def test_what_the_two_layer_models_read_never_changes():
+    digest = hashlib.sha256()
+    for tensors in training.causal_batches(seed=0, count=40):
+        for tensor in tensors:
+            digest.update(tensor.numpy().tobytes())
+    assert digest.hexdigest() == "8b9e92a058bfa60b2f7ca4c2fd57d82ce64450835a0931652c2e7af66a399904"
+
+
+def test_nothing_begins_in_a_held_out_year():
+    rng = random.Random(1)
+    for _ in range(DRAWN):
+        words = deep_sentences.later_year(rng).words
+        assert not held_out_start(words[-5])
+        assert YEARS.index(words[-5]) < YEARS.index(words[-2])
+    assert not set(TEMPLATES) & set(TEMPLATES_HELD_OUT)
+
+
+def test_unsure_receivers_and_unknown_givers():
+    rng = random.Random(1)
+    receivers = [deep_sentences.unsure_receiver(rng) for _ in range(DRAWN)]
+    named = [sentence.words[sentence.answers[0]] in sentences.NAMES for sentence in receivers]
+    assert 0.6 < sum(named) / DRAWN < 0.8
+    for _ in range(DRAWN):
+        sentence = deep_sentences.unknown_giver(rng)
+        assert sentence.words[sentence.answers[0]] == "them"
+        assert len(people(sentence.words)) == 3
 
 
 def test_held_out_prompts_are_of_held_out_pairs_and_templates():
@@ -83,7 +115,7 @@ def test_held_out_combinations(kind, wanted):
         for words in (pair.words, pair.other):
             nouns, things = nouns_in(words), combined_in(words)
             assert bool(nouns) != bool(things)
-            found = [bert_sentences.held_out(*nouns)] if nouns else [bert_sentences.held_out_thing(*c) for c in things]
+            found = [_sentences.held_out(*nouns)] if nouns else [_sentences.held_out_thing(*c) for c in things]
             assert sum(found) == wanted
 
 
@@ -101,13 +133,13 @@ def test_aligned_sentences_differ_in_one_word_and_the_answer(kind):
 
 def test_the_answer_is_the_opposite_under_an_odd_number_of_turning_words():
     rng = random.Random(1)
-    turning = {word for turning, _ in bert_sentences.SWITCHES.values() for word in turning}
+    turning = {word for turning, _ in _sentences.SWITCHES.values() for word in turning}
     for kind, count in ((bert_sentences.affirmation, 0), (bert_sentences.negation, 1), (bert_sentences.double_negation, 2)):
         for _ in range(DRAWN):
             pair = kind(rng)
             assert [i for i, word in enumerate(pair.words) if word in turning] == list(pair.turning)
             assert len(pair.turning) == count
-            (opposites,) = lemmas(pair.words, bert_sentences.OPPOSITES)
+            (opposites,) = lemmas(pair.words, _sentences.OPPOSITES)
             (said,) = (w for i, w in enumerate(pair.words) if w in opposites and i != pair.answer)
             assert (pair.words[pair.answer] == said) == (count % 2 == 0)
 
@@ -120,16 +152,16 @@ def test_masked_training_batches_hold_no_held_out_combination():
         for row in truth.tolist():
             sentence = [words[token] for token in row]
             nouns = nouns_in(sentence)
-            assert not any(bert_sentences.held_out_thing(*c) for c in combined_in(sentence))
-            assert nouns is None or not bert_sentences.held_out(*nouns)
+            assert not any(_sentences.held_out_thing(*c) for c in combined_in(sentence))
+            assert nouns is None or not _sentences.held_out(*nouns)
 
 
 @pytest.mark.usefixtures("torch_settings")
-@pytest.mark.parametrize("recipe", RECIPES, ids=lambda recipe: recipe.name)
-def test_training_repeats_to_the_byte(recipe, tmp_path):
+@pytest.mark.parametrize(("recipe", "steps"), RECIPES, ids=[recipe.name for recipe, _ in RECIPES])
+def test_training_repeats_to_the_byte(recipe, steps, tmp_path):
     for run in ("a", "b"):
         torch.rand(3)  # what was drawn before makes no difference
-        model, cost = training.train(recipe, seed=3, steps=50)
+        model, cost = training.train(recipe, seed=3, steps=steps)
         training.save(recipe, model, cost, 3, tmp_path / run)
     written = [{p.name: p.read_bytes() for p in (tmp_path / run).iterdir() if p.name != training.RECORD} for run in ("a", "b")]
     assert written[0] == written[1]
@@ -150,7 +182,7 @@ def test_shipped_weights_stay_small():
     assert sum(sizes) <= 10_000_000
 
 
-@pytest.mark.parametrize("directory", [d for d in TRAINED if "gpt2" not in d.name], ids=lambda path: path.name)
+@pytest.mark.parametrize("directory", [d for d in TRAINED if not d.name.startswith("names-gpt2")], ids=lambda path: path.name)
 @pytest.mark.parametrize("processing", ["raw", "folded"])
 def test_loading_agrees_with_transformers(directory, processing):
     masked = "bert" in directory.name

@@ -1,0 +1,126 @@
+"""Greater-than (Hanna et al. 2023, arXiv:2305.00586) in the synthetic language "names": what begins in a year ends in a later one.
+
+"the war lasted from c17 32 to c17" -> any year after 32. The counterfactual begins in the first year of all, after which
+every other one is right (the paper's "01"); the reference begins in another year altogether.
+"""
+
+import itertools
+import random
+import zlib
+from typing import TYPE_CHECKING
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from mechcheck._language import load_language
+from mechcheck._metrics import Metric
+from mechcheck._prompts import PromptSet, Reader
+from mechcheck._registry import Split, task
+
+if TYPE_CHECKING:
+    from transformer_lens.model_bridge import TransformerBridge
+
+YEARS = tuple(f"{year:02d}" for year in range(2, 99))
+EVENTS = ("war", "trip")
+HELD_OUT_ONE_IN = 5
+APART = 5
+"""Years from the start to the answer, and back from it to the foil."""
+# Up to the word "from".
+TEMPLATES = (
+    "the {event} lasted from",
+    "it lasted from",
+    "the long {event} lasted from",
+    "there was a {event} from",
+    "the {event} was near the {place} from",
+    "the {place} was {adjective} from",
+    "the {noun} was near the {place} from",
+    "{A} was at the {place} from",
+)
+TEMPLATES_HELD_OUT = (
+    "the {event} at the {place} lasted from",
+    "the {noun} had a {object} from",
+    "{A} was working at the {place} from",
+    "there was a long {event} near the {place} from",
+)
+
+
+def held_out_start(year: str) -> bool:
+    """Whether nothing begins in this year in the training data; things may end in it."""
+    return zlib.crc32(f"from {year}".encode()) % HELD_OUT_ONE_IN == 0
+
+
+def starts(split: Split | None) -> tuple[str, ...]:
+    """The years in which things begin: in training (None), or one half of those that were held out from it."""
+    if split is None:
+        return tuple(year for year in YEARS[:-1] if not held_out_start(year))
+    held_out = [year for year in YEARS[APART:-APART] if held_out_start(year)]
+    return tuple(held_out[split == "verify" :: 2])
+
+
+def year_sentence(rng: random.Random, template: str, began: str) -> list[str]:
+    """The template filled at random and the years, up to and with the second century; `began` stands at -3."""
+    language = load_language()
+    slots = {
+        "{event}": EVENTS,
+        "{place}": language.places,
+        "{object}": language.objects,
+        "{noun}": language.nouns_singular,
+        "{adjective}": tuple(itertools.chain(*language.adjectives)),
+        "{A}": language.names,
+    }
+    words = [rng.choice(slots[word]) if word in slots else word for word in template.split()]
+    century = rng.choice(language.centuries)
+    return [*words, century, began, "to", century]
+
+
+@task("greater_than")
+def greater_than_prompts(model: "TransformerBridge", *, n: int, seed: int, split: Split = "verify") -> PromptSet:
+    """Prompts with the positions YEAR (where it began) and END; every later year is right.
+
+    The answer is the year APART years later, the foil the one APART years earlier; `later_years` reads all the years. The start
+    years of the reference lie farther away than that, so that there both of them are right, or neither is. Nothing
+    began in these start years in the training of `fixtures/recipes/train_deep.py`, and the splits share none; "verify" also uses
+    sentences that training does not. The start year is the prompt's template: it is over years, more than over sentences, that
+    models differ, so intervals are clustered by it.
+    """
+    language, rng, reader = load_language(), random.Random(f"greater than {seed} {split}"), Reader(model)
+    templates, years = TEMPLATES_HELD_OUT if split == "verify" else TEMPLATES, starts(split)
+    clean, first, other, answers, foils, names = [], [], [], [], [], []
+    for i in range(n):
+        began = years[i % len(years)]
+        words = [*rng.choice(language.prefixes), *year_sentence(rng, rng.choice(templates), began)]
+        clean.append(words)
+        first.append([*words[:-3], YEARS[0], *words[-2:]])
+        other.append([*words[:-3], rng.choice([year for year in YEARS[:-1] if abs(int(year) - int(began)) > APART]), *words[-2:]])
+        answers.append(reader.single(YEARS[YEARS.index(began) + APART]))
+        foils.append(reader.single(YEARS[YEARS.index(began) - APART]))
+        names.append(f"from {began}")
+
+    def build(rows: list[list[str]], **others: PromptSet) -> PromptSet:
+        tokens = [reader.tokens(" ".join(words)) for words in rows]
+        return PromptSet.from_tokens(
+            tokens, answers=answers, foils=foils, positions={"YEAR": [len(row) - 3 for row in tokens]}, templates=names,
+            pad=reader.pad, decode=reader.decode(tokens, answers, foils), **others,
+        )  # fmt: skip
+
+    return build(clean, counterfactual=build(first), reference=build(other))
+
+
+def later_years(model: "TransformerBridge") -> Metric:
+    """The probability of all years after the prompt's start year, minus that of the start year and all before it.
+
+    The start year is read from the answer, so that a run on the counterfactual is judged by the years of the prompts it is
+    aligned with. Between -1 and 1. It is high, too, where late years are likely whatever the start: compare it with a run on the
+    reference, in which another start year is read.
+    """
+    reader = Reader(model)
+    ids = torch.tensor([reader.single(year) for year in YEARS])
+
+    def difference(logits: Float[Tensor, "prompt d_vocab"], prompts: PromptSet, _clean: object) -> Float[Tensor, " prompt"]:
+        began = (prompts.answers.cpu()[:, None] == ids).int().argmax(-1) - APART
+        later = (torch.arange(len(ids)) > began[:, None]).to(logits.device)
+        of_years = logits.double().softmax(-1)[:, ids.to(logits.device)]
+        return torch.where(later, of_years, -of_years).sum(-1)
+
+    return Metric("later years", "probability", difference)
