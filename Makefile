@@ -8,7 +8,7 @@ export OMP_NUM_THREADS ?= 1
 
 .PHONY: verify test lint clean
 verify: $(VENV)/.ready
-	$(BIN)/pytest claims -p no:randomly --html=reports/pytest.html --self-contained-html --junitxml=reports/junit.xml
+	$(BIN)/pytest claims -n auto -p no:randomly --html=reports/pytest.html --self-contained-html --junitxml=reports/junit.xml
 
 test: $(VENV)/.ready
 	$(BIN)/pytest tests

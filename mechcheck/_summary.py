@@ -26,15 +26,19 @@ class _Row:
     """As claimed and unchanged on every model: what is left out first where there is no room."""
 
 
-def markdown(runs: Sequence[Mapping[str, Any]], only: Collection[str] = (), limit: int = LIMIT) -> str:
+def markdown(runs: Sequence[Mapping[str, Any]], only: Collection[str] = (), limit: int = LIMIT, match: str = "") -> str:
     """A table of every claim that was run (on the models `only`, if any are named), of at most `limit` bytes.
+
+    With `match`, only claims whose statement or task contains these words, whatever their case.
 
     A cell has the verdict, the first expectation's estimate and its interval; "as claimed" marks a refutation that the
     claim predicted. Where a run was compared with a baseline, a column says what changed on which model. Rows that do not fit are
     left out, those in which all is as claimed and unchanged first, and a note says how many.
     """
     claims = [c for run in runs for c in run["claims"] if c["verdict"] != "skipped" and (not only or _model(c) in only)]
-    models = list(dict.fromkeys(_model(claim) for claim in claims))
+    claims = [c for c in claims if match.lower() in f"{c['task'] or ''} {c['statement']}".lower()]
+    met = list(dict.fromkeys(_model(claim) for claim in claims))
+    models = [name for name in only if name in met] if only else met
     compared = [baseline for run in runs if (baseline := run["run"].get("baseline"))]
     rows = _rows(claims)
     head = ["task", "claim", *models, *(["since the baseline"] if compared else [])]

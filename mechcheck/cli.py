@@ -19,11 +19,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     report.set_defaults(run=_report)
     summary = commands.add_parser("summary", help="print the claims of evidence files as a Markdown table")
     summary.add_argument("evidence", type=Path, nargs="*", default=[Path("reports/evidence.json")])
-    summary.add_argument("--model", action="append", default=[], help="only this model's column; repeatable")
+    summary.add_argument("--model", action="append", default=[], help="only this model's column; repeatable, in this order")
+    summary.add_argument("--match", default="", metavar="TEXT", help="only claims whose task or statement contains this text")
     summary.set_defaults(run=_summary)
     _add_drift_commands(commands)
     models = commands.add_parser("models", help="list the embedded models and the circuits recorded for them")
     models.set_defaults(run=_models)
+    support = commands.add_parser("support", help="try every primitive on every layout and print what works (about half a minute)")
+    support.add_argument("-o", "--output", type=Path, help="write the table there (docs/support.md)")
+    support.set_defaults(run=_support)
     prefetch = commands.add_parser("prefetch", help="fetch hub models into the local cache (the only command that uses the network)")
     prefetch.add_argument("model", nargs="+")
     prefetch.add_argument("--revision", help="commit, tag or branch")
@@ -143,7 +147,7 @@ def _summary(chosen: argparse.Namespace) -> None:
     from mechcheck._baseline import read_evidence
     from mechcheck._summary import markdown
 
-    print(markdown([read_evidence(path) for path in chosen.evidence], chosen.model))
+    print(markdown([read_evidence(path) for path in chosen.evidence], chosen.model, match=chosen.match))
 
 
 def _models(chosen: argparse.Namespace) -> None:
@@ -166,6 +170,19 @@ def _verify(chosen: argparse.Namespace) -> int:
 
     # Claims inside an installed package: no cache is left there, and paths are shown from here.
     return int(pytest.main([str(data_dir("claims")), f"--rootdir={Path.cwd()}", "-p", "no:cacheprovider", *chosen.pytest]))
+
+
+def _support(chosen: argparse.Namespace) -> int:
+    from mechcheck._support import bugs, markdown, support_table
+
+    table = support_table()
+    text = markdown(table)
+    print(text, end="")
+    if chosen.output:
+        chosen.output.write_text(text, encoding="utf-8")
+    for bug in bugs(table):
+        print(f"mechcheck: {bug}", file=sys.stderr)
+    return 1 if bugs(table) else 0
 
 
 def _prefetch(chosen: argparse.Namespace) -> None:
