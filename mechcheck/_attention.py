@@ -111,11 +111,24 @@ def broken_rows_as_nan(pattern: Float[Tensor, "... q k"]) -> Float[Tensor, "... 
     return pattern.masked_fill(pattern.sum(-1, keepdim=True) == 0, torch.nan)
 
 
-def visible_keys(model: "TransformerBridge", prompts: PromptSet) -> Bool[Tensor, "prompt q k"]:
-    """True where a query can see a key: both are tokens, and in a causal model the key does not come later."""
+def visible_keys(model: "TransformerBridge", prompts: PromptSet, layer: int) -> Bool[Tensor, "prompt q k"]:
+    """True where a query of the layer can see a key: both are tokens, and in a causal model the key is not later, nor behind the window."""
     real = is_token(Rows(prompts, slice(None)))
     both = real[:, :, None] & real[:, None, :]
+    window = _window(model, layer)
+    if window is not None:
+        both = both.triu(1 - window)
     return both.tril() if model.cfg.attention_dir == "causal" else both
+
+
+def _window(model: "TransformerBridge", layer: int) -> int | None:
+    """How many keys a query sees at most, itself included, where the layer's attention is local."""
+    config = model.original_model.config
+    kinds = getattr(config, "attention_layers", None)  # GPT-Neo's
+    if kinds is not None:
+        return config.window_size if kinds[layer] == "local" else None
+    kinds = getattr(config, "layer_types", None)
+    return getattr(config, "sliding_window", None) if kinds is None or kinds[layer] == "sliding_attention" else None
 
 
 def head_pairs(model: "TransformerBridge", sites: Sites | str) -> list[tuple[int, int]]:

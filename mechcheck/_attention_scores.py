@@ -57,9 +57,9 @@ def attention_scores(
                 lambda x, rows, head=head, group=group: x[:, :, head // group(x)],
             )
     recorded = observe(model, prompts, readers, interventions).recorded
-    visible = visible_keys(model, prompts).to(model.cfg.device)
     found = []
     for pair in pairs:
+        visible = visible_keys(model, prompts, pair[0]).to(model.cfg.device)
         hooked, pattern, q, k = (recorded[name, *pair] for name in ("scores", "pattern", "q", "k"))
         computed = q @ k.transpose(-1, -2) / q.shape[-1] ** 0.5
         fitting = [scores for scores in map(_hide(visible), (hooked, computed)) if _explains(scores, pattern, visible)]

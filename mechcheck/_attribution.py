@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from mechcheck._architecture import require_folded
 from mechcheck._engine import _as_list, observe
 from mechcheck._errors import MechcheckError
 from mechcheck._head_scores import HeadScores
@@ -16,7 +17,6 @@ from mechcheck._hooks import Recording, Rows, select
 from mechcheck._interventions import Intervention
 from mechcheck._measurement import Measurement
 from mechcheck._metrics import logit_diff
-from mechcheck._models import provenance
 from mechcheck._prompts import END, PromptSet
 
 if TYPE_CHECKING:
@@ -69,8 +69,9 @@ def direct_logit_attribution(
         MechcheckError: the model is not folded; its logits are not such a sum; or an intervention replaces the stream (or a
             whole attention output) at END, which cuts what was written before from the output.
     """
-    if provenance(model).processing != "folded":
-        raise MechcheckError('direct logit attribution needs processing="folded": load the model with load_model(..., processing="folded")')
+    require_folded(model, "direct logit attribution needs")
+    if (getattr(model.cfg, "output_logits_soft_cap", None) or 0) > 0:
+        raise MechcheckError(f"the logits of this architecture ({model.cfg.architecture}) are soft-capped, so they are no sum of parts")
     listed = _as_list(interventions)
     _check_sum_survives(prompts, listed)
     untouched = _record(model, prompts, [])

@@ -84,7 +84,7 @@ def composition(
         raise MechcheckError(f'unknown mode {mode!r}; choose "Q", "K" or "V"')
     if n < 2:
         raise MechcheckError(f"n={n}: a baseline needs at least 2 random orientations")
-    check_readable(model)
+    check_readable(model, scores=mode != "V")
     write, read = head_pairs(model, writers), head_pairs(model, readers)
     if max(write)[0] >= min(read)[0]:
         raise MechcheckError(

@@ -5,9 +5,11 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from mechcheck._architecture import require_plain_writes
 from mechcheck._engine import observe
 from mechcheck._head_scores import HeadScores
 from mechcheck._hooks import Rows, _select
+from mechcheck._lens import read_stream
 from mechcheck._prompts import PromptSet
 
 if TYPE_CHECKING:
@@ -33,10 +35,10 @@ def copying_scores(model: "TransformerBridge", prompts: PromptSet, at: str = "IO
 
     Raises:
         PromptError: no such position.
+        MechcheckError: an architecture in which no head's output can be read by itself.
     """
-    from transformer_lens.tools.analysis import logit_readout
-
     prompts.position(at)
+    require_plain_writes(model, "no head alone decides what it writes")
     layers = range(model.cfg.n_layers)
 
     def value_at(values: Tensor, rows: Rows) -> Tensor:
@@ -50,7 +52,7 @@ def copying_scores(model: "TransformerBridge", prompts: PromptSet, at: str = "IO
     for layer in layers:
         values = recorded[layer].repeat_interleave(model.cfg.n_heads // recorded[layer].shape[1], dim=1)
         output = torch.einsum("phd,hdm->phm", values, w_o[layer].to(values.dtype))
-        ranks = logit_readout(model, -output if negative else output, targets=tokens[:, None]).target_ranks[..., 0]
+        ranks = read_stream(model, -output if negative else output, targets=tokens[:, None]).target_ranks[..., 0]
         scores.append(torch.where(output.isfinite().all(-1), (ranks < top).double(), torch.nan).T)
     name = f"{'negative ' if negative else ''}copy score at {at}"
     return HeadScores(torch.stack(scores).cpu().numpy(), prompts.ids, prompts.templates, name, "share of prompts")

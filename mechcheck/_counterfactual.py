@@ -66,11 +66,12 @@ def attention_change(model: "TransformerBridge", prompts: PromptSet, source: Pro
     for layer in layers:
         readers["z", layer] = (f"blocks.{layer}.attn.hook_z", lambda z, rows: z)
     one, two = (observe(model, some, readers).recorded for some in (prompts, other))
-    visible, lengths = visible_keys(model, prompts), prompts.lengths.tolist()
+    lengths = prompts.lengths.tolist()
     shape = (len(layers), n_heads, len(prompts))
     largest, mean, alike, fetched = (np.full(shape, np.nan) for _ in range(4))
     for layer, head in pairs:
         patterns = [_numpy(run[layer, head]) for run in (one, two)]
+        visible = visible_keys(model, prompts, layer)
         outputs = [_numpy(run["z", layer][:, :, head]) for run in (one, two)]
         for row, n in enumerate(lengths):
             a, b = (pattern[row, :n, :n][visible[row, :n, :n]] for pattern in patterns)

@@ -8,12 +8,13 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from mechcheck._alignment import LinearMap, activations, check_same_texts
+from mechcheck._architecture import require_folded, require_plain_writes
 from mechcheck._errors import MechcheckError, ModelError
 from mechcheck._interventions import Put
 from mechcheck._lens import readout
 from mechcheck._measurement import Measurement
 from mechcheck._metrics import Logits
-from mechcheck._models import provenance, require_folded, require_plain_writes
+from mechcheck._models import provenance
 from mechcheck._prompts import PromptSet
 from mechcheck._sites import Site, Sites
 

@@ -1,14 +1,14 @@
 """From interventions to edits: the captured, averaged or shuffled activations that are put at each site."""
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from mechcheck._errors import MechcheckError, PromptError
+from mechcheck._errors import MechcheckError, PromptError, SiteError
 from mechcheck._hooks import Activation, Edit, read_site, record
 from mechcheck._interventions import Ablate, Intervention, Patch, Permute, Put, Scale, Sparsify, Steer
 from mechcheck._prompts import PromptSet
@@ -35,6 +35,7 @@ class Captures:
         missing = [site for site in sites if site not in known]
         if missing:
             check_sites(self._model, missing)
+            _check_output(self._model, missing)
             known.update(self._capture(self._model, prompts, missing))
 
     def sets(self) -> Iterator[tuple[PromptSet, Mapping[Site, Activation]]]:
@@ -73,6 +74,7 @@ def edits_of(model: "TransformerBridge", prompts: PromptSet, interventions: Sequ
 
 
 def _edit(model: "TransformerBridge", intervention: Intervention, site: Site, prompts: PromptSet, captures: Captures) -> Edit:
+    _check_output(model, [site])
     match intervention:
         case Ablate() | Patch():
             return Edit(site, _value(intervention, site, prompts, captures), start=_start(intervention, prompts))
@@ -87,6 +89,16 @@ def _edit(model: "TransformerBridge", intervention: Intervention, site: Site, pr
         case Permute():
             return Edit(site, keep=1.0, order=_permuted(prompts, intervention.seed))
     raise MechcheckError(f"expected an intervention, for example Ablate(heads('9.6')), got {type(intervention).__name__}")
+
+
+def _check_output(model: "TransformerBridge", sites: Iterable[Site]) -> None:
+    """Raise for an encoder's attention output: the hook of that name stands behind the sum and its norm, where the whole stream is."""
+    for site in sites:
+        if site.kind == "attn_out" and model.cfg.attention_dir != "causal":
+            raise SiteError(
+                f"no attention output {site}: in an encoder ({model.cfg.architecture}) it is added to the stream and normed before a hook "
+                "can see it; name the layer's heads"
+            )
 
 
 def _source(intervention: Intervention, prompts: PromptSet) -> PromptSet | None:

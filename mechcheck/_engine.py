@@ -148,7 +148,7 @@ def _fast(
     batch: int | None,
 ) -> list[Float[np.ndarray, "variant prompt"]]:
     """The suffix runner where it serves, plain hooks where it does not, or where it is found to be wrong."""
-    captures = capture_all(model, prompts, variants, partial(capture_fast, known))
+    captures = capture_all(model, prompts, variants, partial(capture_fast, known, prompts))
     edits = [edits_of(model, prompts, variant, captures) for variant in variants]
     check_exist(model, {edit.site.hook_name for listed in edits for edit in listed})
     fast = [number for number, listed in enumerate(edits) if serves(known, listed)]

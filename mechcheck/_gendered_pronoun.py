@@ -114,7 +114,7 @@ def _fill(template: str, gender: Gender, split: Split, rng: random.Random, fille
 def _prompt_set(
     reader: Reader, filled: list[tuple[str, dict[str, str]]], answers: list[Gender], templates: list[str], **others: PromptSet
 ) -> PromptSet:
-    tokens = [reader.tokens(text) for text, _ in filled]
+    tokens = reader.rows([text for text, _ in filled])
     positions: dict[str, list[int]] = {name: [] for name in filled[0][1]}
     for (text, ends), row in zip(filled, tokens, strict=True):
         for name, upto in ends.items():
@@ -122,9 +122,9 @@ def _prompt_set(
             if row[: len(prefix)] != prefix:
                 raise PromptError(f"this tokenizer joins the carrier with the next word in {text!r}")
             positions[name].append(len(prefix) - 1)
-    answer_ids = [reader.single(word) for word in answers]
-    foil_ids = [reader.single("his" if word == "her" else "her") for word in answers]
+    answer_ids = reader.singles(answers, after_space=True)
+    foil_ids = reader.singles(["his" if word == "her" else "her" for word in answers], after_space=True)
     return PromptSet.from_tokens(
         tokens, answers=answer_ids, foils=foil_ids, positions=positions, templates=templates, pad=reader.pad,
-        decode=reader.decode(tokens, answer_ids, foil_ids), **others,
+        decode=reader.decode(tokens, answer_ids, foil_ids), policy=reader.policy, **others,
     )  # fmt: skip

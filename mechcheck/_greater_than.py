@@ -93,15 +93,18 @@ def greater_than_prompts(model: "TransformerBridge", *, n: int, seed: int, split
         clean.append(words)
         first.append([*words[:-3], YEARS[0], *words[-2:]])
         other.append([*words[:-3], rng.choice([year for year in YEARS[:-1] if abs(int(year) - int(began)) > APART]), *words[-2:]])
-        answers.append(reader.single(YEARS[YEARS.index(began) + APART]))
-        foils.append(reader.single(YEARS[YEARS.index(began) - APART]))
+        answers.append(YEARS[YEARS.index(began) + APART])
+        foils.append(YEARS[YEARS.index(began) - APART])
         names.append(f"from {began}")
 
+    reader.check_words([answers, foils, *(words[-4:] for rows in (clean, first, other) for words in rows)], whole=False)
+    answer_ids, foil_ids = (reader.singles(years, after_space=True) for years in (answers, foils))
+
     def build(rows: list[list[str]], **others: PromptSet) -> PromptSet:
-        tokens = [reader.tokens(" ".join(words)) for words in rows]
+        tokens = reader.rows([" ".join(words) for words in rows])
         return PromptSet.from_tokens(
-            tokens, answers=answers, foils=foils, positions={"YEAR": [len(row) - 3 for row in tokens]}, templates=names,
-            pad=reader.pad, decode=reader.decode(tokens, answers, foils), **others,
+            tokens, answers=answer_ids, foils=foil_ids, positions={"YEAR": [len(row) - 3 for row in tokens]}, templates=names,
+            pad=reader.pad, decode=reader.decode(tokens, answer_ids, foil_ids), policy=reader.policy, **others,
         )  # fmt: skip
 
     return build(clean, counterfactual=build(first), reference=build(other))
@@ -115,7 +118,7 @@ def later_years(model: "TransformerBridge") -> Metric:
     reference, in which another start year is read.
     """
     reader = Reader(model)
-    ids = torch.tensor([reader.single(year) for year in YEARS])
+    ids = torch.tensor(reader.singles(YEARS, after_space=True))
 
     def difference(logits: Float[Tensor, "prompt d_vocab"], prompts: PromptSet, _clean: object) -> Float[Tensor, " prompt"]:
         began = (prompts.answers.cpu()[:, None] == ids).int().argmax(-1) - APART

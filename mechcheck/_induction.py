@@ -62,7 +62,7 @@ def _repeated(model: "TransformerBridge", shapes: list[tuple[int, int]], seed: s
         decode = reader.decode(rows, answers, foils)
         return PromptSet.from_tokens(
             rows, answers=answers, foils=foils, positions=positions, templates=names, pad=reader.pad, decode=decode,
-            **others,
+            policy=reader.policy, **others,
         )  # fmt: skip
 
     return build(clean, counterfactual=build(broken), reference=build(fresh))

@@ -66,6 +66,7 @@ def ioi_prompts(
         x, y, z = rng.sample([name for name in language.names if name not in people], 3)
         other.append(_with_names(filled, io=x, s1=y, s2=z))
         names.append(f"{order}: {' '.join(sentence)}")
+    Reader(model).check_words([row.words for rows in (clean, flipped, other) for row in rows])
     reference, counterfactual = (_prompt_set(model, rows, clean, names) for rows in (other, flipped))
     return _prompt_set(model, clean, clean, names, counterfactual=counterfactual, reference=reference)
 
@@ -122,13 +123,13 @@ def _with_names(filled: _Filled, **names: str) -> _Filled:
 def _prompt_set(model: "TransformerBridge", rows: list[_Filled], clean: list[_Filled], names: list[str], **others: PromptSet) -> PromptSet:
     """Tokens of the rows; answers and foils are those of the clean prompts, also for the other sets."""
     reader = Reader(model)
-    tokens = [reader.tokens(" ".join(row.words)) for row in rows]
+    tokens = reader.rows([" ".join(row.words) for row in rows])
     offset = len(tokens[0]) - len(rows[0].words)
     for row, ids in zip(rows, tokens, strict=True):
         if len(ids) != len(row.words) + offset or offset not in (0, 1):
             raise PromptError(f"this tokenizer does not give one token per word of {' '.join(row.words)!r}; the language is word-level")
-    answers = [reader.single(row.words[row.io]) for row in clean]
-    foils = [reader.single(row.words[row.s1]) for row in clean]
+    answers = reader.singles([row.words[row.io] for row in clean], after_space=True)
+    foils = reader.singles([row.words[row.s1] for row in clean], after_space=True)
     return PromptSet.from_tokens(
         tokens,
         answers=answers,
@@ -137,5 +138,6 @@ def _prompt_set(model: "TransformerBridge", rows: list[_Filled], clean: list[_Fi
         templates=names,
         pad=reader.pad,
         decode=reader.decode(tokens, answers, foils),
+        policy=reader.policy,
         **others,
     )

@@ -44,23 +44,24 @@ def masked_prompts(
     mask = reader.tokenizer.mask_token
     if mask is None:
         raise PromptError("this tokenizer has no mask token, so no word can be masked; these prompts are for encoders (BERT)")
-    answers = [reader.single(row.words[row.masked]) for row in sentences]
-    foils = [reader.single(row.foil) for row in sentences]
+    both = reader.singles([row.words[row.masked] for row in sentences] + [row.foil for row in sentences], after_space=True)
+    answers, foils = both[: len(sentences)], both[len(sentences) :]
 
     def build(texts: Sequence[Sequence[str]], **others: PromptSet | None) -> PromptSet:
         hidden = [[mask if i == row.masked else word for i, word in enumerate(words)] for row, words in zip(sentences, texts, strict=True)]
-        tokens = [reader.tokens(" ".join(words)) for words in hidden]
+        tokens = reader.rows([" ".join(words) for words in hidden])
         index = {END: [row.masked for row in sentences]} | {name: [row.at[name] for row in sentences] for name in sentences[0].at}
         return PromptSet.from_tokens(
             tokens, answers=answers, foils=foils, templates=[row.template for row in sentences],
             positions={name: [_last_token(reader, *one) for one in zip(tokens, hidden, at, strict=True)] for name, at in index.items()},
-            pad=reader.pad, decode=reader.decode(tokens, answers, foils), **others,
+            pad=reader.pad, decode=reader.decode(tokens, answers, foils), policy=reader.policy, **others,
         )  # fmt: skip
 
     aligned = {"counterfactual": counterfactual, "reference": reference}
     for name, texts in aligned.items():
         if texts is not None and [len(words) for words in texts] != [len(row.words) for row in sentences]:
             raise PromptError(f"the {name} does not fit the sentences one for one and word for word")
+    reader.rows([" ".join(words) for texts in ([row.words for row in sentences], *aligned.values()) for words in texts or ()])
     made = {name: None if texts is None else build(texts) for name, texts in aligned.items()}
     return build([row.words for row in sentences], **made)
 

@@ -138,30 +138,52 @@ def quiet_loading() -> Iterator[None]:
 @lru_cache(maxsize=KEPT)
 def _load(directory: Path, name: str, revision: str | None, device: str, dtype: str, processing: Processing) -> "TransformerBridge":
     source = Provenance(name, directory, revision, _hash_files(directory), processing, dtype, device, n_params=0)
-    model = _boot(directory, source)
+    model = _boot(source)
     return _finish(model, replace(source, n_params=_count(model)))
 
 
-def _boot(directory: Path, source: Provenance) -> "TransformerBridge":
+def _boot(source: Provenance) -> "TransformerBridge":
     from transformer_lens.model_bridge import TransformerBridge
 
-    if _architecture(directory) == "DistilBertForMaskedLM":
-        from mechcheck._distilbert import cached_bert
-
-        directory = cached_bert(directory, source.weights_sha256)
+    _check_faithful(source)
+    directory = _bootable(source)
     try:
         with quiet_loading():
             model = TransformerBridge.boot_transformers(str(directory), device=source.device, dtype=DTYPES[source.dtype])
     except ValueError as error:
         if "architecture" not in str(error):
             raise
-        missing = _architecture(directory)
+        missing = _architecture(source.directory)
         raise ModelError(f"{source.name!r}: TransformerLens has no adapter for {missing}; see `mechcheck support`") from error
     if model.cfg.attention_dir != "causal" and not _stores(directory, "cls."):
         warnings.warn(
             f"{source.name!r} has no masked-word head: its attention can be read, but what it predicts means nothing", stacklevel=4
         )
     return model
+
+
+def _check_faithful(source: Provenance) -> None:
+    """Refuse the settings with which TransformerLens computes something else than transformers, and says nothing."""
+    config = json.loads((source.directory / "config.json").read_text(encoding="utf-8"))
+    wrong = {
+        "gpt2": config.get("scale_attn_weights") is False and "attention scores that are not scaled (scale_attn_weights)",
+        "opt": (config.get("do_layer_norm_before") is False and "norms behind each part (do_layer_norm_before)")
+        or (config.get("word_embed_proj_dim", config.get("hidden_size")) != config.get("hidden_size") and "embeddings of another width"),
+    }.get(config.get("model_type"))
+    if wrong:
+        raise ModelError(
+            f"{source.name!r}: TransformerLens does not compute a {config['model_type']} with {wrong} as transformers does, so nothing "
+            "that is measured on it would be true of the model"
+        )
+
+
+def _bootable(source: Provenance) -> Path:
+    """The directory that TransformerLens reads: the model's own, or, as it knows no DistilBERT, that of a BERT that is the same."""
+    if _architecture(source.directory) != "DistilBertForMaskedLM":
+        return source.directory
+    from mechcheck._distilbert import cached_bert
+
+    return cached_bert(source.directory, source.weights_sha256)
 
 
 def _stores(directory: Path, prefix: str) -> bool:
@@ -180,7 +202,7 @@ def _load_twin(of: Provenance, seed: int) -> "TransformerBridge":
     from transformer_lens.tools.analysis import random_init_bridge
 
     with quiet_loading():
-        model = random_init_bridge(str(of.directory), seed=seed, dtype=DTYPES[of.dtype], device=of.device)
+        model = random_init_bridge(str(_bootable(of)), seed=seed, dtype=DTYPES[of.dtype], device=of.device)
         model.unembed.to(DTYPES[of.dtype])  # its bias is a buffer, which random_init_bridge leaves in float32
     name = f"{of.name}#reinitialised-{seed}"
     source = Provenance(name, of.directory, of.revision, _hash_parameters(model), of.processing, of.dtype, of.device, of.n_params)

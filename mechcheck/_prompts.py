@@ -10,6 +10,8 @@ from jaxtyping import Int
 from torch import Tensor
 
 from mechcheck._errors import PromptError
+from mechcheck._tokens import Reader as Reader
+from mechcheck._tokens import TokenPolicy
 
 if TYPE_CHECKING:
     from transformer_lens.model_bridge import TransformerBridge
@@ -47,6 +49,8 @@ class PromptSet:
     """Aligned prompts whose activations `Patch` puts in by default (for IOI: the second subject flipped)."""
     reference: Optional["PromptSet"] = None
     """Aligned prompts that mean and resample ablation draw from by default (for IOI: three different names, ABC)."""
+    policy: TokenPolicy | None = None
+    """How text became these tokens; None where they were given as tokens."""
 
     @classmethod
     def from_tokens(
@@ -61,6 +65,7 @@ class PromptSet:
         reference: Optional["PromptSet"] = None,
         pad: int | None = None,
         decode: Mapping[int, str] | None = None,
+        policy: TokenPolicy | None = None,
     ) -> "PromptSet":
         """Prompts from token ids, BOS included where the model wants one.
 
@@ -72,6 +77,7 @@ class PromptSet:
             counterfactual, reference: aligned prompt sets (same number and lengths).
             pad: token id that fills shorter prompts on the right.
             decode: token id -> text, to show prompts to a reader.
+            policy: how text became these tokens (`Reader.policy`), for the record.
 
         Raises:
             PromptError: lengths, positions or counts that do not fit.
@@ -112,6 +118,7 @@ class PromptSet:
             vocabulary={int(t): names.get(int(t), str(int(t))) for t in torch.cat([answer_ids, foil_ids])},
             counterfactual=replace(counterfactual, ids=ids) if counterfactual is not None else None,
             reference=replace(reference, ids=ids) if reference is not None else None,
+            policy=policy,
         )
 
     @classmethod
@@ -127,26 +134,32 @@ class PromptSet:
         counterfactual: Sequence[str] | None = None,
         reference: Sequence[str] | None = None,
         pad: bool = False,
+        bos: bool | None = None,
+        after_space: bool = False,
     ) -> "PromptSet":
         """Prompts from text, tokenised by the model's own tokenizer with its BOS token in front (if it has one).
 
         Args:
             model: gives the tokenizer.
             texts: one text per prompt.
-            answers, foils: the next word, one token each. For tokenizers that mark word starts, write the space (" Mary");
-                where the bare word is one token and the spaced one is not (or the reverse), the one that exists is taken.
+            answers, foils: the next word, one token each. For tokenizers that mark word starts, write the space (" Mary"), or
+                give after_space=True; where the bare word is one token and the spaced one is not (or the reverse), the one that
+                exists is taken.
             positions: name -> for each prompt a word that stands in it exactly once (its last token is meant), or a position.
             templates: template id of each prompt.
             counterfactual, reference: aligned texts, token for token as long as `texts`.
             pad: allow prompts of different lengths, filled on the right.
+            bos: whether BOS (or [CLS]) stands in front; by default where the tokenizer has one, also if it adds none by itself.
+            after_space: answers and foils are the tokens that these words are behind a space, also where written without one.
 
         Raises:
-            PromptError: an answer of two tokens, prompts of different lengths, a word that is not in its prompt.
+            PromptError: answers and foils that are no single tokens (all are named), unknown words, prompts of different lengths,
+                a word that is not in its prompt, bos=True without such a token.
         """
-        reader = Reader(model)
-        rows = [reader.tokens(text) for text in texts]
-        answer_ids = [reader.single(word) for word in answers]
-        foil_ids = [reader.single(word) for word in foils]
+        reader = Reader(model, bos)
+        rows = reader.rows(texts)
+        both = reader.singles([*answers, *foils], after_space=after_space)
+        answer_ids, foil_ids = both[: len(answers)], both[len(answers) :]
         named = {
             name: [at if isinstance(at, int) else reader.find(row, at, text) for row, at, text in zip(rows, where, texts, strict=True)]
             for name, where in (positions or {}).items()
@@ -155,10 +168,10 @@ class PromptSet:
         def build(words: Sequence[str] | None, **others: Optional["PromptSet"]) -> Optional["PromptSet"]:
             if words is None:
                 return None
-            token_rows = [reader.tokens(text) for text in words]
+            token_rows = reader.rows(words)
             return cls.from_tokens(
                 token_rows, answers=answer_ids, foils=foil_ids, positions=named, templates=templates,
-                pad=reader.pad if pad else None, decode=reader.decode(token_rows, answer_ids, foil_ids), **others,
+                pad=reader.pad if pad else None, decode=reader.decode(token_rows, answer_ids, foil_ids), policy=reader.policy, **others,
             )  # fmt: skip
 
         made = build(texts, counterfactual=build(counterfactual), reference=build(reference))
@@ -199,55 +212,6 @@ class PromptSet:
         """Hash of all prompts in order, with their counterfactuals and references."""
         aligned = [other.tokens.tolist() for other in (self.counterfactual, self.reference) if other is not None]
         return hashlib.sha256("\n".join([*self.ids, *map(str, aligned)]).encode()).hexdigest()
-
-
-class Reader:
-    """A model's tokenizer, with single-token checks."""
-
-    def __init__(self, model: "TransformerBridge"):
-        if model.tokenizer is None:
-            raise PromptError("this model came without a tokenizer; build the prompts with PromptSet.from_tokens")
-        self.tokenizer = model.tokenizer
-        cls, sep = self.tokenizer.cls_token_id, self.tokenizer.sep_token_id
-        # An encoder's tokenizer puts [CLS] and [SEP] around a text, a decoder's BOS in front of it.
-        before = self.tokenizer.bos_token_id if cls is None else cls
-        self._before = [] if before is None else [int(before)]
-        self._after = [] if cls is None or sep is None else [int(sep)]
-        self.pad = int(self.tokenizer.pad_token_id or 0)
-
-    def tokens(self, text: str) -> list[int]:
-        """Token ids, BOS first; for an encoder between [CLS] and [SEP]."""
-        return self._before + self._encode(text) + self._after
-
-    def single(self, word: str) -> int:
-        """The one token of a word."""
-        tried = [word, " " + word] if not word.startswith(" ") else [word, word[1:]]
-        known = [ids for ids in map(self._encode, tried) if len(ids) == 1 and ids[0] != self.tokenizer.unk_token_id]
-        if not known:
-            if all(ids == [self.tokenizer.unk_token_id] for ids in map(self._encode, tried)):
-                raise PromptError(f"{word!r} is not in this tokenizer's vocabulary; choose a word that is")
-            pieces = self.tokenizer.convert_ids_to_tokens(self._encode(word))
-            raise PromptError(f"{word!r} is {len(pieces)} tokens for this tokenizer ({' | '.join(pieces)}); choose a word of one token")
-        return known[0][0]
-
-    def find(self, row: Sequence[int], word: str, text: str) -> int:
-        """Position of a word's last token in a prompt where it stands exactly once."""
-        for spelling in (" " + word, word):
-            ids = self._encode(spelling)
-            starts = [i for i in range(len(row) - len(ids) + 1) if list(row[i : i + len(ids)]) == ids]
-            if len(starts) == 1:
-                return starts[0] + len(ids) - 1
-            if len(starts) > 1:
-                raise PromptError(f"{word!r} stands {len(starts)} times in {text!r}; give its position as a number")
-        raise PromptError(f"{word!r} is not a word of {text!r}")
-
-    def decode(self, rows: Sequence[Sequence[int]], *extra: Sequence[int]) -> dict[int, str]:
-        """Token id -> text for every token that occurs."""
-        occurring = {t for row in (*rows, *extra) for t in row}
-        return {t: self.tokenizer.decode([t]) for t in occurring}
-
-    def _encode(self, text: str) -> list[int]:
-        return list(self.tokenizer.encode(text, add_special_tokens=False))
 
 
 def _check_positions(named: Mapping[str, Tensor], lengths: Sequence[int]) -> None:

@@ -22,13 +22,17 @@ _runs: OrderedDict[tuple[Arithmetic, PromptSet], tuple["weakref.ref[TransformerB
 
 
 def untouched_run(
-    model: "TransformerBridge", known: Arithmetic, prompts: PromptSet, extra: frozenset[tuple[Kind, int]] = frozenset()
+    model: "TransformerBridge",
+    known: Arithmetic,
+    prompts: PromptSet,
+    extra: frozenset[tuple[Kind, int]] = frozenset(),
+    like: Untouched | None = None,
 ) -> Untouched:
     """As `untouched`, from memory where it is there."""
     key = (known, prompts)
     _, found = _runs.get(key, (None, None))
     if found is None or extra - set(found.extra):
-        found = untouched(model, known, prompts, extra | (frozenset(found.extra) if found else frozenset()))
+        found = untouched(model, known, prompts, extra | (frozenset(found.extra) if found else frozenset()), like)
         _runs[key] = (weakref.ref(model), found)
     _runs.move_to_end(key)
     _forget_what_is_too_much()

@@ -11,6 +11,7 @@ from torch.nn.functional import pad
 from mechcheck._edits import Captures, fit
 from mechcheck._hooks import Edit, Rows, is_token, read_site, record
 from mechcheck._prompts import PromptSet
+from mechcheck._sites import Sites
 from mechcheck._sweep import Sweep
 
 # How far results may lie apart, as a share of the largest one. Rounding errors of a dozen layers are well below it; those of
@@ -26,19 +27,19 @@ def disagreement(sweep: Sweep, captures: Captures) -> str | None:
     numbers = sorted(rng.sample(range(len(sweep.edits)), min(CELLS, len(sweep.edits))))
     rows = [rng.randrange(len(sweep.prompts)) for _ in numbers]
     wanted = {edit.site for number in numbers for edit in sweep.edits[number]}
-    sources = [(source, known, sorted(wanted & set(known))) for source, known in captures.sets()]
-    chosen = [[row % len(source) for row in rows] for source, _, _ in sources]
+    sources = [(source, known, Sites(wanted & set(known))) for source, known in captures.sets()]
+    chosen = [[rows[0] % len(source)] for source, _, _ in sources]
     together = _stacked([(sweep.prompts, rows), *((source, picked) for (source, _, _), picked in zip(sources, chosen, strict=True))])
     edits = [_for_cell(edit, rows, cell, together) for cell, number in enumerate(numbers) for edit in sweep.edits[number]]
-    sites = sorted({site for _, _, some in sources for site in some})
+    sites = Sites(site for _, _, some in sources for site in some)
     readers: dict = {site: (site.hook_name, lambda activation, rows, site=site: read_site(activation, site, rows)) for site in sites}
     plain = record(sweep.model, together, readers, edits)
     for number, row, expected in zip(numbers, rows, plain.logits, strict=False):
         if not _close(sweep.logits(number, row), expected, precision):
             where = " ".join(str(edit.site) for edit in sweep.edits[number])
             return f"variant {number} ({where}) on prompt {row}: logits differ by {_gap(sweep.logits(number, row), expected):.3g}"
-    for block, ((source, known, some), picked) in enumerate(zip(sources, chosen, strict=True), start=1):
-        found_at = slice(block * len(rows), (block + 1) * len(rows))
+    for block, ((source, known, some), picked) in enumerate(zip(sources, chosen, strict=True)):
+        found_at = slice(len(rows) + block, len(rows) + block + 1)
         real = is_token(Rows(source, slice(None)))[picked]
         for site in some:
             found, expected = known[site][picked], plain.recorded[site][found_at]
@@ -53,13 +54,12 @@ def _stacked(parts: Sequence[tuple[PromptSet, list[int]]]) -> PromptSet:
     """Some prompts of several sets as one, so that one forward pass does; a position that a set lacks is 0 there, and not used."""
     width = max(one.tokens.shape[1] for one, _ in parts)
     names = {name for one, _ in parts for name in one.positions}
-    nowhere = torch.zeros(len(parts[0][1]), dtype=torch.long)
     return PromptSet(
         tokens=torch.cat([pad(one.tokens[rows], (0, width - one.tokens.shape[1])) for one, rows in parts]),
         lengths=torch.cat([one.lengths[rows] for one, rows in parts]),
         answers=torch.cat([one.answers[rows] for one, rows in parts]),
         foils=torch.cat([one.foils[rows] for one, rows in parts]),
-        positions={n: torch.cat([one.positions[n][rows] if n in one.positions else nowhere for one, rows in parts]) for n in names},
+        positions={n: torch.cat([one.positions.get(n, torch.zeros_like(one.lengths))[rows] for one, rows in parts]) for n in names},
         templates=tuple(one.templates[row] for one, rows in parts for row in rows),
         ids=tuple(one.ids[row] for one, rows in parts for row in rows),
     )

@@ -112,7 +112,5 @@ def _read(model: "TransformerBridge", text: str) -> PromptSet:
     if not text.strip():
         raise PromptError("the text is empty")
     reader = Reader(model)
-    row, unknown = reader.tokens(text), reader.tokenizer.unk_token_id
-    if unknown is not None and unknown in reader.tokenizer.encode(text, add_special_tokens=False):
-        raise PromptError(f"{text!r} holds a word that is not in this tokenizer's vocabulary; replace it")
+    row = reader.tokens(text)
     return PromptSet.from_tokens([row], answers=row[-1:], foils=row[-1:], decode=reader.decode([row]))

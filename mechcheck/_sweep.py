@@ -103,12 +103,19 @@ class Sweep:
         return torch.cat(streams, dim=1)
 
 
-def capture_fast(known: Arithmetic, model: "TransformerBridge", prompts: PromptSet, sites: Sequence[Site]) -> Mapping[Site, Activation]:
-    """Read the sites of an untouched run, as `capture_sites` does, by the model's arithmetic."""
+def capture_fast(
+    known: Arithmetic, swept: PromptSet, model: "TransformerBridge", prompts: PromptSet, sites: Sequence[Site]
+) -> Mapping[Site, Activation]:
+    """Read the sites of an untouched run, as `capture_sites` does, by the model's arithmetic.
+
+    What the prompts have in common with those that are swept, aligned with them, is computed once for both.
+    """
     extra = frozenset((site.kind, site.layer) for site in sites if site.kind in ("q", "k", "v", "neuron"))
     parts: dict[Site, list[Activation]] = defaultdict(list)
-    for rows in _blocks(model, known, prompts):
-        run = untouched_run(model, known, prompts[rows] if len(rows) < len(prompts) else prompts, extra)
+    blocks = _blocks(model, known, prompts)
+    like = untouched_run(model, known, swept) if len(blocks) == 1 and len(swept) == len(prompts) and not extra else None
+    for rows in blocks:
+        run = untouched_run(model, known, prompts[rows] if len(rows) < len(prompts) else prompts, extra, like)
         for site in sites:
             parts[site].append(run.at(site))
     return {site: found[0] if len(found) == 1 else torch.cat(found) for site, found in parts.items()}

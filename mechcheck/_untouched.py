@@ -91,18 +91,34 @@ def first_stream(model: "TransformerBridge", prompts: PromptSet) -> tuple[Float[
 
 @torch.no_grad()
 def untouched(
-    model: "TransformerBridge", arithmetic: Arithmetic, prompts: PromptSet, extra: frozenset[tuple[Kind, int]] = frozenset()
+    model: "TransformerBridge",
+    arithmetic: Arithmetic,
+    prompts: PromptSet,
+    extra: frozenset[tuple[Kind, int]] = frozenset(),
+    like: Untouched | None = None,
 ) -> Untouched:
-    """Run the prompts; `extra` names (kind, layer) of queries, keys, values (before rotary embedding) and neurons to keep."""
+    """Run the prompts.
+
+    Args:
+        model, arithmetic, prompts: what is run.
+        extra: (kind, layer) of queries, keys, values (before rotary embedding) and neurons to keep.
+        like: a run of aligned prompts; what all prompts have in common with theirs at the beginning is taken from there.
+    """
     x, tables = first_stream(model, prompts)
-    around = None if tables is None else (tables[0][:, None], tables[1][:, None])
+    common = 0 if like is None or extra else _in_common(arithmetic, prompts, like.prompts)
+    x = x[:, common:]
+    around = None if tables is None else (tables[0][common:, None], tables[1][common:, None])
     sees = None if arithmetic.causal else is_token(Rows(prompts, slice(None))).to(x.device)[:, None, None]
+    if common:
+        sees = torch.ones(x.shape[1], prompts.tokens.shape[1], dtype=torch.bool, device=x.device).tril(common)
     layers: list[Kept] = []
     also: dict[tuple[Kind, int], Tensor] = {}
     for number, layer in enumerate(arithmetic.layers):
         q, k, v = arithmetic.split(layer.qkv(arithmetic.attention_input(layer, x)))
         found: dict[Kind, Tensor] = {"q": q, "k": k, "v": v}
         q, k, v = (part.transpose(1, 2) for part in (rotate(q, around), rotate(k, around), v))
+        if like is not None and common:
+            k, v = (torch.cat([old[:, :, :common], new], dim=2) for old, new in ((like.layers[number].k, k), (like.layers[number].v, v)))
         z = F.scaled_dot_product_attention(
             q, k, v, attn_mask=sees, is_causal=sees is None, scale=arithmetic.scale, enable_gqa=q.shape[1] != k.shape[1]
         )  # [prompt, head, pos, d_head]
@@ -111,7 +127,30 @@ def untouched(
         between = arithmetic.after_attention(layer, x, attn_out)
         found["neuron"] = arithmetic.neurons(layer, x if arithmetic.parallel else between)
         mlp_out = layer.mlp.out(found["neuron"])
-        layers.append(Kept(x, k, v, z, attn_out, mlp_out))
+        kept = Kept(x, k, v, z, attn_out, mlp_out)
+        layers.append(kept if like is None or not common else _continued(like.layers[number], kept, common))
         also.update({(kind, number): found[kind] for kind in found if (kind, number) in extra})
         x = arithmetic.after_mlp(layer, between, mlp_out)
+    if like is not None and common:
+        x = torch.cat([like.last[:, :common], x], dim=1)
     return Untouched(prompts, tables, tuple(layers), x, also, arithmetic)
+
+
+def _in_common(arithmetic: Arithmetic, prompts: PromptSet, others: PromptSet) -> int:
+    """How many tokens at the beginning are the same in every pair of prompts; at least one position is left to run."""
+    if not arithmetic.causal or prompts.tokens.shape != others.tokens.shape:
+        return 0
+    differs = (prompts.tokens != others.tokens).any(0)
+    first = int(differs.int().argmax()) if differs.any() else len(differs)
+    return min(first, len(differs) - 1)
+
+
+def _continued(before: Kept, after: Kept, common: int) -> Kept:
+    """The first positions of one run and the others of another; keys and values are whole already."""
+
+    def joined(old: Tensor, new: Tensor) -> Tensor:
+        return torch.cat([old[:, :common], new], dim=1)
+
+    streams = (joined(getattr(before, name), getattr(after, name)) for name in ("resid_pre", "z", "attn_out", "mlp_out"))
+    resid_pre, z, attn_out, mlp_out = streams
+    return Kept(resid_pre, after.k, after.v, z, attn_out, mlp_out)

@@ -7,6 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from mechcheck._architecture import require_plain_writes
 from mechcheck._attention import head_pairs, is_token, pattern_readers
 from mechcheck._engine import observe
 from mechcheck._errors import MechcheckError
@@ -47,11 +48,13 @@ def value_weighted_attention(
 
     Raises:
         SiteError: no heads, or heads the model does not have.
-        MechcheckError: another `through`.
+        MechcheckError: another `through`, or "v_o" where a norm stands behind W_O.
     """
     if through not in ("v", "v_o"):
         raise MechcheckError(f'unknown through={through!r}; choose "v" or "v_o"')
     pairs = head_pairs(model, sites)
+    if through == "v_o":
+        require_plain_writes(model, "no head alone decides what it writes")
     w_o = model.W_O if through == "v_o" else None
 
     def norms(values: Tensor, rows: Rows, layer: int, head: int) -> Tensor:

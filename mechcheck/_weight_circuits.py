@@ -6,18 +6,18 @@ left out: position, biases, MLPs, and the scale that a LayerNorm gives each toke
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 import numpy as np
 import torch
 from jaxtyping import Complex, Float, Int
 from torch import Tensor
 
+from mechcheck._architecture import require_folded, require_plain_writes
 from mechcheck._attention import head_pairs
 from mechcheck._errors import MechcheckError, PromptError, SiteError
 from mechcheck._figures import Heatmap
 from mechcheck._measurement import Measurement
-from mechcheck._models import provenance
 from mechcheck._sites import Sites
 
 if TYPE_CHECKING:
@@ -29,6 +29,7 @@ Head = tuple[int, int] | str | Sites
 
 # Bytes of entries that are computed at once.
 _CHUNK = 64 * 2**20
+_NOT_COMPUTED = "products of its weights are not what its heads compute"
 
 
 @dataclass(frozen=True, eq=False)
@@ -155,7 +156,7 @@ def qk_circuit(
     key_through: Head | None = None,
     embedding: Float[Tensor, "d_vocab d_model"] | None = None,
 ) -> VocabularyCircuit:
-    """How well each query token matches each key token in a head: W_E W_Q (W_E W_K)^T / sqrt(d_head).
+    """How well each query token matches each key token in a head: W_E W_Q (W_E W_K)^T / sqrt(d_head), or unscaled where the model is.
 
     Rotary embedding is left out: the entries are those of a query and a key at the same place.
 
@@ -170,13 +171,14 @@ def qk_circuit(
     Raises:
         MechcheckError, SiteError, PromptError: as for `ov_circuit`.
     """
+    check_readable(model, scores=True)
     layer, index = _one(model, head)
     chosen, words = _vocabulary(model, tokens)
     state = _embedded(model, chosen, embedding)
     queries = _carried(model, state, query_through, layer) @ _exact(model.QK.A[layer, index])
     keys = _carried(model, state, key_through, layer) @ _exact(model.QK.B[layer, index]).T
     name = f"QK of {layer}.{index}{_behind(model, query=query_through, key=key_through)}"
-    return _circuit(name, queries / model.cfg.d_head**0.5, keys.T, chosen, words, "score")
+    return _circuit(name, queries * _score_scale(model, layer), keys.T, chosen, words, "score")
 
 
 def copying_eigenvalue_scores(model: "TransformerBridge", tokens: Sequence[int] | None = None) -> Float[np.ndarray, "layer head"]:
@@ -195,18 +197,33 @@ def copying_eigenvalue_scores(model: "TransformerBridge", tokens: Sequence[int] 
     return (values.real.sum(-1) / values.abs().sum(-1)).cpu().numpy()
 
 
-def check_readable(model: "TransformerBridge") -> None:
-    """Raise unless products of weights mean something: each norm is folded into the weights that read behind it."""
-    encoder = model.cfg.attention_dir != "causal"
-    if not encoder and provenance(model).processing != "folded":
-        raise MechcheckError('circuits of weights need processing="folded": load the model with load_model(..., processing="folded")')
+def check_readable(model: "TransformerBridge", *, scores: bool = False) -> None:
+    """Raise unless products of weights mean something: each norm is folded into the weights that read behind it.
+
+    Args:
+        model: from `load_model`.
+        scores: the product is one of queries and keys.
+    """
+    require_folded(model, "circuits of weights need")
     norms = [norm for block in model.blocks if (norm := getattr(block, "ln1", None)) is not None]
-    weights = [weight for norm in norms if (weight := getattr(norm, "weight", None)) is not None]
-    if encoder or not all(bool((weight == 1).all()) for weight in weights):
-        raise MechcheckError(
-            f"in this architecture ({model.cfg.architecture}) the norms cannot be folded into the weights, so products of its weights "
-            "are not what its heads compute"
-        )
+    gains = [weight + 1 if norm.uses_weight_offset else weight for norm in norms if (weight := getattr(norm, "weight", None)) is not None]
+    if not all(bool((gain == 1).all()) for gain in gains):
+        _refuse(model, "the norms cannot be folded into the weights")
+    require_plain_writes(model, _NOT_COMPUTED)
+    if scores and any(hasattr(block.attn, "q_norm") for block in model.blocks if hasattr(block, "attn")):
+        _refuse(model, "queries and keys pass through norms")
+
+
+def _refuse(model: "TransformerBridge", why: str) -> NoReturn:
+    raise MechcheckError(f"in this architecture ({model.cfg.architecture}) {why}, so {_NOT_COMPUTED}")
+
+
+def _score_scale(model: "TransformerBridge", layer: int) -> float:
+    """What a query times a key is multiplied with."""
+    if model.cfg.architecture == "GPTNeoForCausalLM":
+        return 1.0
+    by_layer = layer + 1 if getattr(model.cfg, "scale_attn_by_inverse_layer_idx", False) else 1
+    return model.cfg.d_head**-0.5 / by_layer
 
 
 def _circuit(
@@ -251,7 +268,10 @@ def _behind(model: "TransformerBridge", **through: Head | None) -> str:
 def _embedded(
     model: "TransformerBridge", tokens: Int[Tensor, " token"], embedding: Float[Tensor, "d_vocab d_model"] | None
 ) -> Float[Tensor, "token d_model"]:
-    return _exact((model.W_E if embedding is None else embedding)[tokens])
+    """The tokens' rows of an embedding; of the model's own as it enters the stream, which Gemma scales."""
+    if embedding is not None:
+        return _exact(embedding[tokens])
+    return _exact(model.W_E[tokens]) * float(getattr(model.original_model.get_input_embeddings(), "embed_scale", 1.0))
 
 
 def _vocabulary(model: "TransformerBridge", tokens: Sequence[int] | None) -> tuple[Int[Tensor, " token"], tuple[str, ...]]:

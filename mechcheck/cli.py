@@ -173,8 +173,11 @@ def _verify(chosen: argparse.Namespace) -> int:
 
 
 def _support(chosen: argparse.Namespace) -> int:
+    import torch
+
     from mechcheck._support import bugs, markdown, support_table
 
+    torch.set_num_threads(1)  # for models this small further threads only wait for each other
     table = support_table()
     text = markdown(table)
     print(text, end="")

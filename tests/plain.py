@@ -15,17 +15,56 @@ Edit = Callable[[Tensor], Tensor]
 
 def blocks(model):
     """The model's layers, whatever its layout calls them."""
-    base = model.base_model
-    return base.h if hasattr(base, "h") else base.layers
+    return _first(model.base_model, "h", "layers", "decoder.layers", "encoder.layer", "transformer.layer")
+
+
+def _first(module, *paths: str):
+    """The first of these parts that the module has."""
+    for path in paths:
+        found = module
+        for name in path.split("."):
+            found = getattr(found, name, None)
+        if found is not None:
+            return found
+    raise NotImplementedError(f"none of {paths} in {type(module).__name__}")
 
 
 def _attention(block):
-    return next(getattr(block, name) for name in ("attn", "attention", "self_attn") if hasattr(block, name))
+    return _first(block, "attn.attention", "attn", "attention.self", "attention", "self_attn")
 
 
 def _output_projection(block):
-    attention = _attention(block)
-    return next(getattr(attention, name) for name in ("c_proj", "dense", "o_proj") if hasattr(attention, name))
+    names = ("c_proj", "dense", "o_proj", "out_proj", "out_lin")
+    return _first(block, "attention.output.dense", *(f"{part}.{name}" for part in _ATTENTIONS for name in names))
+
+
+_ATTENTIONS = ("attn.attention", "attn", "attention", "self_attn")
+
+
+def _from_mlp(block):
+    """The projection of the neurons to what the MLP writes."""
+    return _first(block, "mlp.c_proj", "mlp.dense_4h_to_h", "mlp.down_proj", "mlp.fc_out", "fc2", "output.dense", "ffn.lin2")
+
+
+def _projected(model, site: Site) -> tuple[torch.nn.Module, int]:
+    """The projection that makes a head's query, key or value, and where in its output they begin."""
+    config, attention, d_head = model.config, _attention(blocks(model)[site.layer]), d_head_of(model)
+    assert site.index is not None
+    which = "qkv".index(site.kind)
+    if hasattr(attention, "query_key_value"):  # GPT-NeoX: query, key and value of each head in turn
+        return attention.query_key_value, (3 * site.index + which) * d_head
+    separate = {"q": ("q_proj", "query", "q_lin"), "k": ("k_proj", "key", "k_lin"), "v": ("v_proj", "value", "v_lin")}[site.kind]
+    for name in separate:
+        if hasattr(attention, name):
+            return getattr(attention, name), site.index * d_head
+    packed, queries = _first(attention, "c_attn", "qkv_proj"), config.num_attention_heads
+    keys = getattr(config, "num_key_value_heads", None) or queries
+    return packed, ((0, queries, queries + keys)[which] + site.index) * d_head
+
+
+def d_head_of(model) -> int:
+    """Components of a head."""
+    return getattr(model.config, "head_dim", None) or model.config.hidden_size // model.config.num_attention_heads
 
 
 def _before(module, edit: Edit):
@@ -38,30 +77,54 @@ def _after(module, edit: Edit):
     return module.register_forward_hook(lambda _, args, out: (edit(out[0]), *out[1:]) if isinstance(out, tuple) else edit(out))
 
 
-def attach(model, site: Site, edit: Edit):
-    """Have `edit` see and replace the whole activation that a site is a part of; z comes as [prompt, pos, head * d_head]."""
+def attach(model, site: Site, edit: Edit, rows: int | None = None):
+    """Have `edit` see and replace the whole activation that a site is a part of; z comes as [prompt, pos, head * d_head].
+
+    `rows` is the number of prompts, which a layout needs that lays all positions of all prompts in a row (OPT's MLP).
+    """
     block = blocks(model)[site.layer]
+
+    def shaped(x: Tensor) -> Tensor:
+        return edit(x) if x.ndim == 3 else edit(x.view(rows, -1, x.shape[-1])).view_as(x)
+
     match site.kind:
         case "head":
-            return _before(_output_projection(block), edit)
+            return _before(_output_projection(block), shaped)
+        case "q" | "k" | "v":
+            return _after(_projected(model, site)[0], shaped)
         case "attn_out":
-            return _after(_attention(block), edit)
+            return _after(_added(block, "post_attention_layernorm", _output_projection(block)), shaped)
         case "mlp_out":
-            return _after(block.mlp, edit)
+            return _after(_added(block, "post_feedforward_layernorm", _from_mlp(block)), shaped)
+        case "neuron":
+            return _before(_from_mlp(block), shaped)
         case "resid_pre":
-            return _before(block, edit)
+            return _before(block, shaped)
         case "resid_post":
-            return _after(block, edit)
+            return _after(block, shaped)
     raise NotImplementedError(site.kind)
+
+
+def _added(block, norm: str, projection):
+    """What is added to the stream: the projection's output, or that of the norm behind it (Gemma 2)."""
+    return getattr(block, norm) if hasattr(block, "pre_feedforward_layernorm") else projection
 
 
 def columns(model, site: Site) -> slice:
     """Which of the activation's last dimension is the site."""
-    if site.kind != "head":
+    if site.index is None:
         return slice(None)
-    d_head = model.config.hidden_size // model.config.num_attention_heads
-    assert site.index is not None
-    return slice(site.index * d_head, (site.index + 1) * d_head)
+    if site.kind == "neuron":
+        return slice(site.index, site.index + 1)
+    start = site.index * d_head_of(model) if site.kind == "head" else _projected(model, site)[1]
+    return slice(start, start + d_head_of(model))
+
+
+def forward(model, prompts: PromptSet, **options):
+    """Run the prompts; an encoder is told which positions are padding."""
+    mask = (torch.arange(prompts.tokens.shape[1]) < prompts.lengths[:, None]).long()
+    with torch.no_grad():
+        return model(prompts.tokens, attention_mask=mask if "MaskedLM" in type(model).__name__ else None, **options)
 
 
 def activation(model, prompts: PromptSet, site: Site) -> Tensor:
@@ -72,10 +135,9 @@ def activation(model, prompts: PromptSet, site: Site) -> Tensor:
         seen.append(x[..., columns(model, site)].clone())
         return x
 
-    with torch.no_grad():
-        handle = attach(model, site, keep)
-        model(prompts.tokens)
-        handle.remove()
+    handle = attach(model, site, keep, len(prompts))
+    forward(model, prompts)
+    handle.remove()
     return seen[0]
 
 
@@ -92,11 +154,11 @@ def logit_diff_with(model, prompts: PromptSet, values: Mapping[Site, Tensor]) ->
 
         return edit
 
-    with torch.no_grad(), ExitStack() as stack:
+    with ExitStack() as stack:
         for site, value in values.items():
-            handle = attach(model, site, edit_for(site, value))
+            handle = attach(model, site, edit_for(site, value), len(prompts))
             stack.callback(handle.remove)
-        logits = model(prompts.tokens).logits
+        logits = forward(model, prompts).logits
     rows = torch.arange(len(prompts))
     end = logits[rows, prompts.positions["END"]]
     return end[rows, prompts.answers] - end[rows, prompts.foils]

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tiny import LAYOUTS, MORE_LAYOUTS, SAME_FORWARD, random_prompts, with_other_padding
 
-from mechcheck import _arithmetic, _engine, _memory, _runs, _suffix, _sweep
+from mechcheck import _arithmetic, _engine, _memory, _runs, _selfcheck, _suffix, _sweep
 from mechcheck._arithmetic import Unserved, arithmetic
 from mechcheck._edits import capture_all, capture_sites, edits_of
 from mechcheck._engine import plain_hooks, run, sweep, sweep_metrics
@@ -72,7 +72,7 @@ def by_hooks(model, prompts, variants, metric=logit_diff):
 def fast(model, prompts, variants, metrics=(logit_diff,), batch=None):
     """The suffix runner alone: no check, no way back to plain hooks."""
     known = arithmetic(model)
-    captures = capture_all(model, prompts, variants, partial(capture_fast, known))
+    captures = capture_all(model, prompts, variants, partial(capture_fast, known, prompts))
     edits = [edits_of(model, prompts, variant, captures) for variant in variants]
     assert all(serves(known, listed) for listed in edits)
     return Sweep(model, known, prompts, edits, batch).values(metrics)
@@ -105,12 +105,29 @@ def test_captured_activations_are_those_of_plain_hooks(tiny, layout):
     kinds = [heads, queries, keys, values] + ([neurons] if layout != "bert" else [])
     whole = [resid, resid_post] + ([mlps] if layout != "bert" else [])
     sites = Sites(site for kind in kinds for site in kind("0.1 1.0@B")) | Sites(site for kind in whole for site in kind("0@A 1"))
-    found, expected = capture_fast(arithmetic(model), model, prompts, list(sites)), capture_sites(model, prompts, list(sites))
+    found, expected = capture_fast(arithmetic(model), prompts, model, prompts, list(sites)), capture_sites(model, prompts, list(sites))
     same = SAME_FORWARD[layout]
     for site in sites:
         for row, length in enumerate(prompts.lengths.tolist()):
             real = slice(None) if site.at else slice(0, length)
             torch.testing.assert_close(found[site][row][real], expected[site][row][real], rtol=same, atol=same)
+
+
+@pytest.mark.parametrize("layout", ALL_LAYOUTS)
+@pytest.mark.parametrize("common", [0, 1, 4, 10])
+def test_what_two_sets_of_prompts_have_in_common_is_run_once(tiny, layout, common):
+    model, prompts = tiny(layout, processing="raw"), random_prompts(4, LENGTHS)
+    tokens = prompts.counterfactual.tokens.clone()
+    tokens[:, 0] = 1 if common else 5
+    tokens[:, :common] = prompts.tokens[:, :common]
+    other, known = dataclasses.replace(prompts.counterfactual, tokens=tokens), arithmetic(model)
+    sites = heads("0.1 1.0") | resid("1") | resid_post("1")
+    _runs.forget_runs()
+    found, expected = capture_fast(known, prompts, model, other, list(sites)), capture_sites(model, other, list(sites))
+    for site in sites:
+        for row, length in enumerate(prompts.lengths.tolist()):
+            same = SAME_FORWARD[layout]
+            torch.testing.assert_close(found[site][row][:length], expected[site][row][:length], rtol=same, atol=same)
 
 
 @pytest.mark.parametrize("layout", ALL_LAYOUTS)
@@ -122,6 +139,17 @@ def test_every_metric(tiny, layout):
     for metric, swept in zip(metrics, sweep_metrics(model, prompts, variants, metrics), strict=True):
         expected = by_hooks(model, prompts, variants, metric)
         np.testing.assert_allclose(swept, expected, rtol=0, atol=10 * SAME_FORWARD[layout])
+
+
+def test_sites_of_all_kinds_and_positions_are_checked_together(tiny, layout, monkeypatch):
+    """Indices and positions that are there or not do not stand in each other's way when cells are run again."""
+    model, prompts = tiny(layout), random_prompts(3, LENGTHS)
+    sites = [
+        kind(text) for kind, text in ((heads, "0.1"), (keys, "0.1@A"), (neurons, "0.3"), (resid, "1"), (resid, "0@B"), (mlps, "0@END"))
+    ]
+    variants = [[Patch(one)] for one in sites] + [[Ablate(one, "mean")] for one in sites]
+    monkeypatch.setattr(_selfcheck, "CELLS", len(variants))
+    np.testing.assert_allclose(sweep(model, prompts, variants), by_hooks(model, prompts, variants), rtol=0, atol=SAME_FORWARD[layout])
 
 
 def test_batches_and_blocks_of_prompts_do_not_change_the_result(tiny, layout, monkeypatch):

@@ -104,10 +104,13 @@ def _describe_prompts(prompts: "PromptSet") -> Record:
             "foil": prompts.vocabulary[int(prompts.foils[row])],
         }
 
+    policy = prompts.policy
     return {
         "ids_sha256": prompts.sha256,
         "n": len(prompts),
         "templates": len(set(prompts.templates)),
+        "lengths": [int(prompts.lengths.min()), int(prompts.lengths.max())],
+        "tokens": None if policy is None else asdict(policy) | {"before": list(policy.before), "after": list(policy.after)},
         "examples": [example(row) for row in range(min(EXAMPLES, len(prompts)))],
     }
 
