@@ -140,7 +140,7 @@ def test_operations_that_are_needed(tiny, layout, name):
     job, known = job_of(name, model), arithmetic(model)
 
     def work():
-        captures = capture_all(model, job.prompts, job.interventions(), partial(capture_fast, known))
+        captures = capture_all(model, job.prompts, job.interventions(), partial(capture_fast, known, job.prompts))
         edits = [edits_of(model, job.prompts, variant, captures) for variant in job.interventions()]
         Sweep(model, known, job.prompts, edits)
 

@@ -61,22 +61,33 @@ def full_forward(shape: Shape, prompts: int, width: int, *, last_logits: bool = 
     return total
 
 
-def without_logits(shape: Shape, lengths: Sequence[int]) -> Flops:
-    """A forward pass over prompts of these lengths, up to the last layer's output."""
-    total = Flops({name: shape.layers * _product(shape, name, sum(lengths)) for name in ("qkv", "o", "into", "out")})
-    total["attention"] = shape.layers * sum(_attention(shape, length, length) for length in lengths)
+def without_logits(shape: Shape, lengths: Sequence[int], known: int = 0) -> Flops:
+    """A forward pass over prompts of these lengths, up to the last layer's output; the first `known` positions are there already."""
+    rows = sum(length - known for length in lengths)
+    total = Flops({name: shape.layers * _product(shape, name, rows) for name in ("qkv", "o", "into", "out")})
+    total["attention"] = shape.layers * sum(_attention(shape, length - known, length) for length in lengths)
     return total
 
 
 def needed(shape: Shape, job: Job) -> Flops:
-    """What has to be computed: an untouched run, one of the source, and of each variant what it can change and END can see."""
+    """What has to be computed: an untouched run, one of the source from where it differs, and of each variant what it can change
+    and END can see."""
     lengths = job.prompts.lengths.tolist()
     total = without_logits(shape, lengths)
     if job.source is not None:
-        total += without_logits(shape, job.source.lengths.tolist())
+        total += without_logits(shape, job.source.lengths.tolist(), _in_common(job))
     for variant in job.variants:
         total += _suffix(shape, variant, lengths, job.first_change)
     return total
+
+
+def _in_common(job: Job) -> int:
+    """Tokens at the beginning that are the same in every prompt and its source."""
+    assert job.source is not None
+    if job.source.tokens.shape != job.prompts.tokens.shape:
+        return 0
+    differs = (job.source.tokens != job.prompts.tokens).any(0)
+    return int(differs.int().argmax())
 
 
 def full_forwards(shape: Shape, job: Job, forwards: int, *, last_logits: bool) -> int:
