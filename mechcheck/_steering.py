@@ -195,7 +195,7 @@ def shuffled_vectors(
             own length, is the control for whether the labels matter (a permutation test).
 
     Raises:
-        MechcheckError: the two sides do not differ at this site.
+        MechcheckError: the two sides do not differ at this site, or shuffled pairs cancel out.
     """
     other = _opposite(prompts, against)
     if len(other) != len(prompts):
@@ -207,7 +207,12 @@ def shuffled_vectors(
     coins = torch.randint(0, 2, (n, len(prompts)), generator=generator).to(gap) * 2 - 1
     shuffled = coins @ gap / len(prompts)
     if same_norm:
-        shuffled = shuffled / shuffled.norm(dim=-1, keepdim=True) * gap.mean(0).norm()
+        lengths = shuffled.norm(dim=-1, keepdim=True)
+        if not lengths.all():
+            raise MechcheckError(
+                "shuffled pairs cancel each other exactly, so there is no direction to lengthen; give same_norm=False, or more prompts"
+            )
+        shuffled = shuffled / lengths * gap.mean(0).norm()
     return list(shuffled)
 
 

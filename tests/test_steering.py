@@ -8,6 +8,7 @@ import pytest
 import torch
 from tiny import HUGGING_FACE, SAME_FORWARD, random_prompts
 
+from mechcheck import _steering
 from mechcheck._engine import run
 from mechcheck._errors import MechcheckError, PromptError
 from mechcheck._metrics import kl_divergence, probability
@@ -167,3 +168,12 @@ def test_errors(tiny):
         shuffled_vectors(model, prompts, resid("1@END"), 3, 0, prompts[:1])
     with pytest.raises(MechcheckError, match="do not differ at 1@END"):
         shuffled_vectors(model, prompts, resid("1@END"), 3, 0, prompts)
+
+
+def test_shuffled_pairs_that_cancel_give_no_direction(tiny, monkeypatch):
+    model, prompts = tiny("gpt2"), random_prompts(3, (6, 6))
+    gap = torch.ones(2, model.cfg.d_model, dtype=torch.float64)
+    found = iter([gap, torch.zeros_like(gap)])
+    monkeypatch.setattr(_steering, "_activation", lambda *args: next(found))
+    with pytest.raises(MechcheckError, match="cancel each other exactly"):
+        shuffled_vectors(model, prompts, resid("1@END"), 20, seed=0)
