@@ -10,7 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from mechcheck._architecture import require_folded
-from mechcheck._engine import _as_list, observe
+from mechcheck._engine import as_list, observe
 from mechcheck._errors import MechcheckError
 from mechcheck._head_scores import HeadScores
 from mechcheck._hooks import Recording, Rows, select
@@ -72,7 +72,7 @@ def direct_logit_attribution(
     require_folded(model, "direct logit attribution needs")
     if (getattr(model.cfg, "output_logits_soft_cap", None) or 0) > 0:
         raise MechcheckError(f"the logits of this architecture ({model.cfg.architecture}) are soft-capped, so they are no sum of parts")
-    listed = _as_list(interventions)
+    listed = as_list(interventions)
     _check_sum_survives(prompts, listed)
     untouched = _record(model, prompts, [])
     scale = untouched.recorded["scale"].double()

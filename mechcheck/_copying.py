@@ -8,7 +8,7 @@ from torch import Tensor
 from mechcheck._architecture import require_plain_writes
 from mechcheck._engine import observe
 from mechcheck._head_scores import HeadScores
-from mechcheck._hooks import Rows, _select
+from mechcheck._hooks import Rows, select
 from mechcheck._lens import read_stream
 from mechcheck._prompts import PromptSet
 
@@ -42,11 +42,11 @@ def copying_scores(model: "TransformerBridge", prompts: PromptSet, at: str = "IO
     layers = range(model.cfg.n_layers)
 
     def value_at(values: Tensor, rows: Rows) -> Tensor:
-        return _select(values, rows.at(at))
+        return select(values, rows.at(at))
 
     readers: dict = {layer: (f"blocks.{layer}.attn.hook_v", value_at) for layer in layers}
     recorded = observe(model, prompts, readers).recorded
-    tokens = _select(prompts.tokens, prompts.position(at))
+    tokens = select(prompts.tokens, prompts.position(at))
     w_o = model.W_O
     scores = []
     for layer in layers:

@@ -91,7 +91,7 @@ def sweep_metrics(
 ) -> list[Float[np.ndarray, "variant prompt"]]:
     """Several metrics from one sweep: as `sweep`, one array for each."""
     chosen = [as_metric(metric) for metric in metrics]
-    listed = [_as_list(v) for v in variants]
+    listed = [as_list(v) for v in variants]
     if not listed:
         raise MechcheckError("a sweep needs at least one variant")
     check_sites(model, [site for variant in listed for i in variant for site in i.sites])
@@ -173,7 +173,7 @@ def _fast(
 
 def logits_at_end(model: "TransformerBridge", prompts: PromptSet, interventions: Sequence[Intervention] = ()) -> Logits:
     """The logits at END under the interventions."""
-    listed = _as_list(interventions)
+    listed = as_list(interventions)
     return _logits(model, prompts, listed, capture_all(model, prompts, [listed]))
 
 
@@ -184,7 +184,7 @@ def observe(
     interventions: Sequence[Intervention] | Intervention = (),
 ) -> Recording:
     """Run the prompts under the interventions and keep what the readers want of that same forward pass."""
-    listed = _as_list(interventions)
+    listed = as_list(interventions)
     captures = capture_all(model, prompts, [listed])
     check_sites(model, [site for i in listed for site in i.sites])
     return record(model, prompts, readers, edits_of(model, prompts, listed, captures))
@@ -198,7 +198,8 @@ def capture(model: "TransformerBridge", prompts: PromptSet, sites: Sites) -> dic
     return {site: captures.get(prompts, site) for site in sites}
 
 
-def _as_list(interventions: Sequence[Intervention] | Intervention) -> list[Intervention]:
+def as_list(interventions: Sequence[Intervention] | Intervention) -> list[Intervention]:
+    """One intervention, or several, as a list."""
     return list(interventions) if isinstance(interventions, Sequence) else [interventions]
 
 

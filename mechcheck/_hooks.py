@@ -138,9 +138,6 @@ def select(activation: Tensor, positions: Tensor) -> Tensor:
     return activation[torch.arange(len(activation), device=activation.device), positions.to(activation.device)]
 
 
-_select = select
-
-
 def _write_site(activation: Tensor, edit: Edit, rows: Rows) -> None:
     """Put a site's new value into its hook's activation, in place."""
     part = part_of(activation, edit.site)

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from mechcheck._engine import observe
 from mechcheck._errors import MechcheckError
-from mechcheck._hooks import Rows, _select
+from mechcheck._hooks import Rows, select
 from mechcheck._interventions import Intervention
 from mechcheck._measurement import Measurement
 from mechcheck._metrics import Logits, Metric, foil_probability, kl_divergence, logit_diff, probability, rank
@@ -189,7 +189,7 @@ def _streams(
         prompts.position(name)
 
     def stream(activation: Tensor, rows: Rows) -> Tensor:
-        return activation if positions is None else torch.stack([_select(activation, rows.at(name)) for name in positions], dim=1)
+        return activation if positions is None else torch.stack([select(activation, rows.at(name)) for name in positions], dim=1)
 
     hooks = stream_hooks(model)
     recorded = observe(model, prompts, {name: (name, stream) for name in hooks}, interventions).recorded
