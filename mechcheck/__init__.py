@@ -44,6 +44,7 @@ _EXPORTS = {
     "Circuit": "_circuit",
     "load_circuit": "_circuit",
     "random_sites": "_controls",
+    "Found": "_discovery",
     "Role": "_discovery",
     "choose_heads": "_discovery",
     "write_circuit": "_discovery",

@@ -5,7 +5,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float
@@ -42,6 +42,17 @@ class Role:
     """False: nothing satisfies it, and the sites are the nearest candidates, for claims to refute."""
     measured: str
     """What was measured on the chosen sites."""
+
+
+class Found(NamedTuple):
+    """What a search for a circuit returns: `find(model)` in a claims folder's discover.py."""
+
+    roles: Mapping[str, Role]
+    """Role -> sites with the reason."""
+    prompts: PromptSet
+    """What it was found on: the discovery half."""
+    facts: Mapping[str, Any] = {}
+    """Further numbers that claims need (a layer, say)."""
 
 
 def choose_heads(
@@ -111,7 +122,7 @@ def write_circuit(
         lines += [
             "",
             f"[roles.{name}]",
-            f"{_KIND_NAMES[kinds.pop()]} = {_text(str(role.sites))}",
+            f"{_KIND_NAMES[kinds.pop()]} = {_text(role.sites.places)}",
             f"met = {str(role.met).lower()}",
             f"criterion = {_text(role.criterion)}",
             f"measured = {_text(role.measured)}",

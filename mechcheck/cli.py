@@ -11,6 +11,20 @@ from mechcheck._paths import data_dir
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns the exit status: 0, 1 when a comparison found what fails it, 2 when something was wrong."""
+    parser = make_parser()
+    chosen, more = parser.parse_known_args(arguments)
+    if more and chosen.run is not _verify:
+        parser.error(f"unrecognized arguments: {' '.join(more)}")
+    chosen.pytest = more
+    try:
+        return chosen.run(chosen) or 0
+    except MechcheckError as error:
+        print(f"mechcheck: {error}", file=sys.stderr)
+        return 2
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """The command line: a parser with one sub-command for each thing to do."""
     parser = argparse.ArgumentParser(prog="mechcheck", description="Circuit claims as tests. Claims themselves are run with pytest.")
     commands = parser.add_subparsers(dest="command", required=True)
     report = commands.add_parser("report", help="draw the HTML report of an evidence file")
@@ -28,21 +42,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
     support = commands.add_parser("support", help="try every primitive on every layout and print what works (about half a minute)")
     support.add_argument("-o", "--output", type=Path, help="write the table there (docs/support.md)")
     support.set_defaults(run=_support)
+    discover = commands.add_parser("discover", help="search a model for the circuit that claims are about, on the discovery prompts")
+    discover.add_argument("search", help="the claims' folder (ioi, induction, studies/ioi, ...), or the path of your own discover.py")
+    discover.add_argument("model", nargs="+", help="as in --mech-model")
+    discover.add_argument("-o", "--out", type=Path, default=Path("circuits"), help="for pytest --mech-circuits (default: %(default)s)")
+    discover.add_argument("--device", default="cpu", help="cpu, cuda, cuda:N or mps (default: %(default)s)")
+    discover.set_defaults(run=_discover)
     prefetch = commands.add_parser("prefetch", help="fetch hub models into the local cache (the only command that uses the network)")
-    prefetch.add_argument("model", nargs="+")
-    prefetch.add_argument("--revision", help="commit, tag or branch")
+    prefetch.add_argument("model", nargs="*", help="hub ids with an optional @revision")
+    prefetch.add_argument("--revision", help="commit, tag or branch of the models named")
+    prefetch.add_argument(
+        "--claims", nargs=argparse.REMAINDER, default=[],
+        help="also what claims need; whatever follows selects them, as for pytest: paths, -k, --mech-model, ...",
+    )  # fmt: skip
     prefetch.set_defaults(run=_prefetch)
     verify = commands.add_parser("verify", help="run the shipped claims; options of pytest and of mechcheck (--mech-...) are passed on")
     verify.set_defaults(run=_verify)
-    chosen, more = parser.parse_known_args(arguments)
-    if more and chosen.run is not _verify:
-        parser.error(f"unrecognized arguments: {' '.join(more)}")
-    chosen.pytest = more
-    try:
-        return chosen.run(chosen) or 0
-    except MechcheckError as error:
-        print(f"mechcheck: {error}", file=sys.stderr)
-        return 2
+    return parser
 
 
 def _add_drift_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -188,11 +204,31 @@ def _support(chosen: argparse.Namespace) -> int:
     return 1 if bugs(table) else 0
 
 
+def _discover(chosen: argparse.Namespace) -> None:
+    from mechcheck._models import load_model
+    from mechcheck._searches import load_search, record
+
+    search = load_search(chosen.search)
+    for name in chosen.model:
+        path, found = record(search, load_model(name, device=chosen.device, offline=True), chosen.out)
+        print(path)
+        for role, filled in found.roles.items():
+            print(f"  {role}: {filled.sites} ({'met' if filled.met else 'NOT met, the nearest candidates'}: {filled.criterion})")
+            print(f"    {filled.measured}")
+
+
 def _prefetch(chosen: argparse.Namespace) -> None:
     from mechcheck._models import fetch_model
 
+    if not (chosen.model or chosen.claims):
+        raise MechcheckError("prefetch needs models, or --claims PATH... to fetch what they need")
     for name in chosen.model:
         print(f"{name}: {fetch_model(name, chosen.revision)}")
+    if chosen.claims:
+        from mechcheck.plugin.needs import hub_models
+
+        for name in hub_models(chosen.claims):
+            print(f"{name}: {fetch_model(name)}")
 
 
 if __name__ == "__main__":

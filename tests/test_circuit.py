@@ -4,9 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from mechcheck._circuit import Circuit, check_circuit, circuit_path, load_circuit, models_with_circuit
+from mechcheck._circuit import Circuit, check_circuit, circuit_file, circuit_folders, circuit_path, load_circuit, models_with_circuit
 from mechcheck._errors import CircuitError, SiteError
 from mechcheck._models import provenance
+from mechcheck._paths import data_dir
 from mechcheck._sites import heads, mlps
 
 GOOD = """
@@ -20,7 +21,7 @@ early = {mlps = "0", found = "largest effect"}
 
 
 @pytest.fixture
-def circuit_file(tmp_path: Path):
+def written(tmp_path: Path):
     def write(text: str) -> Path:
         path = tmp_path / "tiny.toml"
         path.write_text(text, encoding="utf-8")
@@ -29,8 +30,8 @@ def circuit_file(tmp_path: Path):
     return write
 
 
-def test_reading(circuit_file):
-    circuit = load_circuit(circuit_file(GOOD))
+def test_reading(written):
+    circuit = load_circuit(written(GOOD))
     assert dict(circuit) == {"name_mover": heads("1.0 1.2@END"), "early": mlps("0")}
     assert circuit.sites == heads("1.0 1.2@END") | mlps("0")
     assert (circuit.source, circuit.weights_sha256, circuit.notes) == ("Wang et al. 2022", "00", {"method": "by hand"})
@@ -48,10 +49,10 @@ def test_reading(circuit_file):
         (('"1.0 1.2@END"', "3"), "role 'name_mover' needs text"),
     ],
 )
-def test_broken_files(circuit_file, broken, message):
+def test_broken_files(written, broken, message):
     assert broken[0] in GOOD
     with pytest.raises(CircuitError, match=message):
-        load_circuit(circuit_file(GOOD.replace(*broken)))
+        load_circuit(written(GOOD.replace(*broken)))
 
 
 def test_a_role_it_does_not_have():
@@ -59,11 +60,11 @@ def test_a_role_it_does_not_have():
         Circuit({"induction": heads("1.0")})["s_inhibition"]
 
 
-def test_other_weights(tiny, circuit_file):
+def test_other_weights(tiny, written):
     model = tiny("gpt2")
     with pytest.raises(CircuitError, match=r"recorded for other weights than gpt2 has now \(recorded 00, loaded [0-9a-f]{12}\)"):
-        check_circuit(load_circuit(circuit_file(GOOD)), model)
-    fitting = circuit_file(GOOD.replace('"00"', f'"{provenance(model).weights_sha256}"'))
+        check_circuit(load_circuit(written(GOOD)), model)
+    fitting = written(GOOD.replace('"00"', f'"{provenance(model).weights_sha256}"'))
     check_circuit(load_circuit(fitting), model)
     with pytest.raises(SiteError, match="the model has layers 0-1"):
         check_circuit(Circuit({"late": heads("2.0")}), model)
@@ -76,3 +77,28 @@ def test_a_circuit_beside_the_claim_is_found(tmp_path):
     assert circuit_path("no such task", "someone/model", near=tmp_path) == path
     assert models_with_circuit("no such task", near=tmp_path) == ("someone/model",)
     assert circuit_path("no such task", "someone/else", near=tmp_path) is None
+
+
+def test_where_circuits_are_looked_for(tmp_path):
+    """For a shipped claim first what was found for its own folder; beside a user's claim before what was found for the task."""
+    shipped, given, mine = data_dir("claims"), tmp_path / "found", tmp_path / "mine"
+    assert circuit_folders("ioi", shipped / "studies" / "ioi", given) == [
+        given / "studies" / "ioi",
+        shipped / "studies" / "ioi" / "circuits",
+        given / "ioi",
+        shipped / "ioi" / "circuits",
+    ]
+    assert circuit_folders("ioi", shipped / "ioi", given) == [given / "ioi", shipped / "ioi" / "circuits"]
+    assert circuit_folders("ioi", mine, given) == [mine / "circuits", given / "ioi", shipped / "ioi" / "circuits"]
+    assert circuit_folders("ioi", mine) == [mine / "circuits", shipped / "ioi" / "circuits"]
+
+
+def test_a_directory_called_as_the_last_part_of_a_hub_id(tmp_path):
+    (tmp_path / "ioi").mkdir()
+    path = tmp_path / "ioi" / circuit_file("someone/model")
+    path.write_text(GOOD, encoding="utf-8")
+    for name, found in (("someone/model", path), ("model", path), ("another/model", None), ("other-model", None)):
+        assert circuit_path("ioi", name, given=tmp_path) == found, name
+    own = tmp_path / "ioi" / circuit_file("model")
+    own.write_text(GOOD, encoding="utf-8")
+    assert circuit_path("ioi", "model", given=tmp_path) == own

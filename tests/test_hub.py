@@ -119,3 +119,50 @@ def test_prefetch_is_a_command(tmp_path):
     assert done.returncode == 0, done.stderr
     assert done.stdout == f"lab/names: {commit}\n"
     assert list(tmp_path.rglob("model.safetensors"))
+
+
+CLAIMS = """
+from mechcheck import claim
+import pytest
+
+@claim("of the model", models=["lab/names"], decoy={"model": "lab/other"}, id="a")
+def test_a(model, check): ...
+
+@claim("of another", models=["lab/none"], id="b")
+def test_b(model, check): ...
+
+@pytest.mark.skip
+@claim("not now", models=["lab/names"], decoy={"model": "lab/none"}, id="c")
+def test_c(model, check): ...
+
+@claim("embedded", models=["names-gpt2-seed0"], positive_control={"model": "names-gpt2-seed1"}, expect="refuted", id="d")
+def test_d(model, check): ...
+"""
+
+
+def test_what_a_selection_of_claims_needs_is_fetched(tmp_path):
+    """The models they run on and those their contrasts name; nothing for what is skipped, deselected or embedded."""
+    (tmp_path / "test_claims.py").write_text(CLAIMS)
+
+    def prefetch(*arguments):
+        command = [sys.executable, "-m", "mechcheck.cli", "prefetch", *arguments]
+        return subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300)
+
+    with serve() as hub:
+        names, other = hub.add("lab/names", EMBEDDED), hub.add("lab/other", OTHER)
+        environment = os.environ | {"HF_ENDPOINT": hub.url, "HF_HOME": str(tmp_path), "HF_HUB_DISABLE_XET": "1", "HF_HUB_OFFLINE": "0"}
+        done = prefetch("--claims", ".", "--mech-model", "lab/names", "--mech-model", "names-gpt2-seed0")
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.splitlines()[-2:] == [f"lab/names: {names}", f"lab/other: {other}"]
+        asked = len(hub.asked)
+        done = prefetch("--claims", "test_claims.py", "-k", "test_d", "--mech-model", "names-gpt2-seed0")
+        assert (done.returncode, len(hub.asked)) == (0, asked), done.stderr
+        for wrong, message in (
+            ((), "prefetch needs models, or --claims PATH... to fetch what they need"),
+            (("--claims", ".", "-k", "nothing"), "no claims are selected by . -k nothing"),
+            (("--claims", "nowhere.py"), "the claims cannot be collected"),
+            (("--claims", ".", "-k", "test_b", "--mech-model", "lab/none"), "cannot load 'lab/none'"),
+        ):
+            done = prefetch(*wrong)
+            assert done.returncode == 2
+            assert message in done.stderr

@@ -1,23 +1,18 @@
-"""Find the heads that follow agreement and record them: python claims/agreement/discover.py MODEL ...
+"""Find the heads that follow agreement and record them: mechcheck discover agreement MODEL ...
 
 The criteria were fixed before the verification prompts were looked at; what claims say is measured on those. (The model card's
 table of heads, on held-out sentences of both halves, was known.)
 """
 
-import sys
-from pathlib import Path
-
 from mechcheck import (
+    Found,
     Role,
     agreement_prompts,
     attention_to_positions,
     choose_heads,
     head_patching,
-    load_model,
-    provenance,
     recovery,
     run,
-    write_circuit,
 )
 
 PROMPTS, SEED = 240, 0
@@ -45,15 +40,6 @@ def find_roles(model, prompts) -> dict[str, Role]:
     }  # fmt: skip
 
 
-def main() -> None:
-    for name in sys.argv[1:]:
-        model = load_model(name)
-        prompts = agreement_prompts(model, n=PROMPTS, seed=SEED, split="discover")
-        roles = find_roles(model, prompts)
-        path = Path(__file__).parent / "circuits" / f"{provenance(model).name}.toml"
-        write_circuit(path, model, roles, method="claims/agreement/discover.py", prompts=prompts, split="discover")
-        print(path.name, {role: (str(r.sites), "met" if r.met else "candidates") for role, r in roles.items()})
-
-
-if __name__ == "__main__":
-    main()
+def find(model) -> Found:
+    prompts = agreement_prompts(model, n=PROMPTS, seed=SEED, split="discover")
+    return Found(find_roles(model, prompts), prompts)

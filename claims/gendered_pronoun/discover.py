@@ -1,27 +1,22 @@
-"""Find what carries her/his on the discovery prompts and record it: python claims/gendered_pronoun/discover.py MODEL ...
+"""Find what carries her/his on the discovery prompts and record it: mechcheck discover gendered_pronoun MODEL ...
 
 Heads at END, the layer whose residual stream at the noun carries its gender, and the layer at which the logit lens
 resolves. The criteria were fixed before the verification prompts were looked at.
 """
 
-import sys
-from pathlib import Path
-
 import numpy as np
 
 from mechcheck import (
+    Found,
     Role,
     choose_heads,
     gendered_pronoun_prompts,
     head_patching,
-    load_model,
     logit_lens,
-    provenance,
     recovery,
     resid,
     residual_patching,
     run,
-    write_circuit,
 )
 
 PROMPTS, SEED = 240, 0
@@ -44,23 +39,14 @@ def find_resolving_layer(model, prompts) -> int:
     return int(len(preferred) - np.argmin(preferred[::-1])) if not preferred.all() else 0
 
 
-def main() -> None:
-    for name in sys.argv[1:]:
-        model = load_model(name)
-        prompts = gendered_pronoun_prompts(model, n=PROMPTS, seed=SEED, split="discover")
-        base, other = run(model, prompts), run(model, prompts.counterfactual)
-        shares = recovery(head_patching(model, prompts, positions="END"), base, other)
-        movers = choose_heads(
-            {"share of the way": shares}, shares > HEAD_SHARE,
-            criterion=f"patching it at END from the other gender's run brings more than {HEAD_SHARE:.0%} of the way",
-            by="share of the way", candidates=2, at="END",
-        )  # fmt: skip
-        roles = {"pronoun_heads": movers, "noun": find_noun_layer(model, prompts, base, other)}
-        path = Path(__file__).parent / "circuits" / f"{provenance(model).name}.toml"
-        found = {"resolves_at": find_resolving_layer(model, prompts)}
-        write_circuit(path, model, roles, method="claims/gendered_pronoun/discover.py", prompts=prompts, split="discover", found=found)
-        print(path.name, found, {role: (str(r.sites), "met" if r.met else "candidates") for role, r in roles.items()})
-
-
-if __name__ == "__main__":
-    main()
+def find(model) -> Found:
+    prompts = gendered_pronoun_prompts(model, n=PROMPTS, seed=SEED, split="discover")
+    base, other = run(model, prompts), run(model, prompts.counterfactual)
+    shares = recovery(head_patching(model, prompts, positions="END"), base, other)
+    movers = choose_heads(
+        {"share of the way": shares}, shares > HEAD_SHARE,
+        criterion=f"patching it at END from the other gender's run brings more than {HEAD_SHARE:.0%} of the way",
+        by="share of the way", candidates=2, at="END",
+    )  # fmt: skip
+    roles = {"pronoun_heads": movers, "noun": find_noun_layer(model, prompts, base, other)}
+    return Found(roles, prompts, {"resolves_at": find_resolving_layer(model, prompts)})

@@ -1,14 +1,12 @@
-"""Find what reads the start year and what compares with it, on the discovery prompts: python claims/greater_than/discover.py MODEL ...
+"""Find what reads the start year and what compares with it, on the discovery prompts: mechcheck discover greater_than MODEL ...
 
 The criteria were fixed before the verification prompts were looked at; what claims say is measured on those.
 """
 
-import sys
-from pathlib import Path
-
 import numpy as np
 
 from mechcheck import (
+    Found,
     Patch,
     Role,
     attention_to_positions,
@@ -16,38 +14,37 @@ from mechcheck import (
     greater_than_prompts,
     heads,
     later_years,
-    load_model,
     mlps,
-    provenance,
     run,
-    write_circuit,
+    sweep,
 )
 
 PROMPTS, SEED = 480, 0
 TO_YEAR, MLP_SHARE = 0.3, 0.1
 
 
-def share_of_change(model, prompts, sites) -> float:
-    """How much of what the first start year does comes from patching these sites alone."""
+def shares_of_change(model, prompts, variants) -> np.ndarray:
+    """How much of what the first start year does comes from patching each of several sites alone."""
     metric = later_years(model)
-    clean, first = run(model, prompts, metric=metric), run(model, prompts.counterfactual, metric=metric)
-    return (clean - run(model, prompts, Patch(sites), metric)).mean / (clean - first).mean
+    clean, *patched = sweep(model, prompts, [[], *(Patch(sites) for sites in variants)], metric)
+    first = run(model, prompts.counterfactual, metric=metric).values
+    return np.array([(clean - values).mean() for values in patched]) / (clean - first).mean()
 
 
 def find_year_heads(model, prompts) -> Role:
     """Heads that attend from END to the start year."""
     to_year = attention_to_positions(model, prompts, "END", ["YEAR"]).mean(-1)[:, :, 0]
-    every = [[(layer, head) for head in range(model.cfg.n_heads)] for layer in range(model.cfg.n_layers)]
-    shares = np.array([[share_of_change(model, prompts, heads([at], at="END")) for at in layer] for layer in every])
+    every = [heads([(layer, head)], at="END") for layer, head in np.ndindex(to_year.shape)]
+    shares = shares_of_change(model, prompts, every)
     return choose_heads(
-        {"END->YEAR": to_year, "share of the change": shares}, to_year > TO_YEAR,
+        {"END->YEAR": to_year, "share of the change": shares.reshape(to_year.shape)}, to_year > TO_YEAR,
         criterion=f"mean attention from END to the start year above {TO_YEAR}", by="END->YEAR", candidates=2, at="END",
     )  # fmt: skip
 
 
 def find_comparing_mlps(model, prompts) -> Role:
     """MLPs that bring a part of the change when patched at END."""
-    shares = [share_of_change(model, prompts, mlps(layer, at="END")) for layer in range(model.cfg.n_layers)]
+    shares = shares_of_change(model, prompts, [mlps(layer, at="END") for layer in range(model.cfg.n_layers)])
     chosen = [layer for layer, share in enumerate(shares) if share > MLP_SHARE]
     sites = mlps(" ".join(map(str, chosen or [int(np.argmax(shares))])), at="END")
     measured = "; ".join(f"{layer}: share of the change {share:.3f}" for layer, share in enumerate(shares))
@@ -55,15 +52,7 @@ def find_comparing_mlps(model, prompts) -> Role:
     return Role(sites, criterion, bool(chosen), measured)
 
 
-def main() -> None:
-    for name in sys.argv[1:]:
-        model = load_model(name)
-        prompts = greater_than_prompts(model, n=PROMPTS, seed=SEED, split="discover")
-        roles = {"year_head": find_year_heads(model, prompts), "comparing_mlp": find_comparing_mlps(model, prompts)}
-        path = Path(__file__).parent / "circuits" / f"{provenance(model).name}.toml"
-        write_circuit(path, model, roles, method="claims/greater_than/discover.py", prompts=prompts, split="discover")
-        print(path.name, {role: (str(r.sites), "met" if r.met else "candidates") for role, r in roles.items()})
-
-
-if __name__ == "__main__":
-    main()
+def find(model) -> Found:
+    prompts = greater_than_prompts(model, n=PROMPTS, seed=SEED, split="discover")
+    roles = {"year_head": find_year_heads(model, prompts), "comparing_mlp": find_comparing_mlps(model, prompts)}
+    return Found(roles, prompts)

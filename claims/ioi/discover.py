@@ -1,14 +1,12 @@
-"""Find name movers and S-inhibition heads on the discovery prompts and record them: python claims/ioi/discover.py MODEL ...
+"""Find name movers and S-inhibition heads on the discovery prompts and record them: mechcheck discover ioi MODEL ...
 
 The criteria were fixed before the verification prompts were looked at; what claims say is measured on those.
 """
 
-import sys
-from pathlib import Path
-
 import numpy as np
 
 from mechcheck import (
+    Found,
     Patch,
     Role,
     attention_to,
@@ -17,9 +15,6 @@ from mechcheck import (
     direct_logit_attribution,
     heads,
     ioi_prompts,
-    load_model,
-    provenance,
-    write_circuit,
 )
 
 PROMPTS, SEED = 480, 0
@@ -41,12 +36,12 @@ def find_name_movers(model, prompts) -> Role:
     direct = direct_logit_attribution(model, prompts)
     share = direct.heads.mean / direct.total.mean
     to_io, to_s1 = attention[:, :, 0], attention[:, :, 1]
-    last = np.zeros_like(share, dtype=bool)
-    last[-1] = True
+    late = np.zeros_like(share, dtype=bool)
+    late[model.cfg.n_layers // 2 :] = True
     return choose_heads(
         {"direct share": share, "END->IO": to_io, "END->S1": to_s1},
         (share > DIRECT_SHARE) & (to_io > TO_IO) & (to_io - to_s1 > IO_OVER_S1),
-        criterion=NAME_MOVER, by="direct share", candidates=2, among=last, at="END",
+        criterion=NAME_MOVER, by="direct share", candidates=2, among=late, at="END",
     )  # fmt: skip
 
 
@@ -61,9 +56,10 @@ def find_s_inhibition(model, prompts, name_movers: Role) -> Role:
         to_io, to_s1 = (attention_to(model, prompts, name_movers.sites, "END", key, interventions) for key in ("IO", "S1"))
         return (to_io - to_s1).mean
 
-    moved = np.zeros_like(to_s2)
-    for layer, head in np.argwhere(below):
-        moved[layer, head] = preference() - preference(Patch(heads([(layer, head)], at="END")))
+    clean, moved = preference(), np.zeros_like(to_s2)
+    # Only heads that meet the first criterion, or are the nearest to it, are patched: a search through all takes hours on real models.
+    for layer, head in np.argwhere(below & (to_s2 >= min(TO_S2, to_s2[below].max()))):
+        moved[layer, head] = clean - preference(Patch(heads([(layer, head)], at="END")))
     return choose_heads(
         {"END->S2": to_s2, "moves attention by": moved},
         below & (to_s2 > TO_S2) & (moved > MOVES_ATTENTION) & name_movers.met,
@@ -71,16 +67,7 @@ def find_s_inhibition(model, prompts, name_movers: Role) -> Role:
     )  # fmt: skip
 
 
-def main() -> None:
-    for name in sys.argv[1:]:
-        model = load_model(name)
-        prompts = ioi_prompts(model, n=PROMPTS, seed=SEED, split="discover")
-        movers = find_name_movers(model, prompts)
-        roles = {"name_mover": movers, "s_inhibition": find_s_inhibition(model, prompts, movers)}
-        path = Path(__file__).parent / "circuits" / f"{provenance(model).name}.toml"
-        write_circuit(path, model, roles, method="claims/ioi/discover.py", prompts=prompts, split="discover")
-        print(path.name, {role: (str(r.sites), "met" if r.met else "candidates") for role, r in roles.items()})
-
-
-if __name__ == "__main__":
-    main()
+def find(model) -> Found:
+    prompts = ioi_prompts(model, n=PROMPTS, seed=SEED, split="discover")
+    movers = find_name_movers(model, prompts)
+    return Found({"name_mover": movers, "s_inhibition": find_s_inhibition(model, prompts, movers)}, prompts)

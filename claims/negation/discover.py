@@ -1,26 +1,21 @@
-"""Find the heads that read negation words and record them: python claims/negation/discover.py MODEL ...
+"""Find the heads that read negation words and record them: mechcheck discover negation MODEL ...
 
 The criteria were fixed before the verification prompts were looked at; what claims say is measured on those. (The model card's
 table of heads, on held-out sentences of both halves, was known.)
 """
 
-import sys
-from pathlib import Path
-
 import numpy as np
 
 from mechcheck import (
+    Found,
     Role,
     choose_heads,
     compare_heads,
     head_patching,
-    load_model,
     negation_prompts,
-    provenance,
     recovery,
     run,
     word_attention,
-    write_circuit,
 )
 
 PROMPTS, SEED = 240, 0
@@ -46,15 +41,6 @@ def find_negation_heads(model, prompts) -> Role:
     )  # fmt: skip
 
 
-def main() -> None:
-    for name in sys.argv[1:]:
-        model = load_model(name)
-        prompts = negation_prompts(model, n=PROMPTS, seed=SEED, split="discover")
-        roles = {"negation_heads": find_negation_heads(model, prompts)}
-        path = Path(__file__).parent / "circuits" / f"{provenance(model).name}.toml"
-        write_circuit(path, model, roles, method="claims/negation/discover.py", prompts=prompts, split="discover")
-        print(path.name, {role: (str(r.sites), "met" if r.met else "candidates") for role, r in roles.items()})
-
-
-if __name__ == "__main__":
-    main()
+def find(model) -> Found:
+    prompts = negation_prompts(model, n=PROMPTS, seed=SEED, split="discover")
+    return Found({"negation_heads": find_negation_heads(model, prompts)}, prompts)

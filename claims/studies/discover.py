@@ -1,15 +1,13 @@
-"""Find heads by ablation studies and searches on the discovery prompts, and record them: python claims/studies/discover.py TASK MODEL ...
+"""Find heads by ablation studies and searches on the discovery prompts, and record them: mechcheck discover studies/TASK MODEL ...
 
 The criteria were fixed before the verification prompts were looked at; what claims say is measured on those. Heads are taken at
 every position, as someone does who does not know yet where they act.
 """
 
-import sys
-from pathlib import Path
-
 import numpy as np
 
 from mechcheck import (
+    Found,
     HeadScores,
     Metric,
     Patch,
@@ -21,15 +19,12 @@ from mechcheck import (
     choose_heads,
     generic_search,
     interactions,
-    load_model,
     logit_diff,
     mean_ablation,
-    provenance,
     run,
     sparsified_to,
     targeted_search,
     task_prompts,
-    write_circuit,
 )
 
 PROMPTS, SEED = 480, 0
@@ -140,16 +135,6 @@ FINDERS = {
 ASKED = {"ioi": tuple(FINDERS), "gendered_pronoun": ("critical", "moves_most")}
 
 
-def main() -> None:
-    task, *names = sys.argv[1:]
-    for name in names:
-        model = load_model(name)
-        prompts = task_prompts(task, model, n=PROMPTS, seed=SEED, split="discover")
-        roles = {role: FINDERS[role](model, prompts) for role in ASKED[task]}
-        path = Path(__file__).parent / task / "circuits" / f"{provenance(model).name}.toml"
-        write_circuit(path, model, roles, method="claims/studies/discover.py", prompts=prompts, split="discover")
-        print(task, path.name, {role: (str(r.sites), "met" if r.met else "candidates") for role, r in roles.items()})
-
-
-if __name__ == "__main__":
-    main()
+def find(model, task) -> Found:
+    prompts = task_prompts(task, model, n=PROMPTS, seed=SEED, split="discover")
+    return Found({role: FINDERS[role](model, prompts) for role in ASKED[task]}, prompts)

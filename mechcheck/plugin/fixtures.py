@@ -24,12 +24,13 @@ def load(settings: Settings, name: str, dtype: str | None = None) -> "Transforme
     """A model as the run's options want it, from this machine only; in the first of their dtypes unless one is given."""
     import torch
 
+    from mechcheck._device import repeat_exactly
     from mechcheck._models import load_model
     from mechcheck._progress import be_quiet
 
     if settings.threads:
         torch.set_num_threads(settings.threads)
-    torch.use_deterministic_algorithms(True, warn_only=True)
+    repeat_exactly()
     be_quiet(settings.quiet)
     return load_model(name, device=settings.device, dtype=dtype or settings.dtype, offline=True)
 
@@ -41,7 +42,7 @@ def recorded_circuit(item: pytest.Item, task: str, model: "TransformerBridge") -
     from mechcheck._models import provenance
 
     name = provenance(model).name
-    path = circuit_path(task, name, item.path.parent)
+    path = circuit_path(task, name, item.path.parent, item.config.stash[SETTINGS].circuits)
     if path is None:
         raise CircuitError(f"no circuit is recorded for {name} and task {task!r}")
     circuit = load_circuit(path)
@@ -63,7 +64,9 @@ def model(request: pytest.FixtureRequest) -> "TransformerBridge":
 @pytest.fixture
 def prompts(request: pytest.FixtureRequest, model: "TransformerBridge") -> "PromptSet":
     """Verification prompts of the claim's task, the same for all claims of a task."""
-    from mechcheck._errors import ClaimError
+    from mechcheck._circuit import circuit_path
+    from mechcheck._errors import ClaimError, PromptError
+    from mechcheck._models import provenance
 
     spec, settings = claim_spec(request.node), request.config.stash[SETTINGS]
     if spec is None or spec.task is None:
@@ -73,7 +76,13 @@ def prompts(request: pytest.FixtureRequest, model: "TransformerBridge") -> "Prom
         return _prompts(spec.task, for_model, settings.n_prompts, settings.seed, tuple(sorted(spec.prompts.items())))
 
     request.node.stash[MAKE_PROMPTS] = make
-    return make(model)
+    try:
+        return make(model)
+    except PromptError as error:
+        name = provenance(model).name
+        if circuit_path(spec.task, name, request.path.parent, settings.circuits) is not None:
+            raise  # somebody knows this model to do the task
+        pytest.skip(f"{name} cannot be asked about {spec.task!r}: {error}")
 
 
 @pytest.fixture

@@ -68,6 +68,8 @@ def _command(item: pytest.Item) -> str:
     settings = item.config.stash[SETTINGS]
     words = ["pytest", item.nodeid, f"--mech-profile={settings.profile}", f"--mech-seed={settings.seed}"]
     words += [f"--mech-model={name}" for name in settings.models]
+    if settings.circuits is not None:
+        words.append(f"--mech-circuits={settings.circuits}")
     if settings.device != "cpu" or settings.dtypes != ("float32",):
         words += [f"--mech-device={settings.device}", f"--mech-dtype={','.join(settings.dtypes)}"]
     return shlex.join(words)

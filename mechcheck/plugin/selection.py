@@ -1,7 +1,7 @@
 """Which models each claim runs on."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
 
@@ -49,14 +49,14 @@ def model_name(name_or_path: str) -> str:
     return path.resolve().name if path.is_dir() else name_or_path.partition("@")[0]
 
 
-def default_models(spec: ClaimSpec, near: Path) -> tuple[str, ...]:
-    """The embedded models that a claim runs on when none is asked for."""
+def default_models(spec: ClaimSpec, near: Path, given: Path | None) -> tuple[str, ...]:
+    """The embedded models that a claim runs on when none is asked for: those that have a circuit for its task."""
     from mechcheck._circuit import models_with_circuit
     from mechcheck._models import embedded_models
 
     known = embedded_models()
     if spec.task is not None:
-        known = tuple(name for name in known if name in models_with_circuit(spec.task, near))
+        known = tuple(name for name in known if name in models_with_circuit(spec.task, near, given))
     elif not spec.models:
         known = known[:1]
     return tuple(name for name in known if not spec.models or name in spec.models)
@@ -67,27 +67,51 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     mark = metafunc.definition.get_closest_marker(MARK)
     if mark is None or "model" not in metafunc.fixturenames:
         return
-    spec, near = _spec_of(mark), metafunc.definition.path.parent
     settings = metafunc.config.stash[SETTINGS]
-    names = settings.models or default_models(spec, near)
-    params = [_param(name, _why_not(spec, model_name(name), near), settings, dtype) for name in names for dtype in settings.dtypes]
-    metafunc.parametrize("model", params or [_no_model(spec, near)], indirect=True)
+    here = _Place(_spec_of(mark), "circuit" in metafunc.fixturenames, metafunc.definition.path.parent, settings.circuits)
+    names = settings.models or default_models(here.spec, here.near, here.given)
+    params = [_param(name, _why_not(here, model_name(name)), settings, dtype) for name in names for dtype in settings.dtypes]
+    metafunc.parametrize("model", params or [_no_model(here)], indirect=True)
 
 
-def _why_not(spec: ClaimSpec, name: str, near: Path) -> str | None:
-    """Why a claim cannot run on a model, or None."""
+class _Place(NamedTuple):
+    """A claim, and where its circuits are looked for."""
+
+    spec: ClaimSpec
+    uses_circuit: bool
+    near: Path
+    given: Path | None
+
+
+def _why_not(here: _Place, name: str) -> str | None:
+    """Why a claim cannot run on a model, or None. Only a claim that uses the circuit needs one."""
     from mechcheck._circuit import circuit_path
 
+    spec = here.spec
     if spec.models and name not in spec.models:
         return f"this claim is about {', '.join(spec.models)}"
-    if spec.task is not None and circuit_path(spec.task, name, near) is None:
-        return f"no circuit is recorded for {name} and task {spec.task!r}{_recorded(spec.task, near)}"
+    if here.uses_circuit and spec.task is not None and circuit_path(spec.task, name, here.near, here.given) is None:
+        return f"no circuit is recorded for {name} and task {spec.task!r}{_recorded(here)}{_how_to_find(here, name)}"
     return None
 
 
-def _no_model(spec: ClaimSpec, near: Path) -> "pytest.ParameterSet":
+def _how_to_find(here: _Place, name: str) -> str:
+    """The commands that find a circuit for the model, where there is a search for the claim's task."""
+    from mechcheck._paths import data_dir
+    from mechcheck._searches import searches
+
+    shipped, near, folder = data_dir("claims"), here.near, here.given or "circuits"
+    own = near.relative_to(shipped).as_posix() if near.is_relative_to(shipped) else None
+    search = next((known for known in (own, here.spec.task) if known in searches()), None)
+    if search is None:
+        return ""
+    return f"; to find one: mechcheck discover {search} {name} --out {folder}, then pytest --mech-circuits {folder}"
+
+
+def _no_model(here: _Place) -> "pytest.ParameterSet":
+    spec = here.spec
     about = f" (it is about {', '.join(spec.models)})" if spec.models else ""
-    recorded = _recorded(spec.task, near) if spec.task else ""
+    recorded = _recorded(here) if spec.task else ""
     return pytest.param(
         "no-model",
         id="no-model",
@@ -95,10 +119,11 @@ def _no_model(spec: ClaimSpec, near: Path) -> "pytest.ParameterSet":
     )
 
 
-def _recorded(task: str, near: Path) -> str:
+def _recorded(here: _Place) -> str:
     from mechcheck._circuit import models_with_circuit
 
-    names: Sequence[str] = models_with_circuit(task, near)
+    assert here.spec.task is not None
+    names: Sequence[str] = models_with_circuit(here.spec.task, here.near, here.given)
     return f" (recorded for: {', '.join(names)})" if names else ""
 
 

@@ -37,6 +37,8 @@ class Settings:
     report: Path
     parts: Path
     """Where this run's processes leave their records until they are merged."""
+    circuits: Path | None = None
+    """Folder with circuits that were found on this machine."""
     baseline: Path | None = None
     """Evidence of an earlier run to compare this one with."""
     margin: float = 0.05
@@ -64,6 +66,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--mech-model", action="append", default=[], metavar="NAME",
         help="Model to test: embedded name, Hugging Face directory, or hub id already in the cache. Repeatable. "
         "Default: the embedded models that a claim has a circuit for.",
+    )  # fmt: skip
+    group.addoption(
+        "--mech-circuits", default=None, metavar="DIR",
+        help="Folder of circuits that `mechcheck discover --out DIR` found, for models that none is recorded for.",
     )  # fmt: skip
     group.addoption("--mech-device", default="cpu", metavar="DEVICE", help="cpu, cuda, cuda:N or mps (default: cpu).")
     group.addoption(
@@ -101,6 +107,7 @@ def make_settings(config: pytest.Config) -> Settings:
     wanted = config.getoption("--mech-decoys")
     if wanted is not None and wanted < 1:
         raise pytest.UsageError("--mech-decoys must be at least 1: a claim that was never shown able to fail is no evidence")
+    dtypes = _dtypes(config)
     worker = getattr(config, "workerinput", None)
     report = config.invocation_params.dir / config.getoption("--mech-report")
     parts = report / f".run-{uuid.uuid4().hex[:12]}"
@@ -108,8 +115,8 @@ def make_settings(config: pytest.Config) -> Settings:
         report, parts = Path(worker["mechcheck_report"]), Path(worker["mechcheck_parts"])
     return Settings(
         models=tuple(config.getoption("--mech-model")),
-        device=config.getoption("--mech-device"),
-        dtypes=_dtypes(config),
+        device=_device(config, dtypes),
+        dtypes=dtypes,
         seed=config.getoption("--mech-seed"),
         profile=profile,
         n_prompts=n_prompts,
@@ -118,6 +125,7 @@ def make_settings(config: pytest.Config) -> Settings:
         threads=config.getoption("--mech-threads"),
         report=report,
         parts=parts,
+        circuits=_circuits(config),
         baseline=_baseline(config),
         margin=_margin(config),
         quiet=config.getoption("verbose") < 0,
@@ -131,6 +139,30 @@ def _dtypes(config: pytest.Config) -> tuple[str, ...]:
     if unknown:
         raise pytest.UsageError(f"--mech-dtype: unknown dtype {unknown[0]!r}; choose among {', '.join(DTYPE_NAMES)}")
     return chosen
+
+
+def _device(config: pytest.Config, dtypes: tuple[str, ...]) -> str:
+    """The device, once it is known to be there; torch is imported only to ask for another than the CPU."""
+    device: str = config.getoption("--mech-device")
+    if device != "cpu":
+        from mechcheck._device import check_device
+
+        try:
+            for dtype in dtypes:
+                check_device(device, dtype)
+        except MechcheckError as error:
+            raise pytest.UsageError(f"--mech-device: {error}") from None
+    return device
+
+
+def _circuits(config: pytest.Config) -> Path | None:
+    folder = config.getoption("--mech-circuits")
+    if folder is None:
+        return None
+    path: Path = config.invocation_params.dir / folder
+    if not path.is_dir():
+        raise pytest.UsageError(f"--mech-circuits: there is no folder {folder}; `mechcheck discover TASK MODEL --out {folder}` makes it")
+    return path.resolve()
 
 
 def _baseline(config: pytest.Config) -> Path | None:

@@ -14,6 +14,7 @@ from mechcheck.plugin.records import PROPERTY
 SYMBOLS = {"supported": "✓", "refuted": "✗", "inconclusive": "?", "vacuous": "∅", "skipped": "-", "errored": "!"}
 COLOURS = {"supported": "green", "refuted": "red", "inconclusive": "yellow", "vacuous": "red", "skipped": "cyan", "errored": "red"}
 CHANGE_COLOURS = {"drifted": "red", "flipped": "red", "missing": "red", "incomparable": "yellow", "unsure": "yellow"}
+_REASON = 300  # the report has the whole; a tokenizer may lack a hundred words
 _WIDTH = 62
 
 
@@ -44,7 +45,7 @@ def write_summary(reporter: Any, evidence: Mapping[str, Any], page: str, file: s
         reporter.write(f"{SYMBOLS[claim['verdict']]} {claim['verdict']:<13}", **markup)
         reporter.write_line(_line(claim))
     for reason, count in Counter(claim["reason"] for claim in claims if claim["verdict"] == "skipped").most_common():
-        reporter.write_line(f"{SYMBOLS['skipped']} {count} skipped: {reason}", cyan=True)
+        reporter.write_line(f"{SYMBOLS['skipped']} {count} skipped: {_cut(reason, _REASON)}", cyan=True)
     counts = Counter(claim["verdict"] for claim in claims)
     as_claimed = sum(claim["met"] is True for claim in claims)
     said = ", ".join(f"{counts[v]} {v}" for v in SYMBOLS if counts[v])
@@ -74,7 +75,7 @@ def _write_drift(reporter: Any, evidence: Mapping[str, Any], failing: Sequence[s
 
 
 def _line(claim: Mapping[str, Any]) -> str:
-    statement = claim["statement"] if len(claim["statement"]) <= _WIDTH else claim["statement"][: _WIDTH - 1] + "…"
+    statement = _cut(claim["statement"], _WIDTH)
     if not claim["expectations"]:
         return f"{statement}  [{claim['id'].rpartition('[')[2].rstrip(']')}]  {claim['reason'].splitlines()[0] if claim['reason'] else ''}"
     e = claim["expectations"][0]["estimate"]
@@ -86,3 +87,7 @@ def _line(claim: Mapping[str, Any]) -> str:
     expected = "  (as claimed)" if claim["met"] and claim["verdict"] == "refuted" else ""
     which = claim["id"].rpartition("[")[2].rstrip("]") if "[" in claim["id"] else ""
     return f"{statement:<{_WIDTH}} {which}  {e['value']:+.3f} [{e['low']:+.3f}, {e['high']:+.3f}] n={e['n']}{more}{rejected}{expected}"
+
+
+def _cut(text: str, width: int) -> str:
+    return text if len(text) <= width else text[: width - 1] + "…"

@@ -1,5 +1,6 @@
 """The --mech-* options, which models a claim runs on, and what the fixtures ask for."""
 
+import re
 import shutil
 
 import pytest
@@ -8,6 +9,7 @@ import torch
 from mechcheck._circuit import models_with_circuit
 from mechcheck._models import embedded_models
 from mechcheck._paths import data_dir
+from mechcheck.cli import main
 
 MODEL, OTHER, SHORTCUT = "names-gpt2-seed1", "names-gpt2-seed4", "names-gpt2-seed0"
 BEHAVIOUR = """
@@ -70,14 +72,62 @@ def test_a_circuit_for_other_weights(claims, pytester):
     assert "find it again, or load that model" in claim["reason"]
 
 
-def test_a_model_without_a_circuit_is_skipped(claims, pytester):
+ATTENDS = """
+    @claim("They attend to S2", task="ioi")
+    def test_it(model, prompts, circuit, check):
+        check.above(attention_to(model, prompts, circuit["s_inhibition"], "END", "S2"), 0.3)
+"""
+
+
+@pytest.fixture
+def mine(pytester):
+    """A copy of an embedded model in a directory of its own."""
     shutil.copytree(data_dir("fixtures") / "models" / MODEL, pytester.path / "mine")
-    run = claims(BEHAVIOUR, "--mech-model", str(pytester.path / "mine"))
-    assert run.claim()["verdict"] == "skipped"
-    assert (
-        run.claim()["reason"] == f"no circuit is recorded for mine and task 'ioi' (recorded for: {', '.join(models_with_circuit('ioi'))})"
+    return str(pytester.path / "mine")
+
+
+def test_a_model_without_a_circuit(claims, mine):
+    """Only what uses the circuit needs one."""
+    run = claims(ATTENDS + BEHAVIOUR.replace("test_it", "test_behaviour"), "--mech-model", mine)
+    assert run.verdicts == {"ioi/test_it[mine]": "skipped", "ioi/test_behaviour[mine]": "supported"}
+    assert run.claim("test_it")["reason"] == (
+        f"no circuit is recorded for mine and task 'ioi' (recorded for: {', '.join(models_with_circuit('ioi'))}); "
+        "to find one: mechcheck discover ioi mine --out circuits, then pytest --mech-circuits circuits"
     )
     assert run.result.ret == 0
+
+
+def test_circuits_that_were_found_here(claims, mine, pytester):
+    assert main(["discover", "ioi", mine, "--out", "found"]) == 0
+    run = claims(ATTENDS, "--mech-model", mine, "--mech-circuits", "found")
+    assert run.verdicts == {"ioi/test_it[mine]": "supported"}
+    assert run.claim()["circuit"] == {
+        "source": "claims/ioi/discover.py",
+        "roles": {"name_mover": "1.0@END 1.2@END", "s_inhibition": "0.3@END"},
+    }
+    assert f"--mech-circuits={pytester.path / 'found'}" in run.claim()["command"]
+
+
+def test_circuits_that_are_not_there(claims):
+    run = claims(BEHAVIOUR, "--mech-circuits", "found")
+    assert run.result.ret == pytest.ExitCode.USAGE_ERROR
+    assert "--mech-circuits: there is no folder found; `mechcheck discover TASK MODEL --out found` makes it" in run.result.stderr.str()
+
+
+def test_a_model_that_cannot_be_asked(claims):
+    """Its tokenizer lacks the task's words, and nobody says that it does the task: skipped, naming the words."""
+    run = claims(BEHAVIOUR, "--mech-model", "sentences-bert")
+    assert run.claim()["verdict"] == "skipped"
+    assert re.match(r"sentences-bert cannot be asked about 'ioi': \d+ words are not single tokens.*Mary", run.claim()["reason"])
+    assert run.result.ret == 0
+
+
+def test_a_model_that_should_be_able_to_be_asked(claims, pytester):
+    """A circuit is recorded for it."""
+    shutil.copy(data_dir("claims") / "ioi" / "circuits" / f"{MODEL}.toml", pytester.mkdir("circuits") / "sentences-bert.toml")
+    run = claims(BEHAVIOUR, "--mech-model", "sentences-bert")
+    assert run.claim()["verdict"] == "errored"
+    assert "words are not single tokens for this tokenizer" in run.claim()["reason"]
 
 
 @pytest.mark.parametrize(
