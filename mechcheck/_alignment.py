@@ -10,6 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from mechcheck._device import exact
 from mechcheck._engine import capture
 from mechcheck._errors import MechcheckError, PromptError
 from mechcheck._measurement import Measurement
@@ -31,11 +32,11 @@ class LinearMap:
 
     def __call__(self, activation: Float[Tensor, "... d_from"]) -> Float[Tensor, "... d_to"]:
         """An activation of the one model in the other's terms."""
-        return (activation.to(self.weight) - self.mean_from) @ self.weight + self.mean_to
+        return (exact(activation).to(self.weight) - self.mean_from) @ self.weight + self.mean_to
 
     def direction(self, vector: Float[Tensor, "... d_from"]) -> Float[Tensor, "... d_to"]:
         """A difference of two activations in the other model's terms; the means play no part in it."""
-        return vector.to(self.weight) @ self.weight
+        return exact(vector).to(self.weight) @ self.weight
 
 
 class Alignment(NamedTuple):
@@ -62,7 +63,8 @@ def fit_linear_map(x: Float[Tensor, "row d_from"], y: Float[Tensor, "row d_to"],
         raise MechcheckError(f"ridge={ridge}: the penalty must be positive")
     if x.ndim != 2 or y.ndim != 2 or len(x) != len(y) or len(x) < 2:
         raise MechcheckError(f"a linear map needs as many rows of one model as of the other, got {tuple(x.shape)} and {tuple(y.shape)}")
-    x, y = x.double(), y.double().to(x.device)
+    x, y = exact(x), exact(y)
+    y = y.to(x.device)
     if not (torch.isfinite(x).all() and torch.isfinite(y).all()):
         raise MechcheckError("these activations are not finite, so no map can be fitted to them")
     mean_from, mean_to = x.mean(0), y.mean(0)
@@ -82,7 +84,7 @@ def activations(model: "TransformerBridge", prompts: PromptSet, sites: Sites) ->
     """
     everywhere = [site for site in sites if site.at is None]
     if everywhere:
-        raise PromptError(f"name the position of site {everywhere[0]} (for example @END): two tokenizers agree on named positions only")
+        raise PromptError(f"name the position of {everywhere[0].named} (for example @END): two tokenizers agree on named positions only")
     found = capture(model, prompts, sites)
     return torch.cat([found[site] for site in sites], dim=-1)
 
@@ -157,7 +159,7 @@ def search_alignment(
 
 def unexplained(fitted: LinearMap, x: Float[Tensor, "prompt d_from"], y: Float[Tensor, "prompt d_to"], prompts: PromptSet) -> Measurement:
     """The share of y's variance over these prompts that the map leaves unexplained (1 - R2), as a ratio of means."""
-    y = y.double().cpu()
+    y = y.cpu().double()
     missed = (y - fitted(x.cpu())).square().sum(-1)
     spread = (y - y.mean(0)).square().sum(-1)
     ids, templates = prompts.ids, prompts.templates

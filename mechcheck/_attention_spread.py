@@ -11,6 +11,7 @@ from scipy import stats
 from torch import Tensor
 
 from mechcheck._attention import broken_rows_as_nan, is_token, pattern_hook
+from mechcheck._device import exact
 from mechcheck._engine import observe
 from mechcheck._errors import MechcheckError, SiteError
 from mechcheck._head_scores import HeadScores
@@ -32,7 +33,7 @@ def attention_distance(
 ) -> HeadScores:
     """Mean distance in tokens between query and key, weighted by attention (Vig and Belinkov 2019, arXiv:1906.04284).
 
-    For each head and prompt, the sum over its tokens of attention times |query - key|, divided by the sum of that attention.
+    For each head and prompt, the sum over its tokens of attention times abs(query - key), divided by the sum of that attention.
 
     Args:
         model: from `load_model`.
@@ -89,7 +90,7 @@ def layer_trend(scores: HeadScores) -> Measurement:
     1: each layer has more than the one before; -1: less; NaN where all layers have the same.
 
     Raises:
-        MechcheckError: fewer than three layers, of which a rank correlation says no more than a difference: compare `layer_mean`s.
+        MechcheckError: fewer than three layers, of which a rank correlation says no more than a difference: compare each `layer_mean`.
     """
     layers = scores.values.mean(1)
     if len(layers) < 3:
@@ -113,8 +114,9 @@ def _scores(
     """`of` every layer's pattern in float64, given which (query, key) are both tokens: [row, q, k]."""
 
     def keep(pattern: Tensor, rows: Rows) -> Tensor:
-        real = is_token(rows).to(pattern.device)
-        return of(broken_rows_as_nan(pattern).double(), real[:, :, None] & real[:, None, :])
+        found = exact(broken_rows_as_nan(pattern))
+        real = is_token(rows).to(found.device)
+        return of(found, real[:, :, None] & real[:, None, :])
 
     readers: dict = {layer: (pattern_hook(layer), keep) for layer in range(model.cfg.n_layers)}
     recorded = observe(model, prompts, readers, interventions).recorded

@@ -10,6 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from mechcheck._architecture import require_folded
+from mechcheck._device import exact
 from mechcheck._engine import as_list, observe
 from mechcheck._errors import MechcheckError
 from mechcheck._head_scores import HeadScores
@@ -75,7 +76,7 @@ def direct_logit_attribution(
     listed = as_list(interventions)
     _check_sum_survives(prompts, listed)
     untouched = _record(model, prompts, [])
-    scale = untouched.recorded["scale"].double()
+    scale = exact(untouched.recorded["scale"])
     found = _parts(model, prompts, untouched, scale)
     _check_adds_up(found, untouched, prompts)
     return found if not listed else _parts(model, prompts, _record(model, prompts, listed), scale)
@@ -99,13 +100,13 @@ def _parts(model: "TransformerBridge", prompts: PromptSet, run: Recording, scale
     direction, constant = _readout(model, prompts)
     direction = direction / scale
     # [prompt, layer, head, d_head]: what a unit of z adds
-    through = torch.einsum("lhdm,pm->plhd", model.W_O.double(), direction)
-    z = torch.stack([run.recorded[f"z {layer}"] for layer in layers], dim=1).double()
-    mlp = torch.stack([run.recorded[f"mlp {layer}"] for layer in layers], dim=1).double()
+    through = torch.einsum("lhdm,pm->plhd", exact(model.W_O), direction)
+    z = exact(torch.stack([run.recorded[f"z {layer}"] for layer in layers], dim=1))
+    mlp = exact(torch.stack([run.recorded[f"mlp {layer}"] for layer in layers], dim=1))
     return DirectLogitAttribution(
         head_values=(through * z).sum(-1).permute(1, 2, 0).cpu().numpy(),
         mlp_values=torch.einsum("plm,pm->lp", mlp, direction).cpu().numpy(),
-        embedding_values=(run.recorded["embedding"].double() * direction).sum(-1).cpu().numpy(),
+        embedding_values=(exact(run.recorded["embedding"]) * direction).sum(-1).cpu().numpy(),
         bias_values=(direction @ _attention_bias(model) + constant).cpu().numpy(),
         ids=prompts.ids,
         templates=prompts.templates,
@@ -116,17 +117,17 @@ def _readout(model: "TransformerBridge", prompts: PromptSet) -> tuple[Float[Tens
     """Direction of the logit difference in the stream before the final norm divides it, and its constant."""
     w_u, b_u = model.W_U, model.b_U
     answers, foils = prompts.answers.to(w_u.device), prompts.foils.to(w_u.device)
-    direction = (w_u[:, answers].double() - w_u[:, foils].double()).T
+    direction = (exact(w_u[:, answers]) - exact(w_u[:, foils])).T
     if not model.ln_final.uses_rms_norm:  # LayerNorm subtracts the stream's mean, which is the same as doing so to the direction
         direction = direction - direction.mean(-1, keepdim=True)
-    return direction, b_u[answers].double() - b_u[foils].double()
+    return direction, exact(b_u[answers]) - exact(b_u[foils])
 
 
 def _attention_bias(model: "TransformerBridge") -> Float[Tensor, " d_model"]:
     """The attention layers' output biases, summed; zero where there are none."""
     biases = [getattr(block.attn, "b_O", None) for block in model.blocks]
-    zero = torch.zeros(model.cfg.d_model, dtype=torch.float64, device=model.W_U.device)
-    return sum((bias.double() for bias in biases if bias is not None), zero)
+    zero = exact(model.W_U[:, 0].new_zeros(model.cfg.d_model))
+    return sum((exact(bias) for bias in biases if bias is not None), zero)
 
 
 def _check_sum_survives(prompts: PromptSet, interventions: list[Intervention]) -> None:
@@ -134,7 +135,7 @@ def _check_sum_survives(prompts: PromptSet, interventions: list[Intervention]) -
         cuts = site.kind in ("resid_post", "attn_out") or (site.kind == "resid_pre" and site.layer > 0)
         if cuts and (site.at is None or bool((prompts.position(site.at) == prompts.position(END)).any())):
             raise MechcheckError(
-                f"an intervention on {site.kind} {site} replaces what heads wrote at END, so their direct effects no longer add up; "
+                f"an intervention on {site.named} replaces what heads wrote at END, so their direct effects no longer add up; "
                 "intervene on heads, MLPs or neurons, or at another position"
             )
 

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from mechcheck._architecture import require_plain_writes
+from mechcheck._device import exact, for_exact
 from mechcheck._engine import observe
 from mechcheck._head_scores import HeadScores
 from mechcheck._hooks import Rows, select
@@ -53,6 +54,6 @@ def copying_scores(model: "TransformerBridge", prompts: PromptSet, at: str = "IO
         values = recorded[layer].repeat_interleave(model.cfg.n_heads // recorded[layer].shape[1], dim=1)
         output = torch.einsum("phd,hdm->phm", values, w_o[layer].to(values.dtype))
         ranks = read_stream(model, -output if negative else output, targets=tokens[:, None]).target_ranks[..., 0]
-        scores.append(torch.where(output.isfinite().all(-1), (ranks < top).double(), torch.nan).T)
+        scores.append(torch.where(for_exact(output).isfinite().all(-1), exact(ranks < top), torch.nan).T)
     name = f"{'negative ' if negative else ''}copy score at {at}"
     return HeadScores(torch.stack(scores).cpu().numpy(), prompts.ids, prompts.templates, name, "share of prompts")

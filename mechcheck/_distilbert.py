@@ -7,7 +7,7 @@ import torch
 
 from mechcheck._cache import built_once
 from mechcheck._errors import ModelError
-from mechcheck._models import keep_model, quiet_loading
+from mechcheck._model_directory import keep_model, quiet_loading
 
 # The names of the parts, DistilBERT's and BERT's; what is in neither list has the same name in both.
 _NAMES = (

@@ -10,6 +10,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from mechcheck._attention import broken_rows_as_nan, is_token, pattern_hook
+from mechcheck._device import exact
 from mechcheck._engine import observe
 from mechcheck._errors import PromptError, SiteError
 from mechcheck._hooks import Rows
@@ -94,8 +95,9 @@ def target_scores(
         raise PromptError(f"prompt {prompt} has no target, so it has no score for {name}; leave such prompts out")
 
     def keep(pattern: Tensor, rows: Rows) -> Tensor:
-        wanted, count = targets[rows.where].to(pattern.device), queries[rows.where].to(pattern.device)
-        mass = broken_rows_as_nan(pattern).double().masked_fill(~wanted[:, None], 0.0)
+        mass = exact(broken_rows_as_nan(pattern))
+        wanted, count = targets[rows.where].to(mass.device), queries[rows.where].to(mass.device)
+        mass = mass.masked_fill(~wanted[:, None], 0.0)
         return mass.sum((-2, -1)) / count[:, None]
 
     readers: dict = {layer: (pattern_hook(layer), keep) for layer in range(model.cfg.n_layers)}

@@ -144,7 +144,7 @@ def _write_site(activation: Tensor, edit: Edit, rows: Rows) -> None:
     row = torch.arange(len(part), device=part.device)
     concerned = row if edit.rows is None else row[edit.rows[rows.where].to(part.device)]
     where = (concerned,) if edit.site.at is None else (concerned, rows.at(edit.site.at).to(part.device)[concerned])
-    value = None if edit.value is None else edit.value[rows.where].to(part.device)[concerned]
+    value = None if edit.value is None else edit.value[rows.where].to(part)[concerned]
     old = part
     if edit.order is not None:
         old = part[row[:, None], edit.order[rows.where].to(part.device)]

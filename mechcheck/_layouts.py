@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 
-from mechcheck._models import keep_model
+from mechcheck._model_directory import keep_model
 from mechcheck._prompts import END, PromptSet
 
 if TYPE_CHECKING:

@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from mechcheck._device import exact
 from mechcheck._engine import observe
 from mechcheck._errors import MechcheckError
 from mechcheck._hooks import Rows, select
@@ -173,7 +174,7 @@ def logit_lens_map(
 def _cell(logits: Logits, own: Logits, prompts: PromptSet, real: Bool[np.ndarray, " prompt"], top: int) -> dict[str, np.ndarray]:
     """The metrics and the foremost tokens of one state at one position."""
     cell = {what: np.where(real, metric(logits, prompts, own).cpu().double().numpy(), np.nan) for what, metric in _METRICS.items()}
-    chances, tokens = logits.double().softmax(-1).topk(top)
+    chances, tokens = exact(logits).softmax(-1).topk(top)
     cell["top"] = np.where(real[:, None], tokens.cpu().numpy(), -1)
     cell["top_p"] = np.where(real[:, None], chances.cpu().numpy(), np.nan)
     return cell

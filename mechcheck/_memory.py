@@ -11,8 +11,10 @@ _SHARE = 0.25
 def free_bytes(device: torch.device) -> int:
     """What one batch may take: a quarter of what is free on the device, on a CPU at most 256 MiB."""
     if device.type == "cuda":
-        return int(_SHARE * torch.cuda.mem_get_info(device)[0])
-    return min(_CPU_BYTES, int(_SHARE * psutil.virtual_memory().available))
+        kept = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)  # by torch, for its next tensors
+        return int(_SHARE * (torch.cuda.mem_get_info(device)[0] + kept))
+    available = int(_SHARE * psutil.virtual_memory().available)  # an Apple GPU has no memory of its own
+    return min(_CPU_BYTES, available) if device.type == "cpu" else available
 
 
 def ran_out(error: RuntimeError) -> bool:

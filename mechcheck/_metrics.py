@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from mechcheck._device import for_exact
 from mechcheck._errors import PromptError
 from mechcheck._prompts import PromptSet
 
@@ -28,7 +29,7 @@ class Metric:
     """It reads no other logits than the answer's and the foil's, so that no others need be computed."""
 
     def __call__(self, logits: Logits, prompts: PromptSet, clean: Logits | None = None) -> PerPrompt:
-        values = self.of(logits, prompts, clean)
+        values = self.of(for_exact(logits), prompts, None if clean is None else for_exact(clean))
         if values.shape != (len(prompts),):
             raise PromptError(
                 f"metric {self.name!r} gave shape {tuple(values.shape)}, expected one value for each of {len(prompts)} prompts"

@@ -1,26 +1,24 @@
-"""Loading models through one path, and knowing afterwards exactly what was loaded."""
+"""Loading models through one path, keeping them in memory, and knowing afterwards exactly what was loaded."""
 
 import hashlib
-import json
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 from weakref import WeakKeyDictionary
 
 import torch
 
+from mechcheck._device import check_device
+from mechcheck._distilbert import cached_bert
 from mechcheck._errors import ModelError
-from mechcheck._hub import HubError, sha256, snapshot
+from mechcheck._hub import HubError, snapshot
+from mechcheck._model_directory import architecture_named, check_faithful, checked, hash_files, quiet_loading, stores
 from mechcheck._paths import data_dir, trained_models
 
 if TYPE_CHECKING:
     from transformer_lens.model_bridge import TransformerBridge
-    from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 Processing = Literal["folded", "raw"]
 
@@ -90,7 +88,7 @@ def load_model(
         raise ModelError(f"unknown dtype {dtype!r}; choose one of {', '.join(DTYPES)}")
     if processing not in ("folded", "raw"):
         raise ModelError(f'unknown processing {processing!r}; choose "folded" or "raw"')
-    _check_device(device)
+    check_device(device, dtype)
     directory, name, commit = _resolve(str(name_or_path), revision, offline)
     return _load(directory, name, commit, device, dtype, processing)
 
@@ -98,7 +96,7 @@ def load_model(
 def fetch_model(name: str, revision: str | None = None) -> str:
     """Bring a hub model ("gpt2", "gpt2@607a30d") into the local cache and return its commit."""
     hub_id, _, pinned = name.partition("@")
-    return _checked(_download(hub_id, pinned or revision, offline=False), hub_id).name
+    return checked(_download(hub_id, pinned or revision, offline=False), hub_id).name
 
 
 def reinitialised(model: "TransformerBridge", seed: int) -> "TransformerBridge":
@@ -120,24 +118,9 @@ def provenance(model: "TransformerBridge") -> Provenance:
         raise ModelError("this model was not loaded by mechcheck.load_model, so its weights and processing are unknown") from None
 
 
-@contextmanager
-def quiet_loading() -> Iterator[None]:
-    """Silence progress bars and messages on stdout while a model loads."""
-    from transformers.utils import logging as hf_logging
-
-    was_on = hf_logging.is_progress_bar_enabled()
-    hf_logging.disable_progress_bar()
-    try:
-        with redirect_stdout(StringIO()):
-            yield
-    finally:
-        if was_on:
-            hf_logging.enable_progress_bar()
-
-
 @lru_cache(maxsize=KEPT)
 def _load(directory: Path, name: str, revision: str | None, device: str, dtype: str, processing: Processing) -> "TransformerBridge":
-    source = Provenance(name, directory, revision, _hash_files(directory), processing, dtype, device, n_params=0)
+    source = Provenance(name, directory, revision, hash_files(directory), processing, dtype, device, n_params=0)
     model = _boot(source)
     return _finish(model, replace(source, n_params=_count(model)))
 
@@ -145,7 +128,7 @@ def _load(directory: Path, name: str, revision: str | None, device: str, dtype: 
 def _boot(source: Provenance) -> "TransformerBridge":
     from transformer_lens.model_bridge import TransformerBridge
 
-    _check_faithful(source)
+    check_faithful(source.directory, source.name)
     directory = _bootable(source)
     try:
         with quiet_loading():
@@ -153,48 +136,20 @@ def _boot(source: Provenance) -> "TransformerBridge":
     except ValueError as error:
         if "architecture" not in str(error):
             raise
-        missing = _architecture(source.directory)
+        missing = architecture_named(source.directory)
         raise ModelError(f"{source.name!r}: TransformerLens has no adapter for {missing}; see `mechcheck support`") from error
-    if model.cfg.attention_dir != "causal" and not _stores(directory, "cls."):
+    if model.cfg.attention_dir != "causal" and not stores(directory, "cls."):
         warnings.warn(
             f"{source.name!r} has no masked-word head: its attention can be read, but what it predicts means nothing", stacklevel=4
         )
     return model
 
 
-def _check_faithful(source: Provenance) -> None:
-    """Refuse the settings with which TransformerLens computes something else than transformers, and says nothing."""
-    config = json.loads((source.directory / "config.json").read_text(encoding="utf-8"))
-    wrong = {
-        "gpt2": config.get("scale_attn_weights") is False and "attention scores that are not scaled (scale_attn_weights)",
-        "opt": (config.get("do_layer_norm_before") is False and "norms behind each part (do_layer_norm_before)")
-        or (config.get("word_embed_proj_dim", config.get("hidden_size")) != config.get("hidden_size") and "embeddings of another width"),
-    }.get(config.get("model_type"))
-    if wrong:
-        raise ModelError(
-            f"{source.name!r}: TransformerLens does not compute a {config['model_type']} with {wrong} as transformers does, so nothing "
-            "that is measured on it would be true of the model"
-        )
-
-
 def _bootable(source: Provenance) -> Path:
     """The directory that TransformerLens reads: the model's own, or, as it knows no DistilBERT, that of a BERT that is the same."""
-    if _architecture(source.directory) != "DistilBertForMaskedLM":
+    if architecture_named(source.directory) != "DistilBertForMaskedLM":
         return source.directory
-    from mechcheck._distilbert import cached_bert
-
     return cached_bert(source.directory, source.weights_sha256)
-
-
-def _stores(directory: Path, prefix: str) -> bool:
-    """Whether the stored weights hold any of a name that begins so."""
-    from safetensors import safe_open
-
-    for path in directory.glob("*.safetensors"):
-        with safe_open(path, framework="pt") as stored:
-            if any(name.startswith(prefix) for name in stored.keys()):  # noqa: SIM118 (no mapping)
-                return True
-    return False
 
 
 @lru_cache(maxsize=KEPT)
@@ -221,40 +176,8 @@ def _finish(model: "TransformerBridge", source: Provenance) -> "TransformerBridg
     return model
 
 
-def _architecture(directory: Path) -> str:
-    named = json.loads((directory / "config.json").read_text(encoding="utf-8"))
-    return ", ".join(named.get("architectures") or [named.get("model_type", "a model of unknown type")])
-
-
 def _count(model: torch.nn.Module) -> int:
     return sum(p.numel() for p in model.parameters())
-
-
-def _check_device(device: str) -> None:
-    kind = device.split(":")[0]
-    available = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
-    if kind not in available:
-        raise ModelError(f"unknown device {device!r}; choose cpu, cuda, cuda:N or mps")
-    if not available[kind]:
-        raise ModelError(f"device {device!r} is not available on this machine; use cpu, or install torch with {kind} support")
-
-
-def keep_model(model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase | None", directory: str | Path) -> Path:
-    """Save a transformers model that is in memory as a directory for `load_model` and `--mech-model`.
-
-    Every model goes the same way, so that its evidence names weights that can be loaded again.
-
-    Args:
-        model: any `transformers` model of an architecture that TransformerLens has.
-        tokenizer: its tokenizer; prompts can be given as tokens where there is none.
-        directory: where to; created if need be.
-    """
-    path = Path(directory)
-    with quiet_loading():
-        model.save_pretrained(path)
-        if tokenizer is not None:
-            tokenizer.save_pretrained(path)
-    return path
 
 
 def _resolve(name: str, revision: str | None, offline: bool) -> tuple[Path, str, str | None]:
@@ -262,19 +185,19 @@ def _resolve(name: str, revision: str | None, offline: bool) -> tuple[Path, str,
     from mechcheck.compiled import compiled_directory, compiled_models
 
     if name in compiled_models():
-        return _checked(compiled_directory(name), name), name, None
+        return checked(compiled_directory(name), name), name, None
     if name in embedded_models():
-        return _checked(data_dir("fixtures") / "models" / name, name), name, None
+        return checked(data_dir("fixtures") / "models" / name, name), name, None
     path = Path(name).expanduser()
     if path.is_dir():
-        return _checked(path.resolve(), name), path.resolve().name, None
+        return checked(path.resolve(), name), path.resolve().name, None
     if path.is_absolute() or name.startswith((".", "~")) or name.count("/") > 1 or path.exists():
         raise ModelError(f"no model directory at {name!r}; embedded models: {', '.join(embedded_models())}")
     hub_id, _, pinned = name.partition("@")
     if pinned and revision and pinned != revision:
         raise ModelError(f"{name!r} names one revision and revision={revision!r} another; give one of them")
     directory = _download(hub_id, pinned or revision, offline)
-    return _checked(directory, hub_id), hub_id, directory.name
+    return checked(directory, hub_id), hub_id, directory.name
 
 
 def _download(name: str, revision: str | None, offline: bool) -> Path:
@@ -286,29 +209,6 @@ def _download(name: str, revision: str | None, offline: bool) -> Path:
             f"cannot load {asked!r}: it is no embedded model ({', '.join(embedded_models())}), no directory, and {error}. "
             f"Fetch it once where there is a network (mechcheck prefetch {asked}), or give a directory"
         ) from error
-
-
-def _checked(directory: Path, name: str) -> Path:
-    """Refuse a directory that is no model, or one whose weights are pickles."""
-    if not (directory / "config.json").is_file():
-        raise ModelError(f"{name!r} is a directory without config.json; expected a Hugging Face model (config.json, *.safetensors)")
-    if not list(directory.glob("*.safetensors")):
-        pickles = [p.name for pattern in ("*.bin", "*.pt", "*.pth", "*.ckpt") for p in directory.glob(pattern)]
-        if pickles:
-            raise ModelError(
-                f"{name!r} holds only pickled weights ({', '.join(sorted(pickles))}), which can run code when loaded; "
-                "convert them with model.save_pretrained(directory), which writes safetensors"
-            )
-        raise ModelError(f"{name!r} has a config.json but no *.safetensors weights")
-    return directory
-
-
-def _hash_files(directory: Path) -> str:
-    """The weights file's SHA-256, as sha256sum prints it; of a sharded model, the SHA-256 over its files' in order."""
-    digests = [sha256(path) for path in sorted(directory.glob("*.safetensors"))]
-    if len(digests) == 1:
-        return digests[0].hexdigest()
-    return hashlib.sha256(b"".join(digest.digest() for digest in digests)).hexdigest()
 
 
 def _hash_parameters(model: torch.nn.Module) -> str:

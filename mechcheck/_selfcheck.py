@@ -8,8 +8,9 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-from mechcheck._edits import Captures, fit
-from mechcheck._hooks import Edit, Rows, is_token, read_site, record
+from mechcheck._device import exact
+from mechcheck._edits import Captures, fit, site_reader
+from mechcheck._hooks import Edit, Rows, is_token, record
 from mechcheck._prompts import PromptSet
 from mechcheck._sites import Sites
 from mechcheck._sweep import Sweep
@@ -32,8 +33,7 @@ def disagreement(sweep: Sweep, captures: Captures) -> str | None:
     together = _stacked([(sweep.prompts, rows), *((source, picked) for (source, _, _), picked in zip(sources, chosen, strict=True))])
     edits = [_for_cell(edit, rows, cell, together) for cell, number in enumerate(numbers) for edit in sweep.edits[number]]
     sites = Sites(site for _, _, some in sources for site in some)
-    readers: dict = {site: (site.hook_name, lambda activation, rows, site=site: read_site(activation, site, rows)) for site in sites}
-    plain = record(sweep.model, together, readers, edits)
+    plain = record(sweep.model, together, {site: site_reader(site) for site in sites}, edits)
     for number, row, expected in zip(numbers, rows, plain.logits, strict=False):
         if not _close(sweep.logits(number, row), expected, precision):
             where = " ".join(str(edit.site) for edit in sweep.edits[number])
@@ -46,7 +46,7 @@ def disagreement(sweep: Sweep, captures: Captures) -> str | None:
             if site.at is None:
                 found, expected = found[real], expected[:, : real.shape[1]][real]
             if not _close(found, expected, precision):
-                return f"the activation of {site.kind} {site} differs by {_gap(found, expected):.3g}"
+                return f"the activation of {site.named} differs by {_gap(found, expected):.3g}"
     return None
 
 
@@ -76,9 +76,10 @@ def _for_cell(edit: Edit, rows: Sequence[int], cell: int, together: PromptSet) -
 
 
 def _gap(found: Tensor, expected: Tensor) -> float:
-    return float((found.double() - expected.double()).abs().max())
+    return float((exact(found) - exact(expected)).abs().max())
 
 
 def _close(found: Tensor, expected: Tensor, precision: torch.dtype) -> bool:
-    size = float(expected.double().abs().nan_to_num().max())
-    return torch.allclose(found.double(), expected.double(), rtol=0, atol=TOLERANCE[precision] * max(1.0, size), equal_nan=True)
+    found, expected = exact(found), exact(expected)
+    size = float(expected.abs().nan_to_num().max())
+    return torch.allclose(found, expected, rtol=0, atol=TOLERANCE[precision] * max(1.0, size), equal_nan=True)

@@ -204,18 +204,18 @@ class Batch:
         """Apply the edits of one kind in one layer, in place."""
         for row, edit in self._edits.get((kind, number), ()):
             part = part_of(x[:, row], edit.site)
-            new = edit.new_value(part, self._value(edit, at))
+            new = edit.new_value(part, self._value(edit, at, part))
             if edit.site.at is not None:
                 hit = at == self.base.prompts.position(edit.site.at).to(at.device)[:, None]
                 new = torch.where(hit[..., None], new, part)
             part.copy_(new)
 
-    def _value(self, edit: Edit, at: Positions) -> Tensor | None:
+    def _value(self, edit: Edit, at: Positions, like: Tensor) -> Tensor | None:
         if edit.value is None:
             return None
         if edit.site.at is not None:
             return edit.value[:, None]
-        value = edit.value.to(at.device)
+        value = edit.value.to(like)
         return value[torch.arange(len(at), device=at.device)[:, None], at.clamp(max=value.shape[1] - 1)]
 
 

@@ -45,7 +45,7 @@ class TunedLens:
         from safetensors.torch import save_file
 
         about = {"weights_sha256": self.weights_sha256, "processing": self.processing}
-        save_file({"weight": self.weight.contiguous(), "bias": self.bias.contiguous()}, path, metadata=about)
+        save_file({"weight": self.weight.cpu().contiguous(), "bias": self.bias.cpu().contiguous()}, path, metadata=about)
 
 
 def load_tuned_lens(path: Path, model: "TransformerBridge") -> TunedLens:
@@ -122,7 +122,7 @@ def _regression(x: Rows, y: Rows, ridge: float) -> tuple[Float[Tensor, "d_model 
     from mechcheck._alignment import fit_linear_map
 
     found = fit_linear_map(x, y, ridge=ridge)
-    return found.weight.to(x.dtype), (found.mean_to - found.mean_from @ found.weight).to(x.dtype)
+    return found.weight.to(x), (found.mean_to - found.mean_from @ found.weight).to(x)
 
 
 def _descend(

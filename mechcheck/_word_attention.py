@@ -9,6 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from mechcheck._attention import broken_rows_as_nan, pattern_hook
+from mechcheck._device import exact
 from mechcheck._engine import observe
 from mechcheck._errors import MechcheckError, PromptError
 from mechcheck._head_scores import HeadScores
@@ -130,8 +131,9 @@ def _add_means(
 
 def _weighted_sums(pattern: Float[Tensor, "row head q k"], weights: Float[Tensor, "side row q k"]) -> Float[Tensor, "row side head"]:
     """The pattern's weighted sum on each side; what has no weight may be NaN."""
+    pattern = exact(pattern)
     weights = weights.to(pattern.device)[:, :, None]
-    return (pattern.double().masked_fill(weights == 0, 0.0) * weights).sum((-2, -1)).transpose(0, 1)
+    return (pattern.masked_fill(weights == 0, 0.0) * weights).sum((-2, -1)).transpose(0, 1)
 
 
 def _attention_sums(
@@ -151,7 +153,7 @@ def _norm_sums(
     """Layer by layer: the whole maps of all layers at once would not fit for a large model."""
     sums = []
     for layer in range(model.cfg.n_layers):
-        norms = value_weighted_attention(model, prompts, heads(f"{layer}.0-{model.cfg.n_heads - 1}"), through, interventions).double()
+        norms = exact(value_weighted_attention(model, prompts, heads(f"{layer}.0-{model.cfg.n_heads - 1}"), through, interventions))
         sums.append(_weighted_sums(norms / norms.sum(-1, keepdim=True), weights))
     return _stacked(sums)
 

@@ -106,7 +106,7 @@ def test_other_prompts_are_refused():
 
 def test_errors(tiny):
     gpt2, prompts = tiny("gpt2"), random_prompts(3, (7, 9))
-    with pytest.raises(PromptError, match="name the position of site 1"):
+    with pytest.raises(PromptError, match="name the position of resid 1 "):
         activations(gpt2, prompts, resid(1))
     for x, y in ((drawn(0, 4, 2), drawn(0, 3, 2)), (drawn(0, 1, 2), drawn(0, 1, 2)), (drawn(0, 4), drawn(0, 4))):
         with pytest.raises(MechcheckError, match="as many rows"):

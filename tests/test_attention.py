@@ -87,7 +87,7 @@ def test_errors(tiny):
     model, prompts = tiny("gpt2"), random_prompts(1, LENGTHS)
     with pytest.raises(SiteError, match="no heads are given"):
         attention(model, prompts, "")
-    with pytest.raises(SiteError, match="expected sites of kind head, got mlp_out 0"):
+    with pytest.raises(SiteError, match="expected sites of kind head, got mlp 0"):
         attention_to(model, prompts, mlps("0"), key="A")
     with pytest.raises(SiteError, match=r"no layer 7"):
         attention_to(model, prompts, "7.0", key="A")

@@ -2,12 +2,14 @@
 here is timed."""
 
 import sys
+from collections import Counter
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from devices import pretend
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -16,15 +18,19 @@ BENCHMARKS = str(Path(__file__).resolve().parents[1] / "benchmarks")
 if BENCHMARKS not in sys.path:
     sys.path.insert(0, BENCHMARKS)
 
+import gpu  # noqa: E402
 from comparison import flops  # noqa: E402
 from comparison.alternate import Disagreement, Spread, alternate  # noqa: E402
 from comparison.jobs import every_head, every_layer, ours, random_circuits, steering  # noqa: E402
 from comparison.rival_transformer_lens import TransformerLens  # noqa: E402
+from comparison.running import Clock, run  # noqa: E402
 from comparison.shapes import prompt_pairs  # noqa: E402
+from comparison.tables import Page, options  # noqa: E402
 
 from mechcheck._arithmetic import arithmetic  # noqa: E402
 from mechcheck._edits import capture_all, edits_of  # noqa: E402
 from mechcheck._engine import plain_hooks  # noqa: E402
+from mechcheck._models import load_model  # noqa: E402
 from mechcheck._sweep import Sweep, capture_fast  # noqa: E402
 
 WIDTH, FIRST_CHANGE, LAST = 9, 5, 8
@@ -91,6 +97,21 @@ def test_transformer_lens_gives_the_same_numbers(tiny, layout, name):
     model = tiny(layout, "float32", "raw")
     job = job_of(name, model)
     np.testing.assert_allclose(all_values(TransformerLens(model), job), by_plain_hooks(model, job), rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", ["heads by position", "stream", "mean at END", "steer"])
+def test_transformer_lens_on_an_accelerator(tiny, model_dirs, layout, name):
+    """Neither it nor mechcheck mixes what is on the device with what is on the CPU; both give the CPU's numbers."""
+    job = job_of(name, tiny(layout, "float32", "raw"))
+    expected = by_plain_hooks(tiny(layout, "float32", "raw"), job)
+    with pretend() as device:
+        model = load_model(model_dirs[layout], device=device, processing="raw")
+        rival = TransformerLens(model)
+        rival.prepare(job)
+        found = rival.values(job, range(len(job.variants))).cpu().numpy()
+        own = ours(model, job)
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-4)
+    np.testing.assert_allclose(own, expected, rtol=0, atol=1e-4)
 
 
 @pytest.mark.parametrize("name", JOBS)
@@ -189,3 +210,74 @@ def test_times_are_extrapolated_from_the_measured_variants(tiny, monkeypatch):
     assert against.ratio == Spread(2.5, 3.75, 5.0)
     assert (against.measured, against.variants) == (2, 6)
     assert against.difference == pytest.approx(1e-4)
+
+
+def test_the_gpu_page_quotes_transformer_lens(tiny, monkeypatch, tmp_path, capsys):
+    """From what a benchmark's own page prints, whatever stands in its columns."""
+    monkeypatch.setattr(sys, "argv", ["x", "--save", "--results", str(tmp_path / "new")])
+    page = Page("x", "Something", options(None))
+    page.heading("GPT-2 small: 3 prompts")
+    model = tiny("gpt2")
+    rivals = [TransformerLens(model), Stub(model, 1e-4)]
+    page.outcome(alternate(model, job_of("heads", model), rivals, device="cpu", rounds=1, measured=2))
+    page.save()
+    printed = capsys.readouterr().out
+    (found,) = gpu._beside_transformer_lens(printed)
+    line = next(line for line in printed.splitlines() if "TransformerLens" in line)
+    cells = [cell.strip() for cell in line.strip("|").split("|")]
+    assert found == ("GPT-2 small", "patch every head, all positions", cells[2], cells[3], cells[4], cells[6])
+    assert (tmp_path / "new" / "x.cpu.md").read_text().strip() == printed.strip()
+
+
+def test_each_step_writes_its_own_part_of_the_page(tmp_path):
+    page = tmp_path / "results" / "gpu.cuda.md"
+    gpu._write(page, "Benchmarks", ["fast"])
+    gpu._write(page, "Tests", ["all passed", "", "| a |"])
+    gpu._write(page, "Benchmarks", ["faster"])
+    assert page.read_text() == "# On a GPU\n\n## Tests\n\nall passed\n\n| a |\n\n## Benchmarks\n\nfaster\n"
+
+
+def test_outcomes_of_tests(tmp_path):
+    (tmp_path / "test_it.py").write_text(
+        "import pytest\ndef test_a(): pass\ndef test_b(): assert 1 == 2, 'b is off'\n"
+        "@pytest.mark.skip\ndef test_c(): pass\n@pytest.fixture\ndef bad(): raise OSError('no')\ndef test_d(bad): pass\n"
+    )
+    junit = tmp_path / "junit.xml"
+    ran = run([*gpu._PYTEST, str(tmp_path), f"--junitxml={junit}", f"--rootdir={tmp_path}"], 60, "cpu")
+    assert (ran.ended, ran.code, ran.gpu) == (True, 1, None)
+    assert ran.rss > 2**24
+    counts, failed = gpu._outcomes(junit)
+    assert counts == Counter(passed=1, failed=2, skipped=1)
+    assert [name for name, _ in failed] == ["test_b", "test_d"]
+    assert "b is off" in failed[0][1]
+    assert gpu._outcomes(tmp_path / "none.xml") == (Counter(), [])
+
+
+def test_a_program_that_takes_too_long_is_stopped(monkeypatch):
+    """With all that it started; and what was not begun is said to be."""
+    monkeypatch.setattr("comparison.running.LEAST", 0.1)
+    sleeper = "import subprocess, sys; print('began', flush=True); subprocess.run([sys.executable, '-c', 'import time; time.sleep(99)'])"
+    ran = run([sys.executable, "-c", sleeper], 2.0, "cpu")
+    assert not ran.ended
+    assert ran.seconds < 15
+    assert "began" in ran.output
+    assert gpu._seconds(ran).startswith("stopped after ")
+    assert gpu._seconds(run(["never"], Clock(0.0).left(), "cpu")) == "not run: out of time"
+
+
+@pytest.mark.parametrize(("claim", "alike"), [("supported", True), ("refuted", False)])
+def test_claims_that_are_decided_otherwise(monkeypatch, tmp_path, claim, alike):
+    """Verdicts are compared claim by claim, and any difference is named."""
+    monkeypatch.setattr(sys, "argv", ["gpu.py", "--device", "cpu", "--quick", "--workers", "2"])
+    chosen = gpu._options()
+    assert (chosen.profile, chosen.steps) == ("smoke", ["tests", "claims", "benchmarks"])
+    ran = gpu.Ran("", 3.0, True, 0, 2**30, None)
+    monkeypatch.setattr(gpu, "run", lambda *_: ran)
+    given = iter([{"a": ("supported", [1.0]), "b": ("refuted", [])}, {"a": (claim, [1.5]), "b": ("refuted", [])}])
+    monkeypatch.setattr(gpu, "_verdicts", lambda _: next(given))
+    lines, fine = gpu._claims(chosen, Clock(100.0))
+    assert fine is alike
+    text = "\n".join(lines)
+    assert f"{1 + alike} of 2 claims are decided alike; largest difference of a measured value: 0.5." in text
+    assert ("- `a`: supported on cpu, refuted on cpu" in text) is not alike
+    assert "| cpu | 2 | 1 | 1 | 0 | 0 | 0 | 0 | 3 | 1024 | - |" in text

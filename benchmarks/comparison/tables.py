@@ -24,9 +24,11 @@ def options(description: str | None) -> argparse.Namespace:
     parser.add_argument("--device", default="cpu", help="cpu (one thread) or cuda")
     parser.add_argument("--quick", action="store_true", help="fewer prompts and forwards: minutes, not half an hour")
     parser.add_argument("--rounds", type=int, default=3, help="alternating runs of each tool")
-    parser.add_argument("--save", action="store_true", help="write the table to benchmarks/results too")
+    parser.add_argument("--save", action="store_true", help="write the table to a file too")
+    parser.add_argument("--results", type=Path, default=RESULTS, help="where to (default: benchmarks/results)")
     chosen = parser.parse_args()
     torch.set_num_threads(1)
+    torch.set_float32_matmul_precision("highest")  # an environment may have turned TF32 on
     return chosen
 
 
@@ -34,7 +36,7 @@ class Page:
     """A page of tables that is printed as it grows, and saved at the end."""
 
     def __init__(self, name: str, title: str, chosen: argparse.Namespace):
-        self._path = RESULTS / f"{name}.{torch.device(chosen.device).type}.md" if chosen.save else None
+        self._path = chosen.results / f"{name}.{torch.device(chosen.device).type}.md" if chosen.save else None
         self._lines: list[str] = []
         command = f"python benchmarks/{name}.py --device {chosen.device} --rounds {chosen.rounds}{' --quick' if chosen.quick else ''}"
         self.say(f"# {title}", "", _machine(chosen.device), "", f"`{command}`, {datetime.now(UTC):%Y-%m-%d}", "")
@@ -46,11 +48,11 @@ class Page:
 
     def heading(self, text: str, columns: Sequence[str] = COLUMNS) -> None:
         """Begin a table."""
-        self.say("", f"## {text}", "", _row(columns), _row(["---"] * len(columns)))
+        self.say("", f"## {text}", "", row(columns), row(["---"] * len(columns)))
 
     def row(self, cells: Sequence[str]) -> None:
         """Add a row."""
-        self.say(_row(cells))
+        self.say(row(cells))
 
     def outcome(self, outcome: Outcome) -> None:
         """One row for each rival; what they have in common stands in the first."""
@@ -69,7 +71,7 @@ class Page:
     def save(self) -> None:
         """Write the page, if it was asked for."""
         if self._path is not None:
-            self._path.parent.mkdir(exist_ok=True)
+            self._path.parent.mkdir(parents=True, exist_ok=True)
             self._path.write_text("\n".join(self._lines) + "\n")
 
 
@@ -78,19 +80,20 @@ def spread(found: Spread) -> str:
     return f"{found.low:.3g}, **{found.middle:.3g}**, {found.high:.3g}"
 
 
-def _row(cells: Sequence[str]) -> str:
+def row(cells: Sequence[str]) -> str:
+    """A line of a Markdown table."""
     return f"| {' | '.join(cells)} |"
 
 
 def _machine(device: str) -> str:
     versions = ", ".join(f"{name} {version(name)}" for name in ("torch", "transformers", "transformer-lens"))
-    processor = f"one thread of {_processor()}"
+    words = f"one thread of {processor()}"
     if device != "cpu":
-        processor = f"{torch.cuda.get_device_name(device)}, and {processor}"
-    return f"{processor}; Python {platform.python_version()}, {versions}"
+        words = f"{torch.cuda.get_device_name(device)}, and {words}"
+    return f"{words}; Python {platform.python_version()}, {versions}"
 
 
-def _processor() -> str:
+def processor() -> str:
     """The processor's name, as far as the system tells it."""
     listing = Path("/proc/cpuinfo")
     names = [line for line in listing.read_text().splitlines() if line.startswith("model name")] if listing.exists() else []

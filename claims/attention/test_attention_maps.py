@@ -54,9 +54,9 @@ def test_rollout_finds_the_indirect_object(model, prompts, check):
 )  # fmt: skip
 def test_most_is_fetched_from_the_indirect_object(model, prompts, circuit, check):
     movers, row = circuit["name_mover"], torch.arange(len(prompts))
-    fetched = value_weighted_attention(model, prompts, movers, through="v_o")[row, :, prompts.position("END")].double()
+    fetched = value_weighted_attention(model, prompts, movers, through="v_o")[row, :, prompts.position("END")].cpu().double()
     from_io, from_all = fetched[row, :, prompts.position("IO")].mean(-1), fetched.sum(-1).mean(-1)
-    measured, whole = (Measurement(x.cpu().numpy(), prompts.ids, prompts.templates, "norm written", "|z W_O|") for x in (from_io, from_all))
+    measured, whole = (Measurement(x.numpy(), prompts.ids, prompts.templates, "norm written", "|z W_O|") for x in (from_io, from_all))
     check.above(measured / whole, 0.5, "share of what name movers write at END that comes from the indirect object > 0.5")
     check.figure(lambda: attention_view(model, prompts, f"0-{model.cfg.n_layers - 1}.0-{model.cfg.n_heads - 1}", through="v_o"))
     first, labels = prompts[[0]], token_labels(prompts, 0)

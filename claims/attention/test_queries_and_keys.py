@@ -78,10 +78,10 @@ def test_s_inhibition_acts_through_queries(model, prompts, circuit, check):
 def test_scores_of_the_token_that_followed(model, prompts, circuit, check):
     """2 logits: enough for 0.3 of the attention, which counts as attending in claims/induction, among twenty equal others."""
     heads, row = circuit["induction"], torch.arange(len(prompts))
-    scores = attention_scores(model, prompts, heads)[row, :, prompts.position("END")].double()
+    scores = attention_scores(model, prompts, heads)[row, :, prompts.position("END")].cpu().double()
     seen = scores.isfinite()
     average = torch.where(seen, scores, 0.0).sum(-1) / seen.sum(-1)
-    lead = (scores[row, :, prompts.position("NEXT")] - average).mean(-1).cpu().numpy()
+    lead = (scores[row, :, prompts.position("NEXT")] - average).mean(-1).numpy()
     check.above(Measurement(lead, prompts.ids, prompts.templates, "score of NEXT above the mean score", "logits"), 2.0)
     first, labels = prompts[[0]], token_labels(prompts, 0)
     pair = heads.pairs[0]

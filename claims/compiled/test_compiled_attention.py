@@ -35,7 +35,7 @@ MODEL = "compiled-induction"
 def test_attention_is_not_what_is_fetched(model, prompts, check, role):
     row = torch.arange(len(prompts))
     maps = value_weighted_attention(model, prompts, known_circuit(MODEL)[role], through="v_o")
-    fetched = maps[row, :, prompts.position("END"), prompts.position("NEXT")].mean(-1).double().numpy()
+    fetched = maps[row, :, prompts.position("END"), prompts.position("NEXT")].mean(-1).cpu().double().numpy()
     check.above(Measurement(fetched, prompts.ids, prompts.templates, "norm written", "|z W_O|"), 1.0)
 
 

@@ -97,9 +97,9 @@ def measure_row(model: "TransformerBridge", prompts: PromptSet, row: Row, circui
     seen = observe(model, prompts, readers, row_interventions(row, circuit))
     found = []
     for i, wanted in enumerate(row.attention):
-        shares = [float(seen.recorded[i, place].double().mean()) for place in circuit[wanted.role].pairs]
+        shares = [float(seen.recorded[i, place].cpu().double().mean()) for place in circuit[wanted.role].pairs]
         found.append(Found(f"{wanted.role}: attention from {wanted.query} to {wanted.key}", wanted.expected, sum(shares) / len(shares)))
-    preference = logit_diff(seen.logits, prompts, None).double()
+    preference = logit_diff(seen.logits, prompts).cpu()
     if row.logit_diff is not None:
         found.append(Found("logit difference", row.logit_diff, float(preference.mean())))
     if row.prefers_foil is not None:

@@ -121,7 +121,7 @@ def make_check(settings: Settings, claim: str, chosen: "TransformerBridge | None
 
     seed = int.from_bytes(sha256(f"{claim}|{settings.seed}".encode()).digest()[:4], "big")
     sampling = Sampling(settings.confidence, settings.resamples, seed)
-    return Check(sampling, chosen, found.sites if found is not None else None, seed)
+    return Check(sampling, chosen, found.sites if found is not None else None, seed, examples=settings.n_prompts)
 
 
 @lru_cache(maxsize=32)
