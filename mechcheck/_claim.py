@@ -1,6 +1,6 @@
 """The `@claim` decorator: what a test claims, how, and what would show that it can fail."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeVar, get_args
 
@@ -11,6 +11,8 @@ from mechcheck._errors import ClaimError
 Kind = Literal["behaviour", "structure", "necessity", "sufficiency", "specificity", "generalisation"]
 Expected = Literal["supported", "refuted"]
 Decoy = Literal["random_sites", "reinitialised"]
+Expectations = Mapping[str | tuple[str, ...], Expected]
+"""Model names and parameter values, or several of them as a tuple -> the verdict that counts as met."""
 Test = TypeVar("Test", bound=Callable[..., Any])
 
 MARK = "claim"
@@ -24,7 +26,7 @@ class ClaimSpec:
     source: str | None = None
     task: str | None = None
     kind: Kind | None = None
-    expect: Expected | Mapping[str, Expected] = "supported"
+    expect: Expected | Expectations = "supported"
     decoy: Decoy | Mapping[str, Any] | None = None
     positive_control: Mapping[str, Any] = field(default_factory=dict)
     models: tuple[str, ...] = ()
@@ -36,7 +38,8 @@ class ClaimSpec:
         if isinstance(self.expect, str):
             return self.expect
         names = {str(value) for value in params.values()} | {str(model)}
-        return next((expected for name, expected in self.expect.items() if name in names), "supported")
+        applying = [key for key in self.expect if _parts(key) <= names]
+        return self.expect[max(applying, key=lambda key: len(_parts(key)))] if applying else "supported"
 
 
 def claim(
@@ -45,7 +48,7 @@ def claim(
     source: str | None = None,
     task: str | None = None,
     kind: Kind | None = None,
-    expect: Expected | Mapping[str, Expected] = "supported",
+    expect: Expected | Expectations = "supported",
     decoy: Decoy | Mapping[str, Any] | None = None,
     positive_control: Mapping[str, Any] | None = None,
     models: Sequence[str] = (),
@@ -59,8 +62,9 @@ def claim(
         source: where it comes from (a paper, an arXiv id).
         task: gives the `prompts` and `circuit` fixtures; the claim runs on every selected model with a recorded circuit for it.
         kind: what kind of evidence it is: behaviour, structure, necessity, sufficiency, specificity or generalisation.
-        expect: the verdict that counts as met; or a mapping from model names and parameter values to verdicts, of which the
-            first that applies is taken ("supported" where none does).
+        expect: the verdict that counts as met; or a mapping from model names and parameter values to verdicts. A tuple,
+            ("names-gpt2-seed0", "mean"), applies where all its parts do. Of the keys that apply the one with most parts is
+            taken, of several such the first; "supported" where none does.
         decoy: what the same test must NOT be supported on. By default random sites for a claim that uses `circuit`, else
             the model with re-initialised weights. A mapping replaces arguments instead: {"circuit": {"role": "0.1 0.2"}},
             {"model": "name"}, or any parameter of the test.
@@ -70,10 +74,11 @@ def claim(
         id: stable name of the claim; by default made from the task and the test's name.
 
     Raises:
-        ClaimError: a word that is not among the choices.
+        ClaimError: a word that is not among the choices, or a key of `expect` that is no text.
     """
     if kind is not None and kind not in get_args(Kind):
         raise ClaimError(f"unknown kind of evidence {kind!r}; choose one of {', '.join(get_args(Kind))}")
+    _check_keys(() if isinstance(expect, str) else expect)
     for expected in [expect] if isinstance(expect, str) else expect.values():
         if expected not in get_args(Expected):
             raise ClaimError(f"a claim cannot be expected to be {expected!r}; choose one of {', '.join(get_args(Expected))}")
@@ -88,3 +93,20 @@ def claim(
         return marked
 
     return mark
+
+
+def _parts(key: str | tuple[str, ...]) -> set[str]:
+    """What must apply for a key of `expect` to apply."""
+    return {key} if isinstance(key, str) else set(key)
+
+
+def _check_keys(keys: Iterable[object]) -> None:
+    """Refuse keys that could never apply, as names and parameter values are compared as text."""
+    for key in keys:
+        if isinstance(key, str):
+            continue
+        if not isinstance(key, tuple) or not key or not all(isinstance(part, str) for part in key):
+            raise ClaimError(
+                f"expect={{{key!r}: ...}}: a key is the name of a model or a parameter's value, written as text ({str(key)!r}), or a "
+                'tuple of such texts that must all apply, for example ("names-gpt2-seed0", "mean")'
+            )

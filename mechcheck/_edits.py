@@ -1,15 +1,15 @@
 """From interventions to edits: the captured, averaged or shuffled activations that are put at each site."""
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from mechcheck._errors import MechcheckError, PromptError, SiteError
-from mechcheck._hooks import Activation, Edit, read_site, record
+from mechcheck._errors import MechcheckError, PromptError
+from mechcheck._hooks import Activation, Edit, Reader, read_site, record
 from mechcheck._interventions import Ablate, Intervention, Patch, Permute, Put, Scale, Sparsify, Steer
 from mechcheck._prompts import PromptSet
 from mechcheck._sites import HEAD_KINDS, Site, Sites, check_sites
@@ -35,7 +35,6 @@ class Captures:
         missing = [site for site in sites if site not in known]
         if missing:
             check_sites(self._model, missing)
-            _check_output(self._model, missing)
             known.update(self._capture(self._model, prompts, missing))
 
     def sets(self) -> Iterator[tuple[PromptSet, Mapping[Site, Activation]]]:
@@ -68,13 +67,12 @@ def edits_of(model: "TransformerBridge", prompts: PromptSet, interventions: Sequ
     for site in (site for intervention in interventions for site in intervention.sites):
         places = seen.setdefault((site.kind, site.layer, site.index), set())
         if site.at in places or (places and None in places | {site.at}):
-            raise PromptError(f"site {site} is changed twice at once; leave it out of one of the interventions")
+            raise PromptError(f"{site.named} is changed twice at once; leave it out of one of the interventions")
         places.add(site.at)
     return [_edit(model, intervention, site, prompts, captures) for intervention in interventions for site in intervention.sites]
 
 
 def _edit(model: "TransformerBridge", intervention: Intervention, site: Site, prompts: PromptSet, captures: Captures) -> Edit:
-    _check_output(model, [site])
     match intervention:
         case Ablate() | Patch():
             return Edit(site, _value(intervention, site, prompts, captures), start=_start(intervention, prompts))
@@ -89,16 +87,6 @@ def _edit(model: "TransformerBridge", intervention: Intervention, site: Site, pr
         case Permute():
             return Edit(site, keep=1.0, order=_permuted(prompts, intervention.seed))
     raise MechcheckError(f"expected an intervention, for example Ablate(heads('9.6')), got {type(intervention).__name__}")
-
-
-def _check_output(model: "TransformerBridge", sites: Iterable[Site]) -> None:
-    """Raise for an encoder's attention output: the hook of that name stands behind the sum and its norm, where the whole stream is."""
-    for site in sites:
-        if site.kind == "attn_out" and model.cfg.attention_dir != "causal":
-            raise SiteError(
-                f"no attention output {site}: in an encoder ({model.cfg.architecture}) it is added to the stream and normed before a hook "
-                "can see it; name the layer's heads"
-            )
 
 
 def _source(intervention: Intervention, prompts: PromptSet) -> PromptSet | None:
@@ -140,16 +128,20 @@ def _start(intervention: Ablate | Patch, prompts: PromptSet) -> Int[Tensor, " pr
 
 
 def _steering(model: "TransformerBridge", steer: Steer, site: Site, prompts: PromptSet) -> Activation:
-    shape = _shape(model, site, prompts)
-    if len(steer.vector) != shape[-1]:
-        raise MechcheckError(f"a vector of {len(steer.vector)} numbers cannot steer {site.kind} {site}, which has {shape[-1]}")
-    return (steer.scale * steer.vector).expand(shape)
+    shape, vector = _shape(model, site, prompts), steer.vector
+    if vector.shape[-1] != shape[-1]:
+        raise MechcheckError(f"a vector of {vector.shape[-1]} numbers cannot steer {site.named}, which has {shape[-1]}")
+    if vector.ndim == 2:
+        if len(vector) != len(prompts):
+            raise PromptError(f"{len(vector)} steering vectors for {len(prompts)} prompts; give one for each, or one for all")
+        vector = vector if site.at is not None else vector[:, None]
+    return (steer.scale * vector).expand(shape)
 
 
 def _checked(value: Activation, model: "TransformerBridge", site: Site, prompts: PromptSet) -> Activation:
     shape = _shape(model, site, prompts)
     if tuple(value.shape) != shape:
-        raise MechcheckError(f"Put at {site.kind} {site} needs an activation of shape {shape}, got {tuple(value.shape)}")
+        raise MechcheckError(f"Put at {site.named} needs an activation of shape {shape}, got {tuple(value.shape)}")
     return value
 
 
@@ -176,7 +168,9 @@ def _check_aligned(source: PromptSet, prompts: PromptSet, site: Site) -> None:
     if len(source) != len(prompts):
         raise PromptError(f"{len(source)} source prompts for {len(prompts)} prompts; they must be aligned one for one")
     if site.at is None and source.lengths.tolist() != prompts.lengths.tolist():
-        raise PromptError(f"source and prompts have different lengths, so {site} cannot be aligned at every position; name one (@END)")
+        raise PromptError(
+            f"source and prompts have different lengths, so {site.named} cannot be aligned at every position; name one (@END)"
+        )
 
 
 def _mean(activation: Activation, site: Site, source: PromptSet, prompts: PromptSet) -> Activation:
@@ -224,5 +218,9 @@ def _shuffled_within_templates(prompts: PromptSet, seed: int) -> list[int]:
 
 def capture_sites(model: "TransformerBridge", prompts: PromptSet, sites: Sequence[Site]) -> Mapping[Site, Activation]:
     """Read the sites in one plain run."""
-    readers = {site: (site.hook_name, lambda activation, rows, site=site: read_site(activation, site, rows)) for site in sites}
-    return record(model, prompts, readers).recorded
+    return record(model, prompts, {site: site_reader(site) for site in sites}).recorded
+
+
+def site_reader(site: Site) -> Reader:
+    """What reads a site in a run."""
+    return site.hook_name, lambda activation, rows: read_site(activation, site, rows)

@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float
 
 from mechcheck._arithmetic import Arithmetic, Unserved, arithmetic
-from mechcheck._edits import Captures, capture_all, edits_of
+from mechcheck._edits import Captures, capture_all, edits_of, site_reader
 from mechcheck._errors import MechcheckError, SelfCheckWarning
 from mechcheck._hooks import Activation, Reader, Recording, check_exist, record
 from mechcheck._interventions import Intervention
@@ -190,12 +190,19 @@ def observe(
     return record(model, prompts, readers, edits_of(model, prompts, listed, captures))
 
 
-def capture(model: "TransformerBridge", prompts: PromptSet, sites: Sites) -> dict[Site, Activation]:
-    """Each site's activation on the prompts: [prompt, d] at a named position, [prompt, pos, d] at every position."""
+def capture(
+    model: "TransformerBridge", prompts: PromptSet, sites: Sites, interventions: Sequence[Intervention] | Intervention = ()
+) -> dict[Site, Activation]:
+    """Each site's activation on the prompts: [prompt, d] at a named position, [prompt, pos, d] at every position.
+
+    Args:
+        model, prompts: as in `run`.
+        sites: where to look.
+        interventions: what is changed in that run; a site that is changed itself is read as it was put there.
+    """
     check_sites(model, sites)
-    captures = Captures(model)
-    captures.need(prompts, sites)
-    return {site: captures.get(prompts, site) for site in sites}
+    readers = {site: site_reader(site) for site in sites}
+    return dict(observe(model, prompts, readers, interventions).recorded)
 
 
 def as_list(interventions: Sequence[Intervention] | Intervention) -> list[Intervention]:

@@ -24,6 +24,7 @@ def induction_prompts(model: "TransformerBridge", *, n: int, seed: int, split: S
 def repeated_tokens(model: "TransformerBridge", *, n: int, length: int, seed: int, repeated: int | None = None) -> PromptSet:
     """`n` prompts of BOS, `length` different random tokens, and the first `repeated` of them again (half, unless given).
 
+    Tokens are drawn from all that the tokenizer knows and the model has, but for special ones.
     At END the answer is the token that followed END's token the first time; the foil is another token of the segment.
     Positions: FIRST, where END's token stood first; NEXT, the token after it, which an induction head attends to.
     The counterfactual has another token at FIRST, so that nothing is there to be repeated; the reference has fresh
@@ -37,8 +38,9 @@ def repeated_tokens(model: "TransformerBridge", *, n: int, length: int, seed: in
 
 def _repeated(model: "TransformerBridge", shapes: list[tuple[int, int]], seed: str) -> PromptSet:
     reader = Reader(model)
-    special = set(reader.tokenizer.all_special_ids)
-    pool = [t for t in range(model.cfg.d_vocab) if t not in special]
+    # A model can have rows that are no token (their number rounded up), and a tokenizer tokens that the model has no row for.
+    known = set(reader.tokenizer.get_vocab().values()) - set(reader.tokenizer.all_special_ids)
+    pool = sorted(token for token in known if token < model.cfg.d_vocab)
     longest = max(length + repeated for length, repeated in shapes) + 1
     if longest > model.cfg.n_ctx or max(length for length, _ in shapes) + 1 > len(pool):
         raise PromptError(

@@ -71,16 +71,18 @@ class Put:
 class Steer:
     """Add `scale * vector` to the sites' activations (Turner et al. 2023, Rimsky et al. 2024)."""
 
-    vector: Float[Tensor, " d"]
-    """d_model numbers for the stream, d_head for a head."""
+    vector: Float[Tensor, "*prompt d"]
+    """One for all prompts, [d], or one for each, [prompt, d]; d is d_model for the stream, d_head for a head."""
     sites: Sites
     scale: float = 1.0
 
     def __post_init__(self) -> None:
         _check_some(self.sites)
         vector = torch.as_tensor(self.vector)
-        if vector.ndim != 1 or not vector.is_floating_point():
-            raise MechcheckError(f"a steering vector is one row of floats, got {vector.dtype} of shape {tuple(vector.shape)}")
+        if vector.ndim not in (1, 2) or not vector.is_floating_point():
+            raise MechcheckError(
+                f"a steering vector is one row of floats, or one row for each prompt, got {vector.dtype} of shape {tuple(vector.shape)}"
+            )
         if not torch.isfinite(vector).all() or not math.isfinite(self.scale):
             raise MechcheckError("the steering vector or its scale is not finite")
         object.__setattr__(self, "vector", vector)

@@ -1,5 +1,6 @@
 """Sites: what can be intervened on, written as short text: heads("9.6 9.9@END"), mlps("8-11"), resid("5@S2")."""
 
+import itertools
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
@@ -26,6 +27,18 @@ _HOOKS: dict[str, str] = {
 # Activations of shape [prompt, pos, head, d_head]; k and v have one head for each key/value head.
 HEAD_KINDS = ("head", "q", "k", "v")
 INDEXED = (*HEAD_KINDS, "neuron")
+# What a site of each kind is called in text.
+_NOUNS: dict[Kind, str] = {
+    "head": "head",
+    "q": "query",
+    "k": "key",
+    "v": "value",
+    "attn_out": "attn_out",
+    "mlp_out": "mlp",
+    "resid_pre": "resid",
+    "resid_post": "resid_post",
+    "neuron": "neuron",
+}
 _WORD = re.compile(r"(?P<layers>\d+(-\d+)?)(\.(?P<indices>\d+(-\d+)?))?(@(?P<at>\w+))?")
 
 
@@ -45,8 +58,19 @@ class Site:
         """The TransformerLens hook whose activation this site is (a part of)."""
         return _HOOKS[self.kind].format(layer=self.layer)
 
-    def __str__(self) -> str:
+    @property
+    def place(self) -> str:
+        """Where it is, without its kind: "9.6@END", "5@S2"."""
         return f"{self.layer}" + (f".{self.index}" if self.index is not None else "") + (f"@{self.at}" if self.at else "")
+
+    @property
+    def named(self) -> str:
+        """Its kind and where it is: "head 9.6@END", "resid 5@S2"."""
+        return f"{_NOUNS[self.kind]} {self.place}"
+
+    def __str__(self) -> str:
+        """A head by its place alone, anything else with its kind: "9.6@END", "resid_post 5@S2"."""
+        return self.place if self.kind == "head" else self.named
 
 
 @dataclass(frozen=True)
@@ -74,7 +98,15 @@ class Sites:
         return Sites(s for s in self if s not in other)
 
     def __str__(self) -> str:
-        return " ".join(map(str, self))
+        """Heads alone by their places, "9.6 9.9@END"; else each kind before its sites, "head 9.6 mlp 10@END 11@END"."""
+        if all(site.kind == "head" for site in self):
+            return self.places
+        return " ".join(f"{_NOUNS[kind]} {Sites(some).places}" for kind, some in itertools.groupby(self, key=lambda s: s.kind))
+
+    @property
+    def places(self) -> str:
+        """The sites without their kind, as the kind's own function reads them: mlps("8@END 9@END")."""
+        return " ".join(site.place for site in self)
 
     def at(self, position: str | None) -> "Sites":
         """The same sites at another named position (None: every position)."""
@@ -138,7 +170,7 @@ def _sites(kind: Kind, text: object, at: str | None) -> Sites:
     if isinstance(text, Sites):
         wrong = [s for s in text if s.kind != kind]
         if wrong:
-            raise SiteError(f"expected sites of kind {kind}, got {wrong[0].kind} {wrong[0]}")
+            raise SiteError(f"expected sites of kind {kind}, got {wrong[0].named}")
         return Sites(replace(s, at=s.at or at) for s in text)
     if isinstance(text, int):
         text = str(text)
@@ -171,16 +203,22 @@ def _span(text: str) -> range:
 
 
 def check_sites(model: "TransformerBridge", sites: Iterable[Site]) -> None:
-    """Raise `SiteError` for a site that the model does not have, naming the valid range."""
+    """Raise `SiteError` for a site that the model does not have, naming the valid range or another way."""
     cfg = model.cfg
     for site in sites:
         if not 0 <= site.layer < cfg.n_layers:
-            raise SiteError(f"no layer {site.layer} for site {site}: the model has layers 0-{cfg.n_layers - 1}")
+            raise SiteError(f"no layer {site.layer} for {site.named}: the model has layers 0-{cfg.n_layers - 1}")
+        if site.kind == "attn_out" and cfg.attention_dir != "causal":
+            # The hook of that name stands behind the sum and its norm, where the whole stream is.
+            raise SiteError(
+                f"no attention output {site.place}: in an encoder ({cfg.architecture}) it is added to the stream and normed before a hook "
+                "can see it; name the layer's heads"
+            )
         if site.index is None:
             continue
         noun, count = site_count(model, site.kind)
         if not 0 <= site.index < count:
-            raise SiteError(f"no {noun[:-1]} {site}: the model's layers have {noun} 0-{count - 1}")
+            raise SiteError(f"no {noun[:-1]} {site.place}: the model's layers have {noun} 0-{count - 1}")
 
 
 def site_count(model: "TransformerBridge", kind: Kind) -> tuple[str, int]:

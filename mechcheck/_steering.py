@@ -15,7 +15,7 @@ from torch import Tensor
 
 from mechcheck._engine import AnyMetric, capture, sweep
 from mechcheck._errors import MechcheckError, PromptError
-from mechcheck._interventions import Intervention, Put, Steer
+from mechcheck._interventions import Steer
 from mechcheck._measurement import Measurement
 from mechcheck._metrics import as_metric, logit_diff
 from mechcheck._prompts import PromptSet
@@ -139,7 +139,7 @@ def steering_curve(
 
     Args:
         model, prompts, metric: as in `run`.
-        vector: one for all prompts, at any sites; or one for each prompt, at one site with a named position.
+        vector: one for all prompts, or one for each.
         sites: where it is added.
         scales: 0 is the untouched model; 1 adds the vector as it is.
     """
@@ -157,10 +157,8 @@ def steering_curves(
     """`steering_curve` for several vectors at once, for example a vector and its controls."""
     if not len(vectors) or not len(scales):
         raise MechcheckError("steering needs at least one vector and one scale")
-    chosen, clean = as_metric(metric), None
-    if any(vector.ndim == 2 for vector in vectors):
-        clean = _activation(model, prompts, sites)
-    variants = [_added(vector, sites, float(scale), clean) for vector in vectors for scale in scales]
+    chosen = as_metric(metric)
+    variants = [Steer(vector, sites, float(scale)) for vector in vectors for scale in scales]
     values = sweep(model, prompts, variants, chosen).reshape(len(vectors), len(scales), len(prompts))
     swept = tuple(float(scale) for scale in scales)
     return [SteeringCurve(swept, curve, prompts.ids, prompts.templates, chosen.name, chosen.unit) for curve in values]
@@ -235,13 +233,3 @@ def _single(at: Sites) -> Site:
     if len(at) != 1 or next(iter(at)).at is None:
         raise MechcheckError(f"expected one site at a named position, for example resid('1@END'), got {at or 'none'}")
     return next(iter(at))
-
-
-def _added(vector: Direction, sites: Sites, scale: float, clean: Float[Tensor, "prompt d"] | None) -> Intervention:
-    """One vector is added wherever the sites are; one for each prompt is put there on top of what was there."""
-    if vector.ndim == 1:
-        return Steer(vector, sites, scale)
-    assert clean is not None
-    if vector.shape != clean.shape:
-        raise MechcheckError(f"vectors of shape {tuple(vector.shape)} cannot steer {sites}, whose activation is {tuple(clean.shape)}")
-    return Put({_single(sites): clean + scale * vector.to(clean)})

@@ -30,6 +30,9 @@ def test_everything_is_recorded():
         ({"expect": "true"}, "a claim cannot be expected to be 'true'; choose one of supported, refuted"),
         ({"expect": "inconclusive"}, "cannot be expected to be 'inconclusive'"),
         ({"expect": {"seed0": "refuted", "seed1": "fail"}}, "cannot be expected to be 'fail'"),
+        ({"expect": {1.0: "refuted"}}, r"expect=\{1.0: ...\}: a key is .*, written as text \('1.0'\), or a tuple of such texts"),
+        ({"expect": {("seed0", 1): "refuted"}}, r"expect=\{\('seed0', 1\): ...\}"),
+        ({"expect": {(): "refuted"}}, r"expect=\{\(\): ...\}"),
         ({"decoy": "random_heads"}, "unknown decoy 'random_heads'; choose one of random_sites, reinitialised, or a mapping"),
     ],
 )
@@ -53,3 +56,20 @@ def test_expected_by_model_and_parameters():
     assert spec.expected("seed1", {"method": "zero"}) == "refuted"  # the first that applies
     assert spec_of(expect={"3": "refuted"}).expected(None, {"layer": 3}) == "refuted"
     assert spec_of(expect="refuted").expected(None, {}) == "refuted"
+
+
+def test_a_tuple_applies_where_all_its_parts_do_and_the_longest_wins():
+    expect = {"mean": "refuted", ("seed0", "mean"): "supported", ("seed1", "mean", "5"): "refuted", ("mean", "seed1"): "supported"}
+    spec = spec_of(expect=expect)
+    assert spec.expected("seed2", {"method": "mean"}) == "refuted"
+    assert spec.expected("seed0", {"method": "mean"}) == "supported"
+    assert spec.expected("seed0", {"method": "zero"}) == "supported"
+    assert spec.expected("seed1", {"method": "mean", "layer": 4}) == "supported"
+    assert spec.expected("seed1", {"method": "mean", "layer": 5}) == "refuted"
+
+
+def test_of_two_tuples_as_long_the_first_wins_and_a_part_said_twice_counts_once():
+    both = {"seed0": "refuted", ("mean", "seed0"): "supported", ("seed0", "5"): "refuted"}
+    assert spec_of(expect=both).expected("seed0", {"method": "mean", "layer": 5}) == "supported"
+    assert spec_of(expect=dict(reversed(both.items()))).expected("seed0", {"method": "mean", "layer": 5}) == "refuted"
+    assert spec_of(expect={"mean": "refuted", ("seed0", "seed0"): "supported"}).expected("seed0", {"method": "mean"}) == "refuted"

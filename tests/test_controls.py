@@ -78,8 +78,8 @@ def test_sites_alone_are_enough_to_stay_outside():
 
 
 def test_whole_layers_come_from_other_layers():
-    assert sorted(map(str, random_sites(model(), mlps("1"), outside=mlps("1"), n=20, seed=0))) == ["0", "2"]
-    assert sorted(map(str, random_sites(model(), resid("1@S2"), outside=Sites(), n=20, seed=0))) == ["0@S2", "2@S2"]
+    assert sorted(map(str, random_sites(model(), mlps("1"), outside=mlps("1"), n=20, seed=0))) == ["mlp 0", "mlp 2"]
+    assert sorted(map(str, random_sites(model(), resid("1@S2"), outside=Sites(), n=20, seed=0))) == ["resid 0@S2", "resid 2@S2"]
 
 
 def test_a_full_layer_borrows_from_others():

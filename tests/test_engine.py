@@ -182,6 +182,30 @@ def test_capture_gives_the_hugging_face_activations(tiny, hugging_face, layout):
         torch.testing.assert_close(at_a, expected[torch.arange(2), prompts.positions["A"]], rtol=0, atol=HUGGING_FACE[layout])
 
 
+def test_capture_sees_what_interventions_did(tiny, hugging_face, layout):
+    """With head 0.1 silenced by a plain hook on the Hugging Face model; a site that is changed itself reads as it was put there."""
+    prompts, oracle, silenced = random_prompts(3, (8, 8)), hugging_face(layout), Site("head", 0, 1)
+
+    def silence(x):
+        x = x.clone()
+        x[..., plain.columns(oracle, silenced)] = 0
+        return x
+
+    sites = heads("0.0 0.1 1.2@B") | mlps("0") | resid_post("1")
+    captured = capture(tiny(layout, processing="raw"), prompts, sites, Ablate(Sites([silenced])))
+    handle = plain.attach(oracle, silenced, silence, len(prompts))
+    try:
+        for site in sites - Sites([silenced]):
+            expected = plain.activation(oracle, prompts, site)
+            expected = expected[torch.arange(2), prompts.positions["B"]] if site.at else expected
+            torch.testing.assert_close(captured[site], expected, rtol=0, atol=HUGGING_FACE[layout])
+    finally:
+        handle.remove()
+    assert not captured[silenced].any()
+    untouched = capture(tiny(layout, processing="raw"), prompts, sites)
+    assert not torch.allclose(captured[Site("resid_post", 1)], untouched[Site("resid_post", 1)])
+
+
 def test_weights_and_hooks_are_as_before(tiny, layout):
     model, prompts = tiny(layout), random_prompts(3, LENGTHS)
     weights = {name: value.clone() for name, value in model.state_dict().items()}
@@ -244,7 +268,7 @@ def test_nan_is_not_swallowed(tiny, monkeypatch, metric):
 
 def test_errors_say_what_to_do(tiny):
     model, prompts = tiny("gpt2"), random_prompts(3, LENGTHS)
-    with pytest.raises(SiteError, match=r"no layer 2 for site 2\.0: the model has layers 0-1"):
+    with pytest.raises(SiteError, match=r"no layer 2 for head 2\.0: the model has layers 0-1"):
         run(model, prompts, Ablate(heads("2.0")))
     with pytest.raises(SiteError, match=r"no head 0\.3: the model's layers have heads 0-2"):
         run(model, prompts, Patch(heads("0.3")))
@@ -259,10 +283,10 @@ def test_errors_say_what_to_do(tiny):
         run(model, prompts.counterfactual, Patch(heads("0.0")))
     with pytest.raises(PromptError, match="2 source prompts for 6 prompts"):
         run(model, prompts, Patch(heads("0.0"), source=prompts[:2]))
-    with pytest.raises(PromptError, match=r"different lengths, so 0\.0 cannot be aligned at every position"):
+    with pytest.raises(PromptError, match=r"different lengths, so head 0\.0 cannot be aligned at every position"):
         run(model, prompts, Patch(heads("0.0"), source=prompts[::-1]))
     for overlapping in ("0.0 0.1", "0.0@END"):
-        with pytest.raises(PromptError, match=r"site 0\.0.* is changed twice at once"):
+        with pytest.raises(PromptError, match=r"head 0\.0.* is changed twice at once"):
             run(model, prompts, [Patch(heads("0.0")), Ablate(heads(overlapping))])
     with pytest.raises(PromptError, match="needs at least 2 reference prompts of each template"):
         run(model, prompts[:3], Ablate(heads("0.0"), "mean"))

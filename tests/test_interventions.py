@@ -29,13 +29,15 @@ def expected(oracle, prompts, site, change):
 
 
 @pytest.mark.parametrize("site", [Site("head", 0, 1), Site("head", 0, 0, "A"), Site("resid_pre", 1, None, "B"), Site("mlp_out", 0)])
-@pytest.mark.parametrize("name", ["steer", "scale", "sparsify"])
+@pytest.mark.parametrize("name", ["steer", "steer each prompt", "scale", "sparsify"])
 def test_it_changes_what_was_there(tiny, hugging_face, layout, site, name):
     prompts, oracle = random_prompts(5, LENGTHS), hugging_face(layout)
     width = plain.activation(oracle, prompts, site).shape[-1]
     vector = torch.linspace(-1, 1, width, dtype=torch.float64)
+    rows = torch.randn(len(prompts), width, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
     intervention, change = {
         "steer": (Steer(vector, Sites([site]), 1.5), lambda x: x + 1.5 * vector),
+        "steer each prompt": (Steer(rows, Sites([site]), 1.5), lambda x: x + 1.5 * rows[:, None]),
         "scale": (Scale(Sites([site]), -2.0), lambda x: -2 * x),
         "sparsify": (Sparsify(Sites([site]), 0.6), lambda x: x * (x.abs() >= 0.6)),
     }[name]
@@ -114,7 +116,8 @@ def test_patching_queries_keys_and_values_at_once_is_patching_the_head(tiny, lay
     ("make", "message"),
     [
         (lambda: Permute(heads("0.1@END")), "cannot name one; write the site without @END"),
-        (lambda: Steer(torch.ones(2, 3), resid(0)), "one row of floats, got torch.float32 of shape \\(2, 3\\)"),
+        (lambda: Steer(torch.ones(2, 3, 1), resid(0)), "one row for each prompt, got torch.float32 of shape \\(2, 3, 1\\)"),
+        (lambda: Steer(torch.ones(2, 3, dtype=torch.int64), resid(0)), "one row of floats, .*, got torch.int64"),
         (lambda: Steer(torch.tensor([1.0, float("nan")]), resid(0)), "not finite"),
         (lambda: Scale(resid(0), float("inf")), "finite factor"),
         (lambda: Sparsify(resid(0), -1.0), "threshold of 0 or more"),
@@ -131,9 +134,11 @@ def test_what_makes_no_sense_is_refused(make, message):
 @pytest.mark.parametrize(
     ("intervention", "error", "message"),
     [
-        (Steer(torch.ones(5), resid(0)), MechcheckError, "5 numbers cannot steer resid_pre 0, which has 24"),
+        (Steer(torch.ones(5), resid(0)), MechcheckError, "5 numbers cannot steer resid 0, which has 24"),
         (Steer(torch.ones(24), heads("0.1")), MechcheckError, "24 numbers cannot steer head 0.1, which has 8"),
         (Steer(torch.ones(2), neurons("0.1@END")), MechcheckError, "which has 1"),
+        (Steer(torch.ones(5, 24), resid("0@END")), PromptError, "5 steering vectors for 6 prompts; give one for each, or one for all"),
+        (Steer(torch.ones(6, 23), resid(0)), MechcheckError, "23 numbers cannot steer resid 0, which has 24"),
         (Put({Site("head", 0, 1, "END"): torch.ones(6, 9)}), MechcheckError, r"shape \(6, 8\), got \(6, 9\)"),
         ([Scale(mlps(0), 0.0), Ablate(mlps("0@END"))], PromptError, "changed twice at once"),
         (Patch(keys("0.7")), SiteError, "heads 0-2"),

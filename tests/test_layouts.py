@@ -16,7 +16,7 @@ from mechcheck._interventions import Ablate, Patch
 from mechcheck._layouts import D_HEAD, LAYOUTS, N_HEADS, WINDOW, layout_prompts, save_layout
 from mechcheck._lens import logit_lens
 from mechcheck._models import load_model
-from mechcheck._sites import Sites, attn_outs, heads, keys, mlps, neurons, queries, resid, resid_post, values
+from mechcheck._sites import Sites, attn_outs, check_sites, heads, keys, mlps, neurons, queries, resid, resid_post, values
 from mechcheck._weight_circuits import ov_circuit, qk_circuit
 
 DECODERS = [name for name, layout in LAYOUTS.items() if not layout.encoder]
@@ -249,7 +249,11 @@ def test_what_an_encoder_is_refused(bridge, prompts, name):
     ):
         with pytest.raises(MechcheckError, match=r"in an encoder .* norms cannot be folded"):
             attempt()
-    for attempt in (lambda: run(model, some, Ablate(attn_outs(0))), lambda: capture(model, some, attn_outs("1@END"))):
+    for attempt in (
+        lambda: check_sites(model, attn_outs(0)),
+        lambda: run(model, some, Ablate(attn_outs(0))),
+        lambda: capture(model, some, attn_outs("1@END")),
+    ):
         with pytest.raises(SiteError, match=r"no attention output [01].*: in an encoder .* it is added to the stream"):
             attempt()
 

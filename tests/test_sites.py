@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mechcheck._errors import SiteError
-from mechcheck._sites import Site, Sites, attn_outs, heads, mlps, neurons, resid, resid_post
+from mechcheck._sites import Site, Sites, attn_outs, heads, keys, mlps, neurons, queries, resid, resid_post, values
 
 
 def test_the_grammar():
@@ -25,6 +25,35 @@ def test_hook_names():
     assert [site.hook_name for site in heads("3.1") | mlps("2") | resid(0)] == [
         "blocks.3.attn.hook_z", "blocks.2.hook_mlp_out", "blocks.0.hook_resid_pre",
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("some", "text", "places"),
+    [
+        (heads("9.6@END 0.1"), "0.1 9.6@END", "0.1 9.6@END"),
+        (queries("0.1@END"), "query 0.1@END", "0.1@END"),
+        (keys("0.1 1.2"), "key 0.1 1.2", "0.1 1.2"),
+        (values("0.1"), "value 0.1", "0.1"),
+        (attn_outs(3), "attn_out 3", "3"),
+        (mlps("0-1@END"), "mlp 0@END 1@END", "0@END 1@END"),
+        (neurons("3.42"), "neuron 3.42", "3.42"),
+        (resid("5@S2"), "resid 5@S2", "5@S2"),
+        (resid_post("5@S2"), "resid_post 5@S2", "5@S2"),
+        (heads("0.1") | keys("0.1") | attn_outs(2), "attn_out 2 head 0.1 key 0.1", "2 0.1 0.1"),
+        (Sites(), "", ""),
+    ],
+)
+def test_the_text_tells_kinds_apart(some, text, places):
+    assert (str(some), some.places) == (text, places)
+    if len(some) == 1:
+        assert str(some.members[0]) == text
+        assert some.members[0].named == (f"head {text}" if some.members[0].kind == "head" else text)
+
+
+@pytest.mark.parametrize("kind", [heads, queries, keys, values, neurons])
+def test_places_are_read_back_by_the_kinds_own_function(kind):
+    some = kind("9.6 9.9@END")
+    assert kind(some.places) == some
 
 
 sites = st.lists(
@@ -59,7 +88,7 @@ def test_other_errors():
         heads("1.5-2")
     with pytest.raises(SiteError, match=r"cannot read sites from 1\.5; write them as text"):
         mlps(1.5)
-    with pytest.raises(SiteError, match="expected sites of kind head, got mlp_out 3"):
+    with pytest.raises(SiteError, match="expected sites of kind head, got mlp 3"):
         heads(mlps("3"))
-    with pytest.raises(SiteError, match="these sites are not attention heads: 2"):
+    with pytest.raises(SiteError, match="these sites are not attention heads: resid 2"):
         (heads("0.1") | resid(2)).pairs  # noqa: B018

@@ -59,12 +59,13 @@ def test_class_vectors_are_centred_on_all_prompts(tiny, hugging_face):
     assert not swapped[1].any()
 
 
+@pytest.mark.parametrize("at", ["A", None])
 @pytest.mark.parametrize("one_for_each", [False, True])
-def test_a_curve_adds_the_scaled_vector(tiny, hugging_face, layout, one_for_each):
-    prompts, oracle, site = random_prompts(5, LENGTHS), hugging_face(layout), Site("resid_pre", 1, None, "A")
+def test_a_curve_adds_the_scaled_vector(tiny, hugging_face, layout, one_for_each, at):
+    prompts, oracle, site = random_prompts(5, LENGTHS), hugging_face(layout), Site("resid_pre", 1, None, at)
     width = oracle.config.hidden_size
     vector = torch.randn((len(prompts), width) if one_for_each else width, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
-    found = steering_curve(tiny(layout, processing="raw"), prompts, vector, resid("1@A"), SCALES)
+    found = steering_curve(tiny(layout, processing="raw"), prompts, vector, resid(1, at=at), SCALES)
     clean = plain.activation(oracle, prompts, site)
     for scale, values in zip(SCALES, found.values, strict=True):
         added = clean + scale * (vector[:, None] if one_for_each else vector)
@@ -160,13 +161,15 @@ def test_errors(tiny):
         class_vectors(model, prompts, resid("1@END"), [1, 2, 3])
     with pytest.raises(MechcheckError, match="no vector for 7"):
         swap_directions({1: torch.ones(2)}, [1], [7])
-    with pytest.raises(MechcheckError, match=r"shape \(4, 3\) cannot steer 1@END, whose activation is \(4, 24\)"):
+    with pytest.raises(MechcheckError, match="3 numbers cannot steer resid 1@END, which has 24"):
         steering_curve(model, prompts, torch.ones(4, 3), resid("1@END"), SCALES)
+    with pytest.raises(PromptError, match="3 steering vectors for 4 prompts"):
+        steering_curve(model, prompts, torch.ones(3, 24), resid("1@END"), SCALES)
     with pytest.raises(MechcheckError, match="at least one vector and one scale"):
         steering_curve(model, prompts, torch.ones(24), resid("1@END"), [])
     with pytest.raises(PromptError, match="1 prompts against 4"):
         shuffled_vectors(model, prompts, resid("1@END"), 3, 0, prompts[:1])
-    with pytest.raises(MechcheckError, match="do not differ at 1@END"):
+    with pytest.raises(MechcheckError, match="do not differ at resid 1@END"):
         shuffled_vectors(model, prompts, resid("1@END"), 3, 0, prompts)
 
 

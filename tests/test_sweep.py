@@ -37,14 +37,14 @@ def drawn_variant(draw, layout: str):
     kinds = ["head", "q", "k", "v", "resid_pre", "resid_post"] + (["attn_out", "mlp_out", "neuron"] if layout != "bert" else [])
     places = draw(st.lists(st.tuples(st.sampled_from(kinds), st.integers(0, 1), st.integers(0, 1)), min_size=1, max_size=3, unique=True))
     return [
-        (draw(st.sampled_from(["zero", "mean", "resample", "patch", "steer", "scale", "sparsify"])), kind, layer, index,
+        (draw(st.sampled_from(["zero", "mean", "resample", "patch", "steer", "steer each", "scale", "sparsify"])), kind, layer, index,
          draw(st.sampled_from([None, "END", "A", "B"])))
         for kind, layer, index in dict.fromkeys((k, la, i if k in (*WIDTHS,) else None) for k, la, i in places)
     ]  # fmt: skip
 
 
-def built(model, described):
-    """The interventions of a drawn variant."""
+def built(model, described, n):
+    """The interventions of a drawn variant, on `n` prompts."""
 
     def one(method, kind, layer, index, at):
         sites = Sites([Site(kind, layer, index, at)])
@@ -54,6 +54,8 @@ def built(model, described):
                 return Patch(sites)
             case "steer":
                 return Steer(torch.linspace(-1, 2, width, dtype=torch.float64), sites, 0.7)
+            case "steer each":
+                return Steer(torch.linspace(-1, 2, n * width, dtype=torch.float64).view(n, width), sites, 0.7)
             case "scale":
                 return Scale(sites, -0.5)
             case "sparsify":
@@ -83,7 +85,7 @@ def fast(model, prompts, variants, metrics=(logit_diff,), batch=None):
 def test_the_suffix_runner_equals_plain_hooks(tiny, data, layout, processing, seed):
     lengths = data.draw(st.lists(st.integers(4, 9), min_size=1, max_size=3).map(lambda some: [n for n in some for _ in range(2)]))
     model, prompts = tiny(layout, processing=processing if layout != "bert" else "raw"), random_prompts(seed, lengths)
-    variants = [built(model, data.draw(drawn_variant(layout))) for _ in range(data.draw(st.integers(1, 4)))]
+    variants = [built(model, data.draw(drawn_variant(layout)), len(prompts)) for _ in range(data.draw(st.integers(1, 4)))]
     found = fast(model, prompts, variants)[0]
     expected = by_hooks(model, prompts, variants)
     np.testing.assert_allclose(found, expected, rtol=0, atol=SAME_FORWARD[layout])

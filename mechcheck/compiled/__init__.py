@@ -94,7 +94,8 @@ def compiled_directory(name: str) -> Path:
     """The model's Hugging Face directory, built on demand (about a second) in a per-user cache; no network is used.
 
     The folder is named by a hash of everything the model is made from, so that it is never out of date. The cache is
-    $MECHCHECK_CACHE, or the platform's own folder for caches.
+    $MECHCHECK_CACHE, or the platform's own folder for caches; what was not asked for in 30 days is removed from it when
+    another model is built.
     """
     return built(blueprint(name))
 

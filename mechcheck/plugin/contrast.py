@@ -14,6 +14,7 @@ from mechcheck._verdict import Expectation, Outcome, combine
 from mechcheck.plugin.fixtures import MAKE_PROMPTS, load, make_check, recorded_circuit
 from mechcheck.plugin.selection import claim_id, default_models
 from mechcheck.plugin.settings import SETTINGS
+from mechcheck.plugin.untouched import left_untouched
 
 if TYPE_CHECKING:
     from mechcheck._circuit import Circuit
@@ -114,7 +115,8 @@ def _cases_expected_supported(item: pytest.Function, spec: ClaimSpec, arguments:
     from mechcheck._models import provenance
 
     own = provenance(arguments["model"]).name if "model" in arguments else None
-    others = [name for name in default_models(spec, item.path.parent) if name != own] if own else []
+    given = item.config.stash[SETTINGS].circuits
+    others = [name for name in default_models(spec, item.path.parent, given) if name != own] if own else []
     params = _parameters(item)
     settings = [{}, dict(spec.positive_control)] if spec.positive_control else [{}]
     for name, changed in itertools.product([own, *others], settings):
@@ -165,20 +167,21 @@ def _with_roles(circuit: "Circuit", roles: Mapping[str, Any]) -> "Circuit":
 
 
 def _run(item: pytest.Function, spec: ClaimSpec, arguments: Mapping[str, Any], label: str) -> ContrastRun:
-    """The test body once more; a failed assertion is a refusal, any other exception is the claim's own error."""
+    """The test body once more; a failed assertion is a refusal, any other exception is the claim's own error, as is a changed model."""
     settings = item.config.stash[SETTINGS]
     check = make_check(settings, claim_id(item, spec), arguments.get("model"), arguments.get("circuit"))
     check.draws = False
-    try:
-        item.obj(**{name: check if name == "check" else value for name, value in arguments.items()})
-    except (AssertionError, pytest.fail.Exception):
-        return ContrastRun(label, "refuted", _values(check.expectations))
-    except NonFiniteError:  # where there is no effect there is no share of it either
-        return ContrastRun(label, "inconclusive", _values(check.expectations))
-    except pytest.skip.Exception as skipped:
-        raise ClaimError(f"the test skipped its contrast ({label}): {skipped.msg}") from skipped
-    except Exception as error:
-        raise ClaimError(f"the test crashed on its contrast ({label}): {type(error).__name__}: {error}") from error
+    with left_untouched(item, arguments.get("model"), label):
+        try:
+            item.obj(**{name: check if name == "check" else value for name, value in arguments.items()})
+        except (AssertionError, pytest.fail.Exception):
+            return ContrastRun(label, "refuted", _values(check.expectations))
+        except NonFiniteError:  # where there is no effect there is no share of it either
+            return ContrastRun(label, "inconclusive", _values(check.expectations))
+        except pytest.skip.Exception as skipped:
+            raise ClaimError(f"the test skipped its contrast ({label}): {skipped.msg}") from skipped
+        except Exception as error:
+            raise ClaimError(f"the test crashed on its contrast ({label}): {type(error).__name__}: {error}") from error
     return ContrastRun(label, combine(e.verdict for e in check.expectations), _values(check.expectations))
 
 

@@ -1,6 +1,5 @@
 """Running a claim: body, sentinels, verdict, contrast, record."""
 
-import contextlib
 import time
 from collections.abc import Generator, Mapping
 from typing import TYPE_CHECKING, Any
@@ -8,11 +7,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from mechcheck._claim import ClaimSpec
+from mechcheck._counterexample_text import counterexample_lines
 from mechcheck.plugin.records import (
     Record,
     attach,
     describe_arguments,
     describe_contrast,
+    describe_counterexample,
     describe_expectation,
     new_record,
     save_record,
@@ -20,6 +21,7 @@ from mechcheck.plugin.records import (
 )
 from mechcheck.plugin.selection import claim_spec
 from mechcheck.plugin.settings import SETTINGS
+from mechcheck.plugin.untouched import left_untouched
 
 if TYPE_CHECKING:
     from mechcheck._check import Check
@@ -49,13 +51,9 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, object, o
     arguments = {name: pyfuncitem.funcargs[name] for name in pyfuncitem._fixtureinfo.argnames}
     try:
         record |= describe_arguments(arguments)
-        before = _examine(pyfuncitem, arguments)
-        try:
+        _examine(pyfuncitem, arguments)
+        with left_untouched(pyfuncitem, arguments.get("model")):
             result = yield
-        except BaseException:
-            _forget_if_changed(arguments, before)
-            raise
-        _check_untouched(arguments, before)
         _decide(pyfuncitem, spec, record, arguments)
     except pytest.skip.Exception as skipped:
         record |= {"verdict": "skipped", "met": None, "reason": str(skipped.msg)}
@@ -92,26 +90,26 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo) -> Gener
     return report
 
 
-def _examine(item: pytest.Function, arguments: Mapping[str, Any]) -> Any:
-    """Sentinels once per model, process and run; then the model's state before the body runs."""
+def _examine(item: pytest.Function, arguments: Mapping[str, Any]) -> None:
+    """Sentinels once per model, process and run."""
     if "model" not in arguments:
-        return None
+        return
     from mechcheck._errors import HookError
     from mechcheck._models import provenance
     from mechcheck._prompts import PromptSet
-    from mechcheck._sentinels import fingerprint, sentinels
+    from mechcheck._sentinels import sentinels
 
     model, prompts = arguments["model"], arguments.get("prompts")
-    if isinstance(prompts, PromptSet):
-        source, known = provenance(model), item.config.stash.setdefault(_SENTINELS, {})
-        key = (source.name, source.weights_sha256, source.dtype, source.device)
-        if key not in known:
-            known[key] = sentinels(model, prompts)
-            _save_sentinels(item, known[key])
-        failed = [s for s in known[key] if not s.passed]
-        if failed:
-            raise HookError(f"the instrument does not work on this model: {'; '.join(f'{s.name} ({s.detail})' for s in failed)}")
-    return fingerprint(model)
+    if not isinstance(prompts, PromptSet):
+        return
+    source, known = provenance(model), item.config.stash.setdefault(_SENTINELS, {})
+    key = (source.name, source.weights_sha256, source.dtype, source.device)
+    if key not in known:
+        known[key] = sentinels(model, prompts)
+        _save_sentinels(item, known[key])
+    failed = [s for s in known[key] if not s.passed]
+    if failed:
+        raise HookError(f"the instrument does not work on this model: {'; '.join(f'{s.name} ({s.detail})' for s in failed)}")
 
 
 def _save_sentinels(item: pytest.Item, found: "list[Sentinel]") -> None:
@@ -122,25 +120,6 @@ def _save_sentinels(item: pytest.Item, found: "list[Sentinel]") -> None:
 
     parts = item.config.stash[SETTINGS].parts
     write_json(parts / "sentinels" / f"{slug(found[0].model)}-{os.getpid()}.json", [asdict(s) for s in found])
-
-
-def _forget_if_changed(arguments: Mapping[str, Any], before: Any) -> None:
-    """After an error of the claim's own, which is what the record should tell."""
-    with contextlib.suppress(Exception):
-        _check_untouched(arguments, before)
-
-
-def _check_untouched(arguments: Mapping[str, Any], before: Any) -> None:
-    if before is None:
-        return
-    from mechcheck._models import forget_models
-    from mechcheck._sentinels import check_untouched
-
-    try:
-        check_untouched(arguments["model"], before)
-    except Exception:
-        forget_models()  # the next claim must not get the changed model
-        raise
 
 
 def _decide(item: pytest.Function, spec: ClaimSpec, record: Record, arguments: Mapping[str, Any]) -> None:
@@ -158,6 +137,7 @@ def _decide(item: pytest.Function, spec: ClaimSpec, record: Record, arguments: M
         "met": outcome == record["expect"],
         "reason": "; ".join(f"{e.label}: {e.verdict}" for e in check.expectations),
         "expectations": [describe_expectation(e) for e in check.expectations],
+        "counterexamples": [describe_counterexample(found) for found in check.counterexamples],
         "figures": [figure.data() for figure in check.figures],
     }
     save_samples(item, record, check)
@@ -173,7 +153,7 @@ def _conclude(record: Record) -> None:
     __tracebackhide__ = True
     if record["met"]:
         return
-    message = f"{record['verdict']}: {record['statement']}\n" + "\n".join(_line(e) for e in record["expectations"])
+    message = f"{record['verdict']}: {record['statement']}\n" + "\n".join(_line(e, record) for e in record["expectations"])
     if record["verdict"] == "inconclusive":
         raise pytest.xfail.Exception(message)
     if record["verdict"] == "vacuous":
@@ -183,8 +163,12 @@ def _conclude(record: Record) -> None:
     pytest.fail(message, pytrace=False)
 
 
-def _line(expectation: Record) -> str:
+def _line(expectation: Record, record: Record) -> str:
     e = expectation["estimate"]
+    if expectation["kind"] == "for_all":
+        found = [line for c in record["counterexamples"] if c["expectation"] == expectation["label"] for line in counterexample_lines(c)]
+        again = f"\n    again: {record['command']}" if found else ""
+        return f"  {expectation['verdict']}: {expectation['label']}\n    {e['method']}" + "".join(f"\n    {line}" for line in found) + again
     return (
         f"  {expectation['verdict']}: {expectation['label']}\n"
         f"    measured {e['value']:.4g}, {e['level']:.0%} interval [{e['low']:.4g}, {e['high']:.4g}], n={e['n']} ({e['method']})"

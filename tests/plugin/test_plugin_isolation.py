@@ -110,6 +110,83 @@ def test_the_next_claim_gets_the_model_as_it_was(claims, meddling):
         assert meddler["reason"].startswith(f"HookError: {said}")
 
 
+CONTRASTS = {
+    "random sites": ('task="ioi"', 0.75, "mul_(3.0)", "its contrast (s_inhibition "),
+    "a twin": ('task="ioi", decoy="reinitialised"', 0.75, "mul_(3.0); assert False", "its contrast (weights drawn with seed 0)"),
+    "a positive control": (
+        'task="ioi", expect="refuted", positive_control={"least": 0.75}',
+        5.0,
+        "mul_(3.0)",
+        "its contrast (least: 0.75)",
+    ),
+}
+
+
+@pytest.mark.parametrize("contrast", CONTRASTS)
+def test_a_contrast_that_changes_its_model_is_an_error(claims, contrast):
+    """As it is in the claim's own run: nothing that came after the change could be believed."""
+    arguments, least, change, said = CONTRASTS[contrast]
+    run = claims(
+        f"""
+        import torch
+
+        def share_lost(model, prompts, circuit):
+            clean = run(model, prompts)
+            return (clean - run(model, prompts, Ablate(circuit["s_inhibition"], "mean"))) / clean
+
+        @claim("before", task="ioi", id="before")
+        def test_1(model, prompts, circuit, check):
+            check.above(share_lost(model, prompts, circuit), 0.75)
+
+        @claim("meddles", {arguments}, id="meddler")
+        @pytest.mark.parametrize("least", [{least}])
+        def test_2(model, prompts, circuit, check, least):
+            check.above(share_lost(model, prompts, circuit), least)
+            if not check.draws:
+                with torch.no_grad():
+                    next(model.parameters()).{change}
+
+        @claim("after", task="ioi", id="after")
+        def test_3(model, prompts, circuit, check):
+            check.above(share_lost(model, prompts, circuit), 0.75)
+        """,
+        "--mech-model",
+        MODEL,
+    )
+    before, meddler, after = (run.claim(name) for name in ("before", "meddler", "after"))
+    assert (meddler["verdict"], meddler["met"]) == ("errored", False)
+    assert meddler["reason"].startswith(f"HookError: {said}")
+    assert meddler["reason"].endswith("changed the model: the model's weights were changed; models are shared and read-only: change a copy")
+    assert before["verdict"] == after["verdict"] == "supported"
+    assert before["expectations"][0]["estimate"]["value"] == after["expectations"][0]["estimate"]["value"]
+    assert after["decoys"]["supported"] == 0
+
+
+def test_a_contrast_that_crashes_and_changes_its_model_says_that_it_crashed(claims):
+    run = claims(
+        """
+        import torch
+
+        @claim("meddles", task="ioi", decoy={"least": 5.0}, id="meddler")
+        @pytest.mark.parametrize("least", [1.0])
+        def test_1(model, prompts, check, least):
+            check.above(run(model, prompts), least)
+            if not check.draws:
+                with torch.no_grad():
+                    next(model.parameters()).mul_(3.0)
+                raise KeyError("crash")
+
+        @claim("after", task="ioi", id="after")
+        def test_2(model, prompts, check):
+            check.above(run(model, prompts), 1.0)
+        """,
+        "--mech-model",
+        MODEL,
+    )
+    assert run.claim("meddler")["reason"].startswith("ClaimError: the test crashed on its contrast (least: 5.0): KeyError")
+    assert run.claim("after")["verdict"] == "supported"
+
+
 def test_a_broken_instrument_is_an_error(claims, pytester):
     """A model on which interventions do not work makes every claim about it errored, and the sentinel says why."""
     pytester.makeconftest("""

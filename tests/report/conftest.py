@@ -4,12 +4,16 @@ import copy
 import json
 import math
 import random
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import jsonschema
 import pytest
+from browser import Browser
+
+from mechcheck.report import _render, write_report
 
 SCHEMA = Path(__file__).parents[2] / "mechcheck" / "evidence.schema.json"
 
@@ -96,6 +100,23 @@ def claim(id: str = "ioi/s_inhibition", **changes: Any) -> dict:
     return default | changes
 
 
+def counterexample(tokens: list[str], **changes: Any) -> dict:
+    """One prompt that breaks the expectation, whose first token is the answer and has position IO."""
+    prompt = {"id": "f00d", "template": "t", "tokens": tokens, "positions": {"IO": 0}, "answer": tokens[0], "foil": None}
+    default = {
+        "expectation": expectation()["label"],
+        "example": " ".join(tokens),
+        "tried": 37,
+        "shrunk": True,
+        "measured": "logit difference",
+        "unit": "logits",
+        "values": [-0.5],
+        "n_prompts": 1,
+        "prompts": [prompt],
+    }
+    return default | changes
+
+
 def evidence(claims: list[dict], **run: Any) -> dict:
     """A complete run that holds the claims."""
     default = {
@@ -163,7 +184,8 @@ def hostile_claim() -> dict:
         params={"method<b>": "</style><b>"},
         reason=f"]]> {{{{ 7 * 7 }}}} --> {script}\x00",
         model=model("модель <i>&</i>"),
-        counterexamples=[{"tokens": ["a", script, "\n", ""], "why": {"x": script}}],
+        expectations=[expectation(label=script)],
+        counterexamples=[counterexample(["a", script, "\n", ""], expectation=script, measured=script, unit=rtl)],
         drift={
             "status": "incomparable",
             "reason": script,
@@ -271,6 +293,7 @@ def make() -> SimpleNamespace:
     """The builders of sample evidence."""
     return SimpleNamespace(
         claim=claim,
+        counterexample=counterexample,
         evidence=evidence,
         expectation=expectation,
         estimate=estimate,
@@ -287,3 +310,25 @@ def rich() -> dict:
     failed = {"model": "names-neox-s0", "name": "hooks removed", "passed": False, "detail": "2 hooks were left on blocks.0.attn"}
     passed = {"model": "names-gpt2-s0", "name": "self patch", "passed": True, "detail": "largest change 0"}
     return copy.deepcopy(evidence(rich_claims(), dirty=True, sentinels=[passed, passed | {"name": "full patch"}, failed]))
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """One for all tests of a run."""
+    with Browser() as running:
+        yield running
+
+
+@pytest.fixture
+def write(tmp_path: Path):
+    """Write the page of an evidence, packed or not, and return its path."""
+
+    def writer(evidence: dict, packed: bool | None = None) -> Path:
+        path = tmp_path / f"index-{packed}.html"
+        with pytest.MonkeyPatch.context() as patch:
+            if packed is not None:
+                patch.setattr(_render, "_INLINE", -1 if packed else 10**9)
+            write_report(evidence, path)
+        return path
+
+    return writer

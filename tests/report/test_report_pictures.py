@@ -255,6 +255,28 @@ def test_a_graph_has_columns_by_layer_and_edges_as_wide_as_their_weights() -> No
     assert graph({"kind": "circuit", "title": "t", "data": {"nodes": [], "edges": [], "unit": ""}}).edges == []
 
 
+def test_an_edge_does_not_run_through_the_box_of_another_part() -> None:
+    """Three parts in a row, and one edge that skips the middle one: it goes round below, and the picture is higher for it."""
+    nodes = [{"label": name, "layer": layer, "role": ""} for layer, name in enumerate(["a", "b", "c", "d"])]
+
+    def drawn(*pairs: str) -> tuple[dict[str, list[float]], float]:
+        edges = [{"source": a, "target": b, "weight": 1.0} for a, b in pairs]
+        picture = graph({"kind": "circuit", "title": "t", "data": {"nodes": nodes, "edges": edges, "unit": ""}}).svg
+        paths = re.findall(r"<title>(\w) → (\w): 1</title><path class=\"line\" d=\"([^\"]+)\"", picture)
+        numbers = {a + b: [float(x) for x in re.findall(r"[\d.]+", path)] for a, b, path in paths}
+        return numbers, float(re.search(r'viewBox="0 0 [\d.]+ ([\d.]+)"', picture)[1])
+
+    plain, low = drawn("ab", "bc")
+    assert {len(set(path[1::2])) for path in plain.values()} == {1}  # straight
+    around, high = drawn("ab", "ac", "ad", "bd")
+    assert around["ab"] == plain["ab"]
+    lanes = {pair: around[pair][5] for pair in ("ac", "ad", "bd")}
+    assert lanes["ad"] == lanes["bd"] != lanes["ac"]  # one for each target
+    bottom = plain["ab"][1] + 34 / 2
+    assert bottom < min(lanes.values()) < max(lanes.values()) < high
+    assert low < high
+
+
 def test_a_lens_is_on_the_scale_of_probabilities(make: SimpleNamespace) -> None:
     top = [[[{"token": "Mary\n", "p": 0.75}, {"token": "b", "p": None}], []]]
     data = {"tokens": ["x", "y"], "layers": ["7"], "p_answer": [[0.5, 0.0]], "p_foil": [[0.25, None]], "top": top}
