@@ -3,8 +3,9 @@
 import math
 from collections import defaultdict
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from dataclasses import dataclass, field, replace
+from hashlib import sha256
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 import numpy as np
 
@@ -14,9 +15,13 @@ from mechcheck._stats import Estimate, Interval, Sampling, estimate_mean, estima
 from mechcheck._verdict import Control, Expectation, ExpectationKind, decide
 
 if TYPE_CHECKING:
+    from hypothesis.strategies import SearchStrategy
     from transformer_lens.model_bridge import TransformerBridge
 
+    from mechcheck._for_all import Counterexample
     from mechcheck._sites import Sites
+
+Example = TypeVar("Example")
 
 
 class Figure(Protocol):
@@ -39,7 +44,10 @@ class Check:
     """The measurement behind each expectation, in the same order."""
     figures: list[Figure] = field(default_factory=list)
     draws: bool = True
-    """False on decoys, whose figures nobody sees."""
+    """False on decoys, whose figures and counterexamples nobody sees."""
+    examples: int = 240
+    """Distinct examples that `for_all` tries."""
+    counterexamples: list["Counterexample"] = field(default_factory=list)
 
     def above(self, measured: Measurement, threshold: float, label: str | None = None) -> Estimate:
         """The mean is above the threshold."""
@@ -121,6 +129,42 @@ class Check:
         text = label or f"{measured.name or 'effect'} of {sites} beats random sites"
         difference = (measured - rival).named(text, measured.unit)
         return self._add("beats_random", difference, interval, 0.0, math.inf, 0.0, text, p=p, control=control)
+
+    def for_all(
+        self,
+        examples: "SearchStrategy[Example]",
+        holds: Callable[[Example], bool | Measurement],
+        *,
+        n: int | None = None,
+        label: str | None = None,
+    ) -> Estimate:
+        """`holds` is true of every example of a Hypothesis strategy: a search for one that breaks it.
+
+        Refuted by a counterexample, which Hypothesis shrinks to the simplest that still breaks the claim, and which the evidence
+        keeps. Supported when none was found among `n` distinct examples (as many as the profile has prompts, unless given), or
+        among all there are; inconclusive when the strategy gave fewer. Examples that a search tries are no sample: "supported"
+        says what was tried, without rate, interval or p-value. The draws depend on the claim's id and --mech-seed alone.
+
+        Args:
+            examples: a Hypothesis strategy; one over prompts (`mechcheck.strategies`) lets the report show the counterexample
+                token by token.
+            holds: example -> bool, or a `Measurement` of yes and no per prompt (`run(model, prompts) > 0`), all of which must be yes.
+            n: distinct examples to try.
+            label: what the report calls it.
+
+        Raises:
+            ClaimError: a predicate that crashes or answers neither yes nor no, or a strategy that Hypothesis refuses.
+            NonFiniteError: the predicate met NaN.
+        """
+        from mechcheck._for_all import THRESHOLD, search
+
+        seed = int.from_bytes(sha256(f"{self.seed} for_all {len(self.expectations)}".encode()).digest()[:8], "big")
+        found = search(examples, holds, n=self.examples if n is None else n, seed=seed, shrink=self.draws, label=label)
+        interval = Interval(found.estimate, None, None)
+        estimate = self._add("for_all", found.tried, interval, THRESHOLD, math.inf, THRESHOLD, found.label)
+        if found.counterexample is not None and self.draws:
+            self.counterexamples.append(replace(found.counterexample, label=self.expectations[-1].label))
+        return estimate
 
     def figure(self, figure: Figure | Callable[[], Figure]) -> None:
         """Show a figure with the claim; a function is called only where the figure will be seen (not on decoys)."""

@@ -6,8 +6,9 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, NamedTuple
 
 from mechcheck._baseline import Json, RunRecord, Status, is_accepted
-from mechcheck._drift import MARGIN, Difference, adjust_by_claim, combine_changes, difference, judge, margin_of
+from mechcheck._drift import MARGIN, Difference, adjust_by_claim, combine_changes, difference, difference_of_searches, judge, margin_of
 from mechcheck._errors import MechcheckError, NonFiniteError
+from mechcheck._stats import Estimate
 
 _PROVENANCE = ("name", "revision", "weights_sha256", "processing", "dtype", "device")
 _RUN = ("commit", "dirty", "seed", "profile", "confidence", "device")
@@ -101,7 +102,11 @@ def _draft(before: RunRecord, after: RunRecord, name: str) -> _Draft | None:
 def _differences(before: RunRecord, after: RunRecord, name: str) -> Iterator[Difference]:
     confidence = after.run["confidence"]
     pairs = zip(before.measurements(name), after.measurements(name), after.claims[name]["expectations"], strict=True)
-    for earlier, now, expectation in pairs:
+    for place, (earlier, now, expectation) in enumerate(pairs):
+        if expectation["kind"] == "for_all":
+            found = (Estimate(**side.claims[name]["expectations"][place]["estimate"]) for side in (before, after))
+            yield difference_of_searches(*found)
+            continue
         yield difference(earlier, now, rate=expectation["kind"] == "rate", confidence=confidence)
 
 
@@ -230,6 +235,9 @@ def _changed_claim(earlier: Json, claim: Json) -> Iterator[Json]:
     for a, b in zip(earlier["expectations"], claim["expectations"], strict=False):
         if a["control"] and b["control"]:
             yield from _changes(f"controls of {b['label']}", *("; ".join(side["control"]["labels"]) for side in (a, b)))
+    old, new = ({found["expectation"]: found["example"] for found in side["counterexamples"]} for side in (earlier, claim))
+    for label in sorted({*old, *new}):
+        yield from _changes(f"counterexample of {label}", old.get(label), new.get(label))
 
 
 def _prompts(prompts: Json | None) -> str | None:

@@ -77,6 +77,14 @@ def difference(before: Measurement, after: Measurement, *, rate: bool = False, c
     return Difference(first.mean, second.mean, estimate, p, identical=False)
 
 
+def difference_of_searches(before: Estimate, after: Estimate) -> Difference:
+    """The change between two searches for a counterexample: whether one was found. They draw no sample, so nothing is estimated."""
+    change = after.value - before.value
+    method = "what two searches found" if change else "both searches found one" if not after.value else "neither search found one"
+    told = Estimate(change, change, change, after.level, after.n, after.clusters, method)
+    return Difference(before.value, after.value, told, None, identical=not change)
+
+
 def margin_of(effect: float, threshold: float | Sequence[float], fraction: float = MARGIN) -> float:
     """How much of a change is negligible: a fraction of the baseline's effect, or of its distance to the threshold if that is larger.
 

@@ -86,8 +86,8 @@ def _accepted(change: Json) -> str:
 
 
 def _is_short(change: Json) -> bool:
-    # Controls are told claim by claim, in the report.
-    return not change["what"].startswith("controls of")
+    # Controls and counterexamples are told claim by claim, in the report.
+    return not change["what"].startswith(("controls of", "counterexample of"))
 
 
 def _change(what: str, before: str, after: str) -> str:

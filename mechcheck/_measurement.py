@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Union
+from typing import Optional, Union
 
 import numpy as np
 from jaxtyping import Bool, Float
@@ -27,6 +27,8 @@ class Measurement:
     unit: str = ""
     denominator: Float[np.ndarray, " prompt"] | None = None
     """Set for a ratio of means."""
+    compared: Optional["Measurement"] = None
+    """Set for a yes or no per prompt: what was compared with a threshold."""
 
     def __post_init__(self) -> None:
         values = np.asarray(self.values, dtype=np.float64)
@@ -82,7 +84,7 @@ class Measurement:
     def _compare(self, holds: Bool[np.ndarray, " prompt"], name: str) -> "Measurement":
         if not np.isfinite(self.values).all():
             holds = np.where(np.isfinite(self.values), holds, np.nan)
-        return replace(self, values=holds.astype(np.float64), name=name, unit="share of prompts")
+        return replace(self, values=holds.astype(np.float64), name=name, unit="share of prompts", compared=self)
 
     def _combine(self, other: Union["Measurement", Number], how: Callable, sign: str) -> "Measurement":
         if isinstance(other, Measurement):

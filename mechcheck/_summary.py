@@ -126,6 +126,9 @@ def _cell(claim: Mapping[str, Any]) -> str:
     if not claim["expectations"]:
         return mark
     e = claim["expectations"][0]["estimate"]
+    if claim["expectations"][0]["kind"] == "for_all":  # a search has no interval
+        found = "".join(f": {_escape(example['example'])}" for example in claim["counterexamples"][:1])
+        return f"{mark}<br>{e['method']}{found}"
     return f"{mark}<br>{e['value']:.2f} [{e['low']:.2f}, {e['high']:.2f}]"
 
 

@@ -9,7 +9,7 @@ from mechcheck._stats import Estimate
 
 Outcome = Literal["supported", "refuted", "inconclusive"]
 Verdict = Literal["supported", "refuted", "inconclusive", "vacuous", "skipped", "errored"]
-ExpectationKind = Literal["above", "below", "between", "equivalent", "greater", "rate", "beats_random"]
+ExpectationKind = Literal["above", "below", "between", "equivalent", "greater", "rate", "beats_random", "for_all"]
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ def claim(name="m", verdict="supported", met=True, value=0.5, **changes):
         "model": {"name": name},
         "verdict": verdict,
         "met": met,
-        "expectations": [{"estimate": estimate}],
+        "expectations": [{"kind": "above", "estimate": estimate}],
     }
     return base | changes
 
@@ -41,6 +41,13 @@ def test_a_row_per_statement_and_a_column_per_model():
     )
     assert lines[3] == "| ioi | A \\| B &lt;b> |  | ! errored |"
     assert lines[-1] == "3 claims: 1 supported, 1 refuted, 1 errored; 2 as claimed."
+
+
+def test_a_search_shows_what_it_found_and_no_interval():
+    searched = [{"kind": "for_all", "estimate": {"value": 0.0, "low": 0.0, "high": 0.0, "method": "counterexample: the 7th"}}]
+    found = claim("m", "refuted", expectations=searched, counterexamples=[{"example": "Mary | John"}])
+    cell = markdown([RUN | {"claims": [found]}]).splitlines()[2].split(" | ")[-1]
+    assert cell == "✗ refuted, as claimed<br>counterexample: the 7th: Mary \\| John |"
 
 
 def test_only_the_models_asked_for():

@@ -16,6 +16,7 @@ from mechcheck.plugin.settings import SETTINGS
 
 if TYPE_CHECKING:
     from mechcheck._check import Check
+    from mechcheck._for_all import Counterexample
     from mechcheck._prompts import PromptSet
     from mechcheck._verdict import Expectation
     from mechcheck.plugin.contrast import Contrast
@@ -95,17 +96,6 @@ def describe_arguments(arguments: Mapping[str, Any]) -> Record:
 
 
 def _describe_prompts(prompts: "PromptSet") -> Record:
-    def example(row: int) -> Record:
-        tokens = prompts.words[row] if prompts.words else map(str, prompts.tokens[row, : prompts.lengths[row]].tolist())
-        return {
-            "id": prompts.ids[row],
-            "template": prompts.templates[row],
-            "tokens": list(tokens),
-            "positions": {name: int(at[row]) for name, at in prompts.positions.items()},
-            "answer": prompts.vocabulary[int(prompts.answers[row])],
-            "foil": prompts.vocabulary[int(prompts.foils[row])],
-        }
-
     policy = prompts.policy
     return {
         "ids_sha256": prompts.sha256,
@@ -113,7 +103,19 @@ def _describe_prompts(prompts: "PromptSet") -> Record:
         "templates": len(set(prompts.templates)),
         "lengths": [int(prompts.lengths.min()), int(prompts.lengths.max())],
         "tokens": None if policy is None else asdict(policy) | {"before": list(policy.before), "after": list(policy.after)},
-        "examples": [example(row) for row in range(min(EXAMPLES, len(prompts)))],
+        "examples": [_describe_prompt(prompts, row) for row in range(min(EXAMPLES, len(prompts)))],
+    }
+
+
+def _describe_prompt(prompts: "PromptSet", row: int) -> Record:
+    tokens = prompts.words[row] if prompts.words else map(str, prompts.tokens[row, : prompts.lengths[row]].tolist())
+    return {
+        "id": prompts.ids[row],
+        "template": prompts.templates[row],
+        "tokens": list(tokens),
+        "positions": {name: int(at[row]) for name, at in prompts.positions.items()},
+        "answer": prompts.vocabulary[int(prompts.answers[row])],
+        "foil": prompts.vocabulary[int(prompts.foils[row])],
     }
 
 
@@ -134,6 +136,22 @@ def describe_expectation(expectation: "Expectation") -> Record:
             "effect": control.effect,
         }
     return record
+
+
+def describe_counterexample(found: "Counterexample") -> Record:
+    """What broke a claim about all examples, as the schema has it."""
+    n = len(found.prompts) if found.prompts is not None else 0
+    return {
+        "expectation": found.label,
+        "example": found.example,
+        "tried": found.tried,
+        "shrunk": found.shrunk,
+        "measured": found.measured,
+        "unit": found.unit,
+        "values": list(found.values[:EXAMPLES]),
+        "n_prompts": n,
+        "prompts": [_describe_prompt(found.prompts, row) for row in range(min(EXAMPLES, n))] if found.prompts is not None else [],
+    }
 
 
 def describe_contrast(found: "Contrast") -> Record:
@@ -168,5 +186,8 @@ def attach(item: pytest.Item, record: Record) -> None:
     if record["expectations"]:
         estimate = record["expectations"][0]["estimate"]
         item.user_properties.append((f"{PROPERTY}.effect", f"{estimate['value']:.6g}"))
-        item.user_properties.append((f"{PROPERTY}.interval", f"[{estimate['low']:.6g}, {estimate['high']:.6g}]"))
+        if record["expectations"][0]["kind"] != "for_all":  # a search has no interval
+            item.user_properties.append((f"{PROPERTY}.interval", f"[{estimate['low']:.6g}, {estimate['high']:.6g}]"))
         item.user_properties.append((f"{PROPERTY}.n", str(estimate["n"])))
+    for found in record["counterexamples"]:
+        item.user_properties.append((f"{PROPERTY}.counterexample", found["example"]))

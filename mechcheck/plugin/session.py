@@ -17,7 +17,7 @@ from mechcheck.plugin.terminal import write_summary
 
 PAGE = "index.html"
 _FINISHED = (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED, pytest.ExitCode.NO_TESTS_COLLECTED)
-_PACKAGES = ("mechcheck", "torch", "transformer-lens", "transformers", "numpy", "scipy", "pytest")
+_PACKAGES = ("mechcheck", "torch", "transformer-lens", "transformers", "numpy", "scipy", "hypothesis", "pytest")
 
 
 class Session:

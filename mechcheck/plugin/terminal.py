@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from mechcheck._counterexample_text import counterexample_lines
 from mechcheck._drift_text import SYMBOLS as CHANGE_SYMBOLS
 from mechcheck._drift_text import change_lines, surroundings, tally
 from mechcheck._dtypes import decided_differently
@@ -37,6 +38,7 @@ def pytest_report_teststatus(report: pytest.TestReport, config: pytest.Config) -
 def write_summary(reporter: Any, evidence: Mapping[str, Any], page: str, file: str, failing: Sequence[str] = ()) -> None:
     """One line per claim, unmet ones first; what changed since the baseline; where the evidence lies."""
     claims = evidence["claims"]
+    reporter.ensure_newline()  # else the first write_line below would break its line
     reporter.section("claims", sep="=")
     for claim in sorted(claims, key=lambda c: (c["met"] is not False, c["id"])):
         if claim["verdict"] == "skipped":
@@ -44,6 +46,8 @@ def write_summary(reporter: Any, evidence: Mapping[str, Any], page: str, file: s
         markup = {COLOURS[claim["verdict"]] if claim["met"] is not True else "green": True}
         reporter.write(f"{SYMBOLS[claim['verdict']]} {claim['verdict']:<13}", **markup)
         reporter.write_line(_line(claim))
+        for line in (line for found in claim["counterexamples"] for line in counterexample_lines(found)):
+            reporter.write_line(f"    {line}")
     for reason, count in Counter(claim["reason"] for claim in claims if claim["verdict"] == "skipped").most_common():
         reporter.write_line(f"{SYMBOLS['skipped']} {count} skipped: {_cut(reason, _REASON)}", cyan=True)
     counts = Counter(claim["verdict"] for claim in claims)
@@ -86,7 +90,10 @@ def _line(claim: Mapping[str, Any]) -> str:
         rejected = f"  {decoys['n'] - decoys['supported']}/{decoys['n']} decoys rejected"
     expected = "  (as claimed)" if claim["met"] and claim["verdict"] == "refuted" else ""
     which = claim["id"].rpartition("[")[2].rstrip("]") if "[" in claim["id"] else ""
-    return f"{statement:<{_WIDTH}} {which}  {e['value']:+.3f} [{e['low']:+.3f}, {e['high']:+.3f}] n={e['n']}{more}{rejected}{expected}"
+    numbers = f"{e['value']:+.3f} [{e['low']:+.3f}, {e['high']:+.3f}] n={e['n']}"
+    if claim["expectations"][0]["kind"] == "for_all":  # a search has no interval
+        numbers = e["method"]
+    return f"{statement:<{_WIDTH}} {which}  {numbers}{more}{rejected}{expected}"
 
 
 def _cut(text: str, width: int) -> str:

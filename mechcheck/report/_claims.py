@@ -43,6 +43,11 @@ def headline(claim: Json) -> Json | None:
     return next((e for e in expectations if e["verdict"] == claim["verdict"]), expectations[0] if expectations else None)
 
 
+def counterexamples(claim: Json, expectation: Json) -> list[Json]:
+    """The counterexamples that refute one of a claim's expectations."""
+    return [found for found in claim["counterexamples"] if found["expectation"] == expectation["label"]]
+
+
 def verdict_note(claim: Json) -> str:
     """What to add to the verdict where it is not read as it stands: an expected refutation, an unexpected support."""
     if claim["expect"] == "refuted":
@@ -90,6 +95,9 @@ def row(claim: Json) -> Row:
     if deciding is None:
         return Row(verdict_text(claim), MISSING, "", MISSING, None, MISSING, None, None, None)
     e = deciding["estimate"]
+    if deciding["kind"] == "for_all":
+        said = "none found" if e["value"] else "counterexample"
+        return Row(verdict_text(claim), said, "", MISSING, None, f"{e['n']:,}", e["value"], e["low"], e["n"])
     value, interval = estimate_text(e["value"], e["low"], e["high"], region(deciding).edges)
     n = f"{e['n']:,}" if e["clusters"] == e["n"] else f"{e['n']:,} ({e['clusters']:,})"
     return Row(verdict_text(claim), value, deciding["unit"], interval, e["level"], n, e["value"], e["low"], e["n"])

@@ -18,6 +18,8 @@ _MARGIN = 4
 
 def threshold_text(expectation: Json) -> str:
     """What was claimed, e.g. `> 0.5 logits` or `between 0.2 and 0.4`."""
+    if expectation["kind"] == "for_all":
+        return "of every example"
     low, high = region(expectation)
     if low is not None and high is not None:
         return with_unit(f"between {short(low)} and {short(high)}", expectation["unit"])

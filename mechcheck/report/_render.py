@@ -45,8 +45,6 @@ def _environment() -> jinja2.Environment:
         numbers=_numbers,
         linked=_text.linked,
         token=_text.token,
-        plain=_text.plain,
-        is_tokens=_text.is_tokens,
     )
     return env
 

@@ -1,11 +1,9 @@
 """Text from outside on its way into the page: made visible, measured, and linked where it cites something."""
 
-import json
 import re
 import unicodedata
 from collections import Counter
 from collections.abc import Sequence
-from typing import Any
 
 from markupsafe import Markup, escape
 
@@ -58,13 +56,3 @@ def linked(text: str) -> Markup:
         parts.append(Markup('<a href="{}">{}</a>').format(target, m[0]))
         done = m.end()
     return Markup("").join([*parts, escape(text[done:])])
-
-
-def plain(value: Any) -> str:
-    """A value of unknown shape (a counterexample, a drift) as text."""
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
-
-
-def is_tokens(value: Any) -> bool:
-    """Whether a value is a list of strings, to be shown as tokens."""
-    return isinstance(value, list) and bool(value) and all(isinstance(v, str) for v in value)

@@ -333,7 +333,22 @@ def test_the_baseline_of_the_run_is_told(make: SimpleNamespace) -> None:
 
 
 def test_counterexamples_are_shown_as_tokens(make: SimpleNamespace) -> None:
-    found = {"tokens": ["Mary", " gave", "\n"], "positions": {"IO": 0}, "answer": "Mary", "foil": None, "value": -0.5}
-    html = render(make.evidence([make.claim(counterexamples=[found])]))
+    """Beside the verdict, with what was measured; a search shows no interval, as it has none."""
+    estimate = make.estimate(0.0, 0.0, 0.0, n=37, clusters=37, level=1.0, method="counterexample: the 37th distinct example that was tried")
+    broken = make.expectation(kind="for_all", threshold=0.5, unit="", estimate=estimate, p=None, p_adjusted=None, verdict="refuted")
+    found = make.counterexample(["Mary", " gave", "\n"])
+    html = render(make.evidence([make.claim(expectations=[broken], counterexamples=[found], verdict="refuted", met=False)]))
+    text = Page(html).text
     assert '<span class="tok ans pos"><bdi>Mary</bdi><sub>IO</sub></span>' in html
-    assert "MaryIO gave⏎ answer Mary foil null value -0.5" in Page(html).text
+    assert "search counterexample: the 37th distinct example that was tried Counterexample, shrunk MaryIO gave⏎ asked for Mary" in text
+    assert "; logit difference -0.5 logits" in text
+    assert "claimed: of every example" in text
+    assert "100%" not in text
+
+
+def test_a_counterexample_that_is_no_prompt(make: SimpleNamespace) -> None:
+    found = make.counterexample(["x"], example="('Mary', <b>)", prompts=[], n_prompts=0, values=[-0.5, 2.0])
+    html = render(make.evidence([make.claim(counterexamples=[found])]))
+    assert "('Mary', <b>) logit difference -0.5 logits, 2 logits" in Page(html).text
+    many = make.counterexample(["Mary", "x"], n_prompts=9)
+    assert "and 8 more prompts of the same example" in Page(render(make.evidence([make.claim(counterexamples=[many])]))).text
