@@ -1,17 +1,20 @@
-# Two commands on a fresh machine: `make verify` (claims on the embedded models, evidence, report) and `make test`.
-# Both create the virtual environment if there is none. PYTHON picks the interpreter (3.11 to 3.13).
+# Two commands on a fresh machine: `make verify` (claims on the embedded models, evidence, report) and `make test`;
+# `make docs` builds the site. Each creates the virtual environment if there is none. PYTHON picks the interpreter (3.11 to 3.13).
 PYTHON ?= $(firstword $(foreach v,3.11 3.12 3.13,$(shell command -v python$(v))) python3)
 VENV ?= .venv
 BIN := $(VENV)/bin
 # One thread repeats bit for bit and is fastest for models of this size.
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: verify test lint clean
+.PHONY: verify test docs lint clean
 verify: $(VENV)/.ready
 	$(BIN)/pytest claims -n auto -p no:randomly --html=reports/pytest.html --self-contained-html --junitxml=reports/junit.xml
 
 test: $(VENV)/.ready
 	$(BIN)/pytest tests
+
+docs: $(VENV)/.ready
+	$(BIN)/sphinx-build -W --keep-going -E -b html docs build/docs
 
 lint: $(VENV)/.ready
 	$(BIN)/ruff check .
