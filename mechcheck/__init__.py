@@ -27,6 +27,7 @@ _EXPORTS = {
     "load_model": "_models",
     "embedded_models": "_models",
     "provenance": "_models",
+    "keep_model": "_model_directory",
     "bert_from_distilbert": "_distilbert",
     "reinitialised": "_models",
     # sites and circuits

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from mechcheck import _evidence
-from mechcheck._evidence import merge, read_json, slug, write_json
+from mechcheck._evidence import merge, read_json, schema, slug, write_json
 
 
 @pytest.fixture
@@ -82,3 +82,12 @@ def test_the_schema_is_a_schema():
 
     jsonschema.Draft202012Validator.check_schema(_evidence.schema())
     assert json.dumps(_evidence.schema()["$id"]) == '"mechcheck.evidence/1"'
+
+
+def test_every_field_is_described():
+    """The reference of the evidence is made of these words."""
+    found = schema()
+    for name, part in {"evidence": found, **found["$defs"]}.items():
+        part = next((one for one in part.get("oneOf", ()) if "required" in one), part)
+        bare = [field for field, about in part.get("properties", {}).items() if not about.get("description")]
+        assert not bare, f"{name}: {', '.join(bare)}"
