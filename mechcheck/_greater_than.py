@@ -1,7 +1,8 @@
-"""Greater-than (Hanna et al. 2023, arXiv:2305.00586) in the synthetic language "names": what begins in a year ends in a later one.
+"""Greater-than (Hanna et al. 2023, arXiv:2305.00586): what begins in a year ends in a later one.
 
-"the war lasted from c17 32 to c17" -> any year after 32. The counterfactual begins in the first year of all, after which
-every other one is right (the paper's "01"); the reference begins in another year altogether.
+In the synthetic language "names" it reads "the war lasted from c17 32 to c17" -> any year after 32; for tokenizers that have no such
+centuries, as those of real models, it is the paper's sentence (`_year_spans`). The counterfactual begins in the first year of
+all, after which every other one is right (the paper's "01"); the reference begins in another year altogether.
 """
 
 import itertools
@@ -17,6 +18,7 @@ from mechcheck._language import load_language
 from mechcheck._metrics import Metric
 from mechcheck._prompts import PromptSet, Reader
 from mechcheck._registry import Split, task
+from mechcheck._year_spans import APART, end_years, year_spans
 
 if TYPE_CHECKING:
     from transformer_lens.model_bridge import TransformerBridge
@@ -24,8 +26,6 @@ if TYPE_CHECKING:
 YEARS = tuple(f"{year:02d}" for year in range(2, 99))
 EVENTS = ("war", "trip")
 HELD_OUT_ONE_IN = 5
-APART = 5
-"""Years from the start to the answer, and back from it to the foil."""
 # Up to the word "from".
 TEMPLATES = (
     "the {event} lasted from",
@@ -79,12 +79,26 @@ def greater_than_prompts(model: "TransformerBridge", *, n: int, seed: int, split
     """Prompts with the positions YEAR (where it began) and END; every later year is right.
 
     The answer is the year APART years later, the foil the one APART years earlier; `later_years` reads all the years. The start
-    years of the reference lie farther away than that, so that there both of them are right, or neither is. Nothing
-    began in these start years in the training of `fixtures/recipes/train_deep.py`, and the splits share none; "verify" also uses
-    sentences that training does not. The start year is the prompt's template: it is over years, more than over sentences, that
-    models differ, so intervals are clustered by it.
+    years of the reference lie farther away than that, so that there both of them are right, or neither is. The splits share no
+    start year. In the language "names" nothing began in these years in the training of `fixtures/recipes/train_deep.py`, and
+    "verify" also uses sentences that training does not; in plain English the splits share no noun either. The start year is the
+    prompt's template: it is over years, more than over sentences, that models differ, so intervals are clustered by it.
+
+    Raises:
+        PromptError: words that are not single tokens, or a tokenizer that makes two tokens of too few years.
     """
-    language, rng, reader = load_language(), random.Random(f"greater than {seed} {split}"), Reader(model)
+    reader = Reader(model)
+    return (_in_names if _has_centuries(reader) else year_spans)(reader, n, seed, split)
+
+
+def _has_centuries(reader: Reader) -> bool:
+    """Whether the tokenizer was made for the language "names"."""
+    return any(map(reader.knows, load_language().centuries))
+
+
+def _in_names(reader: Reader, n: int, seed: int, split: Split) -> PromptSet:
+    """The prompts in the language "names"."""
+    language, rng = load_language(), random.Random(f"greater than {seed} {split}")
     templates, years = TEMPLATES_HELD_OUT if split == "verify" else TEMPLATES, starts(split)
     clean, first, other, answers, foils, names = [], [], [], [], [], []
     for i in range(n):
@@ -118,7 +132,7 @@ def later_years(model: "TransformerBridge") -> Metric:
     reference, in which another start year is read.
     """
     reader = Reader(model)
-    ids = torch.tensor(reader.singles(YEARS, after_space=True))
+    ids = torch.tensor(reader.singles(YEARS, after_space=True) if _has_centuries(reader) else end_years(reader))
 
     def difference(logits: Float[Tensor, "prompt d_vocab"], prompts: PromptSet, _clean: object) -> Float[Tensor, " prompt"]:
         began = (prompts.answers.cpu()[:, None] == ids).int().argmax(-1) - APART

@@ -8,19 +8,22 @@ second subject (S2-flipped: the answer becomes S); the reference names three oth
 import itertools
 import random
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from mechcheck._errors import PromptError
-from mechcheck._language import Language, held_out_pair, load_language
+from mechcheck._language import Language, held_out_pair
 from mechcheck._prompts import PromptSet, Reader
 from mechcheck._registry import Split, task
+from mechcheck._spelling import Spelling
 
 if TYPE_CHECKING:
     from transformer_lens.model_bridge import TransformerBridge
 
 ORDERS = ("ABBA", "BABA")
 TEMPLATES = 24
+IoiKind = tuple[tuple[str, ...], str]
+"""A sentence with slots, and the order in which it names the two people."""
 
 
 class _Filled(NamedTuple):
@@ -39,45 +42,75 @@ def ioi_prompts(
     split: Split = "verify",
     orders: Sequence[str] = ORDERS,
     templates: int = TEMPLATES,
+    shared_with: Sequence["TransformerBridge"] = (),
 ) -> PromptSet:
     """IOI prompts with named positions IO, S1, S2 and END.
 
     Args:
-        model: gives the tokenizer, for which every word must be one token.
+        model: gives the tokenizer, for which every word must be one token; a few of the language that are not, as most tokenizers
+            split some, are left out (see `Spelling`).
         n: number of prompts, spread evenly over the templates and orders.
         seed: names, places and objects are drawn with it; the templates do not depend on it.
         split: "verify" uses sentences and pairs of people that were held out from training; "discover" uses training
             sentences and the other half of the held-out pairs.
         orders: "ABBA" (IO first), "BABA" (S first).
         templates: how many sentences; each order of a sentence is a template of its own.
+        shared_with: models that are given the same prompts, from a call with this model in its turn: what they split is left
+            out as well.
+    """
+    spelling, rng = Spelling(model, *shared_with), random.Random(f"ioi {seed} {split}")
+    language, kinds = spelling.language, ioi_kinds(spelling, split, orders, templates)
+    drawn = []
+    for i in range(n):
+        people = _pair(language, rng, split)
+        filled = _fill(language, rng.choice, *kinds[i % len(kinds)], people)
+        drawn.append((filled, rng.sample([name for name in language.names if name not in people], 3)))
+    return _together(model, drawn, [kinds[i % len(kinds)] for i in range(n)])
+
+
+def ioi_kinds(spelling: Spelling, split: Split, orders: Sequence[str] = ORDERS, templates: int = TEMPLATES) -> list[IoiKind]:
+    """Sentences, each in every order: the templates of the task.
+
+    Raises:
+        PromptError: an order that there is none of.
     """
     unknown = set(orders) - set(ORDERS)
     if unknown or not orders:
         raise PromptError(f"unknown order {', '.join(sorted(unknown)) or '(none)'}; choose from {', '.join(ORDERS)}")
-    language, rng = load_language(), random.Random(f"ioi {seed} {split}")
-    kinds = list(itertools.product(_sentences(language, split, templates), orders))
-    clean, flipped, other, names = [], [], [], []
-    for i in range(n):
-        sentence, order = kinds[i % len(kinds)]
-        people = _pair(language, rng, split)
-        filled = _fill(language, rng, sentence, order, people)
-        clean.append(filled)
-        flipped.append(_with_names(filled, s2=filled.words[filled.io]))
-        x, y, z = rng.sample([name for name in language.names if name not in people], 3)
-        other.append(_with_names(filled, io=x, s1=y, s2=z))
-        names.append(f"{order}: {' '.join(sentence)}")
+    return list(itertools.product(_sentences(spelling, split, templates), orders))
+
+
+def ioi_about(
+    model: "TransformerBridge", language: Language, kinds: Sequence[IoiKind], io: str, s: str, choose: Callable[[Sequence[str]], str]
+) -> PromptSet:
+    """A prompt of each kind about two people, otherwise as those of `ioi_prompts`; `choose` picks each place, object, ...
+
+    The references name the first three other people.
+    """
+    others = [name for name in language.names if name not in (io, s)][:3]
+    people = {"ABBA": (io, s), "BABA": (s, io)}
+    return _together(model, [(_fill(language, choose, *kind, people[kind[1]]), others) for kind in kinds], kinds)
+
+
+def _together(model: "TransformerBridge", drawn: Sequence[tuple[_Filled, Sequence[str]]], kinds: Sequence[IoiKind]) -> PromptSet:
+    """Prompts with their counterfactuals, and with references that name three other people each."""
+    clean = [filled for filled, _ in drawn]
+    flipped = [_with_names(filled, s2=filled.words[filled.io]) for filled in clean]
+    other = [_with_names(filled, io=x, s1=y, s2=z) for filled, (x, y, z) in drawn]
+    names = [f"{order}: {' '.join(sentence)}" for sentence, order in kinds]
     Reader(model).check_words([row.words for rows in (clean, flipped, other) for row in rows])
     reference, counterfactual = (_prompt_set(model, rows, clean, names) for rows in (other, flipped))
     return _prompt_set(model, clean, clean, names, counterfactual=counterfactual, reference=reference)
 
 
-def _sentences(language: Language, split: Split, count: int) -> list[tuple[str, ...]]:
+def _sentences(spelling: Spelling, split: Split, count: int) -> list[tuple[str, ...]]:
     """A fixed choice of whole sentences, spread over openings and givings by a hash of their text."""
+    language = spelling.language
     if split == "verify":
         pairs = itertools.product(language.prefixes, language.openings_held_out, language.givings_held_out)
     else:
         pairs = itertools.product(language.prefixes, language.openings, language.givings)
-    whole = [tuple(itertools.chain(*parts)) for parts in pairs]
+    whole = spelling.sentences([tuple(itertools.chain(*parts)) for parts in pairs])
     return sorted(whole, key=lambda words: zlib.crc32(" ".join(words).encode()))[:count]
 
 
@@ -85,12 +118,24 @@ def _pair(language: Language, rng: random.Random, split: Split) -> tuple[str, st
     """Two people who never met in training, from the split's half of such pairs."""
     while True:
         a, b = rng.sample(language.names, 2)
-        half = zlib.crc32(" and ".join(sorted((a, b))).encode()) % 2
-        if held_out_pair(a, b) and half == (split == "verify"):
+        if _of_split(a, b, split):
             return a, b
 
 
-def _fill(language: Language, rng: random.Random, sentence: Sequence[str], order: str, people: tuple[str, str]) -> _Filled:
+def ioi_partners(names: Sequence[str], split: Split) -> dict[str, list[str]]:
+    """Who may stand with whom: the split's half of the pairs that were held out from training, in the order of the names."""
+    found = {a: [b for b in names if b != a and _of_split(a, b, split)] for a in names}
+    return {name: others for name, others in found.items() if others}
+
+
+def _of_split(a: str, b: str, split: Split) -> bool:
+    half = zlib.crc32(" and ".join(sorted((a, b))).encode()) % 2
+    return held_out_pair(a, b) and half == (split == "verify")
+
+
+def _fill(
+    language: Language, choose: Callable[[Sequence[str]], str], sentence: Sequence[str], order: str, people: tuple[str, str]
+) -> _Filled:
     a, b = people
     io, s = (a, b) if order == "ABBA" else (b, a)
     words: list[str] = []
@@ -98,19 +143,19 @@ def _fill(language: Language, rng: random.Random, sentence: Sequence[str], order
     for slot in sentence:
         if slot in ("{A}", "{B}", "{S}"):
             at[slot] = len(words)
-        words.append({"{A}": a, "{B}": b, "{S}": s}.get(slot) or _filler(language, rng, slot))
+        words.append({"{A}": a, "{B}": b, "{S}": s}.get(slot) or _filler(language, choose, slot))
     first, second = at["{A}"], at["{B}"]
     return _Filled(words, *((first, second) if io == a else (second, first)), at["{S}"])
 
 
-def _filler(language: Language, rng: random.Random, slot: str) -> str:
+def _filler(language: Language, choose: Callable[[Sequence[str]], str], slot: str) -> str:
     choices = {
         "{place}": language.places,
         "{object}": language.objects,
         "{travel}": language.travel,
         "{adjective}": tuple(itertools.chain(*language.adjectives)),
     }
-    return rng.choice(choices[slot]) if slot in choices else slot
+    return choose(choices[slot]) if slot in choices else slot
 
 
 def _with_names(filled: _Filled, **names: str) -> _Filled:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from mechcheck._device import has_float64
 from mechcheck._engine import logits_at_end
 from mechcheck._errors import HookError
 from mechcheck._interventions import Ablate, Patch
@@ -57,7 +58,7 @@ def _plain_hooks(model: "TransformerBridge") -> int:
 def _weighted_sums(tensor: torch.Tensor) -> tuple[float, float]:
     """Rows and columns weighted by their number, so that two that change places are noticed."""
     flat = tensor.reshape(len(tensor), -1) if tensor.ndim else tensor.reshape(1, 1)
-    exact = torch.float32 if tensor.device.type == "mps" else torch.float64
+    exact = torch.float64 if has_float64(tensor.device) else torch.float32
     rows, columns = (flat.sum(dim, dtype=exact) for dim in (1, 0))
     weighted = (float(sums @ torch.arange(1, len(sums) + 1, dtype=exact, device=sums.device)) for sums in (rows, columns))
     return next(weighted), next(weighted)

@@ -112,6 +112,14 @@ class Reader:
         tokens = ((word, self._encode(word) if first else self._behind_space(word)) for word, first in places)
         self._refuse((word, ids) for word, ids in tokens if not self._known(ids))
 
+    def pieces(self, word: str, *, first: bool = False) -> list[int]:
+        """The tokens of a word behind a space; with `first`, at the beginning of a text, or joined to what stands before it."""
+        return self._encode(word) if first else self._behind_space(word)
+
+    def knows(self, word: str, *, first: bool = False) -> bool:
+        """Whether a word is one token there."""
+        return self._known(self.pieces(word, first=first))
+
     def find(self, row: Sequence[int], word: str, text: str) -> int:
         """Position of a word's last token in a prompt where it stands exactly once."""
         first, bare, spaced = len(self._before), self._encode(word), self._behind_space(word)

@@ -19,7 +19,7 @@ from mechcheck._support import PROCESSINGS, Cell, bugs, markdown, support_table
 
 DOCUMENT = Path(__file__).resolve().parent.parent / "docs" / "support.md"
 # They take a model for its name or its tokenizer alone.
-NO_PRIMITIVES = {"later_years", "write_circuit"}
+NO_PRIMITIVES = {"later_years", "write_circuit", "keep_model"}
 
 
 @pytest.fixture(scope="session")

@@ -1,5 +1,7 @@
 """The prompts that tasks generate are what they say: positions, counterfactuals, references, splits."""
 
+from types import SimpleNamespace
+
 import pytest
 
 from mechcheck._errors import PromptError
@@ -72,6 +74,19 @@ def test_repeated_tokens(tiny, layout):
         assert prompts.foils[i] in row[1:10]
         assert differing(row, prompts.counterfactual.tokens[i]) == [first]
         assert prompts.counterfactual.tokens[i, first] not in row
+
+
+@pytest.mark.parametrize("rows", [-5, 0, 13])
+def test_induction_draws_tokens_that_are_known(tiny, rows):
+    """As in Pythia, whose embedding has more rows than its tokenizer has tokens; or the other way round."""
+    model = tiny("gpt2")
+    sizes = SimpleNamespace(d_vocab=model.cfg.d_vocab + rows, n_ctx=model.cfg.n_ctx)
+    prompts = induction_prompts(SimpleNamespace(tokenizer=model.tokenizer, cfg=sizes), n=96, seed=0)
+    drawn = prompts.reference.tokens[:, 1:][prompts.reference.tokens[:, 1:] > 2]  # behind BOS, before padding
+    special = len(model.tokenizer.all_special_ids)
+    assert set(drawn.tolist()) == set(range(special, len(model.tokenizer) + min(rows, 0)))
+    if rows >= 0:
+        assert prompts.sha256 == induction_prompts(model, n=96, seed=0).sha256
 
 
 def test_induction_mixes_shapes(tiny):

@@ -1,15 +1,21 @@
 """Two models and the maps between them.
 
 A map is fitted on one part of the discovery prompts; its place and penalty are chosen by what steering through it does on a second
-part; claims are measured on verification prompts, which share no pair of people and no sentence with either.
+part; claims are measured on verification prompts, which share no pair of people and no sentence with either. Both models are given
+the same sentences, of words that are one token for each.
+
+Which two belong together is said by PARTNER. The partner comes from where `--mech-model` says, if it is given too
+(`--mech-model ~/gpt2 --mech-model ~/pythia-410m`), else from the embedded models or the local cache of the hub.
 """
 
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import pytest
 
 from mechcheck import (
     PromptSet,
+    Steer,
     class_vectors,
     ioi_prompts,
     load_model,
@@ -17,10 +23,14 @@ from mechcheck import (
     resid,
     resid_post,
     search_alignment,
-    steering_curve,
     swap_directions,
-    task_prompts,
+    sweep,
 )
+from mechcheck._circuit import circuit_path
+from mechcheck._errors import ModelError
+from mechcheck._hub import HubError
+from mechcheck.plugin.fixtures import MAKE_PROMPTS, recorded_circuit
+from mechcheck.plugin.selection import model_name
 from mechcheck.plugin.settings import SETTINGS
 
 PARTNER = {
@@ -28,6 +38,7 @@ PARTNER = {
     "names-neox-seed2": "names-gpt2-seed4",
     "gpt2": "EleutherAI/pythia-410m",
     "EleutherAI/pythia-410m": "gpt2",
+    "pythia-410m": "gpt2",
 }
 FITTED_ON, CHOSEN_ON = 1920, 240
 RIDGES = (1e-4, 1e-3, 1e-2, 1e-1)
@@ -71,27 +82,36 @@ def streams(model):
     return [*(resid(layer, at="END") for layer in layers), resid_post(n - 1, at="END")]
 
 
+def prompts_for_both(source, target, *, n, seed, split):
+    """The same prompts for two models."""
+    return [ioi_prompts(one, n=n, seed=seed, split=split, shared_with=[other]) for one, other in ((source, target), (target, source))]
+
+
+@lru_cache(maxsize=8)
+def verification(model, other, n, seed):
+    """The verification prompts for a model, of words that the other knows too."""
+    return ioi_prompts(model, n=n, seed=seed, split="verify", shared_with=[other])
+
+
+@lru_cache(maxsize=4)
 def discovery(source, target):
-    """Two disjoint parts, each for both models."""
+    """Two disjoint parts, each for both models, and the maps fitted on the first, which are the same for each role."""
     fitted, chosen = (
-        [ioi_prompts(model, n=n, seed=seed, split="discover") for model in (source, target)]
-        for seed, n in ((101, FITTED_ON), (102, CHOSEN_ON))
+        prompts_for_both(source, target, n=n, seed=seed, split="discover") for seed, n in ((101, FITTED_ON), (102, CHOSEN_ON))
     )
     taken = set(fitted[0].ids)
     fresh = [i for i, prompt in enumerate(chosen[0].ids) if prompt not in taken]
-    return fitted, [part[fresh] for part in chosen]
+    maps = search_alignment(source, target, tuple(fitted), streams(source), streams(target), RIDGES, lambda *_: 0.0)
+    return fitted, [part[fresh] for part in chosen], maps
 
 
 def build(source, target, role):
-    (here, there), (chosen, steered) = discovery(source, target)
+    (here, there), (chosen, steered), maps = discovery(source, target)
     vectors = {site: class_vectors(source, here, site, owners(here, role)) for site in streams(source)}
-
-    def score(across, site_from, site_to):
-        """How far the logit difference falls."""
-        mapped = across.direction(exchanged(vectors[site_from], chosen, role))
-        return -float(steering_curve(target, steered, mapped, site_to, [1.0]).mean[0])
-
-    ranked = search_alignment(source, target, (here, there), streams(source), streams(target), RIDGES, score)
+    # A map's score is how far the logit difference falls; one sweep for all of them, as each of its own would run a real model anew.
+    steps = [Steer(one.map.direction(exchanged(vectors[one.sites_from], chosen, role)), one.sites_to) for one in maps]
+    falls = -sweep(target, steered, steps).mean(-1)
+    ranked = sorted((one._replace(score=float(fall)) for one, fall in zip(maps, falls, strict=True)), key=lambda one: -one.score)
     return Bridge(source, here, there, ranked, vectors)
 
 
@@ -104,24 +124,66 @@ def known(source, target, role):
 
 
 @pytest.fixture
-def partner():
+def partner(request):
     """partner(model): the model that it is paired with."""
+    given = request.config.stash[SETTINGS].models
 
     def load(target):
         about = provenance(target)
-        return load_model(PARTNER[about.name.partition("#")[0]], device=about.device, dtype=about.dtype, offline=True)
+        name = PARTNER[about.name.partition("#")[0]]
+        folder = name.rpartition("/")[2]
+        place = next((one for one in given if model_name(one) in (name, folder)), name)
+        try:
+            return load_model(place, device=about.device, dtype=about.dtype, offline=True)
+        except ModelError as error:
+            if not isinstance(error.__cause__, HubError):
+                raise
+            pytest.skip(
+                f"{about.name} is compared with {name}, which is not on this machine: fetch it (mechcheck prefetch {name}), "
+                f"or give the directory that it is in as well (--mech-model path/to/{folder})"
+            )
 
     return load
 
 
 @pytest.fixture
-def bridge(partner):
+def bridge(partner, model):
     """bridge(model, role): maps to the model from its partner, for the direction of who has the role."""
+    partner(model)  # a claim is skipped before it begins, should there be none
     return lambda target, role: known(partner(target), target, role)
 
 
 @pytest.fixture
-def same_prompts(request):
+def same_prompts(request, partner):
     """same_prompts(model): the claim's verification prompts, for that model's tokenizer."""
     settings = request.config.stash[SETTINGS]
-    return lambda model: task_prompts("ioi", model, n=settings.n_prompts, seed=settings.seed, split="verify")
+    return lambda model: verification(model, partner(model), settings.n_prompts, settings.seed)
+
+
+@pytest.fixture
+def prompts(request, model, same_prompts):
+    """The claim's verification prompts."""
+    request.node.stash[MAKE_PROMPTS] = same_prompts
+    return same_prompts(model)
+
+
+@pytest.fixture
+def both():
+    """both(source, target, n=..., seed=..., split=...): the same prompts for two models."""
+    return prompts_for_both
+
+
+@pytest.fixture
+def circuit_of(request):
+    """circuit_of(model): the IOI circuit recorded for the other model."""
+    given = request.config.stash[SETTINGS].circuits
+
+    def recorded(model):
+        name = provenance(model).name
+        if circuit_path("ioi", name, request.path.parent, given) is None:
+            folder = given or "circuits"
+            how = f"mechcheck discover ioi {name} --out {folder}, then pytest --mech-circuits {folder}"
+            pytest.skip(f"no circuit is recorded for the other model, {name}, and task 'ioi'; to find one: {how}")
+        return recorded_circuit(request.node, "ioi", model)
+
+    return recorded

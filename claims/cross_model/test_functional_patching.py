@@ -18,8 +18,6 @@ from mechcheck import (
     claim,
     fit_linear_map,
     functional_patch,
-    load_circuit,
-    provenance,
     random_sites,
     resid,
     resid_post,
@@ -28,9 +26,8 @@ from mechcheck import (
     translate,
     vocabulary_map,
 )
-from mechcheck._circuit import circuit_path
 
-MODELS = ["names-gpt2-seed4", "names-neox-seed2", "gpt2", "EleutherAI/pythia-410m"]
+MODELS = ["names-gpt2-seed4", "names-neox-seed2", "gpt2", "EleutherAI/pythia-410m", "pythia-410m"]
 SOURCE = "the idea: heads exchanged, and vocabularies shared, between GPT-2 and Pythia; the claims are ours"
 
 
@@ -56,10 +53,10 @@ def shuffled(prompts, seed):
     "output and turns with that of the flipped one",
     source=SOURCE, task="ioi", kind="sufficiency", models=MODELS, decoy={"given": "other heads"},
 )  # fmt: skip
-def test_heads_do_their_counterparts_work(model, prompts, circuit, same_prompts, bridge, check, given, through):
+def test_heads_do_their_counterparts_work(model, prompts, circuit, same_prompts, bridge, circuit_of, check, given, through):
     """By a map fitted between the heads' outputs, or by the one between the streams behind them alone."""
     found, own = bridge(model, "giver"), circuit["s_inhibition"]
-    recorded = load_circuit(circuit_path("ioi", provenance(found.source).name))
+    recorded = circuit_of(found.source)
     theirs = recorded["s_inhibition"]
     if given == "other heads":
         theirs = random_sites(found.source, theirs, outside=recorded.sites, n=1, seed=check.seed)[0]

@@ -17,7 +17,6 @@ from mechcheck import (
     claim,
     class_vectors,
     fit_linear_map,
-    ioi_prompts,
     random_directions,
     steering_curve,
     steering_curves,
@@ -25,7 +24,7 @@ from mechcheck import (
     unexplained,
 )
 
-MODELS = ["names-gpt2-seed4", "names-neox-seed2", "gpt2", "EleutherAI/pythia-410m"]
+MODELS = ["names-gpt2-seed4", "names-neox-seed2", "gpt2", "EleutherAI/pythia-410m", "pythia-410m"]
 SOURCE = "the idea: steering carried between GPT-2 and Pythia by a linear alignment of their streams; the claims are ours"
 ROLES = ("receiver", "giver")
 CONTROLS = 20
@@ -135,7 +134,7 @@ def test_mapped_directions_point_as_its_own(model, prompts, same_prompts, bridge
     best, theirs = found.best, same_prompts(found.source)
     directions = found.directions(theirs, role)
     mapped = best.map.direction(directions) if pairs == "true" else through_shuffled_pairs(found, model, directions, check.seed)
-    cosines = torch.cosine_similarity(mapped, native(found, model, prompts, role).to(mapped), dim=-1)
+    cosines = torch.cosine_similarity(mapped, native(found, model, prompts, role).cpu().to(mapped), dim=-1)
     check.above(Measurement(cosines.numpy(), prompts.ids, prompts.templates, "cosine with this model's own direction"), 0.5)
     x, y = activations(found.source, theirs, best.sites_from), activations(model, prompts, best.sites_to)
     check.below(unexplained(best.map, x, y, prompts), 0.75)
@@ -147,7 +146,7 @@ def test_mapped_directions_point_as_its_own(model, prompts, same_prompts, bridge
     source=SOURCE, task="ioi", kind="generalisation", models=MODELS, expect={"unseen": "refuted"},
     positive_control={"names": "seen"}, decoy={"names": "unseen"},
 )  # fmt: skip
-def test_map_carries_names_it_has_not_seen(model, bridge, check, names):
+def test_map_carries_names_it_has_not_seen(model, bridge, both, check, names):
     """It does not: each name has a direction of its own in either model, and a map learns them one by one, as a dictionary does."""
     found = bridge(model, "receiver")
     best = found.best
@@ -160,7 +159,7 @@ def test_map_carries_names_it_has_not_seen(model, bridge, check, names):
 
     known = rows(found.here, unseen=False)
     fitted = align(found.source, model, (found.here[known], found.there[known]), (best.sites_from, best.sites_to), ridge=best.ridge)
-    theirs, mine = (ioi_prompts(one, n=720, seed=0, split="verify") for one in (found.source, model))
+    theirs, mine = both(found.source, model, n=720, seed=0, split="verify")
     chosen = rows(theirs, unseen=names == "unseen")
     mapped = fitted.direction(found.directions(theirs[chosen], "receiver"))
     steered = steering_curve(model, mine[chosen], mapped, best.sites_to, [1.0]).at(1.0)

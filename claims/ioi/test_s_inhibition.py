@@ -18,6 +18,8 @@ from mechcheck import (
 
 WANG = "Wang et al. 2022, arXiv:2211.00593"
 SHORTCUT = "names-gpt2-seed0"  # learned IOI another way: one head attends to S2 and writes against it
+# Hypotheses about these too; a directory of Pythia goes by the last part of its name.
+PUBLISHED = ["gpt2", "EleutherAI/pythia-410m", "pythia-410m"]
 
 
 def intervention(sites, method):
@@ -98,7 +100,7 @@ def test_steer_the_name_movers(model, prompts, circuit, check):
     source=WANG,
     task="ioi",
     kind="specificity",
-    models=["names-gpt2-seed1", "names-gpt2-seed4", "names-gpt2-seed6", "names-neox-seed2"],
+    models=["names-gpt2-seed1", "names-gpt2-seed4", "names-gpt2-seed6", "names-neox-seed2", *PUBLISHED],
 )
 def test_matter_more_than_random_heads(model, prompts, circuit, check):
     loss = Effect(model, prompts, lambda sites: Ablate(sites, "mean"), name="loss by mean ablation")

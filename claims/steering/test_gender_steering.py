@@ -26,12 +26,14 @@ from mechcheck import (
     steering_curves,
     steering_vector,
 )
-from mechcheck._language import load_language
+from mechcheck._spelling import Spelling
 from mechcheck.plugin.fixtures import MAKE_PROMPTS
 from mechcheck.plugin.settings import SETTINGS
 
 SOURCE = "Rimsky et al. 2024, arXiv:2312.06681 (the method); the claims are ours"
-MODELS = ["names-gpt2-seed0", "names-gpt2-seed1", "names-gpt2-seed4", "names-gpt2-seed6", "names-neox-seed2"]
+# Hypotheses about these too; a directory of Pythia goes by the last part of its name.
+PUBLISHED = ["gpt2", "EleutherAI/pythia-410m", "pythia-410m"]
+MODELS = ["names-gpt2-seed0", "names-gpt2-seed1", "names-gpt2-seed4", "names-gpt2-seed6", "names-neox-seed2", *PUBLISHED]
 PRONOUNS = {"men": "himself", "women": "herself"}
 VERBS = ("hurt", "blamed", "praised")
 LEARNT, SEED, CONTROLS = 480, 0, 20
@@ -40,21 +42,24 @@ SWEPT = (-2.0, -1.0, -0.5, 0.0, 0.5, 1.0, 1.5, 2.0)
 
 def reflexive_prompts(model, *, n, seed, split):
     """ "Later , John hurt" -> himself, about men and women in turn; the counterfactual is about somebody of the other gender."""
-    language, rng = load_language(), random.Random(f"reflexives {seed} {split}")
+    spelling, rng = Spelling(model), random.Random(f"reflexives {seed} {split}")
+    language = spelling.language
     half = slice(0, None, 2) if split == "discover" else slice(1, None, 2)
     people = {"men": language.male[half], "women": language.female[half]}
-    kinds = list(itertools.product(language.prefixes, VERBS, people))
+    sentences = spelling.sentences([(*prefix, "{A}", verb) for prefix in language.prefixes for verb in VERBS])
+    kinds = list(itertools.product(sentences, people))
     texts, counterfactual, answers, foils, names, templates = [], [], [], [], [], []
     for i in range(n):
-        prefix, verb, own = kinds[i % len(kinds)]
+        sentence, own = kinds[i % len(kinds)]
         other = next(gender for gender in people if gender != own)
         name, counterpart = rng.choice(people[own]), rng.choice(people[other])
-        texts.append(" ".join([*prefix, name, verb]))
-        counterfactual.append(" ".join([*prefix, counterpart, verb]))
+        text, of_other = (" ".join(who if word == "{A}" else word for word in sentence) for who in (name, counterpart))
+        texts.append(text)
+        counterfactual.append(of_other)
         answers.append(PRONOUNS[own])
         foils.append(PRONOUNS[other])
         names.append(name)
-        templates.append(" ".join([*prefix, "{name}", verb]))
+        templates.append(" ".join(sentence).replace("{A}", "{name}"))
     return PromptSet.from_text(
         model, texts, counterfactual=counterfactual, answers=answers, foils=foils, positions={"NAME": names}, templates=templates, pad=True
     )
