@@ -27,7 +27,8 @@ class ClaimSpec:
     task: str | None = None
     kind: Kind | None = None
     expect: Expected | Expectations = "supported"
-    decoy: Decoy | Mapping[str, Any] | None = None
+    decoys: tuple[Decoy | Mapping[str, Any] | None, ...] = (None,)
+    """None is the default: random sites, or re-initialised weights."""
     positive_control: Mapping[str, Any] = field(default_factory=dict)
     models: tuple[str, ...] = ()
     prompts: Mapping[str, Any] = field(default_factory=dict)
@@ -49,7 +50,7 @@ def claim(
     task: str | None = None,
     kind: Kind | None = None,
     expect: Expected | Expectations = "supported",
-    decoy: Decoy | Mapping[str, Any] | None = None,
+    decoy: Decoy | Mapping[str, Any] | Sequence[Decoy | Mapping[str, Any]] | None = None,
     positive_control: Mapping[str, Any] | None = None,
     models: Sequence[str] = (),
     prompts: Mapping[str, Any] | None = None,
@@ -60,14 +61,15 @@ def claim(
     Args:
         statement: the hypothesis, in a sentence.
         source: where it comes from (a paper, an arXiv id).
-        task: gives the `prompts` and `circuit` fixtures; the claim runs on every selected model with a recorded circuit for it.
+        task: gives the `prompts` and `circuit` fixtures. A claim that uses `circuit` runs on the selected models that have one for the
+            task; any other on all selected models, and by default on the embedded ones that have one.
         kind: what kind of evidence it is: behaviour, structure, necessity, sufficiency, specificity or generalisation.
         expect: the verdict that counts as met; or a mapping from model names and parameter values to verdicts. A tuple,
             ("names-gpt2-seed0", "mean"), applies where all its parts do. Of the keys that apply the one with most parts is
             taken, of several such the first; "supported" where none does.
         decoy: what the same test must NOT be supported on. By default random sites for a claim that uses `circuit`, else
             the model with re-initialised weights. A mapping replaces arguments instead: {"circuit": {"role": "0.1 0.2"}},
-            {"model": "name"}, or any parameter of the test.
+            {"model": "name"}, or any parameter of the test. Of several, in a list, the claim must not be supported on any.
         positive_control: for a claim expected to be refuted, arguments under which the same test is supported.
         models: the models that the claim is about; all selected ones by default.
         prompts: options for the task's generator.
@@ -82,11 +84,15 @@ def claim(
     for expected in [expect] if isinstance(expect, str) else expect.values():
         if expected not in get_args(Expected):
             raise ClaimError(f"a claim cannot be expected to be {expected!r}; choose one of {', '.join(get_args(Expected))}")
-    if isinstance(decoy, str) and decoy not in get_args(Decoy):
-        raise ClaimError(f"unknown decoy {decoy!r}; choose one of {', '.join(get_args(Decoy))}, or a mapping of arguments")
+    decoys = (decoy,) if decoy is None or isinstance(decoy, str | Mapping) else tuple(decoy)
+    for one in decoys:
+        if isinstance(one, str) and one not in get_args(Decoy):
+            raise ClaimError(f"unknown decoy {one!r}; choose one of {', '.join(get_args(Decoy))}, or a mapping of arguments")
+    if not decoys:
+        raise ClaimError("decoy=[]: a claim that was never shown able to fail is no evidence; leave decoy out for the default")
     if isinstance(statement, str) is False or not statement.strip():
         raise ClaimError('a claim needs a statement: @claim("what is claimed")')
-    spec = ClaimSpec(statement, source, task, kind, expect, decoy, positive_control or {}, tuple(models), prompts or {}, id)
+    spec = ClaimSpec(statement, source, task, kind, expect, decoys, positive_control or {}, tuple(models), prompts or {}, id)
 
     def mark(test: Test) -> Test:
         marked: Test = getattr(pytest.mark, MARK)(spec)(test)

@@ -19,7 +19,7 @@ def spec_of(**arguments) -> ClaimSpec:
 def test_everything_is_recorded():
     spec = spec_of(source="a paper", task="ioi", kind="necessity", models=["m"], prompts={"n": 1}, id="x", decoy="reinitialised")
     assert (spec.statement, spec.source, spec.task, spec.kind) == ("it holds", "a paper", "ioi", "necessity")
-    assert (spec.models, spec.prompts, spec.id, spec.decoy) == (("m",), {"n": 1}, "x", "reinitialised")
+    assert (spec.models, spec.prompts, spec.id, spec.decoys) == (("m",), {"n": 1}, "x", ("reinitialised",))
     assert spec_of() == ClaimSpec("it holds")
 
 
@@ -33,6 +33,8 @@ def test_everything_is_recorded():
         ({"expect": {1.0: "refuted"}}, r"expect=\{1.0: ...\}: a key is .*, written as text \('1.0'\), or a tuple of such texts"),
         ({"expect": {("seed0", 1): "refuted"}}, r"expect=\{\('seed0', 1\): ...\}"),
         ({"expect": {(): "refuted"}}, r"expect=\{\(\): ...\}"),
+        ({"decoy": []}, r"decoy=\[\]: a claim that was never shown able to fail is no evidence"),
+        ({"decoy": [{"a": 1}, "heads"]}, "unknown decoy 'heads'; choose one of random_sites, reinitialised"),
         ({"decoy": "random_heads"}, "unknown decoy 'random_heads'; choose one of random_sites, reinitialised, or a mapping"),
     ],
 )

@@ -29,8 +29,9 @@ NO_EFFECT = {
     **{f"test_leaves_the_end_of_other_sentences_alone[{name}-ioi]": "vacuous" for name in SPLIT},
     **{f"ioi/test_leaves_other_text_alone[{name}-1.0]": "supported" for name in SPLIT},
 }
-# A linear map between two random streams carries the mean of a name's prompts as well as one between trained ones may.
-MAY_HOLD = "ioi/test_mapped_directions_point_as_its_own"
+# A linear map between two random streams carries the mean of a name's prompts as well as one between trained ones may; the claim's
+# decoys with re-initialised weights tell.
+MAY_BE_VACUOUS = "ioi/test_mapped_directions_point_as_its_own"
 
 
 def words() -> set[str]:
@@ -122,7 +123,8 @@ def test_steering_and_cross_model_claims_on_random_weights(circuits, tmp_path):
     done = pytest_run(tmp_path / "report", *folders("steering", "cross_model"), *options)
     found = verdicts(done, tmp_path / "report")
     assert {claim: found.pop(claim) for claim in NO_EFFECT} == NO_EFFECT
-    assert {verdict for claim, verdict in found.items() if not claim.startswith(MAY_HOLD)} <= {"refuted", "inconclusive"}
+    assert {verdict for claim, verdict in found.items() if not claim.startswith(MAY_BE_VACUOUS)} <= {"refuted", "inconclusive"}
+    assert "supported" not in found.values()
     across = [claim for claim in found if "mapped" in claim or "vocabulary" in claim or "counterparts" in claim]
     assert len(across) >= 9
     assert len([claim for claim in found if "steer" in claim or "names" in claim or "pronoun" in claim or "linear" in claim]) >= 8

@@ -127,7 +127,7 @@ def test_controls_do_not_flip_the_answer(model, prompts, same_prompts, bridge, c
 @pytest.mark.parametrize("pairs", ["true"])
 @claim(
     "Mapped directions point where this model's own do (cosine above 0.5), and the map explains a quarter of the variance or more",
-    source=SOURCE, task="ioi", kind="structure", models=MODELS, decoy={"pairs": "shuffled"},
+    source=SOURCE, task="ioi", kind="structure", models=MODELS, decoy=[{"pairs": "shuffled"}, "reinitialised"],
 )  # fmt: skip
 def test_mapped_directions_point_as_its_own(model, prompts, same_prompts, bridge, check, role, pairs):
     found = bridge(model, role)

@@ -52,26 +52,33 @@ def contrast(item: pytest.Function, spec: ClaimSpec, arguments: Mapping[str, Any
     """Run the claim's decoys (if it was expected to be supported) or its positive controls (if refuted)."""
     if expected == "refuted":
         return _positive_controls(item, spec, arguments)
-    kind, variants = _decoys(item, spec, arguments)
-    runs = tuple(_run(item, spec, {**arguments, **changed}, label) for label, changed in variants)
-    passed = sum(run.verdict == "supported" for run in runs)
-    vacuous = None
-    if 2 * passed >= len(runs):
-        vacuous = f"{passed} of {len(runs)} decoys ({kind}) satisfy it too, so it says nothing about this {_subject(kind)}"
-    return Contrast(kind, runs, vacuous)
+    kinds: list[str] = []
+    runs: list[ContrastRun] = []
+    vacuous: list[str] = []
+    for decoy in spec.decoys:
+        kind, variants = _decoys(item, spec, arguments, decoy)
+        those = [_run(item, spec, {**arguments, **changed}, label) for label, changed in variants]
+        passed = sum(run.verdict == "supported" for run in those)
+        if 2 * passed >= len(those):
+            vacuous.append(f"{passed} of {len(those)} decoys ({kind}) satisfy it too, so it says nothing about this {_subject(kind)}")
+        kinds.append(kind)
+        runs += those
+    return Contrast("; ".join(dict.fromkeys(kinds)), tuple(runs), "; ".join(vacuous) or None)
 
 
 def _subject(kind: str) -> str:
     return "circuit" if kind.startswith("random") else "model" if kind.startswith("re-init") else "case"
 
 
-def _decoys(item: pytest.Function, spec: ClaimSpec, arguments: Mapping[str, Any]) -> tuple[str, list[tuple[str, dict[str, Any]]]]:
+def _decoys(
+    item: pytest.Function, spec: ClaimSpec, arguments: Mapping[str, Any], decoy: str | Mapping[str, Any] | None
+) -> tuple[str, list[tuple[str, dict[str, Any]]]]:
+    """What kind of decoys these are, and each with its label and the arguments that it changes."""
     settings = item.config.stash[SETTINGS]
     seed = make_check(settings, claim_id(item, spec), None, None).seed
-    if isinstance(spec.decoy, Mapping):
-        changed = _replaced(item, spec, arguments, spec.decoy)
-        return "named by the claim", [(_describe(spec.decoy), changed)]
-    if spec.decoy == "reinitialised" or (spec.decoy is None and "circuit" not in arguments):
+    if isinstance(decoy, Mapping):
+        return "named by the claim", [(_describe(decoy), _replaced(item, spec, arguments, decoy))]
+    if decoy == "reinitialised" or (decoy is None and "circuit" not in arguments):
         return "re-initialised weights", _twins(arguments, settings.decoys)
     from mechcheck._controls import random_circuits
     from mechcheck._errors import NoControlError
@@ -82,7 +89,7 @@ def _decoys(item: pytest.Function, spec: ClaimSpec, arguments: Mapping[str, Any]
     try:
         circuits = random_circuits(arguments["model"], arguments["circuit"], n=settings.decoys, seed=seed, roles=used)
     except NoControlError:
-        if spec.decoy is not None:
+        if decoy is not None:
             raise
         return "re-initialised weights, as too few sites lie outside the circuit", _twins(arguments, settings.decoys)
     return "random sites of the same kinds, layers and number", [(_roles(c), {"circuit": c}) for c in circuits]

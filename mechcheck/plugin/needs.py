@@ -49,6 +49,6 @@ def _models_of(item: pytest.Item) -> Iterator[str]:
     assert spec is not None
     callspec: Any = getattr(item, "callspec", None)
     named = [callspec.params.get("model")] if callspec else []
-    contrasts = [changes for changes in (spec.decoy, spec.positive_control) if not isinstance(changes, str | None)]
+    contrasts = [changes for changes in (*spec.decoys, spec.positive_control) if not isinstance(changes, str | None)]
     named += [changes.get("model") for changes in contrasts]
     yield from (str(name) for name in named if isinstance(name, str))

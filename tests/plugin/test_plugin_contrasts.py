@@ -208,3 +208,21 @@ def test_a_claim_without_a_circuit_is_contrasted_with_its_twin(claims):
     values = [next(iter(r["values"].values())) for r in decoys["runs"]]
     assert values[0] != values[1]
     assert all(abs(value) < 1 for value in values), json.dumps(values)
+
+
+@pytest.mark.parametrize(("limit", "verdict"), [(0.5, "supported"), (-0.5, "vacuous")])
+def test_several_decoys(claims, limit, verdict):
+    """Each kind must be rejected: one that satisfies the claim is not outvoted by others that do not."""
+    run = claims(
+        f"""
+        @claim("it is high", decoy=[{{"mean": -9.0}}, {{"mean": -8.0}}, {{"mean": 0.0}}])
+        def test_it(check, mean=1.0):
+            check.above(around(mean), {limit})
+        """
+    )
+    claim = run.claim()
+    assert claim["verdict"] == verdict
+    assert claim["decoys"]["kind"] == "named by the claim"
+    assert [r["label"] for r in claim["decoys"]["runs"]] == ["mean: -9.0", "mean: -8.0", "mean: 0.0"]
+    if verdict == "vacuous":
+        assert claim["reason"].startswith("1 of 1 decoys (named by the claim) satisfy it too")
