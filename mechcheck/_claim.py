@@ -31,14 +31,22 @@ class ClaimSpec:
     """None is the default: random sites, or re-initialised weights."""
     positive_control: Mapping[str, Any] = field(default_factory=dict)
     models: tuple[str, ...] = ()
+    partners: Mapping[str, str] = field(default_factory=dict)
+    """Model -> the other one, for a claim about two."""
     prompts: Mapping[str, Any] = field(default_factory=dict)
     id: str | None = None
+
+    def about(self, model: str) -> str | None:
+        """What `models` calls this model; None if the claim is not about it. A directory may be called as the last part of a hub id."""
+        if model in self.models:
+            return model
+        return next((name for name in self.models if name.rpartition("/")[2] == model), None)
 
     def expected(self, model: str | None, params: Mapping[str, Any]) -> Expected:
         """The verdict that counts as met, for a model and the test's parameters."""
         if isinstance(self.expect, str):
             return self.expect
-        names = {str(value) for value in params.values()} | {str(model)}
+        names = {str(value) for value in params.values()} | {str(model), str(model and self.about(model))}
         applying = [key for key in self.expect if _parts(key) <= names]
         return self.expect[max(applying, key=lambda key: len(_parts(key)))] if applying else "supported"
 
@@ -52,7 +60,7 @@ def claim(
     expect: Expected | Expectations = "supported",
     decoy: Decoy | Mapping[str, Any] | Sequence[Decoy | Mapping[str, Any]] | None = None,
     positive_control: Mapping[str, Any] | None = None,
-    models: Sequence[str] = (),
+    models: Sequence[str] | Mapping[str, str] = (),
     prompts: Mapping[str, Any] | None = None,
     id: str | None = None,
 ) -> Callable[[Test], Test]:
@@ -71,7 +79,8 @@ def claim(
             the model with re-initialised weights. A mapping replaces arguments instead: {"circuit": {"role": "0.1 0.2"}},
             {"model": "name"}, or any parameter of the test. Of several, in a list, the claim must not be supported on any.
         positive_control: for a claim expected to be refuted, arguments under which the same test is supported.
-        models: the models that the claim is about; all selected ones by default.
+        models: the models that the claim is about; all selected ones by default. For a claim about two models, a mapping from each to
+            the other, which the fixture `partner` loads.
         prompts: options for the task's generator.
         id: stable name of the claim; by default made from the task and the test's name.
 
@@ -92,7 +101,8 @@ def claim(
         raise ClaimError("decoy=[]: a claim that was never shown able to fail is no evidence; leave decoy out for the default")
     if isinstance(statement, str) is False or not statement.strip():
         raise ClaimError('a claim needs a statement: @claim("what is claimed")')
-    spec = ClaimSpec(statement, source, task, kind, expect, decoys, positive_control or {}, tuple(models), prompts or {}, id)
+    partners = models if isinstance(models, Mapping) else {}
+    spec = ClaimSpec(statement, source, task, kind, expect, decoys, positive_control or {}, tuple(models), partners, prompts or {}, id)
 
     def mark(test: Test) -> Test:
         marked: Test = getattr(pytest.mark, MARK)(spec)(test)

@@ -75,3 +75,12 @@ def test_of_two_tuples_as_long_the_first_wins_and_a_part_said_twice_counts_once(
     assert spec_of(expect=both).expected("seed0", {"method": "mean", "layer": 5}) == "supported"
     assert spec_of(expect=dict(reversed(both.items()))).expected("seed0", {"method": "mean", "layer": 5}) == "refuted"
     assert spec_of(expect={"mean": "refuted", ("seed0", "seed0"): "supported"}).expected("seed0", {"method": "mean"}) == "refuted"
+
+
+def test_models_and_their_partners():
+    spec = spec_of(models={"gpt2": "lab/other", "lab/other": "gpt2"}, expect={"lab/other": "refuted"})
+    assert (spec.models, dict(spec.partners)) == (("gpt2", "lab/other"), {"gpt2": "lab/other", "lab/other": "gpt2"})
+    assert spec_of(models=["gpt2"]).partners == {}
+    found = {name: spec.about(name) for name in ("gpt2", "lab/other", "other", "theirs/other", "lab/gpt2")}
+    assert found == {"gpt2": "gpt2", "lab/other": "lab/other", "other": "lab/other", "theirs/other": None, "lab/gpt2": None}
+    assert [spec.expected(name, {}) for name in ("gpt2", "lab/other", "other")] == ["supported", "refuted", "refuted"]

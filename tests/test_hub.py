@@ -135,6 +135,9 @@ def test_b(model, check): ...
 @claim("not now", models=["lab/names"], decoy={"model": "lab/none"}, id="c")
 def test_c(model, check): ...
 
+@claim("about two", models={"names-gpt2-seed4": "lab/other"}, id="e")
+def test_e(model, partner, check): ...
+
 @claim("embedded", models=["names-gpt2-seed0"], positive_control={"model": "names-gpt2-seed1"}, expect="refuted", id="d")
 def test_d(model, check): ...
 """
@@ -154,6 +157,8 @@ def test_what_a_selection_of_claims_needs_is_fetched(tmp_path):
         done = prefetch("--claims", ".", "--mech-model", "lab/names", "--mech-model", "names-gpt2-seed0")
         assert done.returncode == 0, done.stderr
         assert done.stdout.splitlines()[-2:] == [f"lab/names: {names}", f"lab/other: {other}"]
+        done = prefetch("--claims", ".", "-k", "test_e")
+        assert (done.returncode, done.stdout.splitlines()[-1]) == (0, f"lab/other: {other}"), done.stderr
         asked = len(hub.asked)
         done = prefetch("--claims", "test_claims.py", "-k", "test_d", "--mech-model", "names-gpt2-seed0")
         assert (done.returncode, len(hub.asked)) == (0, asked), done.stderr

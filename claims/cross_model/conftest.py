@@ -3,9 +3,6 @@
 A map is fitted on one part of the discovery prompts; its place and penalty are chosen by what steering through it does on a second
 part; claims are measured on verification prompts, which share no pair of people and no sentence with either. Both models are given
 the same sentences, of words that are one token for each.
-
-Which two belong together is said by PARTNER. The partner comes from where `--mech-model` says, if it is given too
-(`--mech-model ~/gpt2 --mech-model ~/pythia-410m`), else from the embedded models or the local cache of the hub.
 """
 
 from functools import lru_cache
@@ -18,7 +15,6 @@ from mechcheck import (
     Steer,
     class_vectors,
     ioi_prompts,
-    load_model,
     provenance,
     resid,
     resid_post,
@@ -27,19 +23,9 @@ from mechcheck import (
     sweep,
 )
 from mechcheck._circuit import circuit_path
-from mechcheck._errors import ModelError
-from mechcheck._hub import HubError
 from mechcheck.plugin.fixtures import MAKE_PROMPTS, recorded_circuit
-from mechcheck.plugin.selection import model_name
 from mechcheck.plugin.settings import SETTINGS
 
-PARTNER = {
-    "names-gpt2-seed4": "names-neox-seed2",
-    "names-neox-seed2": "names-gpt2-seed4",
-    "gpt2": "EleutherAI/pythia-410m",
-    "EleutherAI/pythia-410m": "gpt2",
-    "pythia-410m": "gpt2",
-}
 FITTED_ON, CHOSEN_ON = 1920, 240
 RIDGES = (1e-4, 1e-3, 1e-2, 1e-1)
 BRIDGES: dict = {}
@@ -121,29 +107,6 @@ def known(source, target, role):
     if key not in BRIDGES:
         BRIDGES[key] = build(source, target, role)
     return BRIDGES[key]
-
-
-@pytest.fixture
-def partner(request):
-    """partner(model): the model that it is paired with."""
-    given = request.config.stash[SETTINGS].models
-
-    def load(target):
-        about = provenance(target)
-        name = PARTNER[about.name.partition("#")[0]]
-        folder = name.rpartition("/")[2]
-        place = next((one for one in given if model_name(one) in (name, folder)), name)
-        try:
-            return load_model(place, device=about.device, dtype=about.dtype, offline=True)
-        except ModelError as error:
-            if not isinstance(error.__cause__, HubError):
-                raise
-            pytest.skip(
-                f"{about.name} is compared with {name}, which is not on this machine: fetch it (mechcheck prefetch {name}), "
-                f"or give the directory that it is in as well (--mech-model path/to/{folder})"
-            )
-
-    return load
 
 
 @pytest.fixture

@@ -27,7 +27,12 @@ from mechcheck import (
     vocabulary_map,
 )
 
-MODELS = ["names-gpt2-seed4", "names-neox-seed2", "gpt2", "EleutherAI/pythia-410m", "pythia-410m"]
+MODELS = {
+    "names-gpt2-seed4": "names-neox-seed2",
+    "names-neox-seed2": "names-gpt2-seed4",
+    "gpt2": "EleutherAI/pythia-410m",
+    "EleutherAI/pythia-410m": "gpt2",
+}
 SOURCE = "the idea: heads exchanged, and vocabularies shared, between GPT-2 and Pythia; the claims are ours"
 
 

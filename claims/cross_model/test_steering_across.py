@@ -24,7 +24,12 @@ from mechcheck import (
     unexplained,
 )
 
-MODELS = ["names-gpt2-seed4", "names-neox-seed2", "gpt2", "EleutherAI/pythia-410m", "pythia-410m"]
+MODELS = {
+    "names-gpt2-seed4": "names-neox-seed2",
+    "names-neox-seed2": "names-gpt2-seed4",
+    "gpt2": "EleutherAI/pythia-410m",
+    "EleutherAI/pythia-410m": "gpt2",
+}
 SOURCE = "the idea: steering carried between GPT-2 and Pythia by a linear alignment of their streams; the claims are ours"
 ROLES = ("receiver", "giver")
 CONTROLS = 20

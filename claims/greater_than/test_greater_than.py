@@ -19,7 +19,7 @@ HANNA = "Hanna et al. 2023, arXiv:2305.00586"
 # Two attention-only layers, which saw such sentences too, but fewer: how little they learned from them stands in the model's card.
 WITHOUT = {"names-gpt2-seed6": "refuted"}
 # Hypotheses about these too; a directory of Pythia goes by the last part of its name.
-PUBLISHED = ["gpt2", "EleutherAI/pythia-410m", "pythia-410m"]
+PUBLISHED = ["gpt2", "EleutherAI/pythia-410m"]
 WITH = ["years-gpt2-seed0", *PUBLISHED]
 
 

@@ -20,7 +20,7 @@ OLSSON = "Olsson et al. 2022, arXiv:2209.11895"
 # Models that do not do induction on random tokens, as was measured before these claims were written.
 WITHOUT = {"names-gpt2-seed0": "refuted", "stories260k": "refuted"}
 # Hypotheses about these too; a directory of Pythia goes by the last part of its name.
-PUBLISHED = ["gpt2", "EleutherAI/pythia-410m", "pythia-410m"]
+PUBLISHED = ["gpt2", "EleutherAI/pythia-410m"]
 WITH = ["names-gpt2-seed1", "names-gpt2-seed4", "names-gpt2-seed6", "names-neox-seed2", *PUBLISHED]
 
 

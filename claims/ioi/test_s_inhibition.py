@@ -19,7 +19,7 @@ from mechcheck import (
 WANG = "Wang et al. 2022, arXiv:2211.00593"
 SHORTCUT = "names-gpt2-seed0"  # learned IOI another way: one head attends to S2 and writes against it
 # Hypotheses about these too; a directory of Pythia goes by the last part of its name.
-PUBLISHED = ["gpt2", "EleutherAI/pythia-410m", "pythia-410m"]
+PUBLISHED = ["gpt2", "EleutherAI/pythia-410m"]
 
 
 def intervention(sites, method):

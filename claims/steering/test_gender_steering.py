@@ -32,7 +32,7 @@ from mechcheck.plugin.settings import SETTINGS
 
 SOURCE = "Rimsky et al. 2024, arXiv:2312.06681 (the method); the claims are ours"
 # Hypotheses about these too; a directory of Pythia goes by the last part of its name.
-PUBLISHED = ["gpt2", "EleutherAI/pythia-410m", "pythia-410m"]
+PUBLISHED = ["gpt2", "EleutherAI/pythia-410m"]
 MODELS = ["names-gpt2-seed0", "names-gpt2-seed1", "names-gpt2-seed4", "names-gpt2-seed6", "names-neox-seed2", *PUBLISHED]
 PRONOUNS = {"men": "himself", "women": "herself"}
 VERBS = ("hurt", "blamed", "praised")

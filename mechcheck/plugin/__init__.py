@@ -6,7 +6,7 @@ from mechcheck._claim import MARK
 from mechcheck.plugin import failing
 from mechcheck.plugin.baseline import Selection
 from mechcheck.plugin.distribution import pytest_xdist_auto_num_workers, pytest_xdist_make_scheduler, take_gpu
-from mechcheck.plugin.fixtures import check, circuit, model, prompts
+from mechcheck.plugin.fixtures import check, circuit, model, partner, prompts
 from mechcheck.plugin.runner import pytest_pyfunc_call, pytest_runtest_makereport, pytest_runtest_setup
 from mechcheck.plugin.selection import claim_id, claim_spec, pytest_generate_tests
 from mechcheck.plugin.session import PAGE, Session
@@ -17,6 +17,7 @@ __all__ = [
     "check",
     "circuit",
     "model",
+    "partner",
     "prompts",
     "pytest_addoption",
     "pytest_collection_modifyitems",

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from mechcheck.plugin.selection import claim_id, claim_spec
+from mechcheck.plugin.selection import claim_id, claim_spec, place_of
 from mechcheck.plugin.settings import SETTINGS, Settings
 
 if TYPE_CHECKING:
@@ -59,6 +59,40 @@ def model(request: pytest.FixtureRequest) -> "TransformerBridge":
 
         return load(settings, (settings.models or embedded_models())[0])
     return load(settings, request.param, getattr(request.param, "dtype", None))
+
+
+@pytest.fixture
+def partner(request: pytest.FixtureRequest) -> "Callable[[TransformerBridge], TransformerBridge]":
+    """partner(model): the other model of a claim about two, `@claim(models={model: other})`, in the same dtype and on the same device.
+
+    It comes from where `--mech-model` says, if it is given too (`--mech-model ~/gpt2 --mech-model ~/pythia-410m`), else from the
+    embedded models or the local cache of the hub. Where it is not at hand the claim is skipped.
+    """
+    from mechcheck._errors import ClaimError, ModelError
+    from mechcheck._hub import HubError
+    from mechcheck._models import load_model, provenance
+
+    spec, given = claim_spec(request.node), request.config.stash[SETTINGS].models
+    if spec is None or not spec.partners:
+        raise ClaimError("the `partner` fixture needs @claim(..., models={model: other})")
+
+    def load_partner(of: "TransformerBridge") -> "TransformerBridge":
+        known = provenance(of)
+        about = spec.about(known.name.partition("#")[0])
+        if about is None:
+            raise ClaimError(f"this claim names no partner for {known.name}: @claim(..., models={{{known.name!r}: other}})")
+        name = spec.partners[about]
+        try:
+            return load_model(place_of(name, given), device=known.device, dtype=known.dtype, offline=True)
+        except ModelError as error:
+            if not isinstance(error.__cause__, HubError):
+                raise
+            pytest.skip(
+                f"{known.name} is compared with {name}, which is not on this machine: fetch it (mechcheck prefetch {name}), "
+                f"or give the directory that it is in as well (--mech-model path/to/{name.rpartition('/')[2]})"
+            )
+
+    return load_partner
 
 
 @pytest.fixture

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from mechcheck._errors import MechcheckError
-from mechcheck.plugin.selection import claim_spec
+from mechcheck.plugin.selection import claim_spec, model_name, place_of
+from mechcheck.plugin.settings import SETTINGS
 
 
 class _Collected:
@@ -24,7 +25,7 @@ class _Collected:
 def hub_models(arguments: Sequence[str]) -> list[str]:
     """Names of models that are neither embedded nor directories, of the claims that these arguments of pytest select.
 
-    They are those the claims run on and those that their decoys and positive controls name; a skipped claim needs none.
+    They are those the claims run on, their partners, and those that decoys and positive controls name; a skipped claim needs none.
 
     Raises:
         MechcheckError: pytest could not collect the claims, or there are none.
@@ -48,7 +49,10 @@ def _models_of(item: pytest.Item) -> Iterator[str]:
     spec = claim_spec(item)
     assert spec is not None
     callspec: Any = getattr(item, "callspec", None)
-    named = [callspec.params.get("model")] if callspec else []
+    own = callspec.params.get("model") if callspec else None
+    named = [own]
+    if isinstance(own, str) and (about := spec.about(model_name(own))) in spec.partners:
+        named.append(place_of(spec.partners[str(about)], item.config.stash[SETTINGS].models))
     contrasts = [changes for changes in (*spec.decoys, spec.positive_control) if not isinstance(changes, str | None)]
     named += [changes.get("model") for changes in contrasts]
     yield from (str(name) for name in named if isinstance(name, str))

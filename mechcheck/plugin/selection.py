@@ -49,6 +49,11 @@ def model_name(name_or_path: str) -> str:
     return path.resolve().name if path.is_dir() else name_or_path.partition("@")[0]
 
 
+def place_of(name: str, given: "Sequence[str]") -> str:
+    """Where a model comes from: the one of --mech-model that is called so, or as the last part of the hub id; else its own name."""
+    return next((one for one in given if model_name(one) in (name, name.rpartition("/")[2])), name)
+
+
 def default_models(spec: ClaimSpec, near: Path, given: Path | None) -> tuple[str, ...]:
     """The embedded models that a claim runs on when none is asked for: those that have a circuit for its task."""
     from mechcheck._circuit import models_with_circuit
@@ -88,7 +93,7 @@ def _why_not(here: _Place, name: str) -> str | None:
     from mechcheck._circuit import circuit_path
 
     spec = here.spec
-    if spec.models and name not in spec.models:
+    if spec.models and spec.about(name) is None:
         return f"this claim is about {', '.join(spec.models)}"
     if here.uses_circuit and spec.task is not None and circuit_path(spec.task, name, here.near, here.given) is None:
         return f"no circuit is recorded for {name} and task {spec.task!r}{_recorded(here)}{_how_to_find(here, name)}"

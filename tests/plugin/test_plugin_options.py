@@ -298,3 +298,39 @@ def test_fixtures_are_for_claims(claims):
     ):
         assert message in run.output
     assert set(run.verdicts) == {f"test_no_task[{embedded_models()[0]}]"}
+
+
+TWO = """
+    @claim("Two models agree", models={"names-gpt2-seed1": "lab/partner"}, decoy={"sign": -1})
+    def test_two(model, partner, check, sign=1):
+        assert provenance(partner(model)).name == "partner"
+        check.above(around(sign), 0.5)
+"""
+
+
+def test_the_partner_of_a_claim_about_two_models(claims, pytester):
+    """It is the directory that was given under the last part of its name; the claim is about that model's partner, and not about it."""
+    shutil.copytree(data_dir("fixtures") / "models" / OTHER, pytester.path / "partner")
+    run = claims(TWO, "--mech-model", MODEL, "--mech-model", str(pytester.path / "partner"))
+    assert run.verdicts == {f"test_two[{MODEL}]": "supported", "test_two[partner]": "skipped"}
+
+
+def test_a_partner_that_is_not_there(claims):
+    run = claims(TWO, "--mech-model", MODEL)
+    assert run.claim()["verdict"] == "skipped"
+    assert run.claim()["reason"] == (
+        f"{MODEL} is compared with lab/partner, which is not on this machine: fetch it (mechcheck prefetch lab/partner), "
+        "or give the directory that it is in as well (--mech-model path/to/partner)"
+    )
+
+
+@pytest.mark.parametrize(
+    ("about", "message"),
+    [
+        ("", "the `partner` fixture needs @claim(..., models={model: other})"),
+        (', models={"gpt2": "lab/x"}', "no embedded model fits this claim"),
+    ],
+)
+def test_a_claim_that_names_no_partner(claims, about, message):
+    run = claims(f'@claim("x"{about})\ndef test_it(model, partner, check): partner(model)')
+    assert message in run.claim()["reason"]
