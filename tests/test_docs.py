@@ -34,7 +34,7 @@ from hub import serve
 from markdown_it import MarkdownIt
 
 import mechcheck
-from mechcheck import _registry
+from mechcheck import _tasks
 from mechcheck._paths import data_dir
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -239,10 +239,10 @@ def directory(page, tmp_path, monkeypatch):
             (tmp_path / name).symlink_to(ROOT / name)
         shutil.copytree(data_dir("fixtures") / "models" / "names-gpt2-seed6", tmp_path / "my-hf-directory")
     monkeypatch.chdir(tmp_path)
-    before = dict(_registry.GENERATORS)
+    before = dict(_tasks.GENERATORS)  # importing _tasks registered the shipped ones
     yield tmp_path
-    _registry.GENERATORS.clear()
-    _registry.GENERATORS.update(before)
+    _tasks.GENERATORS.clear()
+    _tasks.GENERATORS.update(before)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name_of)

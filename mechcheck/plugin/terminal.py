@@ -53,7 +53,7 @@ def write_summary(reporter: Any, evidence: Mapping[str, Any], page: str, file: s
     counts = Counter(claim["verdict"] for claim in claims)
     as_claimed = sum(claim["met"] is True for claim in claims)
     said = ", ".join(f"{counts[v]} {v}" for v in SYMBOLS if counts[v])
-    reporter.write_line(f"{len(claims)} claims: {said}; {as_claimed} as claimed")
+    reporter.write_line(f"{len(claims)} claim{'s' * (len(claims) != 1)}: {said}; {as_claimed} as claimed")
     for name, verdicts in decided_differently(claims).items():
         reporter.write("decided differently by dtype  ", yellow=True)
         reporter.write_line(f"{name}: {', '.join(f'{dtype} {verdict}' for dtype, verdict in verdicts.items())}")
