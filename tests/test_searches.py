@@ -3,11 +3,13 @@
 import pytest
 
 from mechcheck._circuit import load_circuit
-from mechcheck._discovery import Found
+from mechcheck._discovery import Found, Role
 from mechcheck._errors import MechcheckError
+from mechcheck._ioi import ioi_prompts
 from mechcheck._models import load_model, provenance
 from mechcheck._paths import data_dir
 from mechcheck._searches import load_search, record, searches
+from mechcheck._sites import heads
 from mechcheck.cli import main
 
 MODEL = "names-gpt2-seed1"
@@ -74,3 +76,11 @@ def test_unknown_searches(capsys):
 
 def test_found_has_no_facts_by_default():
     assert Found({}, None).facts == {}
+
+
+def test_ioi_needs_a_layer_below_the_name_movers():
+    """Name movers in the first layer leave none for S-inhibition heads: a clear error, and no crash."""
+    find_s_inhibition = load_search("ioi").find.__globals__["find_s_inhibition"]
+    model = load_model(MODEL)
+    with pytest.raises(MechcheckError, match="no head is left to choose from by 'END->S2'"):
+        find_s_inhibition(model, ioi_prompts(model, n=8, seed=0, split="discover"), Role(heads("0.0@END"), "", True, ""))

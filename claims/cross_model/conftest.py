@@ -24,6 +24,7 @@ from mechcheck import (
 )
 from mechcheck._circuit import circuit_path
 from mechcheck.plugin.fixtures import MAKE_PROMPTS, recorded_circuit
+from mechcheck.plugin.selection import how_to_find
 from mechcheck.plugin.settings import SETTINGS
 
 FITTED_ON, CHOSEN_ON = 1920, 240
@@ -144,9 +145,8 @@ def circuit_of(request):
     def recorded(model):
         name = provenance(model).name
         if circuit_path("ioi", name, request.path.parent, given) is None:
-            folder = given or "circuits"
-            how = f"mechcheck discover ioi {name} --out {folder}, then pytest --mech-circuits {folder}"
-            pytest.skip(f"no circuit is recorded for the other model, {name}, and task 'ioi'; to find one: {how}")
+            how = how_to_find("ioi", request.path.parent, name, given)
+            pytest.skip(f"no circuit is recorded for the other model, {name}, and task 'ioi'{how}")
         return recorded_circuit(request.node, "ioi", model)
 
     return recorded

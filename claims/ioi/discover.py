@@ -58,7 +58,7 @@ def find_s_inhibition(model, prompts, name_movers: Role) -> Role:
 
     clean, moved = preference(), np.zeros_like(to_s2)
     # Only heads that meet the first criterion, or are the nearest to it, are patched: a search through all takes hours on real models.
-    for layer, head in np.argwhere(below & (to_s2 >= min(TO_S2, to_s2[below].max()))):
+    for layer, head in np.argwhere(below & (to_s2 >= min(TO_S2, to_s2[below].max(initial=-np.inf)))):
         moved[layer, head] = clean - preference(Patch(heads([(layer, head)], at="END")))
     return choose_heads(
         {"END->S2": to_s2, "moves attention by": moved},

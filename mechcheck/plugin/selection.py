@@ -96,18 +96,19 @@ def _why_not(here: _Place, name: str) -> str | None:
     if spec.models and spec.about(name) is None:
         return f"this claim is about {', '.join(spec.models)}"
     if here.uses_circuit and spec.task is not None and circuit_path(spec.task, name, here.near, here.given) is None:
-        return f"no circuit is recorded for {name} and task {spec.task!r}{_recorded(here)}{_how_to_find(here, name)}"
+        how = how_to_find(spec.task, here.near, name, here.given)
+        return f"no circuit is recorded for {name} and task {spec.task!r}{_recorded(here)}{how}"
     return None
 
 
-def _how_to_find(here: _Place, name: str) -> str:
-    """The commands that find a circuit for the model, where there is a search for the claim's task."""
+def how_to_find(task: str | None, near: Path, name: str, given: Path | None) -> str:
+    """The commands that find a circuit for the model, where there is a search for the claims of this folder, or for their task."""
     from mechcheck._paths import data_dir
     from mechcheck._searches import searches
 
-    shipped, near, folder = data_dir("claims"), here.near, here.given or "circuits"
+    shipped, folder = data_dir("claims"), given or "circuits"
     own = near.relative_to(shipped).as_posix() if near.is_relative_to(shipped) else None
-    search = next((known for known in (own, here.spec.task) if known in searches()), None)
+    search = next((known for known in (own, task) if known in searches()), None)
     if search is None:
         return ""
     return f"; to find one: mechcheck discover {search} {name} --out {folder}, then pytest --mech-circuits {folder}"
