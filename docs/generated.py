@@ -15,8 +15,8 @@ import yaml
 from sphinx.pycode import ModuleAnalyzer
 
 import mechcheck
-from mechcheck._evidence import schema
 from mechcheck.cli import make_parser
+from mechcheck.evidence.store import schema
 from mechcheck.plugin.settings import PROFILES, pytest_addoption
 
 
@@ -163,7 +163,7 @@ def export_groups() -> dict[str, list[tuple[str, str]]]:
         if title := re.fullmatch(r" {4}# (.+)", line):
             groups[title[1]] = members = []
         else:
-            members.append(re.fullmatch(r' {4}"(\w+)": "(\w+)",', line).groups())
+            members.append(re.fullmatch(r' {4}"(\w+)": "([\w.]+)",', line).groups())
     return groups
 
 

@@ -5,8 +5,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from mechcheck._errors import MechcheckError
-from mechcheck._paths import data_dir
+from mechcheck.base.errors import MechcheckError
+from mechcheck.base.paths import data_dir
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -89,10 +89,10 @@ def _fraction(text: str) -> float:
 def _compare(chosen: argparse.Namespace) -> int:
     import json
 
-    from mechcheck._baseline import CHANGES, failing_changes, read_accepted, read_baseline, read_run, renamed, words_among
-    from mechcheck._compare import compare
-    from mechcheck._drift import MARGIN
-    from mechcheck._drift_text import report_lines
+    from mechcheck.evidence.baseline import CHANGES, failing_changes, read_accepted, read_baseline, read_run, renamed, words_among
+    from mechcheck.evidence.compare import compare
+    from mechcheck.evidence.drift import MARGIN
+    from mechcheck.evidence.drift_text import report_lines
 
     fail_on = words_among(chosen.fail_on, CHANGES)
     before, after = read_baseline(chosen.baseline), read_run(chosen.evidence)
@@ -119,9 +119,9 @@ def _compare(chosen: argparse.Namespace) -> int:
 
 
 def _accept(chosen: argparse.Namespace) -> None:
-    from mechcheck._baseline import accept, read_accepted, read_baseline, read_run
-    from mechcheck._compare import compare
-    from mechcheck._drift import MARGIN, margin_of
+    from mechcheck.evidence.baseline import accept, read_accepted, read_baseline, read_run
+    from mechcheck.evidence.compare import compare
+    from mechcheck.evidence.drift import MARGIN, margin_of
 
     after = read_run(chosen.evidence)
     compared = after.run.get("baseline")
@@ -151,7 +151,7 @@ def _unknown_claim(name: str, known: Sequence[str], path: Path) -> str:
 
 
 def _report(chosen: argparse.Namespace) -> None:
-    from mechcheck._baseline import read_evidence
+    from mechcheck.evidence.baseline import read_evidence
     from mechcheck.report import write_report
 
     output = chosen.output or chosen.evidence.parent / "index.html"
@@ -160,17 +160,17 @@ def _report(chosen: argparse.Namespace) -> None:
 
 
 def _summary(chosen: argparse.Namespace) -> None:
-    from mechcheck._baseline import read_evidence
-    from mechcheck._summary import markdown
+    from mechcheck.evidence.baseline import read_evidence
+    from mechcheck.evidence.summary import markdown
 
     print(markdown([read_evidence(path) for path in chosen.evidence], chosen.model, match=chosen.match))
 
 
 def _models(chosen: argparse.Namespace) -> None:
-    from mechcheck._circuit import models_with_circuit
-    from mechcheck._models import embedded_models
-    from mechcheck._tasks import task_names
+    from mechcheck.circuits.files import models_with_circuit
     from mechcheck.compiled import blueprint, compiled_models, task_of
+    from mechcheck.models.loading import embedded_models
+    from mechcheck.tasks.shipped import task_names
 
     for name in embedded_models():
         if name in compiled_models():
@@ -191,7 +191,7 @@ def _verify(chosen: argparse.Namespace) -> int:
 def _support(chosen: argparse.Namespace) -> int:
     import torch
 
-    from mechcheck._support import bugs, markdown, support_table
+    from mechcheck.conformance.table import bugs, markdown, support_table
 
     torch.set_num_threads(1)  # for models this small further threads only wait for each other
     table = support_table()
@@ -205,8 +205,8 @@ def _support(chosen: argparse.Namespace) -> int:
 
 
 def _discover(chosen: argparse.Namespace) -> None:
-    from mechcheck._models import load_model
-    from mechcheck._searches import load_search, record
+    from mechcheck.circuits.scripts import load_search, record
+    from mechcheck.models.loading import load_model
 
     search = load_search(chosen.search)
     for name in chosen.model:
@@ -218,7 +218,7 @@ def _discover(chosen: argparse.Namespace) -> None:
 
 
 def _prefetch(chosen: argparse.Namespace) -> None:
-    from mechcheck._models import fetch_model
+    from mechcheck.models.loading import fetch_model
 
     if not (chosen.model or chosen.claims):
         raise MechcheckError("prefetch needs models, or --claims PATH... to fetch what they need")

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 
 from hypothesis import strategies as st
 
-from mechcheck._errors import PromptError
-from mechcheck._ioi import ORDERS, TEMPLATES, ioi_about, ioi_kinds, ioi_partners
-from mechcheck._prompts import PromptSet
-from mechcheck._registry import Split
-from mechcheck._spelling import Spelling
+from mechcheck.base.errors import PromptError
+from mechcheck.prompts.prompt_set import PromptSet
+from mechcheck.tasks.ioi import ORDERS, TEMPLATES, ioi_about, ioi_kinds, ioi_partners
+from mechcheck.tasks.registry import Split
+from mechcheck.tasks.spelling import Spelling
 
 if TYPE_CHECKING:
     from hypothesis.strategies import DrawFn, SearchStrategy

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from tiny import LAYOUTS, MORE_LAYOUTS, save_model
 
-from mechcheck._models import load_model
+from mechcheck.models.loading import load_model
 
 
 @pytest.fixture(scope="session")

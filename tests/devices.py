@@ -15,7 +15,7 @@ from torch.utils._python_dispatch import TorchDispatchMode, return_and_correct_a
 from torch.utils._pytree import tree_leaves, tree_map_only
 from torch.utils.backend_registration import _setup_privateuseone_for_python_backend
 
-from mechcheck import _device
+from mechcheck.base import device as _device
 
 NAME = "pretend"
 aten = torch.ops.aten

@@ -5,7 +5,7 @@ from pathlib import Path
 import torch
 from tiny import VOCABULARY, save_tokenizer
 
-from mechcheck._prompts import PromptSet
+from mechcheck.prompts.prompt_set import PromptSet
 
 # Special tokens stay where they are, the words stand the other way round, and one of them is spelt otherwise.
 ORDER = (0, 1, 2, *range(len(VOCABULARY) - 1, 2, -1))

@@ -6,8 +6,8 @@ from contextlib import ExitStack
 import torch
 from torch import Tensor
 
-from mechcheck._prompts import PromptSet
-from mechcheck._sites import Site
+from mechcheck.notation.sites import Site
+from mechcheck.prompts.prompt_set import PromptSet
 
 Edit = Callable[[Tensor], Tensor]
 """[prompt, pos, d] -> the same shape."""
@@ -188,3 +188,21 @@ def at_own_positions(source: PromptSet | None, prompts: PromptSet) -> PromptSet:
     assert source is not None
     assert all(torch.equal(source.positions[name], at) for name, at in prompts.positions.items())
     return source
+
+
+def value_vectors(model, block, prompts) -> torch.Tensor:
+    """[prompt, pos, kv head, d_head], from the layout's own projections."""
+    config = model.config
+    d_head = config.hidden_size // config.num_attention_heads
+    attention, seen = _attention(block), []
+    module = next(getattr(attention, name) for name in ("c_attn", "query_key_value", "v_proj") if hasattr(attention, name))
+    handle = module.register_forward_hook(lambda _, args, out: seen.append(out))
+    with torch.no_grad():
+        model(prompts.tokens)
+    handle.remove()
+    out = seen[0]
+    if hasattr(attention, "c_attn"):
+        return out[..., 2 * config.hidden_size :].unflatten(-1, (-1, d_head))
+    if hasattr(attention, "query_key_value"):
+        return out.unflatten(-1, (-1, 3 * d_head))[..., 2 * d_head :]
+    return out.unflatten(-1, (-1, d_head))

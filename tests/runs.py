@@ -8,10 +8,10 @@ from typing import Any
 import jsonschema
 import numpy as np
 
-from mechcheck._evidence import SCHEMA, schema, slug, write_json
-from mechcheck._measurement import Measurement
-from mechcheck._stats import Sampling, estimate_mean
-from mechcheck._verdict import decide
+from mechcheck.evidence.store import SCHEMA, schema, slug, write_json
+from mechcheck.stats.estimates import Sampling, estimate_mean
+from mechcheck.stats.measurement import Measurement
+from mechcheck.verdicts.verdict import decide
 
 VALIDATOR = jsonschema.Draft202012Validator(schema())
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from mechcheck._prompts import PromptSet
+from mechcheck.prompts.prompt_set import PromptSet
 
 LAYOUTS = ("gpt2", "neox", "llama")
 NAMES = ("Mary", "John", "Anna", "Paul")

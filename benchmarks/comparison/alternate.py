@@ -12,7 +12,7 @@ from comparison import flops
 from comparison.jobs import Job, ours
 from comparison.rivals import Rival
 from comparison.timing import floor, timed
-from mechcheck._errors import SelfCheckWarning
+from mechcheck.base.errors import SelfCheckWarning
 
 if TYPE_CHECKING:
     from transformer_lens.model_bridge import TransformerBridge

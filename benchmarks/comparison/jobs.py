@@ -11,13 +11,13 @@ from jaxtyping import Float
 from torch import Tensor
 
 from mechcheck import Ablate, Patch, PromptSet, Steer, sweep
-from mechcheck._runs import forget_runs
-from mechcheck._sites import Site, Sites
+from mechcheck.engine.remembered import forget_runs
+from mechcheck.notation.sites import Site, Sites
 
 if TYPE_CHECKING:
     from transformer_lens.model_bridge import TransformerBridge
 
-    from mechcheck._interventions import Intervention
+    from mechcheck.notation.interventions import Intervention
 
 Method = Literal["patch", "zero", "mean", "steer"]
 Kind = Literal["head", "mlp_out", "resid_pre"]

@@ -11,7 +11,7 @@ from torch import Tensor
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from comparison.jobs import Cell, Job, logit_difference
-from mechcheck._model_directory import quiet_loading
+from mechcheck.models.directory import quiet_loading
 
 
 def load(directory: Path, device: str) -> nnsight.TransformersModel:

@@ -12,7 +12,7 @@ from torch import Tensor
 from transformers import AutoModelForCausalLM, PreTrainedModel
 
 from comparison.jobs import Cell, Job, logit_difference
-from mechcheck._model_directory import quiet_loading
+from mechcheck.models.directory import quiet_loading
 
 # Whole activations, and the heads of one.
 _COMPONENTS = {"head": "attention_value_output", "mlp_out": "mlp_output", "resid_pre": "block_input"}

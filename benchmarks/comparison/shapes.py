@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from mechcheck import PromptSet
-from mechcheck._model_directory import quiet_loading
+from mechcheck.models.directory import quiet_loading
 
 if TYPE_CHECKING:
     from transformers import PretrainedConfig

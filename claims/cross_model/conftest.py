@@ -22,7 +22,7 @@ from mechcheck import (
     swap_directions,
     sweep,
 )
-from mechcheck._circuit import circuit_path
+from mechcheck.circuits.files import circuit_path
 from mechcheck.plugin.fixtures import MAKE_PROMPTS, recorded_circuit
 from mechcheck.plugin.selection import how_to_find
 from mechcheck.plugin.settings import SETTINGS

@@ -26,9 +26,9 @@ from mechcheck import (
     steering_curves,
     steering_vector,
 )
-from mechcheck._spelling import Spelling
 from mechcheck.plugin.fixtures import MAKE_PROMPTS
 from mechcheck.plugin.settings import SETTINGS
+from mechcheck.tasks.spelling import Spelling
 
 SOURCE = "Rimsky et al. 2024, arXiv:2312.06681 (the method); the claims are ours"
 # Hypotheses about these too; a directory of Pythia goes by the last part of its name.

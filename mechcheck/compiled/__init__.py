@@ -21,8 +21,7 @@ from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
-from mechcheck._circuit import Circuit
-from mechcheck._errors import ModelError
+from mechcheck.base.errors import ModelError
 from mechcheck.compiled import induction, ioi, negative, redundant
 from mechcheck.compiled._blueprint import (
     ALWAYS,
@@ -42,12 +41,13 @@ from mechcheck.compiled._blueprint import (
 )
 from mechcheck.compiled._compiler import compile_weights, config_of, lay_out, save_model, token_ids
 from mechcheck.compiled._directories import built
-from mechcheck.compiled._truth import Attention, Found, Method, Near, Row, disagreements, measure_row, row_interventions
+from mechcheck.compiled._truth import Attention, Method, Near, Row
+from mechcheck.notation.circuit import Circuit
 
 __all__ = [
-    "ALWAYS", "LOGITS", "Attention", "Blueprint", "CompileError", "Edge", "Found", "Head", "Match", "Method", "Move", "Near",
+    "ALWAYS", "LOGITS", "Attention", "Blueprint", "CompileError", "Edge", "Head", "Match", "Method", "Move", "Near",
     "Register", "Row", "blueprint", "codes", "compile_weights", "compiled_directory", "compiled_models", "config_of",
-    "disagreements", "flag", "known_circuit", "known_edges", "lay_out", "measure_row", "positions", "row_interventions",
+    "flag", "known_circuit", "known_edges", "lay_out", "positions",
     "save_model", "scratch", "task_of", "token_ids", "truth_table", "words",
 ]  # fmt: skip
 

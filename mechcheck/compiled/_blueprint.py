@@ -19,8 +19,8 @@ from typing import Literal, NamedTuple
 import numpy as np
 from jaxtyping import Float
 
-from mechcheck._errors import MechcheckError
-from mechcheck._sites import Site, Sites
+from mechcheck.base.errors import MechcheckError
+from mechcheck.notation.sites import Site, Sites
 
 ALWAYS = "always"
 """As a query: the same at every position."""

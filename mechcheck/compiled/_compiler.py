@@ -19,7 +19,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from mechcheck._paths import data_dir
+from mechcheck.base.paths import data_dir
 from mechcheck.compiled._blueprint import ALWAYS, Blueprint, CompileError, Head, Match
 
 TOKENIZER = ("tokenizer.json", "tokenizer_config.json")

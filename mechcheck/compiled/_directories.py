@@ -4,8 +4,8 @@ import hashlib
 from functools import cache
 from pathlib import Path
 
-from mechcheck._cache import built_once
-from mechcheck._paths import data_dir
+from mechcheck.base.cache import built_once
+from mechcheck.base.paths import data_dir
 from mechcheck.compiled._blueprint import Blueprint
 from mechcheck.compiled._compiler import TOKENIZER, save_model, tokenizer_dir
 
@@ -19,7 +19,7 @@ def built(blueprint: Blueprint) -> Path:
 def _sources() -> str:
     """Hash of all that a compiled model is made from: this package, the language's words, the tokenizer."""
     package = Path(__file__).parent
-    files = [*sorted(package.glob("*.py")), package.parent / "_language.py", data_dir("fixtures") / "prompts" / "names.toml"]
+    files = [*sorted(package.glob("*.py")), package.parent / "tasks" / "names.py", data_dir("fixtures") / "prompts" / "names.toml"]
     digest = hashlib.sha256()
     for path in [*files, *(tokenizer_dir() / name for name in TOKENIZER)]:
         digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")

@@ -5,8 +5,8 @@ at END, the S-inhibition head brings both places to the register `avoid`; the na
 stand there, and writes the one it finds to the output (Wang et al. 2022, arXiv:2211.00593).
 """
 
-from mechcheck._language import load_language
 from mechcheck.compiled._blueprint import ALWAYS, Head, Match, Move, Register, flag, positions, scratch, words
+from mechcheck.tasks.names import load_language
 
 CONTEXT = 40
 SHARP = 30.0

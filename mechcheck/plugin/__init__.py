@@ -2,7 +2,6 @@
 
 import pytest
 
-from mechcheck._claim import MARK
 from mechcheck.plugin import failing
 from mechcheck.plugin.baseline import Selection
 from mechcheck.plugin.distribution import pytest_xdist_auto_num_workers, pytest_xdist_make_scheduler, take_gpu
@@ -12,6 +11,7 @@ from mechcheck.plugin.selection import claim_id, claim_spec, pytest_generate_tes
 from mechcheck.plugin.session import PAGE, Session
 from mechcheck.plugin.settings import SETTINGS, make_settings, pytest_addoption, pytest_configure_node
 from mechcheck.plugin.terminal import pytest_report_teststatus
+from mechcheck.verdicts.claim import MARK
 
 __all__ = [
     "check",

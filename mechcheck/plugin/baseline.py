@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from mechcheck._baseline import Json, RunRecord, read_accepted, read_baseline
-from mechcheck._errors import MechcheckError
-from mechcheck._evidence import read_json, write_json
+from mechcheck.base.errors import MechcheckError
+from mechcheck.evidence.baseline import Json, RunRecord, read_accepted, read_baseline
+from mechcheck.evidence.store import read_json, write_json
 from mechcheck.plugin.records import PROPERTY
 from mechcheck.plugin.selection import claim_spec, model_name
 from mechcheck.plugin.settings import SETTINGS, Settings
@@ -70,7 +70,7 @@ class Baseline:
 
     def compare(self, parts: Path, run: Json) -> Json:
         """Fill in the `drift` of the records under `parts`, before they are merged; returns the run's `baseline`."""
-        from mechcheck._compare import compare
+        from mechcheck.evidence.compare import compare
 
         records = {path: read_json(path) for path in (parts / "claims").glob("*.json")}
         after = RunRecord(run, {record["id"]: record for record in records.values()}, parts / "samples")

@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from mechcheck._claim import ClaimSpec
-from mechcheck._errors import ClaimError, NonFiniteError
-from mechcheck._verdict import Expectation, Outcome, combine
+from mechcheck.base.errors import ClaimError, NonFiniteError
 from mechcheck.plugin.fixtures import MAKE_PROMPTS, load, make_check, recorded_circuit
 from mechcheck.plugin.selection import claim_id, default_models
 from mechcheck.plugin.settings import SETTINGS
 from mechcheck.plugin.untouched import left_untouched
+from mechcheck.verdicts.claim import ClaimSpec
+from mechcheck.verdicts.verdict import Expectation, Outcome, combine
 
 if TYPE_CHECKING:
-    from mechcheck._circuit import Circuit
+    from mechcheck.notation.circuit import Circuit
 
 # Re-initialised twins differ by their seed only, so two are as telling as many.
 MAX_TWINS = 2
@@ -80,8 +80,8 @@ def _decoys(
         return "named by the claim", [(_describe(decoy), _replaced(item, spec, arguments, decoy))]
     if decoy == "reinitialised" or (decoy is None and "circuit" not in arguments):
         return "re-initialised weights", _twins(arguments, settings.decoys)
-    from mechcheck._controls import random_circuits
-    from mechcheck._errors import NoControlError
+    from mechcheck.base.errors import NoControlError
+    from mechcheck.verdicts.controls import random_circuits
 
     if "circuit" not in arguments:
         raise ClaimError('decoy="random_sites" needs the claim to use the `circuit` fixture')
@@ -96,7 +96,7 @@ def _decoys(
 
 
 def _twins(arguments: Mapping[str, Any], n: int) -> list[tuple[str, dict[str, Any]]]:
-    from mechcheck._models import reinitialised
+    from mechcheck.models.loading import reinitialised
 
     if "model" not in arguments:
         raise ClaimError("a claim without `model` and `circuit` has no decoy of its own: name one with @claim(decoy={...})")
@@ -119,7 +119,7 @@ def _positive_controls(item: pytest.Function, spec: ClaimSpec, arguments: Mappin
 
 
 def _cases_expected_supported(item: pytest.Function, spec: ClaimSpec, arguments: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
-    from mechcheck._models import provenance
+    from mechcheck.models.loading import provenance
 
     own = provenance(arguments["model"]).name if "model" in arguments else None
     given = item.config.stash[SETTINGS].circuits
@@ -160,7 +160,7 @@ def _replaced(item: pytest.Function, spec: ClaimSpec, arguments: Mapping[str, An
 
 
 def _dtype(arguments: Mapping[str, Any]) -> str | None:
-    from mechcheck._models import provenance
+    from mechcheck.models.loading import provenance
 
     return provenance(arguments["model"]).dtype if "model" in arguments else None
 
@@ -168,7 +168,7 @@ def _dtype(arguments: Mapping[str, Any]) -> str | None:
 def _with_roles(circuit: "Circuit", roles: Mapping[str, Any]) -> "Circuit":
     from dataclasses import replace
 
-    from mechcheck._sites import heads
+    from mechcheck.notation.sites import heads
 
     return replace(circuit, roles={**circuit.roles, **{role: heads(sites) for role, sites in roles.items()}})
 

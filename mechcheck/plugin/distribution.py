@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from mechcheck._dtypes import untagged
-from mechcheck._paths import trained_models
+from mechcheck.base.paths import trained_models
+from mechcheck.evidence.dtypes import untagged
 from mechcheck.plugin.selection import model_name
 
 if TYPE_CHECKING:

@@ -12,9 +12,9 @@ from mechcheck.plugin.settings import SETTINGS, Settings
 if TYPE_CHECKING:
     from transformer_lens.model_bridge import TransformerBridge
 
-    from mechcheck._check import Check
-    from mechcheck._circuit import Circuit
-    from mechcheck._prompts import PromptSet
+    from mechcheck.notation.circuit import Circuit
+    from mechcheck.prompts.prompt_set import PromptSet
+    from mechcheck.verdicts.check import Check
 
 MAKE_PROMPTS = pytest.StashKey[Callable[["TransformerBridge"], "PromptSet"]]()
 """How a claim's prompts are made for another model; absent where the user's own fixture made them."""
@@ -24,9 +24,9 @@ def load(settings: Settings, name: str, dtype: str | None = None) -> "Transforme
     """A model as the run's options want it, from this machine only; in the first of their dtypes unless one is given."""
     import torch
 
-    from mechcheck._device import repeat_exactly
-    from mechcheck._models import load_model
-    from mechcheck._progress import be_quiet
+    from mechcheck.base.device import repeat_exactly
+    from mechcheck.base.progress import be_quiet
+    from mechcheck.models.loading import load_model
 
     if settings.threads:
         torch.set_num_threads(settings.threads)
@@ -37,9 +37,9 @@ def load(settings: Settings, name: str, dtype: str | None = None) -> "Transforme
 
 def recorded_circuit(item: pytest.Item, task: str, model: "TransformerBridge") -> "Circuit":
     """The circuit recorded for a model and task, checked against its weights."""
-    from mechcheck._circuit import check_circuit, circuit_path, load_circuit
-    from mechcheck._errors import CircuitError
-    from mechcheck._models import provenance
+    from mechcheck.base.errors import CircuitError
+    from mechcheck.circuits.files import check_circuit, circuit_path, load_circuit
+    from mechcheck.models.loading import provenance
 
     name = provenance(model).name
     path = circuit_path(task, name, item.path.parent, item.config.stash[SETTINGS].circuits)
@@ -55,7 +55,7 @@ def model(request: pytest.FixtureRequest) -> "TransformerBridge":
     """The model under test, as a TransformerBridge; kept in memory between claims, unless one of them changed it."""
     settings = request.config.stash[SETTINGS]
     if not hasattr(request, "param"):
-        from mechcheck._models import embedded_models
+        from mechcheck.models.loading import embedded_models
 
         return load(settings, (settings.models or embedded_models())[0])
     return load(settings, request.param, getattr(request.param, "dtype", None))
@@ -68,9 +68,9 @@ def partner(request: pytest.FixtureRequest) -> "Callable[[TransformerBridge], Tr
     It comes from where `--mech-model` says, if it is given too (`--mech-model ~/gpt2 --mech-model ~/pythia-410m`), else from the
     embedded models or the local cache of the hub. Where it is not at hand the claim is skipped.
     """
-    from mechcheck._errors import ClaimError, ModelError
-    from mechcheck._hub import HubError
-    from mechcheck._models import load_model, provenance
+    from mechcheck.base.errors import ClaimError, ModelError
+    from mechcheck.models.hub import HubError
+    from mechcheck.models.loading import load_model, provenance
 
     spec, given = claim_spec(request.node), request.config.stash[SETTINGS].models
     if spec is None or not spec.partners:
@@ -98,9 +98,9 @@ def partner(request: pytest.FixtureRequest) -> "Callable[[TransformerBridge], Tr
 @pytest.fixture
 def prompts(request: pytest.FixtureRequest, model: "TransformerBridge") -> "PromptSet":
     """Verification prompts of the claim's task, the same for all claims of a task."""
-    from mechcheck._circuit import circuit_path
-    from mechcheck._errors import ClaimError, PromptError
-    from mechcheck._models import provenance
+    from mechcheck.base.errors import ClaimError, PromptError
+    from mechcheck.circuits.files import circuit_path
+    from mechcheck.models.loading import provenance
 
     spec, settings = claim_spec(request.node), request.config.stash[SETTINGS]
     if spec is None or spec.task is None:
@@ -122,12 +122,12 @@ def prompts(request: pytest.FixtureRequest, model: "TransformerBridge") -> "Prom
 @pytest.fixture
 def circuit(request: pytest.FixtureRequest, model: "TransformerBridge") -> "Circuit":
     """The circuit recorded for the model and the claim's task."""
-    from mechcheck._errors import ClaimError
+    from mechcheck.base.errors import ClaimError
 
     spec = claim_spec(request.node)
     if spec is None or spec.task is None:
         raise ClaimError('the `circuit` fixture needs @claim(..., task="...")')
-    from mechcheck._circuit import traced
+    from mechcheck.notation.circuit import traced
 
     return traced(recorded_circuit(request.node, spec.task, model))
 
@@ -135,7 +135,7 @@ def circuit(request: pytest.FixtureRequest, model: "TransformerBridge") -> "Circ
 @pytest.fixture
 def check(request: pytest.FixtureRequest) -> "Check":
     """Takes the claim's expectations: check.above(...), check.rate(...), ..."""
-    from mechcheck._errors import ClaimError
+    from mechcheck.base.errors import ClaimError
 
     spec = claim_spec(request.node)
     if spec is None:
@@ -150,8 +150,8 @@ def make_check(settings: Settings, claim: str, chosen: "TransformerBridge | None
     """A fresh check whose seed comes from the claim's id and --mech-seed alone."""
     from hashlib import sha256
 
-    from mechcheck._check import Check
-    from mechcheck._stats import Sampling
+    from mechcheck.stats.estimates import Sampling
+    from mechcheck.verdicts.check import Check
 
     seed = int.from_bytes(sha256(f"{claim}|{settings.seed}".encode()).digest()[:4], "big")
     sampling = Sampling(settings.confidence, settings.resamples, seed)
@@ -160,6 +160,6 @@ def make_check(settings: Settings, claim: str, chosen: "TransformerBridge | None
 
 @lru_cache(maxsize=32)
 def _prompts(task: str, model: "TransformerBridge", n: int, seed: int, options: tuple[tuple[str, Any], ...]) -> "PromptSet":
-    from mechcheck._tasks import task_prompts
+    from mechcheck.tasks.shipped import task_prompts
 
     return task_prompts(task, model, n=n, seed=seed, split="verify", **dict(options))

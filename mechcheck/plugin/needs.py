@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from mechcheck._errors import MechcheckError
+from mechcheck.base.errors import MechcheckError
 from mechcheck.plugin.selection import claim_spec, model_name, place_of
 from mechcheck.plugin.settings import SETTINGS
 
@@ -30,7 +30,7 @@ def hub_models(arguments: Sequence[str]) -> list[str]:
     Raises:
         MechcheckError: pytest could not collect the claims, or there are none.
     """
-    from mechcheck._models import embedded_models
+    from mechcheck.models.loading import embedded_models
 
     collected = _Collected()
     status = pytest.main([*arguments, "--collect-only", "-qq", "--disable-warnings", "-p", "no:cacheprovider"], plugins=[collected])

@@ -9,17 +9,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from mechcheck._claim import ClaimSpec
-from mechcheck._evidence import slug, write_json
+from mechcheck.evidence.store import slug, write_json
 from mechcheck.plugin.selection import claim_id
 from mechcheck.plugin.settings import SETTINGS
+from mechcheck.verdicts.claim import ClaimSpec
 
 if TYPE_CHECKING:
-    from mechcheck._check import Check
-    from mechcheck._for_all import Counterexample
-    from mechcheck._prompts import PromptSet
-    from mechcheck._verdict import Expectation
     from mechcheck.plugin.contrast import Contrast
+    from mechcheck.prompts.prompt_set import PromptSet
+    from mechcheck.verdicts.check import Check
+    from mechcheck.verdicts.for_all import Counterexample
+    from mechcheck.verdicts.verdict import Expectation
 
 PROPERTY = "mechcheck"
 EXAMPLES = 8
@@ -78,9 +78,9 @@ def _command(item: pytest.Item) -> str:
 
 def describe_arguments(arguments: Mapping[str, Any]) -> Record:
     """What the claim was measured on."""
-    from mechcheck._circuit import Circuit
-    from mechcheck._models import provenance
-    from mechcheck._prompts import PromptSet
+    from mechcheck.models.loading import provenance
+    from mechcheck.notation.circuit import Circuit
+    from mechcheck.prompts.prompt_set import PromptSet
 
     found: Record = {}
     if "model" in arguments:

@@ -6,8 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from mechcheck._claim import ClaimSpec
-from mechcheck._counterexample_text import counterexample_lines
 from mechcheck.plugin.records import (
     Record,
     attach,
@@ -22,10 +20,12 @@ from mechcheck.plugin.records import (
 from mechcheck.plugin.selection import claim_spec
 from mechcheck.plugin.settings import SETTINGS
 from mechcheck.plugin.untouched import left_untouched
+from mechcheck.verdicts.claim import ClaimSpec
+from mechcheck.verdicts.counterexample_text import counterexample_lines
 
 if TYPE_CHECKING:
-    from mechcheck._check import Check
-    from mechcheck._sentinels import Sentinel
+    from mechcheck.conformance.sentinels import Sentinel
+    from mechcheck.verdicts.check import Check
 
 RECORD = pytest.StashKey[Record]()
 _SENTINELS = pytest.StashKey[dict[tuple[str, ...], "list[Sentinel]"]]()
@@ -94,10 +94,10 @@ def _examine(item: pytest.Function, arguments: Mapping[str, Any]) -> None:
     """Sentinels once per model, process and run."""
     if "model" not in arguments:
         return
-    from mechcheck._errors import HookError
-    from mechcheck._models import provenance
-    from mechcheck._prompts import PromptSet
-    from mechcheck._sentinels import sentinels
+    from mechcheck.base.errors import HookError
+    from mechcheck.conformance.sentinels import sentinels
+    from mechcheck.models.loading import provenance
+    from mechcheck.prompts.prompt_set import PromptSet
 
     model, prompts = arguments["model"], arguments.get("prompts")
     if not isinstance(prompts, PromptSet):
@@ -116,7 +116,7 @@ def _save_sentinels(item: pytest.Item, found: "list[Sentinel]") -> None:
     import os
     from dataclasses import asdict
 
-    from mechcheck._evidence import slug, write_json
+    from mechcheck.evidence.store import slug, write_json
 
     parts = item.config.stash[SETTINGS].parts
     write_json(parts / "sentinels" / f"{slug(found[0].model)}-{os.getpid()}.json", [asdict(s) for s in found])
@@ -124,9 +124,9 @@ def _save_sentinels(item: pytest.Item, found: "list[Sentinel]") -> None:
 
 def _decide(item: pytest.Function, spec: ClaimSpec, record: Record, arguments: Mapping[str, Any]) -> None:
     __tracebackhide__ = True
-    from mechcheck._errors import ClaimError
-    from mechcheck._verdict import combine
+    from mechcheck.base.errors import ClaimError
     from mechcheck.plugin.contrast import contrast
+    from mechcheck.verdicts.verdict import combine
 
     check: Check | None = arguments.get("check")
     if check is None or not check.expectations:

@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
 
-from mechcheck._claim import MARK, ClaimSpec
-from mechcheck._dtypes import tagged
+from mechcheck.evidence.dtypes import tagged
 from mechcheck.plugin.settings import SETTINGS, Settings
+from mechcheck.verdicts.claim import MARK, ClaimSpec
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -56,8 +56,8 @@ def place_of(name: str, given: "Sequence[str]") -> str:
 
 def default_models(spec: ClaimSpec, near: Path, given: Path | None) -> tuple[str, ...]:
     """The embedded models that a claim runs on when none is asked for: those that have a circuit for its task."""
-    from mechcheck._circuit import models_with_circuit
-    from mechcheck._models import embedded_models
+    from mechcheck.circuits.files import models_with_circuit
+    from mechcheck.models.loading import embedded_models
 
     known = embedded_models()
     if spec.task is not None:
@@ -90,7 +90,7 @@ class _Place(NamedTuple):
 
 def _why_not(here: _Place, name: str) -> str | None:
     """Why a claim cannot run on a model, or None. Only a claim that uses the circuit needs one."""
-    from mechcheck._circuit import circuit_path
+    from mechcheck.circuits.files import circuit_path
 
     spec = here.spec
     if spec.models and spec.about(name) is None:
@@ -103,8 +103,8 @@ def _why_not(here: _Place, name: str) -> str | None:
 
 def how_to_find(task: str | None, near: Path, name: str, given: Path | None) -> str:
     """The commands that find a circuit for the model, where there is a search for the claims of this folder, or for their task."""
-    from mechcheck._paths import data_dir
-    from mechcheck._searches import searches
+    from mechcheck.base.paths import data_dir
+    from mechcheck.circuits.scripts import searches
 
     shipped, folder = data_dir("claims"), given or "circuits"
     own = near.relative_to(shipped).as_posix() if near.is_relative_to(shipped) else None
@@ -126,7 +126,7 @@ def _no_model(here: _Place) -> "pytest.ParameterSet":
 
 
 def _recorded(here: _Place) -> str:
-    from mechcheck._circuit import models_with_circuit
+    from mechcheck.circuits.files import models_with_circuit
 
     assert here.spec.task is not None
     names: Sequence[str] = models_with_circuit(here.spec.task, here.near, here.given)

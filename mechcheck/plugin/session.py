@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from mechcheck._baseline import failing_changes
-from mechcheck._evidence import FILE, SCHEMA, merge
+from mechcheck.evidence.baseline import failing_changes
+from mechcheck.evidence.store import FILE, SCHEMA, merge
 from mechcheck.plugin.baseline import Baseline, Selection, add_to_junit
 from mechcheck.plugin.settings import SETTINGS, Settings
 from mechcheck.plugin.terminal import write_summary

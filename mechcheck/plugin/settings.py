@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from mechcheck._baseline import CHANGES, words_among
-from mechcheck._dtypes import DTYPE_NAMES
-from mechcheck._errors import MechcheckError
+from mechcheck.base.errors import MechcheckError
+from mechcheck.evidence.baseline import CHANGES, words_among
+from mechcheck.evidence.dtypes import DTYPE_NAMES
 
 PROFILES = {
     # prompts per claim, bootstrap resamples, decoys per claim
@@ -145,7 +145,7 @@ def _device(config: pytest.Config, dtypes: tuple[str, ...]) -> str:
     """The device, once it is known to be there; torch is imported only to ask for another than the CPU."""
     device: str = config.getoption("--mech-device")
     if device != "cpu":
-        from mechcheck._device import check_device
+        from mechcheck.base.device import check_device
 
         try:
             for dtype in dtypes:

@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from mechcheck._counterexample_text import counterexample_lines
-from mechcheck._drift_text import SYMBOLS as CHANGE_SYMBOLS
-from mechcheck._drift_text import change_lines, surroundings, tally
-from mechcheck._dtypes import decided_differently
+from mechcheck.evidence.drift_text import SYMBOLS as CHANGE_SYMBOLS
+from mechcheck.evidence.drift_text import change_lines, surroundings, tally
+from mechcheck.evidence.dtypes import decided_differently
 from mechcheck.plugin.records import PROPERTY
+from mechcheck.verdicts.counterexample_text import counterexample_lines
 
 SYMBOLS = {"supported": "✓", "refuted": "✗", "inconclusive": "?", "vacuous": "∅", "skipped": "-", "errored": "!"}
 COLOURS = {"supported": "green", "refuted": "red", "inconclusive": "yellow", "vacuous": "red", "skipped": "cyan", "errored": "red"}

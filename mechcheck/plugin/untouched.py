@@ -8,7 +8,7 @@ from weakref import WeakKeyDictionary
 import pytest
 
 if TYPE_CHECKING:
-    from mechcheck._sentinels import Fingerprint
+    from mechcheck.conformance.sentinels import Fingerprint
 
 _BEFORE = pytest.StashKey["WeakKeyDictionary[Any, Fingerprint]"]()
 
@@ -28,8 +28,8 @@ def left_untouched(item: pytest.Item, model: Any, contrast: str | None = None) -
     if model is None:
         yield
         return
-    from mechcheck._errors import HookError
-    from mechcheck._sentinels import fingerprint
+    from mechcheck.base.errors import HookError
+    from mechcheck.conformance.sentinels import fingerprint
 
     states = item.stash.setdefault(_BEFORE, WeakKeyDictionary())
     if model not in states:
@@ -47,8 +47,8 @@ def left_untouched(item: pytest.Item, model: Any, contrast: str | None = None) -
 
 
 def _check(model: Any, before: "Fingerprint") -> None:
-    from mechcheck._models import forget_models
-    from mechcheck._sentinels import check_untouched
+    from mechcheck.conformance.sentinels import check_untouched
+    from mechcheck.models.loading import forget_models
 
     try:
         check_untouched(model, before)

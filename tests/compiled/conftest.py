@@ -6,7 +6,7 @@ from functools import cache
 import pytest
 
 from mechcheck import load_model, task_prompts
-from mechcheck._cache import CACHE_VARIABLE
+from mechcheck.base.cache import CACHE_VARIABLE
 from mechcheck.compiled import known_circuit, task_of
 
 

@@ -13,9 +13,8 @@ from interpreter import compiled_run, interpret
 
 import mechcheck.compiled
 from mechcheck import PromptSet, load_model, provenance, run
-from mechcheck._cache import CACHE_VARIABLE
-from mechcheck._errors import ModelError
-from mechcheck._models import embedded_models
+from mechcheck.base.cache import CACHE_VARIABLE
+from mechcheck.base.errors import ModelError
 from mechcheck.compiled import (
     ALWAYS,
     Blueprint,
@@ -38,6 +37,7 @@ from mechcheck.compiled import (
     words,
 )
 from mechcheck.compiled._directories import built
+from mechcheck.models.loading import embedded_models
 
 WORDS = ("Mary", "John", "Anna", "gave", "to", "the")
 NAME, PLACE = words("name", WORDS[:3]), positions("place", 12)

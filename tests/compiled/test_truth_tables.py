@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from mechcheck import Ablate, Patch, attention, head_patching, heads, induction_scores, previous_token_scores, run, sweep
-from mechcheck._paths import data_dir
+from mechcheck.base.paths import data_dir
 from mechcheck.compiled import (
     Attention,
     Edge,
@@ -16,13 +16,12 @@ from mechcheck.compiled import (
     blueprint,
     compile_weights,
     compiled_models,
-    disagreements,
     known_edges,
     lay_out,
-    measure_row,
     token_ids,
     truth_table,
 )
+from mechcheck.conformance.truth import disagreements, measure_row
 
 LOOKALIKES = {"previous_token": "previous_token_lookalike", "induction": "induction_lookalike"}
 each_model = pytest.mark.parametrize("name", compiled_models())

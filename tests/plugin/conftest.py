@@ -11,7 +11,7 @@ from typing import Any
 import jsonschema
 import pytest
 
-from mechcheck._evidence import FILE, read_json, schema
+from mechcheck.evidence.store import FILE, read_json, schema
 
 MODEL = "names-gpt2-seed1"
 
@@ -60,7 +60,7 @@ class Run:
 def _warm() -> None:
     """Import everything once: pytester forgets what a run in this process imports, and torch cannot be imported twice."""
     import mechcheck
-    from mechcheck._models import load_model, reinitialised
+    from mechcheck.models.loading import load_model, reinitialised
 
     for module in pkgutil.walk_packages(mechcheck.__path__, "mechcheck."):
         importlib.import_module(module.name)

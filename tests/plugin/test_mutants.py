@@ -10,13 +10,17 @@ import numpy as np
 import pytest
 
 import mechcheck
-from mechcheck import _attention_scores, _hooks, _sites, _word_attention
-from mechcheck._detection import Detection
-from mechcheck._head_scores import HeadScores
-from mechcheck._models import load_model
-from mechcheck._tasks import task_prompts
-from mechcheck._words import words_of
-from mechcheck.compiled import disagreements, known_circuit, truth_table
+from mechcheck.compiled import known_circuit, truth_table
+from mechcheck.conformance.truth import disagreements
+from mechcheck.engine import hooks as _hooks
+from mechcheck.measures.attention import between_words as _word_attention
+from mechcheck.measures.attention import scores as _attention_scores
+from mechcheck.measures.head_scores import HeadScores
+from mechcheck.measures.heads.detection import Detection
+from mechcheck.models.loading import load_model
+from mechcheck.notation import sites as _sites
+from mechcheck.prompts.words import words_of
+from mechcheck.tasks.shipped import task_prompts
 
 HONEST: dict[str, dict[str, str]] = {}  # the honest instrument's verdicts, once for all defects of a kind
 CLAIMS = Path(__file__).resolve().parents[2] / "claims"

@@ -13,7 +13,7 @@ HEADER = """
 import numpy as np
 import pytest
 from mechcheck import claim
-from mechcheck._measurement import Measurement
+from mechcheck.stats.measurement import Measurement
 
 NOISE = np.linspace(-0.5, 0.5, 24)
 

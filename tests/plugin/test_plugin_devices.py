@@ -43,7 +43,7 @@ def test_claims_on_an_accelerator(claims, float64):
 )
 def test_a_device_that_is_not_there(claims, monkeypatch, options, found, message):
     """Said before anything runs."""
-    monkeypatch.setattr("mechcheck._device._how_many", lambda kind: found.get(kind, 0))
+    monkeypatch.setattr("mechcheck.base.device._how_many", lambda kind: found.get(kind, 0))
     run = claims(CLAIMS, *options)
     assert run.result.ret == pytest.ExitCode.USAGE_ERROR
     assert f"--mech-device: {message}" in run.result.stderr.str()

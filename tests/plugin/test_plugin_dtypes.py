@@ -2,7 +2,7 @@
 
 import pytest
 
-from mechcheck._dtypes import decided_differently, mark_dtypes
+from mechcheck.evidence.dtypes import decided_differently, mark_dtypes
 
 CLAIMS = """
     @claim("the model is what was asked for", decoy={"wanted": "float16"})

@@ -6,7 +6,7 @@ import xml.etree.ElementTree as ElementTree
 import numpy as np
 import pytest
 
-from mechcheck._evidence import slug
+from mechcheck.evidence.store import slug
 
 MODEL = "names-gpt2-seed1"
 THREE = """

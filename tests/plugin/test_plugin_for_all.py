@@ -7,7 +7,7 @@ import jsonschema
 import numpy as np
 import pytest
 
-from mechcheck._evidence import schema
+from mechcheck.evidence.store import schema
 
 NOISE = np.linspace(-0.5, 0.5, 24)  # of `around`
 

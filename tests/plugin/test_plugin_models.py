@@ -5,10 +5,10 @@ import shutil
 
 import pytest
 
-from mechcheck._circuit import models_with_circuit
-from mechcheck._models import embedded_models
-from mechcheck._paths import data_dir
+from mechcheck.base.paths import data_dir
+from mechcheck.circuits.files import models_with_circuit
 from mechcheck.cli import main
+from mechcheck.models.loading import embedded_models
 
 MODEL, OTHER, SHORTCUT = "names-gpt2-seed1", "names-gpt2-seed4", "names-gpt2-seed0"
 BEHAVIOUR = """

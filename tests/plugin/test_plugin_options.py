@@ -4,8 +4,8 @@ import shutil
 
 import pytest
 
-from mechcheck._models import embedded_models
-from mechcheck._paths import data_dir
+from mechcheck.base.paths import data_dir
+from mechcheck.models.loading import embedded_models
 
 MODEL = "names-gpt2-seed1"
 BEHAVIOUR = """

@@ -19,9 +19,10 @@ import training
 from transformers import AutoModelForCausalLM, AutoModelForMaskedLM, AutoTokenizer
 from transformers.utils import logging
 
-from mechcheck import _sentences, load_model
-from mechcheck._greater_than import TEMPLATES, TEMPLATES_HELD_OUT, YEARS, held_out_start
-from mechcheck._language import held_out_pair
+from mechcheck import load_model
+from mechcheck.tasks import sentences as _sentences
+from mechcheck.tasks.greater_than import TEMPLATES, TEMPLATES_HELD_OUT, YEARS, held_out_start
+from mechcheck.tasks.names import held_out_pair
 
 TRAINED = sorted(path.parent for path in training.MODELS.glob("*/training.json"))
 DRAWN = 300

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from browser import CHROMIUM, Browser
 
-from mechcheck._figures import Bars, Lines, Table, head_heatmap
-from mechcheck._model_figures import AttentionView, CircuitGraph, LensGrid, SearchTrace
+from mechcheck.measures.figures.charts import Bars, Lines, Table, head_heatmap
+from mechcheck.measures.figures.model import AttentionView, CircuitGraph, LensGrid, SearchTrace
 from mechcheck.report import anchor
 
 Json = dict[str, Any]

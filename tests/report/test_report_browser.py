@@ -10,7 +10,7 @@ import pytest
 from browser import Browser
 from steps import Json, every_figure, needs_browser, opened
 
-from mechcheck._model_figures import AttentionView
+from mechcheck.measures.figures.model import AttentionView
 from mechcheck.report import anchor
 from mechcheck.report import row as report_row
 

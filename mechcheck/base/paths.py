@@ -1,0 +1,16 @@
+"""Where the embedded models, prompt data and shipped circuits lie: in the package (wheel) or beside it (clone)."""
+
+from pathlib import Path
+
+_PACKAGE = Path(__file__).resolve().parents[1]
+
+
+def data_dir(name: str) -> Path:
+    """The folder `name` ("fixtures" or "claims"), inside an installed wheel or beside the package in a clone."""
+    inside = _PACKAGE / name
+    return inside if inside.is_dir() else _PACKAGE.parent / name
+
+
+def trained_models() -> tuple[str, ...]:
+    """Names of the trained models that come with mechcheck."""
+    return tuple(sorted(p.parent.name for p in (data_dir("fixtures") / "models").glob("*/config.json")))

@@ -1,0 +1,1 @@
+"""Circuits: searched for, recorded, read again."""

@@ -1,0 +1,111 @@
+"""Circuits as files: where they are looked for, how they are read, and whether they fit the model."""
+
+import tomllib
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mechcheck.base.errors import CircuitError, SiteError
+from mechcheck.base.paths import data_dir
+from mechcheck.models.loading import provenance
+from mechcheck.notation.sites import Sites, attn_outs, check_sites, heads, keys, mlps, neurons, queries, resid, resid_post, values
+
+if TYPE_CHECKING:
+    from transformer_lens.model_bridge import TransformerBridge
+from mechcheck.notation.circuit import Circuit
+
+_KINDS = {
+    "heads": heads,
+    "queries": queries,
+    "keys": keys,
+    "values": values,
+    "mlps": mlps,
+    "resid": resid,
+    "resid_post": resid_post,
+    "neurons": neurons,
+    "attn_outs": attn_outs,
+}
+
+
+def load_circuit(path: Path) -> Circuit:
+    """Read a circuit file.
+
+    The file has `source`, `weights_sha256` and a table `roles`; a role is text in the grammar of `heads`
+    ("0.3 1.1@END"), or a table with one of heads, queries, keys, values, mlps, resid, resid_post, neurons or attn_outs.
+    What else the table says (criterion, measured) is for readers. A circuit that was published without a hash of the
+    weights has `shape = [layers, heads]` instead.
+    """
+    try:
+        raw = tomllib.loads(path.read_text(encoding="utf-8"))
+        roles = {role: _role(role, value) for role, value in raw.pop("roles").items()}
+        if "shape" in raw:
+            layers, heads_each = raw.pop("shape")
+            return Circuit(roles, raw.pop("source"), None, raw, (layers, heads_each))
+        return Circuit(roles, raw.pop("source"), raw.pop("weights_sha256"), raw)
+    except KeyError as error:
+        raise CircuitError(f"{path.name} lacks {error.args[0]!r}; a circuit file has source, weights_sha256 and [roles]") from error
+    except (tomllib.TOMLDecodeError, SiteError) as error:
+        raise CircuitError(f"{path.name} cannot be read: {error}") from error
+
+
+def _role(role: str, value: object) -> Sites:
+    if isinstance(value, str):
+        return heads(value)
+    kinds = [k for k in _KINDS if isinstance(value, dict) and k in value]
+    if len(kinds) != 1:
+        raise CircuitError(f"role {role!r} needs text, or a table with one of {', '.join(_KINDS)}")
+    assert isinstance(value, dict)
+    return _KINDS[kinds[0]](value[kinds[0]])
+
+
+def circuit_file(model_name: str) -> str:
+    """The name of a model's circuit file; a hub id's slash is written as two hyphens."""
+    return model_name.replace("/", "--") + ".toml"
+
+
+def circuit_path(task: str, model_name: str, near: Path | None = None, given: Path | None = None) -> Path | None:
+    """The recorded circuit of a model for a task, from the first of `circuit_folders` that has one.
+
+    A directory called as the last part of a hub id ("pythia-410m") takes that model's file, whose hash tells whether it fits.
+    """
+    folders, file = circuit_folders(task, near, given), circuit_file(model_name)
+    exact = [folder / file for folder in folders if (folder / file).is_file()]
+    copies = [] if exact or "/" in model_name else [path for folder in folders for path in sorted(folder.glob(f"*--{file}"))]
+    return next(iter([*exact, *copies]), None)
+
+
+def models_with_circuit(task: str, near: Path | None = None, given: Path | None = None) -> tuple[str, ...]:
+    """Names of the models that have a recorded circuit for a task."""
+    folders = circuit_folders(task, near, given)
+    return tuple(sorted({path.stem.replace("--", "/") for folder in folders for path in folder.glob("*.toml")}))
+
+
+def circuit_folders(task: str, near: Path | None = None, given: Path | None = None) -> list[Path]:
+    """Where circuits for a task are looked for: beside the claim, in the folder that was given, among the shipped ones.
+
+    Args:
+        task: the claim's task.
+        near: the claim's folder; `circuits/` in it comes first.
+        given: a folder as `mechcheck discover` fills it: <claims folder>/<model>.toml. For shipped claims it has what is found
+            under their own folder's name ("studies/ioi"), which comes before all others, and under their task.
+    """
+    shipped = data_dir("claims")
+    own = [given / near.relative_to(shipped)] if given and near and near.is_relative_to(shipped) else []
+    beside = [near / "circuits"] if near else []
+    found = [given / task] if given else []
+    return list(dict.fromkeys([*own, *beside, *found, shipped / task / "circuits"]))
+
+
+def check_circuit(circuit: Circuit, model: "TransformerBridge") -> None:
+    """Raise unless the circuit was recorded for these weights and all its sites exist."""
+    loaded, shape = provenance(model), (model.cfg.n_layers, model.cfg.n_heads)
+    if circuit.shape is not None and circuit.shape != shape:
+        raise CircuitError(
+            f"the circuit was published for a model of {circuit.shape[0]} layers with {circuit.shape[1]} heads; "
+            f"{loaded.name} has {shape[0]} with {shape[1]}"
+        )
+    if circuit.weights_sha256 is not None and circuit.weights_sha256 != loaded.weights_sha256:
+        raise CircuitError(
+            f"the circuit was recorded for other weights than {loaded.name} has now "
+            f"(recorded {circuit.weights_sha256[:12]}, loaded {loaded.weights_sha256[:12]}): find it again, or load that model"
+        )
+    check_sites(model, circuit.sites)

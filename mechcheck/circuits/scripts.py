@@ -1,0 +1,75 @@
+"""Searches for circuits: `find(model)` in a claims folder's discover.py, run on any model, its result recorded as a circuit file."""
+
+import runpy
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from mechcheck.base.errors import MechcheckError
+from mechcheck.base.paths import data_dir
+from mechcheck.circuits.discovery import Found, write_circuit
+from mechcheck.circuits.files import circuit_file
+from mechcheck.models.loading import provenance
+
+if TYPE_CHECKING:
+    from transformer_lens.model_bridge import TransformerBridge
+
+SCRIPT = "discover.py"
+
+
+class Search(NamedTuple):
+    """A search for the circuit that some claims are about."""
+
+    name: str
+    """The claims' folder: "ioi", "studies/ioi"."""
+    method: str
+    """What circuit files give as their source."""
+    find: "Callable[[TransformerBridge], Found]"
+
+
+def searches() -> tuple[str, ...]:
+    """Names of the shipped searches."""
+    claims = data_dir("claims")
+    own = {path.parent for path in claims.glob(f"*/{SCRIPT}")}
+    shared = {path.parent for path in claims.glob("*/*/circuits") if (path.parents[1] / SCRIPT).is_file()}
+    return tuple(sorted(folder.relative_to(claims).as_posix() for folder in own - {s.parent for s in shared} | shared))
+
+
+def load_search(name: str) -> Search:
+    """A shipped search by its name, or one of the user's by the path of its file.
+
+    The file has `find(model) -> Found`; where claims of several tasks share a file (claims/studies), `find(model, task)`.
+
+    Raises:
+        MechcheckError: there is no such search, or the file has no `find`.
+    """
+    if name.endswith(".py"):
+        path = Path(name).resolve()
+        if not path.is_file():
+            raise MechcheckError(f"there is no file {name}")
+        return Search(path.parent.name, name, _find_in(path))
+    if name not in searches():
+        raise MechcheckError(f"no search is called {name!r}; choose from {', '.join(searches())}, or give the path of a {SCRIPT}")
+    path = data_dir("claims") / name / SCRIPT
+    if path.is_file():
+        return Search(name, f"claims/{name}/{SCRIPT}", _find_in(path))
+    folder, _, task = name.rpartition("/")
+    return Search(name, f"claims/{folder}/{SCRIPT}", partial(_find_in(path.parents[1] / SCRIPT), task=task))
+
+
+def _find_in(path: Path) -> "Callable[..., Found]":
+    found = runpy.run_path(str(path)).get("find")
+    if not callable(found):
+        raise MechcheckError(f"{path.name} in {path.parent.name}/ has no function find(model) that returns a mechcheck.Found")
+    return found
+
+
+def record(search: Search, model: "TransformerBridge", folder: Path) -> tuple[Path, Found]:
+    """Search and write `<folder>/<name>/<model>.toml`, which `--mech-circuits <folder>` reads."""
+    found = search.find(model)
+    if not isinstance(found, Found):
+        raise MechcheckError(f"find(model) of {search.method} must return a mechcheck.Found, not {type(found).__name__}")
+    path = folder / search.name / circuit_file(provenance(model).name)
+    write_circuit(path, model, found.roles, method=search.method, prompts=found.prompts, split="discover", found=found.facts)
+    return path, found

@@ -1,0 +1,1 @@
+"""Does the instrument work? Sentinels on each model, truth tables of compiled ones, the support table."""

@@ -1,0 +1,147 @@
+"""The support table: which primitive works on which layout, and how it is served, measured on tiny random models."""
+
+import logging
+import warnings
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, Literal, NamedTuple
+from unittest.mock import patch
+
+import numpy as np
+import torch
+
+from mechcheck.base.errors import HookError, MechcheckError, ModelError, SelfCheckWarning, SiteError
+from mechcheck.conformance.layouts import LAYOUTS, layout_prompts, save_layout
+from mechcheck.conformance.primitives import ROWS, Bench, Try
+from mechcheck.engine import run as _engine
+from mechcheck.models.loading import Processing, load_model
+
+PROCESSINGS: tuple[Processing, ...] = ("folded", "raw")
+How = Literal["fast", "hooks", "fast, hooks", "yes", "no", "bug"]
+# How a layout may be refused. PromptError says that the table asked for something wrong.
+_REFUSALS = (MechcheckError, ModelError, SiteError, HookError)
+
+
+class Cell(NamedTuple):
+    """One primitive on one layout."""
+
+    how: How
+    reason: str = ""
+    """Of "no" and "bug"."""
+
+
+Table = dict[str, dict[Processing, dict[str, Cell]]]
+"""Layout -> processing -> row -> cell."""
+
+
+def support_table(layouts: Iterable[str] = LAYOUTS) -> Table:
+    """Build a tiny random model of each layout in a temporary folder, and try every primitive on it."""
+    with TemporaryDirectory() as folder, _quiet():
+        return {name: _of_layout(name, save_layout(name, Path(folder) / name)) for name in layouts}
+
+
+def bugs(table: Table) -> list[str]:
+    """What failed in a way that no layout explains."""
+    return [
+        f"{row} on {LAYOUTS[layout].title}, {processing}: {cell.reason}"
+        for layout, columns in table.items()
+        for processing, cells in columns.items()
+        for row, cell in cells.items()
+        if cell.how == "bug"
+    ]
+
+
+def markdown(table: Table) -> str:
+    """The table as a Markdown document."""
+    reasons: dict[str, int] = {}
+    parts = [_INTRODUCTION, *(f"- **{LAYOUTS[name].title}**: {LAYOUTS[name].about}." for name in table)]
+    for group, rows in ROWS.items():
+        titles = [LAYOUTS[name].title for name in table]
+        parts += [f"\n## {group}\n", _line(["", *titles]), _line(["---"] * (1 + len(titles)))]
+        parts += [_line([row, *(_text(columns, row, reasons) for columns in table.values())]) for row in rows]
+    parts += ["\n## Why not\n", *(f"{number}. {reason}" for reason, number in reasons.items())]
+    return "\n".join(parts) + "\n"
+
+
+_INTRODUCTION = """\
+# What works on which architecture
+
+Printed by `mechcheck support`, which tries every primitive on a tiny random model of each layout:
+
+- **fast**: a sweep, computed by the suffix runner and checked by it against plain hooks;
+- **hooks**: a sweep, computed by plain hooks, one forward pass for each variant;
+- **yes**: it works, and sweeps nothing;
+- **no**: it is refused, for the reason of that number below.
+
+Where a cell has two entries, the first is for `processing="folded"` (the default), the second for `processing="raw"`. That
+logits, attention and interventions are those of the Hugging Face model is tested in `tests/conformance/test_layouts.py`.
+"""
+
+
+def _of_layout(name: str, directory: Path) -> dict[Processing, dict[str, Cell]]:
+    return {processing: _of_model(name, directory, processing) for processing in PROCESSINGS}
+
+
+def _of_model(name: str, directory: Path, processing: Processing) -> dict[str, Cell]:
+    rows = {row: attempt for group in ROWS.values() for row, attempt in group.items()}
+    try:
+        model = load_model(directory, processing=processing)
+    except ModelError as error:
+        return dict.fromkeys(rows, Cell("no", str(error)))
+    bench = Bench(model, layout_prompts(model, LAYOUTS[name]))
+    return {row: _cell(attempt, bench) for row, attempt in rows.items()}
+
+
+def _cell(attempt: Try, bench: Bench) -> Cell:
+    try:
+        # The engine does not say which of its runners it used, so the doors to both are watched.
+        with patch.object(_engine, "Sweep", wraps=_engine.Sweep) as fast, patch.object(_engine, "_plain", wraps=_engine._plain) as plain:
+            found = attempt(bench)
+    except Exception as error:
+        return Cell("no", str(error)) if type(error) in _REFUSALS else Cell("bug", f"{type(error).__name__}: {error}")
+    if not all(np.isfinite(array).all() for array in _arrays(found)):
+        return Cell("bug", "NaN or infinity")
+    served: dict[tuple[bool, bool], How] = {(True, False): "fast", (False, True): "hooks", (True, True): "fast, hooks"}
+    return Cell(served.get((fast.called, plain.called), "yes"))
+
+
+def _arrays(found: Any) -> Iterator[np.ndarray]:
+    if isinstance(found, torch.Tensor):
+        yield found.detach().cpu().double().numpy()
+    elif isinstance(found, (tuple, list)):
+        for part in found:
+            yield from _arrays(part)
+    else:
+        yield np.asarray(found, dtype=float)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without the libraries' remarks on single layouts; that the fast runner was wrong is an error."""
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            warnings.simplefilter("error", SelfCheckWarning)
+            yield
+    finally:
+        logging.disable(before)
+
+
+def _text(columns: Mapping[Processing, dict[str, Cell]], row: str, reasons: dict[str, int]) -> str:
+    entries = [_entry(columns[processing][row], reasons) for processing in PROCESSINGS]
+    return " / ".join(dict.fromkeys(entries))
+
+
+def _entry(cell: Cell, reasons: dict[str, int]) -> str:
+    if not cell.reason:
+        return cell.how
+    number = reasons.setdefault(cell.reason, len(reasons) + 1)
+    return f"{cell.how} [{number}]"
+
+
+def _line(cells: Iterable[str]) -> str:
+    return f"| {' | '.join(cells)} |"

@@ -1,0 +1,226 @@
+"""From interventions to edits: the captured, averaged or shuffled activations that are put at each site."""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from mechcheck.base.errors import MechcheckError, PromptError
+from mechcheck.engine.hooks import Activation, Edit, Reader, read_site, record
+from mechcheck.notation.interventions import Ablate, Intervention, Patch, Permute, Put, Scale, Sparsify, Steer
+from mechcheck.notation.sites import HEAD_KINDS, Site, Sites, check_sites
+from mechcheck.prompts.prompt_set import PromptSet
+
+if TYPE_CHECKING:
+    from transformer_lens.model_bridge import TransformerBridge
+
+
+Capture = Callable[["TransformerBridge", PromptSet, Sequence[Site]], Mapping[Site, Activation]]
+
+
+class Captures:
+    """Activations of whole prompt sets, each set run once for all sites that are needed of it."""
+
+    def __init__(self, model: "TransformerBridge", capture: Capture | None = None):
+        self._model = model
+        self._capture = capture or capture_sites
+        self._sets: dict[int, tuple[PromptSet, dict[Site, Activation]]] = {}
+
+    def need(self, prompts: PromptSet, sites: Sites) -> None:
+        """Run `prompts` once for those of `sites` that are not there yet."""
+        _, known = self._sets.setdefault(id(prompts), (prompts, {}))
+        missing = [site for site in sites if site not in known]
+        if missing:
+            check_sites(self._model, missing)
+            known.update(self._capture(self._model, prompts, missing))
+
+    def sets(self) -> Iterator[tuple[PromptSet, Mapping[Site, Activation]]]:
+        """The prompt sets, and what is known of each."""
+        yield from self._sets.values()
+
+    def get(self, prompts: PromptSet, site: Site) -> Activation:
+        """The activation of one site."""
+        return self._sets[id(prompts)][1][site]
+
+
+def capture_all(
+    model: "TransformerBridge", prompts: PromptSet, variants: Sequence[Sequence[Intervention]], capture: Capture | None = None
+) -> Captures:
+    """Capture, in one run per prompt set, all that the interventions need."""
+    wanted: dict[int, tuple[PromptSet, list[Site]]] = {}
+    for intervention in (i for variant in variants for i in variant):
+        source = _source(intervention, prompts)
+        if source is not None:
+            wanted.setdefault(id(source), (source, []))[1].extend(intervention.sites)
+    captures = Captures(model, capture)
+    for source, sites in wanted.values():
+        captures.need(source, Sites(sites))
+    return captures
+
+
+def edits_of(model: "TransformerBridge", prompts: PromptSet, interventions: Sequence[Intervention], captures: Captures) -> list[Edit]:
+    """What the interventions do at each of their sites."""
+    seen: dict[tuple, set[str | None]] = {}
+    for site in (site for intervention in interventions for site in intervention.sites):
+        places = seen.setdefault((site.kind, site.layer, site.index), set())
+        if site.at in places or (places and None in places | {site.at}):
+            raise PromptError(f"{site.named} is changed twice at once; leave it out of one of the interventions")
+        places.add(site.at)
+    return [_edit(model, intervention, site, prompts, captures) for intervention in interventions for site in intervention.sites]
+
+
+def _edit(model: "TransformerBridge", intervention: Intervention, site: Site, prompts: PromptSet, captures: Captures) -> Edit:
+    match intervention:
+        case Ablate() | Patch():
+            return Edit(site, _value(intervention, site, prompts, captures), start=_start(intervention, prompts))
+        case Put():
+            return Edit(site, _checked(intervention.values[site], model, site, prompts))
+        case Steer():
+            return Edit(site, _steering(model, intervention, site, prompts), keep=1.0)
+        case Scale():
+            return Edit(site, keep=intervention.factor)
+        case Sparsify():
+            return Edit(site, keep=1.0, change=_sparsified(intervention.threshold))
+        case Permute():
+            return Edit(site, keep=1.0, order=_permuted(prompts, intervention.seed))
+    raise MechcheckError(f"expected an intervention, for example Ablate(heads('9.6')), got {type(intervention).__name__}")
+
+
+def _source(intervention: Intervention, prompts: PromptSet) -> PromptSet | None:
+    """The prompts that an intervention takes activations from; None where it needs none."""
+    if isinstance(intervention, Patch):
+        source = intervention.source or prompts.counterfactual
+        if source is None:
+            raise PromptError("Patch needs prompts to patch from: give source=..., or prompts with a counterfactual")
+        return source
+    if isinstance(intervention, Ablate) and intervention.method != "zero":
+        return intervention.reference or prompts.reference or prompts
+    return None
+
+
+def _value(intervention: Ablate | Patch, site: Site, prompts: PromptSet, captures: Captures) -> Activation | None:
+    source = _source(intervention, prompts)
+    if source is None:
+        return None
+    activation = captures.get(source, site)
+    if isinstance(intervention, Ablate) and intervention.method == "mean":
+        return _mean(activation, site, source, prompts)
+    if isinstance(intervention, Ablate) and source is prompts:
+        return activation[_shuffled_within_templates(prompts, intervention.seed)]
+    _check_aligned(source, prompts, site)
+    return activation if site.at is not None else fit(activation, prompts.tokens.shape[1])
+
+
+def _start(intervention: Ablate | Patch, prompts: PromptSet) -> Int[Tensor, " prompt"] | None:
+    """Where a prompt first differs from the one its activations come from: before that they are its own."""
+    source = _source(intervention, prompts)
+    if source is None or (isinstance(intervention, Ablate) and intervention.method == "mean"):
+        return None
+    tokens = source.tokens
+    if isinstance(intervention, Ablate) and source is prompts:
+        tokens = tokens[_shuffled_within_templates(prompts, intervention.seed)]
+    width = min(tokens.shape[1], prompts.tokens.shape[1])
+    differs = tokens[:, :width] != prompts.tokens[:, :width]
+    return torch.where(differs.any(1), differs.int().argmax(1), width)
+
+
+def _steering(model: "TransformerBridge", steer: Steer, site: Site, prompts: PromptSet) -> Activation:
+    shape, vector = _shape(model, site, prompts), steer.vector
+    if vector.shape[-1] != shape[-1]:
+        raise MechcheckError(f"a vector of {vector.shape[-1]} numbers cannot steer {site.named}, which has {shape[-1]}")
+    if vector.ndim == 2:
+        if len(vector) != len(prompts):
+            raise PromptError(f"{len(vector)} steering vectors for {len(prompts)} prompts; give one for each, or one for all")
+        vector = vector if site.at is not None else vector[:, None]
+    return (steer.scale * vector).expand(shape)
+
+
+def _checked(value: Activation, model: "TransformerBridge", site: Site, prompts: PromptSet) -> Activation:
+    shape = _shape(model, site, prompts)
+    if tuple(value.shape) != shape:
+        raise MechcheckError(f"Put at {site.named} needs an activation of shape {shape}, got {tuple(value.shape)}")
+    return value
+
+
+def _shape(model: "TransformerBridge", site: Site, prompts: PromptSet) -> tuple[int, ...]:
+    """The shape of a site's activation on the prompts."""
+    width = 1 if site.kind == "neuron" else model.cfg.d_head if site.kind in HEAD_KINDS else model.cfg.d_model
+    return (len(prompts), width) if site.at is not None else (*prompts.tokens.shape, width)
+
+
+def _sparsified(threshold: float) -> Callable[[Tensor], Tensor]:
+    return lambda activation: activation.masked_fill(activation.abs() < threshold, 0.0)
+
+
+def _permuted(prompts: PromptSet, seed: int) -> Int[Tensor, "prompt pos"]:
+    """For each position the one it takes its activation from: all real positions of a prompt in a seeded order."""
+    generator = torch.Generator().manual_seed(seed)
+    order = torch.arange(prompts.tokens.shape[1]).repeat(len(prompts), 1)
+    for row, length in enumerate(prompts.lengths.tolist()):
+        order[row, :length] = torch.randperm(length, generator=generator)
+    return order
+
+
+def _check_aligned(source: PromptSet, prompts: PromptSet, site: Site) -> None:
+    if len(source) != len(prompts):
+        raise PromptError(f"{len(source)} source prompts for {len(prompts)} prompts; they must be aligned one for one")
+    if site.at is None and source.lengths.tolist() != prompts.lengths.tolist():
+        raise PromptError(
+            f"source and prompts have different lengths, so {site.named} cannot be aligned at every position; name one (@END)"
+        )
+
+
+def _mean(activation: Activation, site: Site, source: PromptSet, prompts: PromptSet) -> Activation:
+    """Mean over the source: all prompts at a named position, by template (and position) at every position."""
+    if site.at is not None:
+        return activation.mean(0, keepdim=True).expand(len(prompts), *activation.shape[1:])
+    rows: dict[tuple[str, int], list[int]] = defaultdict(list)
+    for row, key in enumerate(zip(source.templates, source.lengths.tolist(), strict=True)):
+        rows[key].append(row)
+    means = {key: activation[found].mean(0) for key, found in rows.items() if len(found) > 1}
+    keys = list(zip(prompts.templates, prompts.lengths.tolist(), strict=True))
+    lacking = sorted({template for template, length in keys if (template, length) not in means})
+    if lacking:
+        raise PromptError(
+            f"mean ablation at every position needs at least 2 reference prompts of each template and length; too few for "
+            f"{', '.join(lacking[:3])}{' ...' if len(lacking) > 3 else ''}. Name a position (@END) or give a larger reference"
+        )
+    return fit(torch.stack([means[key] for key in keys]), prompts.tokens.shape[1])
+
+
+def fit(value: Float[Tensor, "prompt pos d"], width: int) -> Float[Tensor, "prompt width d"]:
+    """Cut or zero-fill the padding positions, which no real position can see."""
+    lacking = width - value.shape[1]
+    if lacking <= 0:
+        return value[:, :width]
+    return torch.cat([value, value.new_zeros(len(value), lacking, *value.shape[2:])], dim=1)
+
+
+def _shuffled_within_templates(prompts: PromptSet, seed: int) -> list[int]:
+    """For each prompt another one of the same template and length: a seeded cycle, so none keeps its own."""
+    rows: dict[tuple[str, int], list[int]] = defaultdict(list)
+    for row, key in enumerate(zip(prompts.templates, prompts.lengths.tolist(), strict=True)):
+        rows[key].append(row)
+    lonely = [template for (template, _), found in rows.items() if len(found) < 2]
+    if lonely:
+        raise PromptError(f"resample ablation needs another prompt of each template and length; {lonely[0]!r} has one only")
+    generator = torch.Generator().manual_seed(seed)
+    chosen = [0] * len(prompts)
+    for found in rows.values():
+        order = [found[i] for i in torch.randperm(len(found), generator=generator)]
+        for row, other in zip(order, order[1:] + order[:1], strict=True):
+            chosen[row] = other
+    return chosen
+
+
+def capture_sites(model: "TransformerBridge", prompts: PromptSet, sites: Sequence[Site]) -> Mapping[Site, Activation]:
+    """Read the sites in one plain run."""
+    return record(model, prompts, {site: site_reader(site) for site in sites}).recorded
+
+
+def site_reader(site: Site) -> Reader:
+    """What reads a site in a run."""
+    return site.hook_name, lambda activation, rows: read_site(activation, site, rows)

@@ -1,0 +1,219 @@
+"""The engine: run one set of interventions, capture activations, sweep over many sets."""
+
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from jaxtyping import Float
+
+from mechcheck.base.errors import MechcheckError, SelfCheckWarning
+from mechcheck.base.progress import progress
+from mechcheck.engine.arithmetic import Arithmetic, Unserved, arithmetic
+from mechcheck.engine.edits import Captures, capture_all, edits_of, site_reader
+from mechcheck.engine.hooks import Activation, Reader, Recording, check_exist, record
+from mechcheck.engine.selfcheck import disagreement
+from mechcheck.engine.suffix import serves
+from mechcheck.engine.sweep import Sweep, capture_fast
+from mechcheck.notation.interventions import Intervention
+from mechcheck.notation.metrics import Logits, Metric, as_metric, logit_diff
+from mechcheck.notation.sites import Site, Sites, check_sites
+from mechcheck.prompts.prompt_set import PromptSet
+from mechcheck.stats.measurement import Measurement
+
+if TYPE_CHECKING:
+    from transformer_lens.model_bridge import TransformerBridge
+
+AnyMetric = Metric | Callable
+
+_plain_only = False
+
+
+def run(
+    model: "TransformerBridge",
+    prompts: PromptSet,
+    interventions: Sequence[Intervention] | Intervention = (),
+    metric: AnyMetric = logit_diff,
+) -> Measurement:
+    """Run the prompts under the interventions and measure each prompt at END.
+
+    One row of a `sweep`, and computed as such.
+
+    Args:
+        model: from `load_model`.
+        prompts: the prompts; activations to put in come from their counterfactual and reference unless given otherwise.
+        interventions: applied together in one forward pass; none for the untouched model.
+        metric: a `Metric`, or a function of (logits[prompt, d_vocab] at END, prompts) -> [prompt].
+
+    Raises:
+        SiteError, PromptError, HookError: see there.
+    """
+    chosen = as_metric(metric)
+    values = sweep_metrics(model, prompts, [interventions], [chosen])[0][0]
+    return Measurement(values, prompts.ids, prompts.templates, chosen.name, chosen.unit)
+
+
+def sweep(
+    model: "TransformerBridge",
+    prompts: PromptSet,
+    variants: Sequence[Sequence[Intervention] | Intervention],
+    metric: AnyMetric = logit_diff,
+    *,
+    batch: int | None = None,
+) -> Float[np.ndarray, "variant prompt"]:
+    """Measure the prompts under each variant, a list of interventions that are applied together.
+
+    Only what a variant can change is computed, for many variants at once; a few cells of every sweep are run again with
+    plain hooks, and should they differ the whole sweep is (with a warning). What the fast runner does not cover goes to
+    plain hooks by itself.
+
+    Args:
+        model, prompts, metric: as in `run`.
+        variants: a list of interventions for each; an empty one is the untouched model.
+        batch: variants at a time; by default as many as fit into a quarter of the free memory (on a CPU 256 MiB at most).
+
+    Raises:
+        SiteError, PromptError, HookError: see there.
+    """
+    return sweep_metrics(model, prompts, variants, [metric], batch=batch)[0]
+
+
+def sweep_metrics(
+    model: "TransformerBridge",
+    prompts: PromptSet,
+    variants: Sequence[Sequence[Intervention] | Intervention],
+    metrics: Sequence[AnyMetric],
+    *,
+    batch: int | None = None,
+) -> list[Float[np.ndarray, "variant prompt"]]:
+    """Several metrics from one sweep: as `sweep`, one array for each."""
+    chosen = [as_metric(metric) for metric in metrics]
+    listed = [as_list(v) for v in variants]
+    if not listed:
+        raise MechcheckError("a sweep needs at least one variant")
+    check_sites(model, [site for variant in listed for i in variant for site in i.sites])
+    if batch is not None and batch < 1:
+        raise MechcheckError(f"batch={batch}: at least one variant at a time")
+    known = None if _plain_only else _served(model, prompts)
+    if known is not None:
+        return _fast(model, known, prompts, listed, chosen, batch)
+    return _plain(model, prompts, listed, chosen)
+
+
+@contextmanager
+def plain_hooks() -> Iterator[None]:
+    """Within this context every variant is one forward pass with hooks: slow, and what the fast runner is checked against."""
+    global _plain_only
+    before, _plain_only = _plain_only, True
+    try:
+        yield
+    finally:
+        _plain_only = before
+
+
+def _served(model: "TransformerBridge", prompts: PromptSet) -> Arithmetic | None:
+    """The model's arithmetic, where the fast runner knows its architecture and attention sees all of these prompts."""
+    try:
+        known = arithmetic(model)
+    except Unserved:
+        return None
+    return None if known.reach is not None and known.reach < prompts.tokens.shape[1] else known
+
+
+def _plain(
+    model: "TransformerBridge", prompts: PromptSet, variants: list[list[Intervention]], metrics: list[Metric]
+) -> list[Float[np.ndarray, "variant prompt"]]:
+    """One forward pass with hooks for each variant."""
+    captures = capture_all(model, prompts, variants)
+    clean = _logits(model, prompts, [], captures) if any(metric.needs_clean for metric in metrics) else None
+    found: list[list[np.ndarray]] = [[] for _ in metrics]
+    with progress(len(variants), "sweep with hooks") as bar:
+        for variant in variants:
+            logits = _logits(model, prompts, variant, captures)
+            for values, metric in zip(found, metrics, strict=True):
+                values.append(_numpy(metric(logits, prompts, clean)))
+            bar.update()
+    return [np.stack(values) for values in found]
+
+
+def _fast(
+    model: "TransformerBridge",
+    known: Arithmetic,
+    prompts: PromptSet,
+    variants: list[list[Intervention]],
+    metrics: list[Metric],
+    batch: int | None,
+) -> list[Float[np.ndarray, "variant prompt"]]:
+    """The suffix runner where it serves, plain hooks where it does not, or where it is found to be wrong."""
+    captures = capture_all(model, prompts, variants, partial(capture_fast, known, prompts))
+    edits = [edits_of(model, prompts, variant, captures) for variant in variants]
+    check_exist(model, {edit.site.hook_name for listed in edits for edit in listed})
+    fast = [number for number, listed in enumerate(edits) if serves(known, listed)]
+    rest = [number for number in range(len(variants)) if number not in set(fast)]
+    if not fast:
+        return _plain(model, prompts, variants, metrics)
+    done = Sweep(model, known, prompts, [edits[number] for number in fast], batch)
+    if not torch.isfinite(done.streams).all():
+        return _plain(model, prompts, variants, metrics)  # what overflow and NaN become is for the model's own code to say
+    wrong = disagreement(done, captures)
+    if wrong is not None:
+        warnings.warn(f"{wrong}; plain hooks are used for the whole sweep", SelfCheckWarning, stacklevel=4)
+        return _plain(model, prompts, variants, metrics)
+    values = [np.empty((len(variants), len(prompts))) for _ in metrics]
+    for out, found in zip(values, done.values(metrics), strict=True):
+        out[fast] = found
+    if rest:
+        for out, found in zip(values, _plain(model, prompts, [variants[number] for number in rest], metrics), strict=True):
+            out[rest] = found
+    return values
+
+
+def logits_at_end(model: "TransformerBridge", prompts: PromptSet, interventions: Sequence[Intervention] = ()) -> Logits:
+    """The logits at END under the interventions."""
+    listed = as_list(interventions)
+    return _logits(model, prompts, listed, capture_all(model, prompts, [listed]))
+
+
+def observe(
+    model: "TransformerBridge",
+    prompts: PromptSet,
+    readers: Mapping[Any, Reader],
+    interventions: Sequence[Intervention] | Intervention = (),
+) -> Recording:
+    """Run the prompts under the interventions and keep what the readers want of that same forward pass."""
+    listed = as_list(interventions)
+    captures = capture_all(model, prompts, [listed])
+    check_sites(model, [site for i in listed for site in i.sites])
+    return record(model, prompts, readers, edits_of(model, prompts, listed, captures))
+
+
+def capture(
+    model: "TransformerBridge", prompts: PromptSet, sites: Sites, interventions: Sequence[Intervention] | Intervention = ()
+) -> dict[Site, Activation]:
+    """Each site's activation on the prompts: [prompt, d] at a named position, [prompt, pos, d] at every position.
+
+    Args:
+        model, prompts: as in `run`.
+        sites: where to look.
+        interventions: what is changed in that run; a site that is changed itself is read as it was put there.
+    """
+    check_sites(model, sites)
+    readers = {site: site_reader(site) for site in sites}
+    return dict(observe(model, prompts, readers, interventions).recorded)
+
+
+def as_list(interventions: Sequence[Intervention] | Intervention) -> list[Intervention]:
+    """One intervention, or several, as a list."""
+    return list(interventions) if isinstance(interventions, Sequence) else [interventions]
+
+
+def _logits(model: "TransformerBridge", prompts: PromptSet, interventions: Sequence[Intervention], captures: Captures) -> Logits:
+    check_sites(model, [site for i in interventions for site in i.sites])
+    return record(model, prompts, changes=edits_of(model, prompts, interventions, captures)).logits
+
+
+def _numpy(values: torch.Tensor) -> Float[np.ndarray, " prompt"]:
+    return values.detach().cpu().double().numpy()

@@ -1,0 +1,156 @@
+"""The untouched run on a set of prompts, kept layer by layer: what every row of a sweep starts from, and what patches take."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn import functional as F
+
+from mechcheck.engine.arithmetic import Arithmetic, rotate
+from mechcheck.engine.hooks import Activation, Rows, attention_mask, is_token, part_of, select
+from mechcheck.notation.sites import Kind, Site
+from mechcheck.prompts.prompt_set import PromptSet
+
+if TYPE_CHECKING:
+    from transformer_lens.model_bridge import TransformerBridge
+
+Tables = tuple[Float[Tensor, "pos rotary"], Float[Tensor, "pos rotary"]]
+
+
+class Kept(NamedTuple):
+    """What is kept of one layer."""
+
+    resid_pre: Float[Tensor, "prompt pos d_model"]
+    k: Float[Tensor, "prompt kv_head pos d_head"]
+    """After rotary embedding."""
+    v: Float[Tensor, "prompt kv_head pos d_head"]
+    z: Float[Tensor, "prompt pos head*d_head"]
+    attn_out: Float[Tensor, "prompt pos d_model"]
+    mlp_out: Float[Tensor, "prompt pos d_model"]
+
+
+@dataclass(frozen=True, eq=False)
+class Untouched:
+    """A forward pass without interventions, at every position."""
+
+    prompts: PromptSet
+    tables: Tables | None
+    """Cosines and sines of the rotary embedding, by position."""
+    layers: tuple[Kept, ...]
+    last: Float[Tensor, "prompt pos d_model"]
+    """The stream after the last layer."""
+    extra: dict[tuple[Kind, int], Tensor]
+    """Activations that were asked for beside those of `Kept`."""
+    arithmetic: Arithmetic
+
+    def of(self, kind: Kind, layer: int) -> Tensor:
+        """A hook's activation: [prompt, pos, head, d_head] for the heads' kinds, [prompt, pos, d] else."""
+        if (kind, layer) in self.extra:
+            return self.extra[kind, layer]
+        kept = self.layers[layer]
+        match kind:
+            case "head":
+                return kept.z.unflatten(-1, (-1, self.arithmetic.d_head))
+            case "resid_post":
+                return self.last if layer == len(self.layers) - 1 else self.layers[layer + 1].resid_pre
+            case "resid_pre" | "attn_out" | "mlp_out":
+                return getattr(kept, kind)
+        raise KeyError(f"{kind} of layer {layer} was not asked for")
+
+    def at(self, site: Site) -> Activation:
+        """A site's activation, as `capture` gives it."""
+        whole = part_of(self.of(site.kind, site.layer), site)
+        return whole if site.at is None else select(whole, self.prompts.position(site.at))
+
+
+class _Enough(Exception):
+    """The first block was reached."""
+
+
+def first_stream(model: "TransformerBridge", prompts: PromptSet) -> tuple[Float[Tensor, "prompt pos d_model"], Tables | None]:
+    """What enters the first block, and the rotary tables: by the model's own forward pass, stopped there."""
+    seen: dict = {}
+
+    def stop(_: object, args: tuple, kwargs: dict) -> None:
+        seen["stream"] = args[0] if args else kwargs["hidden_states"]
+        seen["tables"] = kwargs.get("position_embeddings")
+        raise _Enough
+
+    handle = model.blocks[0].register_forward_pre_hook(stop, with_kwargs=True)
+    try:
+        model(prompts.tokens.to(model.cfg.device), **attention_mask(model, Rows(prompts, slice(None))))
+    except _Enough:
+        pass
+    finally:
+        handle.remove()
+    tables = seen["tables"]
+    return seen["stream"], None if tables is None else (tables[0][0], tables[1][0])
+
+
+@torch.no_grad()
+def untouched(
+    model: "TransformerBridge",
+    arithmetic: Arithmetic,
+    prompts: PromptSet,
+    extra: frozenset[tuple[Kind, int]] = frozenset(),
+    like: Untouched | None = None,
+) -> Untouched:
+    """Run the prompts.
+
+    Args:
+        model, arithmetic, prompts: what is run.
+        extra: (kind, layer) of queries, keys, values (before rotary embedding) and neurons to keep.
+        like: a run of aligned prompts; what all prompts have in common with theirs at the beginning is taken from there.
+    """
+    x, tables = first_stream(model, prompts)
+    common = 0 if like is None or extra else _in_common(arithmetic, prompts, like.prompts)
+    x = x[:, common:]
+    around = None if tables is None else (tables[0][common:, None], tables[1][common:, None])
+    sees = None if arithmetic.causal else is_token(Rows(prompts, slice(None))).to(x.device)[:, None, None]
+    if common:
+        sees = torch.ones(x.shape[1], prompts.tokens.shape[1], dtype=torch.bool, device=x.device).tril(common)
+    layers: list[Kept] = []
+    also: dict[tuple[Kind, int], Tensor] = {}
+    for number, layer in enumerate(arithmetic.layers):
+        q, k, v = arithmetic.split(layer.qkv(arithmetic.attention_input(layer, x)))
+        found: dict[Kind, Tensor] = {"q": q, "k": k, "v": v}
+        q, k, v = (part.transpose(1, 2) for part in (rotate(q, around), rotate(k, around), v))
+        if like is not None and common:
+            k, v = (torch.cat([old[:, :, :common], new], dim=2) for old, new in ((like.layers[number].k, k), (like.layers[number].v, v)))
+        z = F.scaled_dot_product_attention(
+            q, k, v, attn_mask=sees, is_causal=sees is None, scale=arithmetic.scale, enable_gqa=q.shape[1] != k.shape[1]
+        )  # [prompt, head, pos, d_head]
+        z = z.transpose(1, 2).flatten(2)
+        attn_out = layer.o(z)
+        between = arithmetic.after_attention(layer, x, attn_out)
+        found["neuron"] = arithmetic.neurons(layer, x if arithmetic.parallel else between)
+        mlp_out = layer.mlp.out(found["neuron"])
+        kept = Kept(x, k, v, z, attn_out, mlp_out)
+        layers.append(kept if like is None or not common else _continued(like.layers[number], kept, common))
+        also.update({(kind, number): found[kind] for kind in found if (kind, number) in extra})
+        x = arithmetic.after_mlp(layer, between, mlp_out)
+    if like is not None and common:
+        x = torch.cat([like.last[:, :common], x], dim=1)
+    return Untouched(prompts, tables, tuple(layers), x, also, arithmetic)
+
+
+def _in_common(arithmetic: Arithmetic, prompts: PromptSet, others: PromptSet) -> int:
+    """How many tokens at the beginning are the same in every pair of prompts; at least one position is left to run."""
+    if not arithmetic.causal or prompts.tokens.shape != others.tokens.shape:
+        return 0
+    differs = (prompts.tokens != others.tokens).any(0)
+    first = int(differs.int().argmax()) if differs.any() else len(differs)
+    return min(first, len(differs) - 1)
+
+
+def _continued(before: Kept, after: Kept, common: int) -> Kept:
+    """The first positions of one run and the others of another; keys and values are whole already."""
+
+    def joined(old: Tensor, new: Tensor) -> Tensor:
+        return torch.cat([old[:, :common], new], dim=1)
+
+    streams = (joined(getattr(before, name), getattr(after, name)) for name in ("resid_pre", "z", "attn_out", "mlp_out"))
+    resid_pre, z, attn_out, mlp_out = streams
+    return Kept(resid_pre, after.k, after.v, z, attn_out, mlp_out)

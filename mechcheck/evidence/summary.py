@@ -1,0 +1,144 @@
+"""Evidence as a Markdown table for a CI job's page: one row per statement and parameters, one column per model."""
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from mechcheck.evidence.drift_text import SYMBOLS, tally, telling
+
+LIMIT = 1024 * 1024
+"""Bytes that a CI job's page takes (GitHub refuses a step summary above 1 MiB)."""
+
+_MARKS = {"supported": "✓", "refuted": "✗", "inconclusive": "?", "vacuous": "∅", "errored": "!"}
+_GONE = 20
+
+
+@dataclass
+class _Row:
+    """One statement and its parameters, on all models."""
+
+    task: str
+    statement: str
+    cells: dict[str, str] = field(default_factory=dict)
+    """Model -> verdict and estimate."""
+    changes: list[str] = field(default_factory=list)
+    quiet: bool = True
+    """As claimed and unchanged on every model: what is left out first where there is no room."""
+
+
+def markdown(runs: Sequence[Mapping[str, Any]], only: Collection[str] = (), limit: int = LIMIT, match: str = "") -> str:
+    """A table of every claim that was run (on the models `only`, if any are named), of at most `limit` bytes.
+
+    With `match`, only claims whose statement or task contains these words, whatever their case.
+
+    A cell has the verdict, the first expectation's estimate and its interval; "as claimed" marks a refutation that the
+    claim predicted. Where a run was compared with a baseline, a column says what changed on which model. Rows that do not fit are
+    left out, those in which all is as claimed and unchanged first, and a note says how many.
+    """
+    claims = [c for run in runs for c in run["claims"] if c["verdict"] != "skipped" and (not only or _model(c) in only)]
+    claims = [c for c in claims if match.lower() in f"{c['task'] or ''} {c['statement']}".lower()]
+    met = list(dict.fromkeys(_model(claim) for claim in claims))
+    models = [name for name in only if name in met] if only else met
+    compared = [baseline for run in runs if (baseline := run["run"].get("baseline"))]
+    rows = _rows(claims)
+    head = ["task", "claim", *models, *(["since the baseline"] if compared else [])]
+    lines = [_line(head), _line(["---"] * len(head))]
+    table = [
+        _line(
+            [_escape(row.task), _escape(row.statement)]
+            + [row.cells.get(model, "") for model in models]
+            + (["<br>".join(row.changes)] if compared else [])
+        )
+        for row in rows
+    ]
+    foot = [*_totals(claims), *(line for baseline in compared for line in _since(baseline))]
+    note = "**{} of {} rows are left out, for want of room; the report has them all.**"
+    room = limit - sum(_size(line) for line in [*lines, *foot, note]) - 64
+    kept = _fitting(table, [row.quiet for row in rows], room)
+    lines += [line for i, line in enumerate(table) if i in kept]
+    if len(kept) < len(table):
+        lines += ["", note.format(len(table) - len(kept), len(table))]
+    return "\n".join([*lines, *foot])
+
+
+def _rows(claims: Iterable[Mapping[str, Any]]) -> list[_Row]:
+    rows: dict[tuple[str, str], _Row] = {}
+    for claim in claims:
+        method = ", ".join(claim["params"].values())
+        key = (claim["task"] or "", f"{claim['statement']}{f' ({method})' if method else ''}")
+        row = rows.setdefault(key, _Row(*key))
+        row.cells[_model(claim)] = _cell(claim)
+        drift = claim.get("drift")
+        if drift and drift["status"] != "same":
+            row.changes.append(f"{_escape(_model(claim))}: {_change(drift)}")
+        row.quiet &= bool(claim["met"]) and (not drift or drift["status"] in ("same", "new"))
+    return list(rows.values())
+
+
+def _fitting(lines: Sequence[str], quiet: Sequence[bool], room: int) -> set[int]:
+    """The lines that fit, those that ask for attention first."""
+    kept = set()
+    for i in sorted(range(len(lines)), key=lambda i: (quiet[i], i)):
+        if _size(lines[i]) <= room:
+            kept.add(i)
+            room -= _size(lines[i])
+    return kept
+
+
+def _totals(claims: Sequence[Mapping[str, Any]]) -> list[str]:
+    counts = {verdict: sum(claim["verdict"] == verdict for claim in claims) for verdict in _MARKS}
+    said = ", ".join(f"{count} {verdict}" for verdict, count in counts.items() if count)
+    return ["", f"{len(claims)} claims: {said}; {sum(bool(claim['met']) for claim in claims)} as claimed."]
+
+
+def _since(baseline: Mapping[str, Any]) -> list[str]:
+    lines = ["", *(f"{_escape(line)}.  " for line in tally(baseline))]
+    gone = baseline["missing"]
+    lines += [f"- {SYMBOLS['missing']} missing: `{claim['id'].replace('`', '')}`{_accepted(claim)}" for claim in gone[:_GONE]]
+    return lines + ([f"- and {len(gone) - _GONE} more that are missing"] if len(gone) > _GONE else [])
+
+
+def _change(drift: Mapping[str, Any]) -> str:
+    found = telling(drift)
+    numbers = ""
+    if found:
+        d = found["difference"]
+        numbers = f" {d['value']:+.2g} [{d['low']:+.2g}, {d['high']:+.2g}]"
+    return f"{SYMBOLS[drift['status']]} {drift['status']}{numbers}{_accepted(drift)}"
+
+
+def _accepted(change: Mapping[str, Any]) -> str:
+    known = change["accepted"]
+    return f" (accepted: {_escape(known['why'])})" if known else ""
+
+
+def _model(claim: Mapping[str, Any]) -> str:
+    if not claim["model"]:
+        return "-"
+    model = claim["model"]
+    return f"{model['name']} {model['dtype']}" if claim.get("by_dtype") else str(model["name"])
+
+
+def _cell(claim: Mapping[str, Any]) -> str:
+    mark = f"{_MARKS[claim['verdict']]} {claim['verdict']}"
+    if claim["verdict"] == "refuted" and claim["met"]:
+        mark += ", as claimed"
+    if not claim["expectations"]:
+        return mark
+    e = claim["expectations"][0]["estimate"]
+    if claim["expectations"][0]["kind"] == "for_all":  # a search has no interval
+        found = "".join(f": {_escape(example['example'])}" for example in claim["counterexamples"][:1])
+        return f"{mark}<br>{e['method']}{found}"
+    return f"{mark}<br>{e['value']:.2f} [{e['low']:.2f}, {e['high']:.2f}]"
+
+
+def _line(cells: Iterable[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def _escape(text: str) -> str:
+    return text.replace("|", "\\|").replace("<", "&lt;").replace("\n", " ")
+
+
+def _size(line: str) -> int:
+    return len(line.encode("utf-8", "backslashreplace")) + 1

@@ -1,0 +1,159 @@
+"""Attention: whole patterns of chosen heads, and how much one named position attends to another."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from mechcheck.base.errors import SiteError
+from mechcheck.engine.hooks import Reader, Rows, is_token
+from mechcheck.engine.run import observe
+from mechcheck.notation.interventions import Intervention
+from mechcheck.notation.sites import Sites, check_sites, heads
+from mechcheck.prompts.prompt_set import END, PromptSet
+from mechcheck.stats.measurement import Measurement
+
+if TYPE_CHECKING:
+    from transformer_lens.model_bridge import TransformerBridge
+
+
+def attention(
+    model: "TransformerBridge",
+    prompts: PromptSet,
+    sites: Sites | str,
+    interventions: Sequence[Intervention] | Intervention = (),
+) -> Float[Tensor, "prompt head q k"]:
+    """Attention patterns of the given heads under the interventions.
+
+    Rows sum to 1 over the keys; rows and columns of padding are zero.
+
+    Args:
+        model: from `load_model`.
+        prompts: the prompts.
+        sites: heads; the patterns come in their order (sorted by layer and head). Positions in the sites do not matter.
+        interventions: applied in the same forward pass.
+
+    Raises:
+        SiteError: no heads, or heads the model does not have.
+    """
+    pairs = head_pairs(model, sites)
+    recorded = observe(model, prompts, pattern_readers(pairs), interventions).recorded
+    return torch.stack([recorded[pair] for pair in pairs], dim=1)
+
+
+def attention_to(
+    model: "TransformerBridge",
+    prompts: PromptSet,
+    sites: Sites | str,
+    query: str = END,
+    key: str = "IO",
+    interventions: Sequence[Intervention] | Intervention = (),
+) -> Measurement:
+    """Share of the given heads' attention that goes from one named position to another, as the mean over these heads.
+
+    Args:
+        model: from `load_model`.
+        prompts: prompts with the positions `query` and `key`.
+        sites: heads. Positions in the sites do not matter.
+        query, key: names of positions; a query sees only keys at or before it.
+        interventions: applied in the same forward pass.
+
+    Raises:
+        SiteError: no heads, or heads the model does not have.
+        PromptError: positions these prompts do not have.
+    """
+    pairs = head_pairs(model, sites)
+    readers: dict = {pair: _between(pair[0], pair[1], query, key) for pair in pairs}
+    recorded = _numpy_of(model, prompts, readers, interventions)
+    values = np.mean([recorded[pair] for pair in pairs], axis=0)
+    return Measurement(values, prompts.ids, prompts.templates, f"attention {query} to {key}", "share of attention")
+
+
+def attention_to_positions(
+    model: "TransformerBridge",
+    prompts: PromptSet,
+    query: str,
+    keys: Sequence[str],
+    interventions: Sequence[Intervention] | Intervention = (),
+) -> Float[np.ndarray, "layer head key prompt"]:
+    """Attention of every head from one named position to each of several: what a search for roles starts from.
+
+    Raises:
+        PromptError: positions these prompts do not have.
+    """
+    layers, n_heads = range(model.cfg.n_layers), model.cfg.n_heads
+    readers: dict = {(layer, key): _between(layer, None, query, key) for layer in layers for key in keys}
+    recorded = _numpy_of(model, prompts, readers, interventions)
+    values = np.array([[recorded[layer, key].T for key in keys] for layer in layers])
+    return values.reshape(len(layers), len(keys), n_heads, len(prompts)).transpose(0, 2, 1, 3)
+
+
+def pattern_hook(layer: int) -> str:
+    """The hook whose activation is the attention pattern, [row, head, q, k]."""
+    return f"blocks.{layer}.attn.hook_pattern"
+
+
+def pattern_readers(pairs: Sequence[tuple[int, int]]) -> dict:
+    """(layer, head) -> reader of that head's pattern [row, q, k], zero where the query or the key is padding."""
+
+    def keep(pattern: Tensor, rows: Rows, head: int) -> Tensor:
+        real = is_token(rows).to(pattern.device)
+        return broken_rows_as_nan(pattern[:, head]).masked_fill(~(real[:, :, None] & real[:, None, :]), 0.0)
+
+    return {pair: (pattern_hook(pair[0]), lambda x, rows, head=pair[1]: keep(x, rows, head)) for pair in pairs}
+
+
+def broken_rows_as_nan(pattern: Float[Tensor, "... q k"]) -> Float[Tensor, "... q k"]:
+    """TransformerLens writes zeros where attention is NaN; a row that attends to nothing at all was NaN, and is again."""
+    return pattern.masked_fill(pattern.sum(-1, keepdim=True) == 0, torch.nan)
+
+
+def visible_keys(model: "TransformerBridge", prompts: PromptSet, layer: int) -> Bool[Tensor, "prompt q k"]:
+    """True where a query of the layer can see a key: both are tokens, and in a causal model the key is not later, nor behind the window."""
+    real = is_token(Rows(prompts, slice(None)))
+    both = real[:, :, None] & real[:, None, :]
+    window = _window(model, layer)
+    if window is not None:
+        both = both.triu(1 - window)
+    return both.tril() if model.cfg.attention_dir == "causal" else both
+
+
+def _window(model: "TransformerBridge", layer: int) -> int | None:
+    """How many keys a query sees at most, itself included, where the layer's attention is local."""
+    config = model.original_model.config
+    kinds = getattr(config, "attention_layers", None)  # GPT-Neo's
+    if kinds is not None:
+        return config.window_size if kinds[layer] == "local" else None
+    kinds = getattr(config, "layer_types", None)
+    return getattr(config, "sliding_window", None) if kinds is None or kinds[layer] == "sliding_attention" else None
+
+
+def head_pairs(model: "TransformerBridge", sites: Sites | str) -> list[tuple[int, int]]:
+    """(layer, head) of each of the heads, sorted, whatever their positions."""
+    chosen = heads(sites)
+    check_sites(model, chosen)
+    if not len(chosen):
+        raise SiteError("no heads are given; write some, for example heads('9.6')")
+    return sorted(set(chosen.pairs))
+
+
+def _between(layer: int, head: int | None, query: str, key: str) -> Reader:
+    """Attention from `query` to `key`: [row] of one head, [row, head] of all."""
+
+    def keep(pattern: Tensor, rows: Rows) -> Tensor:
+        row = torch.arange(len(pattern), device=pattern.device)
+        chosen = pattern if head is None else pattern[:, head : head + 1]
+        found = broken_rows_as_nan(chosen)[row, :, rows.at(query).to(pattern.device), rows.at(key).to(pattern.device)]
+        return found if head is None else found[:, 0]
+
+    return pattern_hook(layer), keep
+
+
+def _numpy_of(
+    model: "TransformerBridge", prompts: PromptSet, readers: dict, interventions: Sequence[Intervention] | Intervention
+) -> dict[object, np.ndarray]:
+    recorded = observe(model, prompts, readers, interventions).recorded
+    return {key: value.cpu().double().numpy() for key, value in recorded.items()}

@@ -1,0 +1,46 @@
+"""The attention of chosen heads on one prompt, raw and value-weighted, as a figure that a reader can explore."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from mechcheck.measures.attention.patterns import attention, head_pairs
+from mechcheck.measures.attention.value_weighted import Through, value_weighted_attention
+from mechcheck.measures.figures.model import AttentionView
+from mechcheck.notation.interventions import Intervention
+from mechcheck.notation.sites import Sites
+from mechcheck.prompts.labels import token_labels
+from mechcheck.prompts.prompt_set import PromptSet
+
+if TYPE_CHECKING:
+    from transformer_lens.model_bridge import TransformerBridge
+
+
+def attention_view(
+    model: "TransformerBridge",
+    prompts: PromptSet,
+    sites: Sites | str,
+    row: int = 0,
+    *,
+    through: Through = "v",
+    interventions: Sequence[Intervention] | Intervention = (),
+    title: str = "Attention",
+) -> AttentionView:
+    """Patterns of any set of heads on one prompt, beside the same weighted by the norm of what is carried.
+
+    Args:
+        model: from `load_model`.
+        prompts: the prompts.
+        sites: heads. Positions in the sites do not matter.
+        row: which prompt.
+        through: as for `value_weighted_attention`.
+        interventions: applied to all prompts, so that ablations draw from the same others as in a measurement.
+        title: of the figure.
+
+    Raises:
+        PromptError, SiteError, MechcheckError: as for `token_labels` and `value_weighted_attention`.
+    """
+    labels = token_labels(prompts, row)
+    names = [f"{layer}.{head}" for layer, head in head_pairs(model, sites)]
+    maps = attention(model, prompts, sites, interventions), value_weighted_attention(model, prompts, sites, through, interventions)
+    patterns, weighted = (found[row, :, : len(labels), : len(labels)].cpu().double().numpy() for found in maps)
+    return AttentionView(title, labels, dict(zip(names, patterns, strict=True)), dict(zip(names, weighted, strict=True)))

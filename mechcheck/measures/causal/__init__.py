@@ -1,0 +1,1 @@
+"""What is lost, or carried, when parts are changed."""

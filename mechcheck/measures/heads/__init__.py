@@ -1,0 +1,1 @@
+"""What kind of head it is: scores, detection, and what its weights match and write."""

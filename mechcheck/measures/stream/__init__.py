@@ -1,0 +1,1 @@
+"""What the residual stream says, and what is added to it."""

@@ -1,0 +1,119 @@
+"""Tuned lens (Belrose et al. 2023, arXiv:2303.08112): each layer's stream goes through an affine translator before it is read."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from mechcheck.base.errors import MechcheckError
+from mechcheck.engine.run import observe
+from mechcheck.measures.stream.lens import readout, stream_hooks
+from mechcheck.measures.stream.translator import TunedLens
+from mechcheck.models.loading import provenance
+from mechcheck.prompts.prompt_set import PromptSet
+
+if TYPE_CHECKING:
+    from transformer_lens.model_bridge import TransformerBridge
+
+Rows = Float[Tensor, "row d_model"]
+_PEAK_RATE = 1e-3
+
+
+def load_tuned_lens(path: Path, model: "TransformerBridge") -> TunedLens:
+    """Read a lens that `TunedLens.save` wrote, for the model that it was fitted on.
+
+    Raises:
+        MechcheckError: it is no such file, or was fitted on other weights or processing.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="pt") as file:
+            about: Mapping[str, str] = file.metadata() or {}
+            lens = TunedLens(file.get_tensor("weight"), file.get_tensor("bias"), about["weights_sha256"], about["processing"])
+    except (SafetensorError, KeyError) as error:
+        raise MechcheckError(f"{Path(path).name} is no tuned lens: {error}; write it with TunedLens.save") from error
+    own = provenance(model)
+    if (lens.weights_sha256, lens.processing) != (own.weights_sha256, own.processing):
+        raise MechcheckError(
+            f"the lens was fitted on other weights or processing ({lens.weights_sha256[:12]}, {lens.processing}) than {own.name} has now "
+            f"({own.weights_sha256[:12]}, {own.processing}): fit it again, or load that model"
+        )
+    return lens
+
+
+def fit_tuned_lens(
+    model: "TransformerBridge",
+    prompts: PromptSet,
+    *,
+    ridge: float = 1e-2,
+    steps: int = 300,
+    batch: int = 512,
+    seed: int = 0,
+) -> TunedLens:
+    """Fit a translator for each layer on the streams at every position of the prompts.
+
+    The start is the ridge regression of what is still to be added (last stream minus this one) on this stream; from there Adam
+    lowers KL(the model's own output || the lens's), which is what Belrose et al. minimise.
+
+    Args:
+        model: from `load_model`.
+        prompts: those to fit on; judge the lens on others.
+        ridge: weight of the penalty, in units of the stream's mean variance.
+        steps: gradient steps for each layer; 0 for the regression alone.
+        batch: positions in each step.
+        seed: draws the batches.
+
+    Raises:
+        MechcheckError: a penalty that is not positive.
+    """
+    if ridge <= 0:
+        raise MechcheckError(f"ridge={ridge}: the penalty must be positive")
+    *streams, last = _real_streams(model, prompts)
+    weights, biases = [], []
+    for stream in streams:
+        weight, bias = _regression(stream, last - stream, ridge)
+        if steps:
+            weight, bias = _descend(model, stream, last, weight, bias, steps, batch, seed)
+        weights.append(weight)
+        biases.append(bias)
+    own = provenance(model)
+    return TunedLens(torch.stack(weights), torch.stack(biases), own.weights_sha256, own.processing)
+
+
+def _real_streams(model: "TransformerBridge", prompts: PromptSet) -> list[Rows]:
+    """Each state's stream at every position that is no padding."""
+    hooks = stream_hooks(model)
+    recorded = observe(model, prompts, {name: (name, lambda activation, _: activation) for name in hooks}).recorded
+    real = torch.arange(prompts.tokens.shape[1])[None] < prompts.lengths[:, None]
+    return [recorded[name][real.to(recorded[name].device)] for name in hooks]
+
+
+def _regression(x: Rows, y: Rows, ridge: float) -> tuple[Float[Tensor, "d_model d_model"], Float[Tensor, " d_model"]]:
+    from mechcheck.measures.stream.alignment import fit_linear_map
+
+    found = fit_linear_map(x, y, ridge=ridge)
+    return found.weight.to(x), (found.mean_to - found.mean_from @ found.weight).to(x)
+
+
+def _descend(
+    model: "TransformerBridge", x: Rows, last: Rows, weight: Tensor, bias: Tensor, steps: int, batch: int, seed: int
+) -> tuple[Float[Tensor, "d_model d_model"], Float[Tensor, " d_model"]]:
+    """Adam on the KL divergence, its rate falling to zero along a cosine."""
+    generator = torch.Generator().manual_seed(seed)
+    weight, bias = weight.clone().requires_grad_(), bias.clone().requires_grad_()
+    optimiser = torch.optim.Adam([weight, bias], lr=_PEAK_RATE)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps)
+    for _ in range(steps):
+        rows = torch.randint(len(x), (min(batch, len(x)),), generator=generator).to(x.device)
+        own = readout(model, last[rows]).log_softmax(-1)
+        read = readout(model, x[rows] + x[rows] @ weight + bias, differentiable=True).log_softmax(-1)
+        loss = (own.exp() * (own - read)).sum(-1).mean()
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        schedule.step()
+    return weight.detach(), bias.detach()

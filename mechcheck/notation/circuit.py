@@ -1,0 +1,55 @@
+"""Circuits: roles filled by sites, recorded in TOML files together with where they come from and for which weights."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+from mechcheck.base.errors import CircuitError
+from mechcheck.notation.sites import Sites
+
+
+@dataclass(frozen=True)
+class Circuit(Mapping[str, Sites]):
+    """Role -> sites."""
+
+    roles: Mapping[str, Sites]
+    source: str = ""
+    """Where it comes from: a paper, or how it was found."""
+    weights_sha256: str | None = None
+    """The weights it was found on; None for a circuit that is no record."""
+    notes: Mapping[str, object] = field(default_factory=dict)
+    """Everything else the file says: method, thresholds, date, data hash."""
+    shape: tuple[int, int] | None = None
+    """Layers and heads per layer of the model that a published circuit is about; its weights are known by name only."""
+
+    def __getitem__(self, role: str) -> Sites:
+        if role not in self.roles:
+            raise CircuitError(f"the circuit has no role {role!r}; its roles are {', '.join(sorted(self.roles)) or 'none'}")
+        return self.roles[role]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.roles)
+
+    def __len__(self) -> int:
+        return len(self.roles)
+
+    @property
+    def sites(self) -> Sites:
+        """Every site of every role."""
+        return Sites(site for sites in self.roles.values() for site in sites)
+
+
+@dataclass(frozen=True)
+class TracedCircuit(Circuit):
+    """A circuit that remembers which roles were asked for, so that controls vary what a claim uses and nothing else."""
+
+    used: set[str] = field(default_factory=set)
+
+    def __getitem__(self, role: str) -> Sites:
+        sites = super().__getitem__(role)
+        self.used.add(role)
+        return sites
+
+
+def traced(circuit: Circuit) -> TracedCircuit:
+    """The same circuit, tracing from now on."""
+    return TracedCircuit(circuit.roles, circuit.source, circuit.weights_sha256, circuit.notes, circuit.shape)

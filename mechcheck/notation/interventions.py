@@ -1,0 +1,138 @@
+"""Interventions: plain data that says what is changed where; the engine knows how."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from mechcheck.base.errors import MechcheckError
+from mechcheck.notation.sites import Site, Sites
+from mechcheck.prompts.prompt_set import PromptSet
+
+AblationMethod = Literal["zero", "mean", "resample"]
+
+
+@dataclass(frozen=True, eq=False)
+class Ablate:
+    """Replace the sites' activations by something that carries no information about the prompt.
+
+    - "zero": zeros.
+    - "mean": the mean over `reference`: at a named position over all its prompts, at every position by template and
+      position (Wang et al. 2022).
+    - "resample": the activation of the aligned prompt of `reference` (Chan et al. 2022); without a reference, that of
+      another prompt of the same template, chosen by `seed`.
+    """
+
+    sites: Sites
+    method: AblationMethod = "zero"
+    reference: PromptSet | None = None
+    """Where mean and resample draw from; the prompts' own `reference` (ABC for IOI) by default, else the prompts."""
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.method not in ("zero", "mean", "resample"):
+            raise MechcheckError(f'unknown ablation {self.method!r}; choose "zero", "mean" or "resample"')
+        _check_some(self.sites)
+
+
+@dataclass(frozen=True, eq=False)
+class Patch:
+    """Put the sites' activations from the run on `source` into this run, prompt by prompt (interchange intervention)."""
+
+    sites: Sites
+    source: PromptSet | None = None
+    """Aligned prompts; the prompts' own `counterfactual` by default."""
+
+    def __post_init__(self) -> None:
+        _check_some(self.sites)
+
+
+@dataclass(frozen=True, eq=False)
+class Put:
+    """Put given activations at sites, for example another model's, carried over by a linear map."""
+
+    values: Mapping[Site, Float[Tensor, "prompt ... d"]]
+    """Site -> [prompt, d] at a named position, [prompt, pos, d] at every position."""
+
+    def __post_init__(self) -> None:
+        _check_some(self.sites)
+
+    @property
+    def sites(self) -> Sites:
+        """Where the activations go."""
+        return Sites(self.values)
+
+
+@dataclass(frozen=True, eq=False)
+class Steer:
+    """Add `scale * vector` to the sites' activations (Turner et al. 2023, Rimsky et al. 2024)."""
+
+    vector: Float[Tensor, "*prompt d"]
+    """One for all prompts, [d], or one for each, [prompt, d]; d is d_model for the stream, d_head for a head."""
+    sites: Sites
+    scale: float = 1.0
+
+    def __post_init__(self) -> None:
+        _check_some(self.sites)
+        vector = torch.as_tensor(self.vector)
+        if vector.ndim not in (1, 2) or not vector.is_floating_point():
+            raise MechcheckError(
+                f"a steering vector is one row of floats, or one row for each prompt, got {vector.dtype} of shape {tuple(vector.shape)}"
+            )
+        if not torch.isfinite(vector).all() or not math.isfinite(self.scale):
+            raise MechcheckError("the steering vector or its scale is not finite")
+        object.__setattr__(self, "vector", vector)
+
+
+@dataclass(frozen=True, eq=False)
+class Scale:
+    """Multiply the sites' activations by a factor: 0 is zero ablation, 1 changes nothing, 2 doubles what they say."""
+
+    sites: Sites
+    factor: float
+
+    def __post_init__(self) -> None:
+        _check_some(self.sites)
+        if not math.isfinite(self.factor):
+            raise MechcheckError(f"Scale needs a finite factor, got {self.factor}")
+
+
+@dataclass(frozen=True, eq=False)
+class Sparsify:
+    """Set the components of the sites' activations that are smaller than `threshold` in size to zero."""
+
+    sites: Sites
+    threshold: float
+
+    def __post_init__(self) -> None:
+        _check_some(self.sites)
+        if not (math.isfinite(self.threshold) and self.threshold >= 0):
+            raise MechcheckError(f"Sparsify needs a threshold of 0 or more, in the activation's own units, got {self.threshold}")
+
+
+@dataclass(frozen=True, eq=False)
+class Permute:
+    """Exchange the sites' activations between the prompt's positions, in an order drawn by `seed`; padding stays where it is."""
+
+    sites: Sites
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        _check_some(self.sites)
+        placed = [site for site in self.sites if site.at is not None]
+        if placed:
+            raise MechcheckError(f"Permute exchanges positions, so {placed[0]} cannot name one; write the site without @{placed[0].at}")
+
+
+Intervention = Ablate | Patch | Put | Steer | Scale | Sparsify | Permute
+
+
+def _check_some(sites: Sites) -> None:
+    if not isinstance(sites, Sites):
+        raise MechcheckError(f"expected Sites, for example heads('9.6'), got {type(sites).__name__}")
+    if not len(sites):
+        raise MechcheckError("no sites: this intervention would change nothing")

@@ -1,0 +1,89 @@
+"""Metrics: from the logits at END to one number per prompt."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from mechcheck.base.device import for_exact
+from mechcheck.base.errors import PromptError
+from mechcheck.prompts.prompt_set import PromptSet
+
+Logits = Float[Tensor, "prompt d_vocab"]
+PerPrompt = Float[Tensor, " prompt"]
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A named reduction of the logits at END."""
+
+    name: str
+    unit: str
+    of: Callable[[Logits, PromptSet, Any], PerPrompt]
+    """(logits, prompts, logits of the untouched run or None) -> one value per prompt."""
+    needs_clean: bool = False
+    two_columns: bool = False
+    """It reads no other logits than the answer's and the foil's, so that no others need be computed."""
+
+    def __call__(self, logits: Logits, prompts: PromptSet, clean: Logits | None = None) -> PerPrompt:
+        values = self.of(for_exact(logits), prompts, None if clean is None else for_exact(clean))
+        if values.shape != (len(prompts),):
+            raise PromptError(
+                f"metric {self.name!r} gave shape {tuple(values.shape)}, expected one value for each of {len(prompts)} prompts"
+            )
+        return values
+
+
+def as_metric(metric: Metric | Callable[[Logits, PromptSet], PerPrompt]) -> Metric:
+    """A metric from a plain function of (logits[prompt, d_vocab] at END, prompts)."""
+    if isinstance(metric, Metric):
+        return metric
+    return Metric(getattr(metric, "__name__", "metric"), "", lambda logits, prompts, _: metric(logits, prompts))
+
+
+def _at(logits: Logits, tokens: Tensor) -> PerPrompt:
+    return logits.gather(-1, tokens.to(logits.device)[:, None])[:, 0].double()
+
+
+def _log_prob(logits: Logits, tokens: Tensor) -> PerPrompt:
+    return _at(logits.double().log_softmax(-1), tokens)
+
+
+def _rank(logits: Logits, tokens: Tensor) -> PerPrompt:
+    larger = (logits > logits.gather(-1, tokens.to(logits.device)[:, None])).sum(-1).double()
+    return torch.where(logits.isnan().any(-1), torch.nan, larger)  # every comparison with NaN is False: that is no rank 0
+
+
+def _correct(logits: Logits, tokens: Tensor) -> PerPrompt:
+    ranks = _rank(logits, tokens)
+    return torch.where(ranks.isnan(), torch.nan, (ranks == 0).double())
+
+
+def _kl(logits: Logits, clean: Logits) -> PerPrompt:
+    p, q = clean.double().log_softmax(-1), logits.double().log_softmax(-1)
+    return (p.exp() * (p - q)).sum(-1)
+
+
+logit_diff = Metric("logit difference", "logits", lambda x, p, _: _at(x, p.answers) - _at(x, p.foils), two_columns=True)
+"""Logit of the answer minus logit of the foil (Wang et al. 2022)."""
+
+probability = Metric("p(answer)", "probability", lambda x, p, _: _log_prob(x, p.answers).exp())
+"""Probability of the answer."""
+
+foil_probability = Metric("p(foil)", "probability", lambda x, p, _: _log_prob(x, p.foils).exp())
+"""Probability of the foil."""
+
+log_probability = Metric("log p(answer)", "nats", lambda x, p, _: _log_prob(x, p.answers))
+"""Natural logarithm of the answer's probability."""
+
+rank = Metric("rank of the answer", "rank", lambda x, p, _: _rank(x, p.answers))
+"""How many tokens have a larger logit than the answer (0: the answer is the prediction)."""
+
+kl_divergence = Metric("KL from the untouched run", "nats", lambda x, p, clean: _kl(x, clean), needs_clean=True)
+"""KL(untouched || this run) of the next-token distribution."""
+
+correct = Metric("accuracy", "share of prompts", lambda x, p, _: _correct(x, p.answers))
+"""1 where the answer is the prediction, else 0."""

@@ -1,0 +1,230 @@
+"""Sites: what can be intervened on, written as short text: heads("9.6 9.9@END"), mlps("8-11"), resid("5@S2")."""
+
+import itertools
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Literal
+
+from mechcheck.base.errors import SiteError
+
+if TYPE_CHECKING:
+    from transformer_lens.model_bridge import TransformerBridge
+
+Kind = Literal["head", "q", "k", "v", "attn_out", "mlp_out", "resid_pre", "resid_post", "neuron"]
+
+_HOOKS: dict[str, str] = {
+    "head": "blocks.{layer}.attn.hook_z",
+    "q": "blocks.{layer}.attn.hook_q",
+    "k": "blocks.{layer}.attn.hook_k",
+    "v": "blocks.{layer}.attn.hook_v",
+    "attn_out": "blocks.{layer}.hook_attn_out",
+    "mlp_out": "blocks.{layer}.hook_mlp_out",
+    "resid_pre": "blocks.{layer}.hook_resid_pre",
+    "resid_post": "blocks.{layer}.hook_resid_post",
+    "neuron": "blocks.{layer}.mlp.hook_post",
+}
+# Activations of shape [prompt, pos, head, d_head]; k and v have one head for each key/value head.
+HEAD_KINDS = ("head", "q", "k", "v")
+INDEXED = (*HEAD_KINDS, "neuron")
+# What a site of each kind is called in text.
+_NOUNS: dict[Kind, str] = {
+    "head": "head",
+    "q": "query",
+    "k": "key",
+    "v": "value",
+    "attn_out": "attn_out",
+    "mlp_out": "mlp",
+    "resid_pre": "resid",
+    "resid_post": "resid_post",
+    "neuron": "neuron",
+}
+_WORD = re.compile(r"(?P<layers>\d+(-\d+)?)(\.(?P<indices>\d+(-\d+)?))?(@(?P<at>\w+))?")
+
+
+@dataclass(frozen=True, order=True)
+class Site:
+    """One place in the network."""
+
+    kind: Kind
+    layer: int
+    index: int | None = None
+    """Head or neuron number; None for whole-layer sites."""
+    at: str | None = None
+    """Named position ("END"); None for every position."""
+
+    @property
+    def hook_name(self) -> str:
+        """The TransformerLens hook whose activation this site is (a part of)."""
+        return _HOOKS[self.kind].format(layer=self.layer)
+
+    @property
+    def place(self) -> str:
+        """Where it is, without its kind: "9.6@END", "5@S2"."""
+        return f"{self.layer}" + (f".{self.index}" if self.index is not None else "") + (f"@{self.at}" if self.at else "")
+
+    @property
+    def named(self) -> str:
+        """Its kind and where it is: "head 9.6@END", "resid 5@S2"."""
+        return f"{_NOUNS[self.kind]} {self.place}"
+
+    def __str__(self) -> str:
+        """A head by its place alone, anything else with its kind: "9.6@END", "resid_post 5@S2"."""
+        return self.place if self.kind == "head" else self.named
+
+
+@dataclass(frozen=True)
+class Sites:
+    """A set of sites, sorted, without duplicates; `|` and `-` combine sets."""
+
+    members: tuple[Site, ...]
+
+    def __init__(self, members: Iterable[Site] = ()):
+        object.__setattr__(self, "members", tuple(sorted(set(members), key=lambda s: (s.kind, s.layer, s.index or 0, s.at or ""))))
+
+    def __iter__(self) -> Iterator[Site]:
+        return iter(self.members)
+
+    def __len__(self) -> int:
+        return len(self.members)
+
+    def __contains__(self, site: object) -> bool:
+        return site in self.members
+
+    def __or__(self, other: "Sites") -> "Sites":
+        return Sites((*self, *other))
+
+    def __sub__(self, other: "Sites") -> "Sites":
+        return Sites(s for s in self if s not in other)
+
+    def __str__(self) -> str:
+        """Heads alone by their places, "9.6 9.9@END"; else each kind before its sites, "head 9.6 mlp 10@END 11@END"."""
+        if all(site.kind == "head" for site in self):
+            return self.places
+        return " ".join(f"{_NOUNS[kind]} {Sites(some).places}" for kind, some in itertools.groupby(self, key=lambda s: s.kind))
+
+    @property
+    def places(self) -> str:
+        """The sites without their kind, as the kind's own function reads them: mlps("8@END 9@END")."""
+        return " ".join(site.place for site in self)
+
+    def at(self, position: str | None) -> "Sites":
+        """The same sites at another named position (None: every position)."""
+        return Sites(replace(s, at=position) for s in self)
+
+    @property
+    def pairs(self) -> tuple[tuple[int, int], ...]:
+        """(layer, head) of each head site; an error where a site is no head."""
+        others = [s for s in self if s.kind != "head" or s.index is None]
+        if others:
+            raise SiteError(f"these sites are not attention heads: {Sites(others)}")
+        return tuple((s.layer, s.index) for s in self if s.index is not None)
+
+
+def heads(text: str | Iterable[tuple[int, int]] | Sites, *, at: str | None = None) -> Sites:
+    """Attention heads' outputs z: "9.6 9.9@END", ranges "0.0-3", or (layer, head) pairs; `at` is the default position."""
+    return _sites("head", text, at)
+
+
+def queries(text: str | Iterable[tuple[int, int]] | Sites, *, at: str | None = None) -> Sites:
+    """Attention heads' queries q, before rotary embedding: "9.6@END"."""
+    return _sites("q", text, at)
+
+
+def keys(text: str | Iterable[tuple[int, int]] | Sites, *, at: str | None = None) -> Sites:
+    """Attention heads' keys k, before rotary embedding: "5.1@NEXT"; with grouped queries the numbers are those of key/value heads."""
+    return _sites("k", text, at)
+
+
+def values(text: str | Iterable[tuple[int, int]] | Sites, *, at: str | None = None) -> Sites:
+    """Attention heads' values v: "5.1@NEXT"; with grouped queries the numbers are those of key/value heads."""
+    return _sites("v", text, at)
+
+
+def attn_outs(text: str | int, *, at: str | None = None) -> Sites:
+    """Whole attention layers' outputs: "3", "2-4@END"."""
+    return _sites("attn_out", text, at)
+
+
+def mlps(text: str | int, *, at: str | None = None) -> Sites:
+    """MLP layers' outputs: "8-11", "3@END"."""
+    return _sites("mlp_out", text, at)
+
+
+def neurons(text: str | Iterable[tuple[int, int]], *, at: str | None = None) -> Sites:
+    """MLP neurons after the activation function: "8.42", "8.0-9@END"."""
+    return _sites("neuron", text, at)
+
+
+def resid(text: str | int, *, at: str | None = None) -> Sites:
+    """The residual stream entering a layer (resid_pre): 5, "1@S2", "0-3"."""
+    return _sites("resid_pre", text, at)
+
+
+def resid_post(text: str | int, *, at: str | None = None) -> Sites:
+    """The residual stream leaving a layer (resid_post): 5, "1@S2", "0-3"."""
+    return _sites("resid_post", text, at)
+
+
+def _sites(kind: Kind, text: object, at: str | None) -> Sites:
+    if isinstance(text, Sites):
+        wrong = [s for s in text if s.kind != kind]
+        if wrong:
+            raise SiteError(f"expected sites of kind {kind}, got {wrong[0].named}")
+        return Sites(replace(s, at=s.at or at) for s in text)
+    if isinstance(text, int):
+        text = str(text)
+    if isinstance(text, str):
+        return Sites(site for word in text.replace(",", " ").split() for site in _parse(kind, word, at))
+    if isinstance(text, Iterable):
+        return Sites(Site(kind, int(layer), int(index), at) for layer, index in text)
+    raise SiteError(f"cannot read sites from {text!r}; write them as text, for example {_example(kind)!r}")
+
+
+def _example(kind: Kind) -> str:
+    return "9.6 9.9@END" if kind in INDEXED else "8-11 5@END"
+
+
+def _parse(kind: Kind, word: str, at: str | None) -> Iterator[Site]:
+    match = _WORD.fullmatch(word)
+    if not match or (match["indices"] is not None) != (kind in INDEXED):
+        raise SiteError(f"cannot read {word!r} as sites of kind {kind}; write them like {_example(kind)!r}")
+    for layer in _span(match["layers"]):
+        for index in _span(match["indices"]) if match["indices"] else [None]:
+            yield Site(kind, layer, index, match["at"] or at)
+
+
+def _span(text: str) -> range:
+    first, _, last = text.partition("-")
+    low, high = int(first), int(last or first)
+    if high < low:
+        raise SiteError(f"the range {text} runs backwards; write {last}-{first}")
+    return range(low, high + 1)
+
+
+def check_sites(model: "TransformerBridge", sites: Iterable[Site]) -> None:
+    """Raise `SiteError` for a site that the model does not have, naming the valid range or another way."""
+    cfg = model.cfg
+    for site in sites:
+        if not 0 <= site.layer < cfg.n_layers:
+            raise SiteError(f"no layer {site.layer} for {site.named}: the model has layers 0-{cfg.n_layers - 1}")
+        if site.kind == "attn_out" and cfg.attention_dir != "causal":
+            # The hook of that name stands behind the sum and its norm, where the whole stream is.
+            raise SiteError(
+                f"no attention output {site.place}: in an encoder ({cfg.architecture}) it is added to the stream and normed before a hook "
+                "can see it; name the layer's heads"
+            )
+        if site.index is None:
+            continue
+        noun, count = site_count(model, site.kind)
+        if not 0 <= site.index < count:
+            raise SiteError(f"no {noun[:-1]} {site.place}: the model's layers have {noun} 0-{count - 1}")
+
+
+def site_count(model: "TransformerBridge", kind: Kind) -> tuple[str, int]:
+    """What an indexed kind's sites are called, and how many of them a layer has."""
+    cfg = model.cfg
+    if kind == "neuron":
+        return "neurons", cfg.d_mlp or 0
+    grouped = kind in ("k", "v") and cfg.n_key_value_heads
+    return ("key/value heads", cfg.n_key_value_heads) if grouped else ("heads", cfg.n_heads)

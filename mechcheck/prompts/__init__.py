@@ -1,0 +1,1 @@
+"""Prompt sets: text as tokens with named positions, answers and foils."""

@@ -1,0 +1,205 @@
+"""From text to tokens: what stands around a text, which words are one token, and a record of how it was done."""
+
+import hashlib
+import json
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+from weakref import WeakKeyDictionary
+
+from mechcheck.base.errors import PromptError
+
+if TYPE_CHECKING:
+    from transformer_lens.model_bridge import TransformerBridge
+
+
+@dataclass(frozen=True)
+class TokenPolicy:
+    """How text was made into tokens."""
+
+    tokenizer_sha256: str
+    """Hash of the tokenizer's vocabulary and rules."""
+    before: tuple[str, ...]
+    """What is put in front of each text: BOS, also where the tokenizer by itself adds none (GPT-2), or [CLS]; empty for nothing."""
+    after: tuple[str, ...]
+    """What is put behind it: [SEP]."""
+    marks_spaces: bool
+    """Whether a word is another token behind a space than at the beginning of a text. Answers and foils of the shipped tasks are
+    the tokens that words are behind a space."""
+    padding: Literal["right"] = "right"
+    """Where shorter prompts are filled; the tokenizer's own padding side plays no part."""
+
+
+class Reader:
+    """A model's tokenizer, with single-token checks."""
+
+    def __init__(self, model: "TransformerBridge", bos: bool | None = None):
+        """Take the tokenizer.
+
+        Args:
+            model: gives it.
+            bos: whether BOS (or [CLS]) stands in front of each text; by default where there is one.
+
+        Raises:
+            PromptError: no tokenizer, or no such token.
+        """
+        if model.tokenizer is None:
+            raise PromptError("this model came without a tokenizer; build the prompts with PromptSet.from_tokens")
+        self.tokenizer = model.tokenizer
+        cls, sep = self.tokenizer.cls_token_id, self.tokenizer.sep_token_id
+        # An encoder's tokenizer puts [CLS] and [SEP] around a text, a decoder's BOS in front of it.
+        self._before = [] if bos is False else _in_vocabulary(model, self.tokenizer.bos_token_id if cls is None else cls)
+        if bos and not self._before:
+            raise PromptError("bos=True, but this model's tokenizer has no BOS token; leave it out")
+        self._after = [] if cls is None or sep is None else [int(sep)]
+        self.pad = int(self.tokenizer.pad_token_id or 0)
+
+    @property
+    def policy(self) -> TokenPolicy:
+        """How this reader makes tokens."""
+        before, after = (tuple(self.tokenizer.convert_ids_to_tokens(ids)) for ids in (self._before, self._after))
+        return TokenPolicy(_hash(self.tokenizer), before, after, self._encode("a") != self._behind_space("a"))
+
+    def tokens(self, text: str) -> list[int]:
+        """Token ids, BOS first; for an encoder between [CLS] and [SEP]."""
+        return self.rows([text])[0]
+
+    def rows(self, texts: Sequence[str]) -> list[list[int]]:
+        """Token ids of several texts.
+
+        Raises:
+            PromptError: words that the tokenizer does not know, all of which are named; a text that it makes nothing of.
+        """
+        rows = [self._encode(text) for text in texts]
+        lost = [text for text, row in zip(texts, rows, strict=True) if self._lost(text, row)]
+        self._refuse((word, self._behind_space(word)) for text in lost for word in self._unknown_words(text))
+        for text, row in zip(texts, rows, strict=True):
+            if text.strip() and not row:
+                raise PromptError(
+                    f"this tokenizer makes no token of {text!r}; it does not belong to these texts, or was not loaded as stored"
+                )
+        return [self._before + row + self._after for row in rows]
+
+    def single(self, word: str) -> int:
+        """The one token of a word, as it is written; see `singles`."""
+        return self.singles([word])[0]
+
+    def singles(self, words: Sequence[str], *, after_space: bool = False) -> list[int]:
+        """The one token of each word.
+
+        Args:
+            words: as they are written (" Mary"). Where the bare word is one token and the spaced one is not, or the reverse, the
+                one that exists is taken.
+            after_space: the words follow a text, behind a space, also where they are written without one.
+
+        Raises:
+            PromptError: words that are no single tokens, all of which are named.
+        """
+        found = {word: self._single(word, after_space) for word in words}
+        self._refuse(
+            (word, self._behind_space(word) if after_space else self._encode(word)) for word, token in found.items() if token is None
+        )
+        return [token for word in words if (token := found[word]) is not None]
+
+    def check_words(self, rows: Iterable[Sequence[str]], *, whole: bool = True) -> None:
+        """Raise unless each word of each row is one token behind a space; where the rows are whole texts, their first words without one.
+
+        Raises:
+            PromptError: names all words that are not.
+        """
+        places = dict.fromkeys((word, whole and i == 0) for row in rows for i, word in enumerate(row))
+        tokens = ((word, self._encode(word) if first else self._behind_space(word)) for word, first in places)
+        self._refuse((word, ids) for word, ids in tokens if not self._known(ids))
+
+    def pieces(self, word: str, *, first: bool = False) -> list[int]:
+        """The tokens of a word behind a space; with `first`, at the beginning of a text, or joined to what stands before it."""
+        return self._encode(word) if first else self._behind_space(word)
+
+    def knows(self, word: str, *, first: bool = False) -> bool:
+        """Whether a word is one token there."""
+        return self._known(self.pieces(word, first=first))
+
+    def find(self, row: Sequence[int], word: str, text: str) -> int:
+        """Position of a word's last token in a prompt where it stands exactly once."""
+        first, bare, spaced = len(self._before), self._encode(word), self._behind_space(word)
+        ends = {i + len(spaced) - 1 for i in _starts(row, spaced)}
+        if list(row[first : first + len(bare)]) == bare:
+            ends.add(first + len(bare) - 1)
+        ends = ends or {i + len(bare) - 1 for i in _starts(row, bare)}
+        if len(ends) > 1:
+            raise PromptError(f"{word!r} stands {len(ends)} times in {text!r}; give its position as a number")
+        if not ends or not re.search(rf"(?<!\w){re.escape(word.strip())}(?!\w)", text, re.IGNORECASE):
+            raise PromptError(f"{word!r} is not a word of {text!r}")
+        return ends.pop()
+
+    def decode(self, rows: Sequence[Sequence[int]], *extra: Sequence[int]) -> dict[int, str]:
+        """Token id -> text for every token that occurs."""
+        occurring = {t for row in (*rows, *extra) for t in row}
+        return {t: self.tokenizer.decode([t]) for t in occurring}
+
+    def _encode(self, text: str) -> list[int]:
+        return list(self.tokenizer.encode(text, add_special_tokens=False))
+
+    def _behind_space(self, word: str) -> list[int]:
+        """A word's tokens where it follows another one."""
+        other, both = self._encode("a"), self._encode(f"a {word.strip()}")
+        return both[len(other) :] if both[: len(other)] == other else self._encode(word)
+
+    def _single(self, word: str, after_space: bool) -> int | None:
+        written = self._encode(word)
+        other = self._encode(word[1:] if word.startswith(" ") else " " + word)
+        tried = (self._behind_space(word), written) if after_space else (written, other)
+        return next((ids[0] for ids in tried if self._known(ids)), None)
+
+    def _known(self, ids: list[int]) -> bool:
+        return len(ids) == 1 and ids[0] != self.tokenizer.unk_token_id
+
+    def _lost(self, text: str, row: list[int]) -> bool:
+        """Whether something in the text is not in the vocabulary."""
+        unknown = self.tokenizer.unk_token
+        return unknown is not None and self.tokenizer.unk_token_id in row and unknown not in text
+
+    def _unknown_words(self, text: str) -> list[str]:
+        return [word for word in text.split() if self.tokenizer.unk_token_id in self._behind_space(word)]
+
+    def _refuse(self, words: Iterable[tuple[str, list[int]]]) -> None:
+        """Raise if there are any words, naming them all and the tokens that they are."""
+        refused = dict(words)
+        pieces = {word: " | ".join(self.tokenizer.convert_ids_to_tokens(ids)) for word, ids in refused.items()}
+        unknown = {word for word, ids in refused.items() if ids in ([], [self.tokenizer.unk_token_id])}
+        if len(refused) > 1:
+            shown = ", ".join(f"{word} ({'unknown' if word in unknown else text})" for word, text in pieces.items())
+            raise PromptError(f"{len(refused)} words are not single tokens for this tokenizer: {shown}; choose others")
+        for word, ids in refused.items():
+            if word in unknown:
+                raise PromptError(f"{word!r} is not in this tokenizer's vocabulary; choose a word that is")
+            raise PromptError(f"{word!r} is {len(ids)} tokens for this tokenizer ({pieces[word]}); choose a word of one token")
+
+
+def _in_vocabulary(model: "TransformerBridge", token: int | None) -> list[int]:
+    """The token, unless TransformerLens made it up for a tokenizer that has none: then it is unknown, or beyond the embedding."""
+    size = model.cfg.d_vocab if hasattr(model, "cfg") else len(model.tokenizer)
+    return [] if token is None or token >= size or token == _unknown(model.tokenizer) else [int(token)]
+
+
+def _unknown(tokenizer: Any) -> int | None:
+    """The token of unknown words; None where it is an ordinary special token besides (GPT-2's end of text)."""
+    return None if tokenizer.unk_token in (tokenizer.bos_token, tokenizer.cls_token) else tokenizer.unk_token_id
+
+
+def _starts(row: Sequence[int], ids: list[int]) -> list[int]:
+    return [i for i in range(len(row) - len(ids) + 1) if list(row[i : i + len(ids)]) == ids]
+
+
+_hashes: "WeakKeyDictionary[Any, str]" = WeakKeyDictionary()
+
+
+def _hash(tokenizer: Any) -> str:
+    """Of what decides how text is split; not of special tokens put around it, nor of padding."""
+    if tokenizer not in _hashes:
+        backend = getattr(tokenizer, "backend_tokenizer", None)
+        rules = {"vocabulary": tokenizer.get_vocab()} if backend is None else json.loads(backend.to_str())
+        kept = {key: rules.get(key) for key in ("vocabulary", "model", "normalizer", "pre_tokenizer", "added_tokens")}
+        _hashes[tokenizer] = hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()
+    return _hashes[tokenizer]

@@ -1,0 +1,70 @@
+"""Induction (Olsson et al. 2022): repeated random tokens, "... A B ... A" -> B."""
+
+import random
+from typing import TYPE_CHECKING
+
+from mechcheck.base.errors import PromptError
+from mechcheck.prompts.prompt_set import PromptSet, Reader
+from mechcheck.tasks.registry import Split, task
+
+if TYPE_CHECKING:
+    from transformer_lens.model_bridge import TransformerBridge
+
+# Segment length and how much of it is repeated: the templates of the task.
+SHAPES = tuple((length, length * part // 4) for length in range(8, 17) for part in (1, 2, 3))
+
+
+@task("induction")
+def induction_prompts(model: "TransformerBridge", *, n: int, seed: int, split: Split = "verify") -> PromptSet:
+    """Repeated random tokens of several lengths; see `repeated_tokens` for positions and counterfactual."""
+    shapes = [SHAPES[i % len(SHAPES)] for i in range(n)]
+    return _repeated(model, shapes, f"{seed} {split}")
+
+
+def repeated_tokens(model: "TransformerBridge", *, n: int, length: int, seed: int, repeated: int | None = None) -> PromptSet:
+    """`n` prompts of BOS, `length` different random tokens, and the first `repeated` of them again (half, unless given).
+
+    Tokens are drawn from all that the tokenizer knows and the model has, but for special ones.
+    At END the answer is the token that followed END's token the first time; the foil is another token of the segment.
+    Positions: FIRST, where END's token stood first; NEXT, the token after it, which an induction head attends to.
+    The counterfactual has another token at FIRST, so that nothing is there to be repeated; the reference has fresh
+    random tokens throughout.
+    """
+    repeated = length // 2 if repeated is None else repeated
+    if not 1 <= repeated < length:
+        raise PromptError(f"repeated={repeated} of a segment of {length} tokens; choose 1 to {length - 1}")
+    return _repeated(model, [(length, repeated)] * n, str(seed))
+
+
+def _repeated(model: "TransformerBridge", shapes: list[tuple[int, int]], seed: str) -> PromptSet:
+    reader = Reader(model)
+    # A model can have rows that are no token (their number rounded up), and a tokenizer tokens that the model has no row for.
+    known = set(reader.tokenizer.get_vocab().values()) - set(reader.tokenizer.all_special_ids)
+    pool = sorted(token for token in known if token < model.cfg.d_vocab)
+    longest = max(length + repeated for length, repeated in shapes) + 1
+    if longest > model.cfg.n_ctx or max(length for length, _ in shapes) + 1 > len(pool):
+        raise PromptError(
+            f"prompts of {longest} tokens do not fit: the model sees {model.cfg.n_ctx} positions, {len(pool)} tokens to draw from"
+        )
+    rng, bos = random.Random(f"induction {seed}"), reader.tokens("")[:1]
+    clean, broken, fresh, answers, foils = [], [], [], [], []
+    for length, repeated in shapes:
+        segment = rng.sample(pool, length + 1)
+        spare = segment.pop()
+        first = repeated - 1
+        clean.append(bos + segment + segment[:repeated])
+        broken.append(bos + segment[:first] + [spare] + segment[first + 1 :] + segment[:repeated])
+        fresh.append(bos + [rng.choice(pool) for _ in range(length + repeated)])
+        answers.append(segment[repeated])
+        foils.append(rng.choice([t for t in segment if t not in (segment[repeated], segment[first])]))
+    names = [f"{length} tokens, {repeated} repeated" for length, repeated in shapes]
+    positions = {"FIRST": [len(bos) + r - 1 for _, r in shapes], "NEXT": [len(bos) + r for _, r in shapes]}
+
+    def build(rows: list[list[int]], **others: PromptSet) -> PromptSet:
+        decode = reader.decode(rows, answers, foils)
+        return PromptSet.from_tokens(
+            rows, answers=answers, foils=foils, positions=positions, templates=names, pad=reader.pad, decode=decode,
+            policy=reader.policy, **others,
+        )  # fmt: skip
+
+    return build(clean, counterfactual=build(broken), reference=build(fresh))

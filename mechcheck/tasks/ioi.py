@@ -1,0 +1,188 @@
+"""Indirect object identification (Wang et al. 2022) in the synthetic language "names".
+
+"Mary and John went to the store . John gave a drink to" -> Mary. The indirect object IO is the answer, the repeated
+subject S the foil. ABBA prompts name IO first, BABA prompts S first. The counterfactual puts IO in the place of the
+second subject (S2-flipped: the answer becomes S); the reference names three other people (ABC: nothing to infer).
+"""
+
+import itertools
+import random
+import zlib
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+from mechcheck.base.errors import PromptError
+from mechcheck.prompts.prompt_set import PromptSet, Reader
+from mechcheck.tasks.names import Language, held_out_pair
+from mechcheck.tasks.registry import Split, task
+from mechcheck.tasks.spelling import Spelling
+
+if TYPE_CHECKING:
+    from transformer_lens.model_bridge import TransformerBridge
+
+ORDERS = ("ABBA", "BABA")
+TEMPLATES = 24
+IoiKind = tuple[tuple[str, ...], str]
+"""A sentence with slots, and the order in which it names the two people."""
+
+
+class _Filled(NamedTuple):
+    words: list[str]
+    io: int
+    s1: int
+    s2: int
+
+
+@task("ioi")
+def ioi_prompts(
+    model: "TransformerBridge",
+    *,
+    n: int,
+    seed: int,
+    split: Split = "verify",
+    orders: Sequence[str] = ORDERS,
+    templates: int = TEMPLATES,
+    shared_with: Sequence["TransformerBridge"] = (),
+) -> PromptSet:
+    """IOI prompts with named positions IO, S1, S2 and END.
+
+    Args:
+        model: gives the tokenizer, for which every word must be one token; a few of the language that are not, as most tokenizers
+            split some, are left out (see `Spelling`).
+        n: number of prompts, spread evenly over the templates and orders.
+        seed: names, places and objects are drawn with it; the templates do not depend on it.
+        split: "verify" uses sentences and pairs of people that were held out from training; "discover" uses training
+            sentences and the other half of the held-out pairs.
+        orders: "ABBA" (IO first), "BABA" (S first).
+        templates: how many sentences; each order of a sentence is a template of its own.
+        shared_with: models that are given the same prompts, from a call with this model in its turn: what they split is left
+            out as well.
+    """
+    spelling, rng = Spelling(model, *shared_with), random.Random(f"ioi {seed} {split}")
+    language, kinds = spelling.language, ioi_kinds(spelling, split, orders, templates)
+    drawn = []
+    for i in range(n):
+        people = _pair(language, rng, split)
+        filled = _fill(language, rng.choice, *kinds[i % len(kinds)], people)
+        drawn.append((filled, rng.sample([name for name in language.names if name not in people], 3)))
+    return _together(model, drawn, [kinds[i % len(kinds)] for i in range(n)])
+
+
+def ioi_kinds(spelling: Spelling, split: Split, orders: Sequence[str] = ORDERS, templates: int = TEMPLATES) -> list[IoiKind]:
+    """Sentences, each in every order: the templates of the task.
+
+    Raises:
+        PromptError: an order that there is none of.
+    """
+    unknown = set(orders) - set(ORDERS)
+    if unknown or not orders:
+        raise PromptError(f"unknown order {', '.join(sorted(unknown)) or '(none)'}; choose from {', '.join(ORDERS)}")
+    return list(itertools.product(_sentences(spelling, split, templates), orders))
+
+
+def ioi_about(
+    model: "TransformerBridge", language: Language, kinds: Sequence[IoiKind], io: str, s: str, choose: Callable[[Sequence[str]], str]
+) -> PromptSet:
+    """A prompt of each kind about two people, otherwise as those of `ioi_prompts`; `choose` picks each place, object, ...
+
+    The references name the first three other people.
+    """
+    others = [name for name in language.names if name not in (io, s)][:3]
+    people = {"ABBA": (io, s), "BABA": (s, io)}
+    return _together(model, [(_fill(language, choose, *kind, people[kind[1]]), others) for kind in kinds], kinds)
+
+
+def _together(model: "TransformerBridge", drawn: Sequence[tuple[_Filled, Sequence[str]]], kinds: Sequence[IoiKind]) -> PromptSet:
+    """Prompts with their counterfactuals, and with references that name three other people each."""
+    clean = [filled for filled, _ in drawn]
+    flipped = [_with_names(filled, s2=filled.words[filled.io]) for filled in clean]
+    other = [_with_names(filled, io=x, s1=y, s2=z) for filled, (x, y, z) in drawn]
+    names = [f"{order}: {' '.join(sentence)}" for sentence, order in kinds]
+    Reader(model).check_words([row.words for rows in (clean, flipped, other) for row in rows])
+    reference, counterfactual = (_prompt_set(model, rows, clean, names) for rows in (other, flipped))
+    return _prompt_set(model, clean, clean, names, counterfactual=counterfactual, reference=reference)
+
+
+def _sentences(spelling: Spelling, split: Split, count: int) -> list[tuple[str, ...]]:
+    """A fixed choice of whole sentences, spread over openings and givings by a hash of their text."""
+    language = spelling.language
+    if split == "verify":
+        pairs = itertools.product(language.prefixes, language.openings_held_out, language.givings_held_out)
+    else:
+        pairs = itertools.product(language.prefixes, language.openings, language.givings)
+    whole = spelling.sentences([tuple(itertools.chain(*parts)) for parts in pairs])
+    return sorted(whole, key=lambda words: zlib.crc32(" ".join(words).encode()))[:count]
+
+
+def _pair(language: Language, rng: random.Random, split: Split) -> tuple[str, str]:
+    """Two people who never met in training, from the split's half of such pairs."""
+    while True:
+        a, b = rng.sample(language.names, 2)
+        if _of_split(a, b, split):
+            return a, b
+
+
+def ioi_partners(names: Sequence[str], split: Split) -> dict[str, list[str]]:
+    """Who may stand with whom: the split's half of the pairs that were held out from training, in the order of the names."""
+    found = {a: [b for b in names if b != a and _of_split(a, b, split)] for a in names}
+    return {name: others for name, others in found.items() if others}
+
+
+def _of_split(a: str, b: str, split: Split) -> bool:
+    half = zlib.crc32(" and ".join(sorted((a, b))).encode()) % 2
+    return held_out_pair(a, b) and half == (split == "verify")
+
+
+def _fill(
+    language: Language, choose: Callable[[Sequence[str]], str], sentence: Sequence[str], order: str, people: tuple[str, str]
+) -> _Filled:
+    a, b = people
+    io, s = (a, b) if order == "ABBA" else (b, a)
+    words: list[str] = []
+    at: dict[str, int] = {}
+    for slot in sentence:
+        if slot in ("{A}", "{B}", "{S}"):
+            at[slot] = len(words)
+        words.append({"{A}": a, "{B}": b, "{S}": s}.get(slot) or _filler(language, choose, slot))
+    first, second = at["{A}"], at["{B}"]
+    return _Filled(words, *((first, second) if io == a else (second, first)), at["{S}"])
+
+
+def _filler(language: Language, choose: Callable[[Sequence[str]], str], slot: str) -> str:
+    choices = {
+        "{place}": language.places,
+        "{object}": language.objects,
+        "{travel}": language.travel,
+        "{adjective}": tuple(itertools.chain(*language.adjectives)),
+    }
+    return choose(choices[slot]) if slot in choices else slot
+
+
+def _with_names(filled: _Filled, **names: str) -> _Filled:
+    words = list(filled.words)
+    for role, name in names.items():
+        words[getattr(filled, role)] = name
+    return filled._replace(words=words)
+
+
+def _prompt_set(model: "TransformerBridge", rows: list[_Filled], clean: list[_Filled], names: list[str], **others: PromptSet) -> PromptSet:
+    """Tokens of the rows; answers and foils are those of the clean prompts, also for the other sets."""
+    reader = Reader(model)
+    tokens = reader.rows([" ".join(row.words) for row in rows])
+    offset = len(tokens[0]) - len(rows[0].words)
+    for row, ids in zip(rows, tokens, strict=True):
+        if len(ids) != len(row.words) + offset or offset not in (0, 1):
+            raise PromptError(f"this tokenizer does not give one token per word of {' '.join(row.words)!r}; the language is word-level")
+    answers = reader.singles([row.words[row.io] for row in clean], after_space=True)
+    foils = reader.singles([row.words[row.s1] for row in clean], after_space=True)
+    return PromptSet.from_tokens(
+        tokens,
+        answers=answers,
+        foils=foils,
+        positions={name: [getattr(row, role) + offset for row in rows] for name, role in (("IO", "io"), ("S1", "s1"), ("S2", "s2"))},
+        templates=names,
+        pad=reader.pad,
+        decode=reader.decode(tokens, answers, foils),
+        policy=reader.policy,
+        **others,
+    )

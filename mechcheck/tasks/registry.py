@@ -1,0 +1,23 @@
+"""The registry of tasks: generators of prompts by name, the shipped ones and the user's own."""
+
+from collections.abc import Callable
+from typing import Literal
+
+from mechcheck.prompts.prompt_set import PromptSet
+
+Split = Literal["discover", "verify"]
+
+Generator = Callable[..., PromptSet]
+"""(model, *, n, seed, split, and options of its own) -> n prompts for the model; "discover" and "verify" share none."""
+
+GENERATORS: dict[str, Generator] = {}
+
+
+def task(name: str) -> Callable[[Generator], Generator]:
+    """Register a generator, so that `@claim(task=name)` gets its prompts."""
+
+    def register(generator: Generator) -> Generator:
+        GENERATORS[name] = generator
+        return generator
+
+    return register

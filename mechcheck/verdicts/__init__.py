@@ -1,0 +1,1 @@
+"""From measurements to verdicts: claims, expectations, controls, searches for counterexamples."""

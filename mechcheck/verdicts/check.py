@@ -1,0 +1,226 @@
+"""`check`: what a claim expects of its measurements. Each method decides one expectation and returns its estimate."""
+
+import math
+from collections import defaultdict
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from hashlib import sha256
+from typing import TYPE_CHECKING, Protocol, TypeVar
+
+import numpy as np
+
+from mechcheck.base.errors import ClaimError, NonFiniteError
+from mechcheck.stats.estimates import Estimate, Interval, Sampling, estimate_mean, estimate_rate
+from mechcheck.stats.measurement import Measurement
+from mechcheck.verdicts.verdict import Control, Expectation, ExpectationKind, decide
+
+if TYPE_CHECKING:
+    from hypothesis.strategies import SearchStrategy
+    from transformer_lens.model_bridge import TransformerBridge
+
+    from mechcheck.notation.sites import Sites
+    from mechcheck.verdicts.for_all import Counterexample
+
+Example = TypeVar("Example")
+
+
+class Figure(Protocol):
+    """Anything that can be drawn by the report."""
+
+    def data(self) -> dict: ...
+
+
+@dataclass
+class Check:
+    """Collects the expectations, samples and figures of one run of a claim."""
+
+    sampling: Sampling = field(default_factory=Sampling)
+    model: "TransformerBridge | None" = None
+    outside: "Sites | None" = None
+    """Sites that random controls must avoid: the claim's circuit."""
+    seed: int = 0
+    expectations: list[Expectation] = field(default_factory=list)
+    samples: list[Measurement] = field(default_factory=list)
+    """The measurement behind each expectation, in the same order."""
+    figures: list[Figure] = field(default_factory=list)
+    draws: bool = True
+    """False on decoys, whose figures and counterexamples nobody sees."""
+    examples: int = 240
+    """Distinct examples that `for_all` tries."""
+    counterexamples: list["Counterexample"] = field(default_factory=list)
+
+    def above(self, measured: Measurement, threshold: float, label: str | None = None) -> Estimate:
+        """The mean is above the threshold."""
+        return self._mean("above", measured, float(threshold), math.inf, float(threshold), label or f"{_name(measured)} > {threshold:g}")
+
+    def below(self, measured: Measurement, threshold: float, label: str | None = None) -> Estimate:
+        """The mean is below the threshold."""
+        return self._mean("below", measured, -math.inf, float(threshold), float(threshold), label or f"{_name(measured)} < {threshold:g}")
+
+    def between(self, measured: Measurement, low: float, high: float, label: str | None = None) -> Estimate:
+        """The mean lies between low and high."""
+        if not low < high:
+            raise ClaimError(f"between({low}, {high}): the first must be the smaller")
+        bounds = (float(low), float(high))
+        return self._mean("between", measured, *bounds, bounds, label or f"{low:g} < {_name(measured)} < {high:g}")
+
+    def equivalent(self, measured: Measurement, margin: float, to: float = 0.0, label: str | None = None) -> Estimate:
+        """The mean differs from `to` by less than the margin (two one-sided tests, Schuirmann 1987)."""
+        if margin <= 0:
+            raise ClaimError(f"equivalent(margin={margin}): the margin must be positive, in the units of the measurement")
+        text = label or f"|{_name(measured)} - {to:g}| < {margin:g}"
+        return self._mean("equivalent", measured, to - margin, to + margin, (to - margin, to + margin), text, margin=float(margin))
+
+    def greater(self, a: Measurement, b: Measurement, margin: float = 0.0, label: str | None = None) -> Estimate:
+        """`a` exceeds `b` by more than the margin, prompt by prompt (paired)."""
+        text = label or f"{_name(a)} > {_name(b)}" + (f" + {margin:g}" if margin else "")
+        return self._mean("greater", a - b, float(margin), math.inf, float(margin), text, margin=float(margin))
+
+    def rate(self, holds: Measurement, *, above: float | None = None, below: float | None = None, label: str | None = None) -> Estimate:
+        """The share of prompts on which `holds` is 1 (for example `run(...) < 0`) is above, or below, a threshold."""
+        if (above is None) == (below is None):
+            raise ClaimError("rate needs one threshold: above=... or below=...")
+        threshold = float(above if above is not None else below)  # type: ignore[arg-type]
+        if not 0 < threshold < 1:
+            raise ClaimError(
+                f"a rate cannot be {'above' if above is not None else 'below'} {threshold:g} and fail, or hold; choose between 0 and 1"
+            )
+        _name(holds)
+        try:
+            interval = estimate_rate(holds, self.sampling, threshold)
+        except ValueError as error:
+            raise ClaimError(str(error)) from error
+        low, high = (threshold, math.inf) if above is not None else (-math.inf, threshold)
+        text = label or f"share with {_name(holds)} {'>' if above is not None else '<'} {threshold:g}"
+        return self._add("rate", holds, interval, low, high, threshold, text)
+
+    def beats_random(
+        self,
+        effect: Callable[["Sites"], Measurement],
+        sites: "Sites",
+        *,
+        n: int = 20,
+        quantile: float = 0.9,
+        label: str | None = None,
+    ) -> Estimate:
+        """`effect(sites)` exceeds the effect of random sites of the same kinds, layers and number.
+
+        With an `Effect` all sites are measured in one sweep; any other function is called for each.
+
+        The comparison is paired by prompt, with the random set at the given quantile of the controls' means (with fewer
+        than 1 / (1 - quantile) controls that is the strongest). The p-value is that of the rank among the controls.
+        """
+        from mechcheck.verdicts.controls import random_sites
+
+        if self.model is None:
+            raise ClaimError("beats_random draws other sites of the model: the claim must use the `model` fixture")
+        sets = random_sites(self.model, sites, outside=self.outside or sites, n=n, seed=self.seed)
+        each = getattr(effect, "each", lambda many: [effect(some) for some in many])
+        measured, *controls = each([sites, *sets])
+        means = [control.mean for control in controls]
+        if not np.isfinite(means).all():
+            raise NonFiniteError(
+                f"{_name(measured) or 'the effect'} is not finite for random sites ({sets[int(np.argmin(np.isfinite(means)))]})"
+            )
+        rival = controls[int(np.argsort(means)[math.ceil(quantile * (len(means) - 1))])]
+        interval = estimate_mean(measured - rival, self.sampling, 0.0)
+        p = (1 + sum(mean >= measured.mean for mean in means)) / (1 + len(means))
+        control = Control(f"random sites like {sites}", tuple(means), tuple(map(str, sets)), measured.mean)
+        text = label or f"{measured.name or 'effect'} of {sites} beats random sites"
+        difference = (measured - rival).named(text, measured.unit)
+        return self._add("beats_random", difference, interval, 0.0, math.inf, 0.0, text, p=p, control=control)
+
+    def for_all(
+        self,
+        examples: "SearchStrategy[Example]",
+        holds: Callable[[Example], bool | Measurement],
+        *,
+        n: int | None = None,
+        label: str | None = None,
+    ) -> Estimate:
+        """`holds` is true of every example of a Hypothesis strategy: a search for one that breaks it.
+
+        Refuted by a counterexample, which Hypothesis shrinks to the simplest that still breaks the claim, and which the evidence
+        keeps. Supported when none was found among `n` distinct examples (as many as the profile has prompts, unless given), or
+        among all there are; inconclusive when the strategy gave fewer. Examples that a search tries are no sample: "supported"
+        says what was tried, without rate, interval or p-value. The draws depend on the claim's id and --mech-seed alone.
+
+        Args:
+            examples: a Hypothesis strategy; one over prompts (`mechcheck.strategies`) lets the report show the counterexample
+                token by token.
+            holds: example -> bool, or a `Measurement` of yes and no per prompt (`run(model, prompts) > 0`), all of which must be yes.
+            n: distinct examples to try.
+            label: what the report calls it.
+
+        Raises:
+            ClaimError: a predicate that crashes or answers neither yes nor no, or a strategy that Hypothesis refuses.
+            NonFiniteError: the predicate met NaN.
+        """
+        from mechcheck.verdicts.for_all import THRESHOLD, search
+
+        seed = int.from_bytes(sha256(f"{self.seed} for_all {len(self.expectations)}".encode()).digest()[:8], "big")
+        found = search(examples, holds, n=self.examples if n is None else n, seed=seed, shrink=self.draws, label=label)
+        interval = Interval(found.estimate, None, None)
+        estimate = self._add("for_all", found.tried, interval, THRESHOLD, math.inf, THRESHOLD, found.label)
+        if found.counterexample is not None and self.draws:
+            self.counterexamples.append(replace(found.counterexample, label=self.expectations[-1].label))
+        return estimate
+
+    def figure(self, figure: Figure | Callable[[], Figure]) -> None:
+        """Show a figure with the claim; a function is called only where the figure will be seen (not on decoys)."""
+        if self.draws:
+            self.figures.append(figure() if callable(figure) else figure)
+
+    def _mean(
+        self, kind: ExpectationKind, measured: Measurement, low: float, high: float,
+        threshold: float | tuple[float, float], label: str, *, margin: float | None = None,
+    ) -> Estimate:  # fmt: skip
+        _name(measured)
+        if not np.isfinite(threshold).all():
+            raise ClaimError(f"check.{kind} needs finite thresholds, got {threshold}")
+        at = threshold if isinstance(threshold, float) else None
+        interval = estimate_mean(measured, self.sampling, at)
+        return self._add(kind, measured, interval, low, high, threshold, label, margin=margin)
+
+    def _add(
+        self, kind: ExpectationKind, measured: Measurement, interval: Interval, low: float, high: float,
+        threshold: float | tuple[float, float], label: str, *,
+        margin: float | None = None, p: float | None = None, control: Control | None = None,
+    ) -> Estimate:  # fmt: skip
+        if p is None:
+            p = interval.p_above if math.isinf(high) else interval.p_below if math.isinf(low) else None
+        if label in (known.label for known in self.expectations):
+            label = f"{label} ({len(self.expectations) + 1})"  # labels tell expectations apart in decoys and in the report
+        self.samples.append(measured)
+        self.expectations.append(
+            Expectation(
+                label,
+                kind,
+                threshold,
+                margin,
+                measured.unit,
+                interval.estimate,
+                p,
+                decide(interval.estimate, low, high),
+                control,
+                _by_template(measured),
+            )
+        )
+        return interval.estimate
+
+
+def _name(measured: Measurement) -> str:
+    """The measurement's name; an error where it is none."""
+    if not isinstance(measured, Measurement):
+        raise ClaimError(f"an expectation needs a Measurement (one value per prompt), got {type(measured).__name__}")
+    return measured.name
+
+
+def _by_template(measured: Measurement) -> dict[str, tuple[float, int]]:
+    below = np.ones(len(measured)) if measured.denominator is None else measured.denominator
+    parts: dict[str, list[int]] = defaultdict(list)
+    for row, template in enumerate(measured.templates):
+        parts[template].append(row)
+    if len(parts) < 2:
+        return {}
+    return {t: (float(measured.values[r].sum() / below[r].sum()), len(r)) for t, r in parts.items() if below[r].sum() != 0}

@@ -1,0 +1,128 @@
+"""The `@claim` decorator: what a test claims, how, and what would show that it can fail."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, TypeVar, get_args
+
+import pytest
+
+from mechcheck.base.errors import ClaimError
+
+Kind = Literal["behaviour", "structure", "necessity", "sufficiency", "specificity", "generalisation"]
+Expected = Literal["supported", "refuted"]
+Decoy = Literal["random_sites", "reinitialised"]
+Expectations = Mapping[str | tuple[str, ...], Expected]
+"""Model names and parameter values, or several of them as a tuple -> the verdict that counts as met."""
+Test = TypeVar("Test", bound=Callable[..., Any])
+
+MARK = "claim"
+
+
+@dataclass(frozen=True)
+class ClaimSpec:
+    """Everything that `@claim` says."""
+
+    statement: str
+    source: str | None = None
+    task: str | None = None
+    kind: Kind | None = None
+    expect: Expected | Expectations = "supported"
+    decoys: tuple[Decoy | Mapping[str, Any] | None, ...] = (None,)
+    """None is the default: random sites, or re-initialised weights."""
+    positive_control: Mapping[str, Any] = field(default_factory=dict)
+    models: tuple[str, ...] = ()
+    partners: Mapping[str, str] = field(default_factory=dict)
+    """Model -> the other one, for a claim about two."""
+    prompts: Mapping[str, Any] = field(default_factory=dict)
+    id: str | None = None
+
+    def about(self, model: str) -> str | None:
+        """What `models` calls this model; None if the claim is not about it. A directory may be called as the last part of a hub id."""
+        if model in self.models:
+            return model
+        return next((name for name in self.models if name.rpartition("/")[2] == model), None)
+
+    def expected(self, model: str | None, params: Mapping[str, Any]) -> Expected:
+        """The verdict that counts as met, for a model and the test's parameters."""
+        if isinstance(self.expect, str):
+            return self.expect
+        names = {str(value) for value in params.values()} | {str(model), str(model and self.about(model))}
+        applying = [key for key in self.expect if _parts(key) <= names]
+        return self.expect[max(applying, key=lambda key: len(_parts(key)))] if applying else "supported"
+
+
+def claim(
+    statement: str,
+    *,
+    source: str | None = None,
+    task: str | None = None,
+    kind: Kind | None = None,
+    expect: Expected | Expectations = "supported",
+    decoy: Decoy | Mapping[str, Any] | Sequence[Decoy | Mapping[str, Any]] | None = None,
+    positive_control: Mapping[str, Any] | None = None,
+    models: Sequence[str] | Mapping[str, str] = (),
+    prompts: Mapping[str, Any] | None = None,
+    id: str | None = None,
+) -> Callable[[Test], Test]:
+    """Turn a pytest function into a claim.
+
+    Args:
+        statement: the hypothesis, in a sentence.
+        source: where it comes from (a paper, an arXiv id).
+        task: gives the `prompts` and `circuit` fixtures. A claim that uses `circuit` runs on the selected models that have one for the
+            task; any other on all selected models, and by default on the embedded ones that have one.
+        kind: what kind of evidence it is: behaviour, structure, necessity, sufficiency, specificity or generalisation.
+        expect: the verdict that counts as met; or a mapping from model names and parameter values to verdicts. A tuple,
+            ("names-gpt2-seed0", "mean"), applies where all its parts do. Of the keys that apply the one with most parts is
+            taken, of several such the first; "supported" where none does.
+        decoy: what the same test must NOT be supported on. By default random sites for a claim that uses `circuit`, else
+            the model with re-initialised weights. A mapping replaces arguments instead: {"circuit": {"role": "0.1 0.2"}},
+            {"model": "name"}, or any parameter of the test. Of several, in a list, the claim must not be supported on any.
+        positive_control: for a claim expected to be refuted, arguments under which the same test is supported.
+        models: the models that the claim is about; all selected ones by default. For a claim about two models, a mapping from each to
+            the other, which the fixture `partner` loads.
+        prompts: options for the task's generator.
+        id: stable name of the claim; by default made from the task and the test's name.
+
+    Raises:
+        ClaimError: a word that is not among the choices, or a key of `expect` that is no text.
+    """
+    if kind is not None and kind not in get_args(Kind):
+        raise ClaimError(f"unknown kind of evidence {kind!r}; choose one of {', '.join(get_args(Kind))}")
+    _check_keys(() if isinstance(expect, str) else expect)
+    for expected in [expect] if isinstance(expect, str) else expect.values():
+        if expected not in get_args(Expected):
+            raise ClaimError(f"a claim cannot be expected to be {expected!r}; choose one of {', '.join(get_args(Expected))}")
+    decoys = (decoy,) if decoy is None or isinstance(decoy, str | Mapping) else tuple(decoy)
+    for one in decoys:
+        if isinstance(one, str) and one not in get_args(Decoy):
+            raise ClaimError(f"unknown decoy {one!r}; choose one of {', '.join(get_args(Decoy))}, or a mapping of arguments")
+    if not decoys:
+        raise ClaimError("decoy=[]: a claim that was never shown able to fail is no evidence; leave decoy out for the default")
+    if isinstance(statement, str) is False or not statement.strip():
+        raise ClaimError('a claim needs a statement: @claim("what is claimed")')
+    partners = models if isinstance(models, Mapping) else {}
+    spec = ClaimSpec(statement, source, task, kind, expect, decoys, positive_control or {}, tuple(models), partners, prompts or {}, id)
+
+    def mark(test: Test) -> Test:
+        marked: Test = getattr(pytest.mark, MARK)(spec)(test)
+        return marked
+
+    return mark
+
+
+def _parts(key: str | tuple[str, ...]) -> set[str]:
+    """What must apply for a key of `expect` to apply."""
+    return {key} if isinstance(key, str) else set(key)
+
+
+def _check_keys(keys: Iterable[object]) -> None:
+    """Refuse keys that could never apply, as names and parameter values are compared as text."""
+    for key in keys:
+        if isinstance(key, str):
+            continue
+        if not isinstance(key, tuple) or not key or not all(isinstance(part, str) for part in key):
+            raise ClaimError(
+                f"expect={{{key!r}: ...}}: a key is the name of a model or a parameter's value, written as text ({str(key)!r}), or a "
+                'tuple of such texts that must all apply, for example ("names-gpt2-seed0", "mean")'
+            )

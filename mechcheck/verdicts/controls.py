@@ -1,0 +1,81 @@
+"""Random controls: sites of the same kinds, layers and number as the claim's, outside its circuit."""
+
+import itertools
+import math
+import random
+from collections import Counter
+from collections.abc import Collection, Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from mechcheck.base.errors import NoControlError
+from mechcheck.notation.circuit import Circuit
+from mechcheck.notation.sites import INDEXED, Kind, Site, Sites, site_count
+
+if TYPE_CHECKING:
+    from transformer_lens.model_bridge import TransformerBridge
+
+_Group = tuple[Kind, int, str | None]
+# Where there are at most this many sets they are all listed; beyond it, sets are drawn.
+_ENUMERABLE = 5000
+_TOO_FEW = "{}: name another contrast with @claim(decoy=...)"
+
+
+def random_sites(model: "TransformerBridge", sites: Sites, *, outside: Sites, n: int, seed: int) -> list[Sites]:
+    """Up to `n` different sets of sites like `sites`, none of which is in `outside`.
+
+    Heads and neurons come from the same layers, whole-layer sites from other layers, all at the same named positions. Where
+    there are no more than `n` such sets, all of them are returned; where a layer has too few, other layers are used too.
+
+    Raises:
+        NoControlError: nothing is left to choose from.
+    """
+    taken = {(s.kind, s.layer, s.index) for s in itertools.chain(sites, outside)}
+    groups = Counter((s.kind, s.layer, s.at) for s in sites)
+    pools = [_pool(model, group, count, taken) for group, count in groups.items()]
+    counts = list(groups.values())
+    total = math.prod(math.comb(len(pool), count) for pool, count in zip(pools, counts, strict=True))
+    rng = random.Random(f"controls {seed}")
+    if total <= _ENUMERABLE:
+        chosen = list(_all_sets(pools, counts))
+        rng.shuffle(chosen)
+    else:
+        chosen = [Sites(itertools.chain(*map(rng.sample, pools, counts))) for _ in range(4 * n)]
+    # Overlapping pools (several layers widened to all) can give the same site twice: such a set is too small.
+    whole = [found for found in dict.fromkeys(chosen) if len(found) == len(sites)][:n]
+    if not whole:
+        raise NoControlError(_TOO_FEW.format(f"too few sites lie outside the circuit for a random control like {sites}"))
+    return whole
+
+
+def random_circuits(
+    model: "TransformerBridge", circuit: Circuit, *, n: int, seed: int, roles: Collection[str] | None = None
+) -> list[Circuit]:
+    """Up to `n` different circuits in which the roles (all by default) are filled by random sites outside the circuit."""
+    filled = {
+        role: random_sites(model, sites, outside=circuit.sites, n=n, seed=seed + i)
+        for i, (role, sites) in enumerate(sorted(circuit.roles.items()))
+        if len(sites) and (roles is None or role in roles)
+    }
+    many = max((len(found) for found in filled.values()), default=0)
+    circuits = [Circuit({role: found[i % len(found)] for role, found in filled.items()}, "random sites") for i in range(many)]
+    unique = {str({role: str(sites) for role, sites in c.roles.items()}): c for c in circuits}
+    return list(unique.values())[:n]
+
+
+def _pool(model: "TransformerBridge", group: _Group, count: int, taken: set) -> Sequence[Site]:
+    kind, layer, at = group
+    indices: Sequence[int | None] = range(site_count(model, kind)[1]) if kind in INDEXED else [None]
+    layers = range(model.cfg.n_layers)
+    everywhere = [Site(kind, other, i, at) for other in layers for i in indices if (kind, other, i) not in taken]
+    here = [site for site in everywhere if site.layer == layer]
+    pool = here if len(here) >= count else everywhere
+    if len(pool) < count:
+        raise NoControlError(
+            _TOO_FEW.format(f"only {len(pool)} {kind} sites lie outside the circuit, {count} are needed for a random control")
+        )
+    return pool
+
+
+def _all_sets(pools: Sequence[Sequence[Site]], counts: Sequence[int]) -> Iterator[Sites]:
+    for parts in itertools.product(*(itertools.combinations(pool, count) for pool, count in zip(pools, counts, strict=True))):
+        yield Sites(itertools.chain(*parts))

@@ -1,0 +1,150 @@
+"""The support table: complete, without bugs, and the one that is in the documentation."""
+
+import inspect
+import re
+from pathlib import Path
+from typing import get_args
+
+import pytest
+
+import mechcheck
+from mechcheck import cli
+from mechcheck.base.errors import HookError, ModelError, PromptError
+from mechcheck.conformance import table as _support
+from mechcheck.conformance.layouts import LAYOUTS, layout_prompts, save_layout
+from mechcheck.conformance.primitives import ROWS, Bench
+from mechcheck.conformance.table import PROCESSINGS, Cell, bugs, markdown, support_table
+from mechcheck.models.loading import load_model
+from mechcheck.notation.interventions import Intervention
+from mechcheck.notation.metrics import Metric
+
+DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "support.md"
+# They take a model for its name or its tokenizer alone.
+NO_PRIMITIVES = {"later_years", "write_circuit", "keep_model"}
+
+
+@pytest.fixture(scope="session")
+def table():
+    return support_table()
+
+
+def test_no_cell_is_missing_and_none_is_a_bug(table):
+    rows = {row for group in ROWS.values() for row in group}
+    assert set(table) == set(LAYOUTS)
+    assert bugs(table) == []
+    for columns in table.values():
+        assert set(columns) == set(PROCESSINGS)
+        for cells in columns.values():
+            assert set(cells) == rows
+            assert all(bool(cell.reason) == (cell.how == "no") for cell in cells.values())
+
+
+def test_the_document_is_what_the_command_prints(table):
+    assert DOCUMENT.read_text(encoding="utf-8") == markdown(table), "run `mechcheck support -o docs/support.md` and read what changed"
+
+
+def test_every_public_primitive_has_a_row():
+    """Whatever takes a model, but for generators of prompts; every intervention; every way to write sites."""
+    tried = {name for group in ROWS.values() for row in group for name in re.findall(r"`(\w+)`", row)}
+    assert tried <= set(mechcheck.__all__)
+    public = {name: getattr(mechcheck, name) for name in mechcheck.__all__}
+    functions = {name: inspect.signature(found) for name, found in public.items() if inspect.isfunction(found)}
+    wanted = {
+        name
+        for name, signature in functions.items()
+        if {"model", "model_from"} & set(signature.parameters) and signature.return_annotation not in (mechcheck.PromptSet, "PromptSet")
+    }
+    wanted |= {kind.__name__ for kind in get_args(Intervention)}
+    wanted |= {name for name, signature in functions.items() if str(signature.return_annotation).endswith("Sites")}
+    assert wanted - tried - NO_PRIMITIVES == set(), "give each a row in mechcheck/conformance/primitives.py"
+
+
+def test_every_metric_is_swept(monkeypatch):
+    """The row of the metrics takes them from what is exported."""
+    seen = []
+    monkeypatch.setattr(mechcheck, "sweep_metrics", lambda model, prompts, variants, metrics: seen.extend(metrics))
+    bench = Bench(None, None)  # type: ignore[arg-type]
+    ROWS["Interventions"]["`sweep_metrics`, every metric"](bench)
+    exported = [getattr(mechcheck, name) for name in mechcheck.__all__]
+    assert {id(one) for one in exported if isinstance(one, Metric)} <= {id(one) for one in seen}
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory):
+    """A bench with one layout's model."""
+    model = load_model(save_layout("gpt2", tmp_path_factory.mktemp("layout")))
+    return Bench(model, layout_prompts(model, LAYOUTS["gpt2"]))
+
+
+def heads_changed(b):
+    return mechcheck.run(b.model, b.prompts, mechcheck.Ablate(mechcheck.heads("0.1"))).values
+
+
+def with_hooks(b):
+    with mechcheck.plain_hooks():
+        return heads_changed(b)
+
+
+def raising(error):
+    def attempt(b):
+        raise error
+
+    return attempt
+
+
+@pytest.mark.parametrize(
+    ("attempt", "cell"),
+    [
+        (heads_changed, Cell("fast")),
+        (with_hooks, Cell("hooks")),
+        (lambda b: [heads_changed(b), with_hooks(b)], Cell("fast, hooks")),
+        (lambda b: b.model.W_E, Cell("yes")),
+        (raising(ModelError("not that one")), Cell("no", "not that one")),
+        (raising(HookError("did not fire")), Cell("no", "did not fire")),
+        (raising(PromptError("no such position")), Cell("bug", "PromptError: no such position")),
+        (raising(NotImplementedError("deep below")), Cell("bug", "NotImplementedError: deep below")),
+        (lambda b: (1.0, [b.model.W_E, float("nan")]), Cell("bug", "NaN or infinity")),
+    ],
+)
+def test_cells_say_what_happened(small, attempt, cell):
+    assert _support._cell(attempt, small) == cell
+
+
+def test_a_fast_runner_that_is_wrong_is_a_bug(monkeypatch):
+    from mechcheck.engine import run as _engine
+
+    monkeypatch.setattr(_engine, "disagreement", lambda sweep, captures: "variant 0 differs")
+    monkeypatch.setattr(_support, "ROWS", {"Group": {"`run`": heads_changed}})
+    table = support_table(["gpt2"])
+    assert bugs(table)[0].startswith("`run` on GPT-2, folded: SelfCheckWarning: variant 0 differs")
+
+
+def test_a_model_that_cannot_be_loaded_fills_its_column(monkeypatch):
+    monkeypatch.setattr(_support, "load_model", lambda *_, **__: (_ for _ in ()).throw(ModelError("no adapter for it")))
+    table = support_table(["gpt2"])
+    assert {cell for columns in table.values() for cells in columns.values() for cell in cells.values()} == {
+        Cell("no", "no adapter for it")
+    }
+
+
+def test_markdown(monkeypatch):
+    monkeypatch.setattr(_support, "ROWS", {"One": {"`run`": heads_changed, "`capture`": heads_changed}})
+    no = Cell("no", "a norm is in the way")
+    cells = {"`run`": Cell("fast"), "`capture`": Cell("yes")}
+    table = {"gpt2": {"folded": cells, "raw": cells | {"`capture`": no}}, "opt": dict.fromkeys(PROCESSINGS, dict.fromkeys(cells, no))}
+    lines = markdown(table).splitlines()
+    assert "|  | GPT-2 | OPT |" in lines
+    assert "| `run` | fast | no [1] |" in lines
+    assert "| `capture` | yes / no [1] | no [1] |" in lines
+    assert lines[-1] == "1. a norm is in the way"
+
+
+def test_command(monkeypatch, capsys, tmp_path):
+    monkeypatch.setattr(_support, "ROWS", {"One": {"`run`": heads_changed}})
+    monkeypatch.setattr(_support, "LAYOUTS", {"gpt2": LAYOUTS["gpt2"]})
+    monkeypatch.setattr(_support, "support_table", lambda: {"gpt2": {key: {"`run`": Cell("fast")} for key in PROCESSINGS}})
+    assert cli.main(["support", "-o", str(tmp_path / "support.md")]) == 0
+    assert capsys.readouterr().out == (tmp_path / "support.md").read_text(encoding="utf-8")
+    monkeypatch.setattr(_support, "support_table", lambda: {"gpt2": {key: {"`run`": Cell("bug", "TypeError: x")} for key in PROCESSINGS}})
+    assert cli.main(["support"]) == 1
+    assert "mechcheck: `run` on GPT-2, raw: TypeError: x" in capsys.readouterr().err

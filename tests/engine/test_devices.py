@@ -1,0 +1,201 @@
+"""Every primitive on a pretend accelerator, and on real ones: nothing is made on, mixed with or left on the wrong side."""
+
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import cache
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import psutil
+import pytest
+import torch
+from devices import NAME, pretend
+
+from mechcheck.base.device import check_device, exact, repeat_exactly
+from mechcheck.base.errors import ModelError, SelfCheckWarning
+from mechcheck.conformance.layouts import LAYOUTS, layout_prompts, save_layout
+from mechcheck.conformance.primitives import ROWS, Bench
+from mechcheck.conformance.sentinels import sentinels
+from mechcheck.conformance.table import _arrays
+from mechcheck.engine.memory import free_bytes
+from mechcheck.models.loading import load_model
+from mechcheck.notation.interventions import Ablate
+from mechcheck.notation.sites import heads
+
+# The fast runner's families, one that only plain hooks serve, and an encoder.
+MODELS = [("gpt2", "folded"), ("neox", "raw"), ("llama", "folded"), ("gemma2", "folded"), ("bert", "raw")]
+NO_FLOAT64 = f"{NAME} without float64"
+REAL = [name for name, there in {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}.items() if there]
+CASES = [
+    *((model, NAME) for model in MODELS),
+    *((model, NO_FLOAT64) for model in MODELS[2:5:2]),
+    *((model, name) for name in REAL for model in MODELS),
+]
+
+
+@contextmanager
+def on(where: str) -> Iterator[str]:
+    """A device's name, while it is there."""
+    if where in REAL:
+        yield where
+        return
+    with pretend(float64=where != NO_FLOAT64) as name:
+        yield name
+
+
+@pytest.fixture(scope="module")
+def bench(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Bench]:
+    """bench(layout, processing, device): a tiny random model there, and prompts for it."""
+    root = tmp_path_factory.mktemp("layouts")
+
+    def make(layout: str, processing: Any = "folded", device: str = "cpu") -> Bench:
+        if not (root / layout).exists():
+            save_layout(layout, root / layout)
+        model = load_model(root / layout, processing=processing, device=device)
+        return Bench(model, layout_prompts(model, LAYOUTS[layout]))
+
+    return make
+
+
+@pytest.fixture(scope="module")
+def measured(bench) -> Callable[[str, str], dict[str, Any]]:
+    """measured(layout, processing): what every primitive measures on the CPU."""
+    return cache(lambda layout, processing: _measured(bench(layout, processing)))
+
+
+def _measured(on: Bench) -> dict[str, Any]:
+    return {row: _numbers(attempt, on) for group in ROWS.values() for row, attempt in group.items()}
+
+
+def _numbers(attempt: Callable[[Bench], Any], on: Bench) -> list[np.ndarray] | str:
+    """What a primitive measures, or what it says where it refuses the layout."""
+    try:
+        return list(_arrays(attempt(on)))
+    except ValueError as refused:
+        return str(refused)
+
+
+@pytest.mark.parametrize(("layout", "processing", "where"), [(*model, where) for model, where in CASES])
+@pytest.mark.filterwarnings("ignore")
+def test_every_primitive(bench, measured, layout, processing, where):
+    expected = measured(layout, processing)
+    with on(where) as device, warnings.catch_warnings():
+        warnings.simplefilter("error", SelfCheckWarning)
+        there = bench(layout, processing, device)
+        assert {part.device.type for part in (*there.model.parameters(), *there.model.buffers())} == {device}
+        found = _measured(there)
+    for row, values in found.items():
+        if isinstance(values, str) or isinstance(expected[row], str):
+            assert values == expected[row], row
+            continue
+        for value, right in zip(values, expected[row], strict=True):
+            np.testing.assert_allclose(value, right, rtol=1e-3, atol=1e-3, err_msg=row)
+
+
+@pytest.mark.parametrize("where", [NAME, NO_FLOAT64, *REAL])
+def test_sentinels(bench, where):
+    with on(where) as device:
+        assert all(found.passed for found in sentinels(*bench("gpt2", device=device)))
+
+
+def test_a_mistake_would_be_noticed(bench, monkeypatch):
+    """Were the sweep's windows made on the CPU and left there, or its metric's tokens."""
+    from mechcheck import sweep
+    from mechcheck.engine import suffix as _suffix
+    from mechcheck.notation.metrics import Metric
+
+    with pretend():
+        model, prompts = bench("gpt2", device=NAME)
+        forgotten = Metric("x", "", lambda logits, p, _: logits.gather(-1, p.answers[:, None])[:, 0])
+        with pytest.raises(RuntimeError, match="same device"):
+            sweep(model, prompts, [[]], forgotten)
+        in_place, make = torch.device("cpu"), _suffix.window
+        monkeypatch.setattr("mechcheck.engine.sweep.window", lambda known, some, start, device: make(known, some, start, in_place))
+        with pytest.raises(RuntimeError, match="same device"):
+            sweep(model, prompts, [Ablate(heads("0.1@END"))])
+
+
+def test_what_the_pretend_accelerator_refuses():
+    """As CUDA does, in the same words."""
+    with pretend():
+        there, here = torch.ones(2, 3, device=NAME), torch.ones(2, 3)
+        refused: list[Callable[[], Any]] = [
+            lambda: there + here,
+            lambda: torch.where(here > 0, there, 0.0),
+            lambda: there.gather(1, torch.zeros(2, 1, dtype=torch.long)),
+            lambda: torch.stack([there, here]),
+            lambda: here[there > 0],
+            lambda: there.index_put_((torch.tensor([0]),), here[0]),
+            lambda: torch.nn.functional.embedding(torch.tensor([0]), there),
+            lambda: here[0] + there[0, 0],
+        ]
+        for work in refused:
+            with pytest.raises(RuntimeError, match="expected all tensors to be on the same device"):
+                work()
+        with pytest.raises(RuntimeError, match="numpy"):
+            there.numpy()
+        with pytest.raises(RuntimeError, match="draw on the CPU"):
+            torch.randn(3, device=NAME)
+        there[torch.tensor([0])] = torch.tensor(2.0)
+        assert (there + torch.tensor(1.0)).tolist() == [[3.0] * 3, [2.0] * 3]
+        assert here.copy_(there).tolist() == there.cpu().tolist() == [[2.0] * 3, [1.0] * 3]
+    with pretend(float64=False):
+        there = torch.ones(2, device=NAME)
+        for wide in (lambda: there.double(), lambda: there.to("cpu", torch.float64), lambda: torch.zeros(2).double().copy_(there)):
+            with pytest.raises(TypeError, match="no float64"):
+                wide()
+        assert exact(there).dtype == torch.float64
+        assert torch.ones(2, dtype=torch.float64).to(there).tolist() == [1.0, 1.0]
+
+
+@pytest.mark.parametrize(
+    ("device", "dtype", "found", "message"),
+    [
+        ("tpu", "float32", {}, "unknown device 'tpu'; choose cpu, cuda, cuda:N or mps"),
+        ("cuda:first", "float32", {"cuda": 2}, "unknown device 'cuda:first'"),
+        ("cuda", "float32", {}, r"'cuda' is not available on this machine; use cpu"),
+        ("cuda:7", "float32", {"cuda": 2}, "'cuda:7' is not available on this machine: it has 2 of them, cuda:0 to cuda:1"),
+        ("mps", "float32", {}, "'mps' is not available on this machine; use cpu: this torch does not see an Apple GPU"),
+        ("mps", "float64", {"mps": 1}, "'mps' has no float64"),
+    ],
+)
+def test_devices_that_are_not_there(monkeypatch, device, dtype, found, message):
+    monkeypatch.setattr("mechcheck.base.device._how_many", lambda kind: found.get(kind, 0))
+    with pytest.raises(ModelError, match=message):
+        check_device(device, dtype)
+    with pytest.raises(ModelError, match=message):
+        load_model("names-gpt2-seed1", device=device, dtype=dtype)
+
+
+@pytest.mark.parametrize(("device", "dtype"), [("cpu", "float64"), ("cuda:1", "float64"), ("mps", "float32")])
+def test_devices_that_are_there(monkeypatch, device, dtype):
+    monkeypatch.setattr("mechcheck.base.device._how_many", {"cpu": 1, "cuda": 2, "mps": 1}.get)
+    check_device(device, dtype)
+
+
+def test_a_batch_takes_a_quarter_of_what_is_free(monkeypatch):
+    """On CUDA what torch keeps for its next tensors is free too; the CPU's batches stay small, whatever is free."""
+    gib = 2**30
+    for name, value in {"mem_get_info": (2 * gib, 8 * gib), "memory_reserved": 5 * gib, "memory_allocated": 3 * gib}.items():
+        monkeypatch.setattr(torch.cuda, name, lambda device, value=value: value)
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(available=16 * gib))
+    assert free_bytes(torch.device("cuda:0")) == gib
+    assert free_bytes(torch.device("mps")) == 4 * gib
+    assert free_bytes(torch.device("cpu")) == gib // 4
+
+
+def test_runs_repeat_and_compute_in_what_was_asked_for(monkeypatch):
+    """An environment may have turned on what is faster and coarser."""
+    before = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
+    try:
+        torch.set_float32_matmul_precision("high")
+        repeat_exactly()
+        assert torch.are_deterministic_algorithms_enabled()
+        assert not torch.backends.cuda.matmul.allow_tf32
+        assert not torch.backends.cuda.matmul.allow_bf16_reduced_precision_reduction
+        assert not torch.backends.cuda.matmul.allow_fp16_reduced_precision_reduction
+    finally:
+        torch.set_float32_matmul_precision("highest")
+        torch.use_deterministic_algorithms(before[0], warn_only=before[1])

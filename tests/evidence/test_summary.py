@@ -1,0 +1,144 @@
+"""The Markdown table of claims, and the command that prints it."""
+
+import json
+
+import pytest
+
+from mechcheck import cli
+from mechcheck.evidence.summary import markdown
+
+
+def claim(name="m", verdict="supported", met=True, value=0.5, **changes):
+    estimate = {"value": value, "low": value - 0.1, "high": value + 0.1}
+    base = {
+        "task": "ioi",
+        "statement": "A | B <b>",
+        "params": {"method": "zero"},
+        "model": {"name": name},
+        "verdict": verdict,
+        "met": met,
+        "expectations": [{"kind": "above", "estimate": estimate}],
+    }
+    return base | changes
+
+
+RUN = {
+    "run": {"schema": "mechcheck.evidence/1"},
+    "claims": [
+        claim("m"),
+        claim("n", "refuted", value=-1.0),
+        claim("n", "errored", False, expectations=[], params={}),
+        claim("o", "skipped"),
+    ],
+}
+
+
+def test_a_row_per_statement_and_a_column_per_model():
+    lines = markdown([RUN]).splitlines()
+    assert lines[0] == "| task | claim | m | n |"
+    assert lines[2] == (
+        "| ioi | A \\| B &lt;b> (zero) | ✓ supported<br>0.50 [0.40, 0.60] | ✗ refuted, as claimed<br>-1.00 [-1.10, -0.90] |"
+    )
+    assert lines[3] == "| ioi | A \\| B &lt;b> |  | ! errored |"
+    assert lines[-1] == "3 claims: 1 supported, 1 refuted, 1 errored; 2 as claimed."
+
+
+def test_a_search_shows_what_it_found_and_no_interval():
+    searched = [{"kind": "for_all", "estimate": {"value": 0.0, "low": 0.0, "high": 0.0, "method": "counterexample: the 7th"}}]
+    found = claim("m", "refuted", expectations=searched, counterexamples=[{"example": "Mary | John"}])
+    cell = markdown([RUN | {"claims": [found]}]).splitlines()[2].split(" | ")[-1]
+    assert cell == "✗ refuted, as claimed<br>counterexample: the 7th: Mary \\| John |"
+
+
+def test_only_the_models_asked_for():
+    assert markdown([RUN], ["m"]).splitlines()[0] == "| task | claim | m |"
+
+
+def drifted(status, value=-0.5, accepted=None):
+    found = {"value": value, "low": value - 0.1, "high": value + 0.1}
+    expectation = {"status": "drifted", "difference": found, "margin": 0.05, "label": "x"}
+    return {"status": status, "reason": "", "expectations": [expectation] if status in ("drifted", "flipped") else [], "accepted": accepted}
+
+
+BASELINE = {
+    "file": "base/<b>.json", "created": "2026-01-01", "counts": {"same": 1, "drifted": 1, "missing": 1}, "accepted": 1, "margin": 0.05,
+    "level": 0.95, "not_judged": {"n": 2, "why": "--lf"},
+    "missing": [{"id": "ioi/gone`[m]", "accepted": {"why": "moved | out", "on": "2026-01-01"}}],
+}  # fmt: skip
+
+
+def test_a_column_for_drift_where_there_is_a_baseline():
+    claims = [
+        claim("m", drift=drifted("drifted")),
+        claim("n", drift=drifted("flipped", accepted={"why": "a <reason>", "on": "2026-01-01"})),
+        claim("m", params={}, drift=drifted("same")),
+    ]
+    lines = markdown([{"run": {"baseline": BASELINE}, "claims": claims}]).splitlines()
+    assert lines[0] == "| task | claim | m | n | since the baseline |"
+    assert lines[2].endswith("| m: ≠ drifted -0.5 [-0.6, -0.4]<br>n: ↕ flipped -0.5 [-0.6, -0.4] (accepted: a &lt;reason>) |")
+    assert lines[3].endswith("| ✓ supported<br>0.50 [0.40, 0.60] |  |  |")
+    assert "against base/&lt;b>.json of 2026-01-01: 1 same, 1 drifted, 1 missing; 1 accepted." in "\n".join(lines)
+    assert "2 claims of the baseline are not here and not called missing: --lf." in "\n".join(lines)
+    assert lines[-1] == "- − missing: `ioi/gone[m]` (accepted: moved \\| out)"
+    assert "since the baseline" not in markdown([RUN])
+
+
+def test_a_page_of_limited_size_keeps_what_asks_for_attention():
+    quiet = [claim("m", params={"i": f"{i:04}"}) for i in range(400)]
+    loud = [
+        claim("m", "refuted", False, params={"i": "failed"}),
+        claim("m", params={"i": "moved"}, drift=drifted("drifted")),
+        claim("m", params={"i": "huge " + "é" * 50_000}, met=False),
+    ]
+    whole = markdown([{"run": {}, "claims": quiet + loud[:2]}])
+    assert "left out" not in whole
+    cut = markdown([{"run": {}, "claims": quiet + loud}], limit=10_000)
+    assert 9_000 < len(cut.encode()) <= 10_000
+    rows = [line for line in cut.splitlines() if line.startswith("| ioi")]
+    assert "(failed)" in rows[-2]
+    assert "(moved)" in rows[-1]
+    assert [row.split("(")[1][:4] for row in rows[:3]] == ["0000", "0001", "0002"]
+    assert f"**{403 - len(rows)} of 403 rows are left out, for want of room; the report has them all.**" in cut
+    assert cut.splitlines()[-1].startswith("403 claims: 402 supported, 1 refuted; 401 as claimed.")
+
+
+def test_the_limit_is_a_mebibyte():
+    page = markdown([{"run": {}, "claims": [claim("m", params={"i": f"{i} {'x' * 500}"}) for i in range(3000)]}])
+    assert 1_000_000 < len(page.encode()) <= 1024 * 1024
+
+
+def test_the_command(tmp_path, capsys):
+    path = tmp_path / "evidence.json"
+    path.write_text(json.dumps(RUN), encoding="utf-8")
+    assert cli.main(["summary", str(path), "--model", "n"]) == 0
+    assert capsys.readouterr().out.startswith("| task | claim | n |")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [(None, "no evidence at"), ("{", "is not an evidence file"), ('{"run": {"schema": "other/9"}}', "has schema 'other/9'")],
+)
+def test_what_is_no_evidence_is_refused(tmp_path, capsys, text, message):
+    path = tmp_path / "evidence.json"
+    if text is not None:
+        path.write_text(text, encoding="utf-8")
+    assert cli.main(["summary", str(path)]) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_the_report_is_drawn_again(tmp_path, capsys):
+    run = dict.fromkeys(("commit", "dirty")) | {
+        "schema": "mechcheck.evidence/1", "complete": True, "created": "2026-01-01T00:00:00+00:00", "seed": 0, "profile": "ci",
+        "confidence": 0.975, "versions": {}, "device": "cpu", "argv": ["pytest"], "sentinels": [],
+    }  # fmt: skip
+    path = tmp_path / "evidence.json"
+    path.write_text(json.dumps({"run": run, "claims": []}), encoding="utf-8")
+    assert cli.main(["report", str(path)]) == 0
+    assert "Evidence report" in (tmp_path / "index.html").read_text(encoding="utf-8")
+
+
+def test_models_are_listed_with_what_is_known_of_them(capsys):
+    assert cli.main(["models"]) == 0
+    out = capsys.readouterr().out
+    assert "names-gpt2-seed4\n  circuits: induction, ioi\n" in out
+    assert "compiled-ioi\n  compiled for: ioi\n  known circuit: duplicate_token 0.0@S2" in out

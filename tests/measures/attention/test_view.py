@@ -1,0 +1,34 @@
+"""The attention figure holds the measured maps of the chosen prompt, without padding."""
+
+import numpy as np
+import pytest
+from tiny import random_prompts
+
+from mechcheck.base.errors import PromptError
+from mechcheck.measures.attention.patterns import attention
+from mechcheck.measures.attention.value_weighted import value_weighted_attention
+from mechcheck.measures.attention.view import attention_view
+from mechcheck.notation.interventions import Ablate
+from mechcheck.notation.sites import mlps
+from mechcheck.prompts.labels import token_labels
+
+LENGTHS = (7, 9, 12, 9)
+
+
+@pytest.mark.parametrize("through", ["v", "v_o"])
+def test_it_shows_what_was_measured(tiny, through):
+    model, prompts, what = tiny("llama"), random_prompts(1, LENGTHS), Ablate(mlps("0"))
+    figure = attention_view(model, prompts, "1.2@END 0.1", 1, through=through, interventions=what, title="one prompt")
+    assert (figure.title, figure.tokens, list(figure.patterns)) == ("one prompt", token_labels(prompts, 1), ["0.1", "1.2"])
+    for i, name in enumerate(figure.patterns):
+        for shown, measured in (
+            (figure.patterns, attention(model, prompts, "0.1 1.2", what)),
+            (figure.weighted, value_weighted_attention(model, prompts, "0.1 1.2", through, what)),
+        ):
+            np.testing.assert_allclose(shown[name], measured[1, i, :9, :9], rtol=0, atol=1e-5)
+    assert figure.data()["kind"] == "attention"
+
+
+def test_no_such_prompt(tiny):
+    with pytest.raises(PromptError, match="no prompt 4"):
+        attention_view(tiny("gpt2"), random_prompts(1, LENGTHS), "0.0", 4)

@@ -1,0 +1,53 @@
+"""Measurements: arithmetic keeps the prompts, ratios are ratios of means, NaN stays NaN."""
+
+import numpy as np
+import pytest
+
+from mechcheck.base.errors import MechcheckError
+from mechcheck.stats.measurement import Measurement
+
+IDS, TEMPLATES = ("p", "q", "r"), ("t", "t", "u")
+A = Measurement(np.array([1.0, 2.0, 6.0]), IDS, TEMPLATES, "a", "logits")
+B = Measurement(np.array([2.0, 2.0, 2.0]), IDS, TEMPLATES, "b", "logits")
+
+
+def test_arithmetic():
+    np.testing.assert_array_equal((A - B).values, [-1, 0, 4])
+    np.testing.assert_array_equal((A + 1).values, [2, 3, 7])
+    np.testing.assert_array_equal((2 * A).values, [2, 4, 12])
+    np.testing.assert_array_equal((-A).values, [-1, -2, -6])
+    assert (A - B).name == "a - b"
+    assert ((A - B).ids, (A - B).templates) == (IDS, TEMPLATES)
+    assert A.mean == 3
+
+
+def test_comparison_is_a_share_of_prompts():
+    assert (A > 1.5).mean == pytest.approx(2 / 3)
+    assert (A < 1.5).values.tolist() == [1, 0, 0]
+    assert (A > 1.5).unit == "share of prompts"
+
+
+def test_a_ratio_is_one_of_means():
+    ratio = A / B
+    assert ratio.mean == pytest.approx(9 / 6)
+    assert (ratio.name, ratio.unit) == ("a / b", "share")
+    assert (A / 2).mean == 1.5
+    for wrong in (lambda: ratio > 1, lambda: ratio + A, lambda: ratio - 1, lambda: ratio / B, lambda: A / ratio):
+        with pytest.raises(MechcheckError, match="a ratio of means has no value for a single prompt"):
+            wrong()
+    assert np.isnan((A / (B - 2)).mean)
+
+
+def test_nan_is_not_swallowed():
+    broken = Measurement(np.array([1.0, np.nan, np.inf]), IDS, TEMPLATES)
+    for result in (broken, broken + A, broken > 0, broken < 0, broken / A, A / broken, -broken):
+        assert not np.isfinite(result.mean)
+
+
+def test_other_prompts_are_refused():
+    other = Measurement(np.zeros(3), ("p", "q", "x"), TEMPLATES)
+    for mixed in (lambda: A - other, lambda: A / other):
+        with pytest.raises(MechcheckError, match="of different prompts, so they cannot be paired"):
+            mixed()
+    with pytest.raises(MechcheckError, match=r"\(2,\) values for 3 prompts and 3 template ids"):
+        Measurement(np.zeros(2), IDS, TEMPLATES)

@@ -1,0 +1,114 @@
+"""Random controls look like the claim's sites and share none with its circuit, whatever the sites."""
+
+from collections import Counter
+from types import SimpleNamespace
+
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from mechcheck.base.errors import NoControlError
+from mechcheck.notation.circuit import Circuit
+from mechcheck.notation.sites import Site, Sites, heads, mlps, neurons, resid
+from mechcheck.verdicts.controls import random_circuits, random_sites
+
+
+def model(n_layers: int = 3, n_heads: int = 4, d_mlp: int = 5) -> SimpleNamespace:
+    return SimpleNamespace(cfg=SimpleNamespace(n_layers=n_layers, n_heads=n_heads, d_mlp=d_mlp))
+
+
+def places(sites: Sites) -> set[tuple]:
+    """Sites without their positions."""
+    return {(s.kind, s.layer, s.index) for s in sites}
+
+
+@st.composite
+def cases(draw) -> tuple[SimpleNamespace, Sites, Sites]:
+    """A model, a claim's sites (heads, neurons and whole layers at any positions), and a circuit around them."""
+    shape = model(draw(st.integers(1, 4)), draw(st.integers(1, 6)), draw(st.integers(1, 6)))
+
+    def some(low: int, high: int) -> Sites:
+        def site(kind: str) -> st.SearchStrategy[Site]:
+            size = {"head": shape.cfg.n_heads, "neuron": shape.cfg.d_mlp}.get(kind)
+            index = st.none() if size is None else st.integers(0, size - 1)
+            return st.builds(Site, st.just(kind), st.integers(0, shape.cfg.n_layers - 1), index, st.sampled_from([None, "END", "S2"]))
+
+        return Sites(draw(st.lists(st.sampled_from(["head", "neuron", "mlp_out"]).flatmap(site), min_size=low, max_size=high)))
+
+    sites = some(1, 4)
+    return shape, sites, sites | some(0, 5)
+
+
+@given(cases(), st.integers(1, 12), st.integers(0, 99))
+def test_controls_look_like_the_sites(case, n, seed):
+    shape, sites, circuit = case
+    try:
+        found = random_sites(shape, sites, outside=circuit, n=n, seed=seed)
+    except NoControlError:
+        assume(False)
+    assert 0 < len(found) <= n
+    assert len(set(found)) == len(found)
+    taken, wanted = Counter(p[:2] for p in places(circuit)), Counter((s.kind, s.layer) for s in sites)
+    size = {"head": shape.cfg.n_heads, "neuron": shape.cfg.d_mlp, "mlp_out": 1}
+    enough = all(size[kind] - taken[kind, layer] >= count for (kind, layer), count in wanted.items())
+    for control in found:
+        assert Counter((s.kind, s.at) for s in control) == Counter((s.kind, s.at) for s in sites)
+        assert not places(control) & places(circuit)
+        if enough:
+            assert Counter((s.kind, s.layer, s.at) for s in control) == Counter((s.kind, s.layer, s.at) for s in sites)
+        assert all(s.layer < shape.cfg.n_layers and (s.index or 0) < size[s.kind] for s in control)
+    assert found == random_sites(shape, sites, outside=circuit, n=n, seed=seed)
+
+
+def test_few_sets_are_all_listed():
+    found = random_sites(model(), heads("1.0@END"), outside=heads("1.0 1.2"), n=20, seed=0)
+    assert sorted(map(str, found)) == ["1.1@END", "1.3@END"]
+    pairs = random_sites(model(n_heads=5), heads("1.0 1.1"), outside=heads("1.0-1"), n=20, seed=0)
+    assert sorted(map(str, pairs)) == ["1.2 1.3", "1.2 1.4", "1.3 1.4"]
+
+
+def test_the_seed_decides_which():
+    wide = model(n_heads=64)
+    first, again, other = (random_sites(wide, heads("0.0 1.0 2.0"), outside=Sites(), n=5, seed=seed) for seed in (0, 0, 1))
+    assert first == again != other
+
+
+def test_sites_alone_are_enough_to_stay_outside():
+    assert str(heads("0.3")) not in map(str, random_sites(model(), heads("0.3"), outside=Sites(), n=20, seed=0))
+
+
+def test_whole_layers_come_from_other_layers():
+    assert sorted(map(str, random_sites(model(), mlps("1"), outside=mlps("1"), n=20, seed=0))) == ["mlp 0", "mlp 2"]
+    assert sorted(map(str, random_sites(model(), resid("1@S2"), outside=Sites(), n=20, seed=0))) == ["resid 0@S2", "resid 2@S2"]
+
+
+def test_a_full_layer_borrows_from_others():
+    found = random_sites(model(n_layers=2), heads("1.0-2"), outside=heads("1.0-2"), n=50, seed=0)
+    assert {s.layer for control in found for s in control} == {0, 1}
+
+
+@pytest.mark.parametrize(
+    ("sites", "outside"), [(heads("0.0-3 1.0-3 2.0-3"), Sites()), (mlps("0"), mlps("0-2")), (neurons("0.0"), neurons("0.0-4 1.0-4 2.0-4"))]
+)
+def test_nothing_left(sites, outside):
+    with pytest.raises(NoControlError, match=r"only 0 \w+ sites lie outside the circuit, \d+ are needed .*@claim\(decoy=\.\.\.\)"):
+        random_sites(model(), sites, outside=outside, n=3, seed=0)
+
+
+def test_random_circuits_fill_every_role():
+    circuit = Circuit({"movers": heads("2.0 2.1@END"), "inhibition": heads("1.0@END"), "empty": heads("")})
+    found = random_circuits(model(), circuit, n=4, seed=0)
+    assert len({str(dict(c)) for c in found}) == len(found) > 1
+    for other in found:
+        assert set(other) == {"movers", "inhibition"}
+        assert not places(other.sites) & places(circuit.sites)
+        assert {role: Counter((s.layer, s.at) for s in sites) for role, sites in other.items()} == {
+            "movers": Counter([(2, None), (2, "END")]),
+            "inhibition": Counter([(1, "END")]),
+        }
+
+
+def test_roles_that_compete_for_the_last_site():
+    """Each layer borrows, and there is one head to borrow for both."""
+    with pytest.raises(NoControlError, match=r"too few sites lie outside the circuit for a random control like 0\.0 1\.0"):
+        random_sites(model(n_heads=1), heads("0.0 1.0"), outside=Sites(), n=3, seed=0)
