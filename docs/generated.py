@@ -4,6 +4,7 @@ A page asks for it by a line `<!-- generated: NAME ARGUMENT -->`; see `GENERATOR
 """
 
 import argparse
+import ast
 import inspect
 import re
 from collections.abc import Iterable, Mapping
@@ -17,7 +18,8 @@ from sphinx.pycode import ModuleAnalyzer
 import mechcheck
 from mechcheck.cli import make_parser
 from mechcheck.evidence.store import schema
-from mechcheck.plugin.settings import PROFILES, pytest_addoption
+from mechcheck.plugin.settings import pytest_addoption
+from mechcheck.verdicts.case import PROFILES
 
 
 class _Options:
@@ -155,15 +157,15 @@ def _type(of: Mapping[str, Any]) -> str:
 
 
 def export_groups() -> dict[str, list[tuple[str, str]]]:
-    """Group -> (public name, module), as the comments in mechcheck/__init__.py have them."""
-    source = Path(mechcheck.__file__).read_text(encoding="utf-8")
-    inside = source.split("_EXPORTS = {\n")[1].split("\n}")[0]
-    groups: dict[str, list[tuple[str, str]]] = {}
-    for line in inside.splitlines():
-        if title := re.fullmatch(r" {4}# (.+)", line):
-            groups[title[1]] = members = []
-        else:
-            members.append(re.fullmatch(r' {4}"(\w+)": "([\w.]+)",', line).groups())
+    """Group -> (public name, module), as the comments in mechcheck/__init__.pyi have them."""
+    stub = Path(mechcheck.__file__).with_suffix(".pyi").read_text(encoding="utf-8")
+    lines = enumerate(stub.splitlines(), start=1)
+    titles = {number: line.removeprefix("# ") for number, line in lines if line.startswith("# ")}
+    groups: dict[str, list[tuple[str, str]]] = {title: [] for title in titles.values()}
+    for node in ast.parse(stub).body:
+        if isinstance(node, ast.ImportFrom):
+            group = titles[max(line for line in titles if line < node.lineno)]
+            groups[group] += [(alias.name, str(node.module)) for alias in node.names]
     return groups
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from tiny import LAYOUTS, MORE_LAYOUTS, save_model
 
-from mechcheck.models.loading import load_model
+from mechcheck.models.loading import forget_models, load_model
 
 
 @pytest.fixture(scope="session")
@@ -48,3 +48,11 @@ def hugging_face(model_dirs: dict[str, Path]) -> Callable:
 def layout(request: pytest.FixtureRequest) -> str:
     """Each layout in turn."""
     return request.param
+
+
+@pytest.fixture
+def own_model(model_dirs):
+    """A model that a test may change."""
+    forget_models()
+    yield load_model(model_dirs["gpt2"], dtype="float64")
+    forget_models()

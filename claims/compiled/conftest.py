@@ -4,11 +4,9 @@ import pytest
 
 from mechcheck import provenance, task_prompts
 from mechcheck.compiled import task_of
-from mechcheck.plugin.settings import SETTINGS
 
 
 @pytest.fixture
-def prompts(request, model):
-    """Verification prompts of the task that the compiled model does."""
-    settings = request.config.stash[SETTINGS]
-    return task_prompts(task_of(provenance(model).name), model, n=settings.n_prompts, seed=settings.seed, split="verify")
+def make_prompts():
+    """Prompts of the task that the compiled model does."""
+    return lambda model, **wanted: task_prompts(task_of(provenance(model).name), model, **wanted)

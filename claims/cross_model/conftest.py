@@ -22,10 +22,7 @@ from mechcheck import (
     swap_directions,
     sweep,
 )
-from mechcheck.circuits.files import circuit_path
-from mechcheck.plugin.fixtures import MAKE_PROMPTS, recorded_circuit
-from mechcheck.plugin.selection import how_to_find
-from mechcheck.plugin.settings import SETTINGS
+from mechcheck.base.errors import NoCircuitError
 
 FITTED_ON, CHOSEN_ON = 1920, 240
 RIDGES = (1e-4, 1e-3, 1e-2, 1e-1)
@@ -75,9 +72,9 @@ def prompts_for_both(source, target, *, n, seed, split):
 
 
 @lru_cache(maxsize=8)
-def verification(model, other, n, seed):
-    """The verification prompts for a model, of words that the other knows too."""
-    return ioi_prompts(model, n=n, seed=seed, split="verify", shared_with=[other])
+def same_prompts(model, other, n, seed, split):
+    """The prompts for a model, of words that the other knows too."""
+    return ioi_prompts(model, n=n, seed=seed, split=split, shared_with=[other])
 
 
 @lru_cache(maxsize=4)
@@ -118,17 +115,9 @@ def bridge(partner, model):
 
 
 @pytest.fixture
-def same_prompts(request, partner):
-    """same_prompts(model): the claim's verification prompts, for that model's tokenizer."""
-    settings = request.config.stash[SETTINGS]
-    return lambda model: verification(model, partner(model), settings.n_prompts, settings.seed)
-
-
-@pytest.fixture
-def prompts(request, model, same_prompts):
-    """The claim's verification prompts."""
-    request.node.stash[MAKE_PROMPTS] = same_prompts
-    return same_prompts(model)
+def make_prompts(partner):
+    """The claim's prompts, of words that both models know."""
+    return lambda model, *, n, seed, split: same_prompts(model, partner(model), n, seed, split)
 
 
 @pytest.fixture
@@ -138,15 +127,13 @@ def both():
 
 
 @pytest.fixture
-def circuit_of(request):
-    """circuit_of(model): the IOI circuit recorded for the other model."""
-    given = request.config.stash[SETTINGS].circuits
+def others_circuit(circuit_for):
+    """others_circuit(model): the circuit recorded for the other model; a claim without it is skipped."""
 
     def recorded(model):
-        name = provenance(model).name
-        if circuit_path("ioi", name, request.path.parent, given) is None:
-            how = how_to_find("ioi", request.path.parent, name, given)
-            pytest.skip(f"no circuit is recorded for the other model, {name}, and task 'ioi'{how}")
-        return recorded_circuit(request.node, "ioi", model)
+        try:
+            return circuit_for(model)
+        except NoCircuitError as missing:
+            pytest.skip(f"of the other model: {missing}")
 
     return recorded

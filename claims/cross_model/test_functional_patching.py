@@ -58,10 +58,10 @@ def shuffled(prompts, seed):
     "output and turns with that of the flipped one",
     source=SOURCE, task="ioi", kind="sufficiency", models=MODELS, decoy={"given": "other heads"},
 )  # fmt: skip
-def test_heads_do_their_counterparts_work(model, prompts, circuit, same_prompts, bridge, circuit_of, check, given, through):
+def test_heads_do_their_counterparts_work(model, prompts, circuit, prompts_for, bridge, others_circuit, check, given, through):
     """By a map fitted between the heads' outputs, or by the one between the streams behind them alone."""
     found, own = bridge(model, "giver"), circuit["s_inhibition"]
-    recorded = circuit_of(found.source)
+    recorded = others_circuit(found.source)
     theirs = recorded["s_inhibition"]
     if given == "other heads":
         theirs = random_sites(found.source, theirs, outside=recorded.sites, n=1, seed=check.seed)[0]
@@ -75,7 +75,7 @@ def test_heads_do_their_counterparts_work(model, prompts, circuit, same_prompts,
     def with_heads_of(source_prompts):
         return run(model, prompts, functional_patch(found.source, source_prompts, theirs, across, own))
 
-    read = same_prompts(found.source)
+    read = prompts_for(found.source)
     kept, turned, mixed = (with_heads_of(some) for some in (read, read.counterfactual, shuffled(read, check.seed)))
     check.rate(kept > 0, above=0.75, label="with the heads of the clean prompt: share that prefers the receiver > 0.75")
     check.rate(turned < 0, above=0.75, label="with the heads of the flipped prompt: share that prefers the giver > 0.75")
@@ -100,9 +100,9 @@ def map_to_last(found, model, site, across, seed):
     return fit_linear_map(x, y[torch.randperm(len(y), generator=torch.Generator().manual_seed(seed))], ridge=found.best.ridge)
 
 
-def reader(found, model, prompts, same_prompts, seed):
+def reader(found, model, prompts, prompts_for, seed):
     """read(site, across): the source's stream there, read with the model's unembedding."""
-    theirs = same_prompts(found.source)
+    theirs = prompts_for(found.source)
     shared = shared_vocabulary(found.source, model, theirs)
 
     def read(site, across):
@@ -116,9 +116,9 @@ def reader(found, model, prompts, same_prompts, seed):
     "Read with this model's unembedding, the other model's mapped last stream predicts what the other does, on four prompts of five",
     source=SOURCE, task="ioi", kind="structure", models=MODELS, decoy={"across": "shuffled pairs"},
 )  # fmt: skip
-def test_stream_is_read_with_this_vocabulary(model, prompts, same_prompts, bridge, check, across):
+def test_stream_is_read_with_this_vocabulary(model, prompts, prompts_for, bridge, check, across):
     found = bridge(model, "receiver")
-    read = reader(found, model, prompts, same_prompts, check.seed)
+    read = reader(found, model, prompts, prompts_for, check.seed)
     seen = read(last(found.source), across)
     check.rate(seen.agreement("source"), above=0.8)
     if check.draws:
@@ -136,10 +136,10 @@ def test_stream_is_read_with_this_vocabulary(model, prompts, same_prompts, bridg
     "A map fitted to prompts reads the other model's stream better than the unembeddings alone, or than one of shuffled pairs",
     source=SOURCE, task="ioi", kind="specificity", models=MODELS, decoy={"across": "unembeddings"},
 )  # fmt: skip
-def test_fitted_map_reads_better_than_unembeddings(model, prompts, same_prompts, bridge, check, across):
+def test_fitted_map_reads_better_than_unembeddings(model, prompts, prompts_for, bridge, check, across):
     """The vocabulary by itself is no bridge: what the one model's unembedding tells apart, the other's rows do not span alike."""
     found = bridge(model, "receiver")
-    read = reader(found, model, prompts, same_prompts, check.seed)
+    read = reader(found, model, prompts, prompts_for, check.seed)
     site, kinds = last(found.source), (across, "unembeddings", "shuffled pairs")
     fitted, bare, shuffled = (read(site, kind) for kind in kinds)
     check.greater(fitted.agreement(), bare.agreement(), margin=0.1, label="agreement: fitted > unembeddings + 0.1")

@@ -85,9 +85,9 @@ def scale_figure(model, prompts, site, named, drawn):
     "A name's direction in another model, mapped into this one, flips the answer on most prompts",
     source=SOURCE, task="ioi", kind="sufficiency", models=MODELS, decoy={"direction": "random"},
 )  # fmt: skip
-def test_mapped_direction_flips_the_answer(model, prompts, same_prompts, bridge, check, role, direction):
+def test_mapped_direction_flips_the_answer(model, prompts, prompts_for, bridge, check, role, direction):
     found = bridge(model, role)
-    site, theirs = found.best.sites_to, found.directions(same_prompts(found.source), role)
+    site, theirs = found.best.sites_to, found.directions(prompts_for(found.source), role)
     mapped = found.best.map.direction(theirs)
     drawn = random_directions(mapped, CONTROLS, check.seed)
     steered = steering_curve(model, prompts, mapped if direction == "mapped" else drawn[0], site, [1.0]).at(1.0)
@@ -110,9 +110,9 @@ def test_mapped_direction_flips_the_answer(model, prompts, same_prompts, bridge,
     "No control does what the mapped direction does: random directions of its length, other people's names, a map of shuffled pairs",
     source=SOURCE, task="ioi", kind="specificity", models=MODELS, decoy={"direction": "random"},
 )  # fmt: skip
-def test_controls_do_not_flip_the_answer(model, prompts, same_prompts, bridge, check, role, direction):
+def test_controls_do_not_flip_the_answer(model, prompts, prompts_for, bridge, check, role, direction):
     found = bridge(model, role)
-    theirs = found.directions(same_prompts(found.source), role)
+    theirs = found.directions(prompts_for(found.source), role)
     mapped = found.best.map.direction(theirs)
     tried = [mapped, of_other_people(mapped, check.seed), through_shuffled_pairs(found, model, theirs, check.seed)]
     tried += random_directions(mapped, CONTROLS, check.seed)
@@ -134,9 +134,9 @@ def test_controls_do_not_flip_the_answer(model, prompts, same_prompts, bridge, c
     "Mapped directions point where this model's own do (cosine above 0.5), and the map explains a quarter of the variance or more",
     source=SOURCE, task="ioi", kind="structure", models=MODELS, decoy=[{"pairs": "shuffled"}, "reinitialised"],
 )  # fmt: skip
-def test_mapped_directions_point_as_its_own(model, prompts, same_prompts, bridge, check, role, pairs):
+def test_mapped_directions_point_as_its_own(model, prompts, prompts_for, bridge, check, role, pairs):
     found = bridge(model, role)
-    best, theirs = found.best, same_prompts(found.source)
+    best, theirs = found.best, prompts_for(found.source)
     directions = found.directions(theirs, role)
     mapped = best.map.direction(directions) if pairs == "true" else through_shuffled_pairs(found, model, directions, check.seed)
     cosines = torch.cosine_similarity(mapped, native(found, model, prompts, role).cpu().to(mapped), dim=-1)

@@ -26,8 +26,6 @@ from mechcheck import (
     steering_curves,
     steering_vector,
 )
-from mechcheck.plugin.fixtures import MAKE_PROMPTS
-from mechcheck.plugin.settings import SETTINGS
 from mechcheck.tasks.spelling import Spelling
 
 SOURCE = "Rimsky et al. 2024, arXiv:2312.06681 (the method); the claims are ours"
@@ -66,15 +64,9 @@ def reflexive_prompts(model, *, n, seed, split):
 
 
 @pytest.fixture
-def prompts(request, model):
-    """Verification prompts about both genders."""
-    settings = request.config.stash[SETTINGS]
-
-    def make(for_model):
-        return reflexive_prompts(for_model, n=settings.n_prompts, seed=settings.seed, split="verify")
-
-    request.node.stash[MAKE_PROMPTS] = make
-    return make(model)
+def make_prompts():
+    """Prompts about both genders."""
+    return reflexive_prompts
 
 
 def about(prompts, gender):

@@ -21,6 +21,10 @@ class CircuitError(MechcheckError):
     """A circuit file is missing, malformed, or recorded for other weights."""
 
 
+class NoCircuitError(CircuitError):
+    """No circuit is recorded for the model and task."""
+
+
 class ClaimError(MechcheckError):
     """A claim is written in a way that cannot be decided."""
 

@@ -58,7 +58,7 @@ def _recovery(b: Bench) -> Any:
 
 
 def _metrics(b: Bench) -> Any:
-    every = [found for name in m.__all__ if isinstance(found := getattr(m, name), Metric)]
+    every = [found for name in dir(m) if isinstance(found := getattr(m, name), Metric)]
     return m.sweep_metrics(b.model, b.prompts, [[], m.Patch(m.heads("0.1"))], [*every, m.top_overlap(5)])
 
 

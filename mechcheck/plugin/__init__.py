@@ -4,10 +4,11 @@ import pytest
 
 from mechcheck.plugin import failing
 from mechcheck.plugin.baseline import Selection
+from mechcheck.plugin.cases import claim_id, claim_spec
 from mechcheck.plugin.distribution import pytest_xdist_auto_num_workers, pytest_xdist_make_scheduler, take_gpu
-from mechcheck.plugin.fixtures import check, circuit, model, partner, prompts
+from mechcheck.plugin.fixtures import check, circuit, circuit_for, make_prompts, model, partner, prompts, prompts_for
 from mechcheck.plugin.runner import pytest_pyfunc_call, pytest_runtest_makereport, pytest_runtest_setup
-from mechcheck.plugin.selection import claim_id, claim_spec, pytest_generate_tests
+from mechcheck.plugin.selection import pytest_generate_tests
 from mechcheck.plugin.session import PAGE, Session
 from mechcheck.plugin.settings import SETTINGS, make_settings, pytest_addoption, pytest_configure_node
 from mechcheck.plugin.terminal import pytest_report_teststatus
@@ -16,9 +17,12 @@ from mechcheck.verdicts.claim import MARK
 __all__ = [
     "check",
     "circuit",
+    "circuit_for",
+    "make_prompts",
     "model",
     "partner",
     "prompts",
+    "prompts_for",
     "pytest_addoption",
     "pytest_collection_modifyitems",
     "pytest_configure",

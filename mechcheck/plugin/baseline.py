@@ -11,9 +11,11 @@ import pytest
 
 from mechcheck.base.errors import MechcheckError
 from mechcheck.evidence.baseline import Json, RunRecord, read_accepted, read_baseline
+from mechcheck.evidence.parts import Parts
 from mechcheck.evidence.store import read_json, write_json
-from mechcheck.plugin.records import PROPERTY
-from mechcheck.plugin.selection import claim_spec, model_name
+from mechcheck.models.names import model_name
+from mechcheck.plugin.cases import claim_spec
+from mechcheck.plugin.properties import PROPERTY
 from mechcheck.plugin.settings import SETTINGS, Settings
 
 _DESELECTED = "mechcheck_deselected"
@@ -68,12 +70,12 @@ class Baseline:
             raise pytest.UsageError(f"--mech-baseline: {error}") from None
         self._margin = settings.margin
 
-    def compare(self, parts: Path, run: Json) -> Json:
+    def compare(self, parts: Parts, run: Json) -> Json:
         """Fill in the `drift` of the records under `parts`, before they are merged; returns the run's `baseline`."""
         from mechcheck.evidence.compare import compare
 
-        records = {path: read_json(path) for path in (parts / "claims").glob("*.json")}
-        after = RunRecord(run, {record["id"]: record for record in records.values()}, parts / "samples")
+        records = {path: read_json(path) for path in (parts.folder / "claims").glob("*.json")}
+        after = RunRecord(run, {record["id"]: record for record in records.values()}, parts.folder / "samples")
         found = compare(self._before, after, fraction=self._margin, accepted=self._accepted)
         for path, record in records.items():
             write_json(path, record | {"drift": found.drift.get(record["id"])})

@@ -11,7 +11,7 @@ import pytest
 
 from mechcheck.base.paths import trained_models
 from mechcheck.evidence.dtypes import untagged
-from mechcheck.plugin.selection import model_name
+from mechcheck.models.names import model_name
 
 if TYPE_CHECKING:
     from xdist.scheduler import LoadScopeScheduling

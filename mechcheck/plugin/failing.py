@@ -4,8 +4,9 @@ from collections.abc import Generator
 
 import pytest
 
-from mechcheck.plugin.runner import RECORD, Record
+from mechcheck.plugin.runner import OUTCOME
 from mechcheck.plugin.settings import SETTINGS
+from mechcheck.verdicts.outcome import Outcome
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
@@ -15,21 +16,21 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo) -> Gener
     Changing the report, and not the exit status, makes -x, --lf and JUnit XML agree with it.
     """
     report = yield
-    record = item.stash.get(RECORD, None)
-    if record is None or report.when == "teardown" or record["met"] is not False:
+    outcome = item.stash.get(OUTCOME, None)
+    if outcome is None or report.when == "teardown" or outcome.met is not False:
         return report
-    fails = _word(record) in item.config.stash[SETTINGS].fail_on
+    fails = _word(outcome) in item.config.stash[SETTINGS].fail_on
     error = call.excinfo.value if call.excinfo else None
     if report.failed and not fails:
         report.outcome = "skipped"
-        report.wasxfail = f"{record['verdict']}, which --mech-fail-on does not list"
-    elif fails and record["verdict"] == "inconclusive" and isinstance(error, pytest.xfail.Exception) and hasattr(report, "wasxfail"):
+        report.wasxfail = f"{outcome.verdict}, which --mech-fail-on does not list"
+    elif fails and outcome.verdict == "inconclusive" and isinstance(error, pytest.xfail.Exception) and hasattr(report, "wasxfail"):
         report.outcome = "failed"
         report.longrepr = str(error.msg)
         del report.wasxfail
     return report
 
 
-def _word(record: Record) -> str:
+def _word(outcome: Outcome) -> str:
     """An unmet verdict as --mech-fail-on calls it: what was decided against the claim is refuted, also an expected refutation."""
-    return "refuted" if record["verdict"] == "supported" else str(record["verdict"])
+    return "refuted" if outcome.verdict == "supported" else outcome.verdict

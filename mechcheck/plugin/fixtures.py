@@ -1,13 +1,15 @@
-"""The fixtures of a claim: model, prompts, circuit, check."""
+"""The fixtures of a claim: model, prompts, circuit, check; and what makes them for another model."""
 
 from collections.abc import Callable
-from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
-from mechcheck.plugin.selection import claim_id, claim_spec, place_of
-from mechcheck.plugin.settings import SETTINGS, Settings
+from mechcheck.models.names import place_of
+from mechcheck.plugin.cases import case_of
+from mechcheck.plugin.settings import SETTINGS
+from mechcheck.verdicts.case import Case
+from mechcheck.verdicts.supplies import PromptsFor, circuit_of, load, recorded_at, task_generator
 
 if TYPE_CHECKING:
     from transformer_lens.model_bridge import TransformerBridge
@@ -16,38 +18,15 @@ if TYPE_CHECKING:
     from mechcheck.prompts.prompt_set import PromptSet
     from mechcheck.verdicts.check import Check
 
-MAKE_PROMPTS = pytest.StashKey[Callable[["TransformerBridge"], "PromptSet"]]()
-"""How a claim's prompts are made for another model; absent where the user's own fixture made them."""
 
+def _case(request: pytest.FixtureRequest, otherwise: str) -> Case:
+    """The claim that asks for a fixture; an error that says what it needs where it is none."""
+    from mechcheck.base.errors import ClaimError
 
-def load(settings: Settings, name: str, dtype: str | None = None) -> "TransformerBridge":
-    """A model as the run's options want it, from this machine only; in the first of their dtypes unless one is given."""
-    import torch
-
-    from mechcheck.base.device import repeat_exactly
-    from mechcheck.base.progress import be_quiet
-    from mechcheck.models.loading import load_model
-
-    if settings.threads:
-        torch.set_num_threads(settings.threads)
-    repeat_exactly()
-    be_quiet(settings.quiet)
-    return load_model(name, device=settings.device, dtype=dtype or settings.dtype, offline=True)
-
-
-def recorded_circuit(item: pytest.Item, task: str, model: "TransformerBridge") -> "Circuit":
-    """The circuit recorded for a model and task, checked against its weights."""
-    from mechcheck.base.errors import CircuitError
-    from mechcheck.circuits.files import check_circuit, circuit_path, load_circuit
-    from mechcheck.models.loading import provenance
-
-    name = provenance(model).name
-    path = circuit_path(task, name, item.path.parent, item.config.stash[SETTINGS].circuits)
-    if path is None:
-        raise CircuitError(f"no circuit is recorded for {name} and task {task!r}")
-    circuit = load_circuit(path)
-    check_circuit(circuit, model)
-    return circuit
+    case = case_of(request.node)
+    if case is None:
+        raise ClaimError(otherwise)
+    return case
 
 
 @pytest.fixture
@@ -72,9 +51,11 @@ def partner(request: pytest.FixtureRequest) -> "Callable[[TransformerBridge], Tr
     from mechcheck.models.hub import HubError
     from mechcheck.models.loading import load_model, provenance
 
-    spec, given = claim_spec(request.node), request.config.stash[SETTINGS].models
-    if spec is None or not spec.partners:
-        raise ClaimError("the `partner` fixture needs @claim(..., models={model: other})")
+    needed = "the `partner` fixture needs @claim(..., models={model: other})"
+    case = _case(request, needed)
+    spec, given = case.spec, case.conditions.models
+    if not spec.partners:
+        raise ClaimError(needed)
 
     def load_partner(of: "TransformerBridge") -> "TransformerBridge":
         known = provenance(of)
@@ -96,70 +77,67 @@ def partner(request: pytest.FixtureRequest) -> "Callable[[TransformerBridge], Tr
 
 
 @pytest.fixture
-def prompts(request: pytest.FixtureRequest, model: "TransformerBridge") -> "PromptSet":
-    """Verification prompts of the claim's task, the same for all claims of a task."""
-    from mechcheck.base.errors import ClaimError, PromptError
-    from mechcheck.circuits.files import circuit_path
-    from mechcheck.models.loading import provenance
+def make_prompts(request: pytest.FixtureRequest) -> "Callable[..., PromptSet]":
+    """make_prompts(model, n=..., seed=..., split=...): how the claim's prompts are made; by its task's generator.
 
-    spec, settings = claim_spec(request.node), request.config.stash[SETTINGS]
-    if spec is None or spec.task is None:
-        raise ClaimError('the `prompts` fixture needs @claim(..., task="..."), or define a `prompts` fixture of your own')
+    Override it for prompts of your own: the run says how many, with which seed, for which model, also for those of a contrast.
+    """
+    from mechcheck.base.errors import ClaimError
 
-    def make(for_model: "TransformerBridge") -> "PromptSet":
-        return _prompts(spec.task, for_model, settings.n_prompts, settings.seed, tuple(sorted(spec.prompts.items())))
-
-    request.node.stash[MAKE_PROMPTS] = make
-    try:
-        return make(model)
-    except PromptError as error:
-        name = provenance(model).name
-        if circuit_path(spec.task, name, request.path.parent, settings.circuits) is not None:
-            raise  # somebody knows this model to do the task
-        pytest.skip(f"{name} cannot be asked about {spec.task!r}: {error}")
+    needed = 'the `prompts` fixture needs @claim(..., task="..."), or define a `make_prompts` or `prompts` fixture of your own'
+    case = _case(request, needed)
+    if case.spec.task is None:
+        raise ClaimError(needed)
+    return task_generator(case.spec)
 
 
 @pytest.fixture
-def circuit(request: pytest.FixtureRequest, model: "TransformerBridge") -> "Circuit":
-    """The circuit recorded for the model and the claim's task."""
+def prompts_for(request: pytest.FixtureRequest, make_prompts: "Callable[..., PromptSet]") -> PromptsFor:
+    """prompts_for(model): the claim's verification prompts for a model, as many and with the seed that the run says."""
+    settings = request.config.stash[SETTINGS]
+    return lambda model: make_prompts(model, n=settings.n_prompts, seed=settings.seed, split="verify")
+
+
+@pytest.fixture
+def prompts(request: pytest.FixtureRequest, prompts_for: PromptsFor, model: "TransformerBridge") -> "PromptSet":
+    """Verification prompts of the claim's task, the same for all claims of a task."""
+    from mechcheck.base.errors import PromptError
+    from mechcheck.models.loading import provenance
+
+    try:
+        return prompts_for(model)
+    except PromptError as error:
+        case, name = case_of(request.node), provenance(model).name
+        if case is None or case.spec.task is None or recorded_at(case, name) is not None:
+            raise  # nobody doubts, or somebody knows, that this model can be asked
+        pytest.skip(f"{name} cannot be asked about {case.spec.task!r}: {error}")
+
+
+@pytest.fixture
+def circuit_for(request: pytest.FixtureRequest) -> "Callable[[TransformerBridge], Circuit]":
+    """circuit_for(model): the circuit recorded for a model and the claim's task."""
     from mechcheck.base.errors import ClaimError
 
-    spec = claim_spec(request.node)
-    if spec is None or spec.task is None:
-        raise ClaimError('the `circuit` fixture needs @claim(..., task="...")')
+    needed = 'the `circuit` fixture needs @claim(..., task="...")'
+    case = _case(request, needed)
+    if case.spec.task is None:
+        raise ClaimError(needed)
+    return lambda model: circuit_of(case, model)
+
+
+@pytest.fixture
+def circuit(circuit_for: "Callable[[TransformerBridge], Circuit]", model: "TransformerBridge") -> "Circuit":
+    """The circuit recorded for the model and the claim's task."""
     from mechcheck.notation.circuit import traced
 
-    return traced(recorded_circuit(request.node, spec.task, model))
+    return traced(circuit_for(model))
 
 
 @pytest.fixture
 def check(request: pytest.FixtureRequest) -> "Check":
     """Takes the claim's expectations: check.above(...), check.rate(...), ..."""
-    from mechcheck.base.errors import ClaimError
-
-    spec = claim_spec(request.node)
-    if spec is None:
-        raise ClaimError("the `check` fixture is for claims: decorate the test with @claim(...)")
+    case = _case(request, "the `check` fixture is for claims: decorate the test with @claim(...)")
     names = request.fixturenames
     chosen = request.getfixturevalue("model") if "model" in names else None
     found = request.getfixturevalue("circuit") if "circuit" in names else None
-    return make_check(request.config.stash[SETTINGS], claim_id(request.node, spec), chosen, found)
-
-
-def make_check(settings: Settings, claim: str, chosen: "TransformerBridge | None", found: "Circuit | None") -> "Check":
-    """A fresh check whose seed comes from the claim's id and --mech-seed alone."""
-    from hashlib import sha256
-
-    from mechcheck.stats.estimates import Sampling
-    from mechcheck.verdicts.check import Check
-
-    seed = int.from_bytes(sha256(f"{claim}|{settings.seed}".encode()).digest()[:4], "big")
-    sampling = Sampling(settings.confidence, settings.resamples, seed)
-    return Check(sampling, chosen, found.sites if found is not None else None, seed, examples=settings.n_prompts)
-
-
-@lru_cache(maxsize=32)
-def _prompts(task: str, model: "TransformerBridge", n: int, seed: int, options: tuple[tuple[str, Any], ...]) -> "PromptSet":
-    from mechcheck.tasks.shipped import task_prompts
-
-    return task_prompts(task, model, n=n, seed=seed, split="verify", **dict(options))
+    return case.check(chosen, found)

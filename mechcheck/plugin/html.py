@@ -3,7 +3,6 @@
 Register an `HtmlAdapter` only where pytest-html may be installed; its hooks are optional, so that nothing breaks without it.
 """
 
-import json
 import os
 from html import escape
 from pathlib import Path
@@ -12,21 +11,11 @@ from urllib.parse import quote
 
 import pytest
 
+from mechcheck.plugin.properties import attached
 from mechcheck.report import anchor, percent, rank, row, sort_key, with_unit
 
-PROPERTY = "mechcheck"
 # Behind "Result" and "Test", whose places other plugins rely on.
 _AT = 2
-
-
-def _record(report: Any) -> dict[str, Any] | None:
-    """The claim that a test's report carries, if it is a claim's."""
-    found = None
-    # A report of a failed collection has no properties at all.
-    for name, value in getattr(report, "user_properties", ()):
-        if name == PROPERTY:
-            found = json.loads(value)
-    return found
 
 
 def _cell(name: str, text: str = "", key: str = "") -> str:
@@ -75,7 +64,7 @@ class HtmlAdapter:
         """Fill the columns of a claim; those of any other test stay empty."""
         if not cells:  # another plugin has dropped the row
             return
-        claim = _record(report)
+        claim = attached(report)
         if claim is None:
             cells[_AT:_AT] = [_cell("verdict"), _cell("effect"), _cell("interval"), _cell("n")]
             return

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from mechcheck.base.errors import MechcheckError
-from mechcheck.plugin.selection import claim_spec, model_name, place_of
+from mechcheck.models.names import model_name, place_of
+from mechcheck.plugin.cases import claim_spec
 from mechcheck.plugin.settings import SETTINGS
 
 

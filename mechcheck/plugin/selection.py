@@ -6,8 +6,11 @@ from typing import TYPE_CHECKING, NamedTuple
 import pytest
 
 from mechcheck.evidence.dtypes import tagged
+from mechcheck.models.names import model_name
+from mechcheck.plugin.cases import spec_of
 from mechcheck.plugin.settings import SETTINGS, Settings
 from mechcheck.verdicts.claim import MARK, ClaimSpec
+from mechcheck.verdicts.supplies import default_models, how_to_find
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,56 +27,13 @@ class ModelChoice(str):
         return made
 
 
-def claim_spec(item: pytest.Item) -> ClaimSpec | None:
-    """What the item's `@claim` says; None for an ordinary test."""
-    mark = item.get_closest_marker(MARK)
-    return _spec_of(mark) if mark else None
-
-
-def _spec_of(mark: pytest.Mark) -> ClaimSpec:
-    if len(mark.args) == 1 and isinstance(mark.args[0], ClaimSpec):
-        return mark.args[0]
-    raise pytest.UsageError("use the decorator `@mechcheck.claim(...)`, not `@pytest.mark.claim`")
-
-
-def claim_id(item: pytest.Item, spec: ClaimSpec) -> str:
-    """The claim's own id, which does not change when its file moves: task/name[parameters]."""
-    name = spec.id or "/".join(part for part in (spec.task, getattr(item, "originalname", None) or item.name) if part)
-    callspec = getattr(item, "callspec", None)
-    return f"{name}[{callspec.id}]" if callspec else name
-
-
-def model_name(name_or_path: str) -> str:
-    """How a model is called in ids and circuit files."""
-    path = Path(name_or_path).expanduser()
-    return path.resolve().name if path.is_dir() else name_or_path.partition("@")[0]
-
-
-def place_of(name: str, given: "Sequence[str]") -> str:
-    """Where a model comes from: the one of --mech-model that is called so, or as the last part of the hub id; else its own name."""
-    return next((one for one in given if model_name(one) in (name, name.rpartition("/")[2])), name)
-
-
-def default_models(spec: ClaimSpec, near: Path, given: Path | None) -> tuple[str, ...]:
-    """The embedded models that a claim runs on when none is asked for: those that have a circuit for its task."""
-    from mechcheck.circuits.files import models_with_circuit
-    from mechcheck.models.loading import embedded_models
-
-    known = embedded_models()
-    if spec.task is not None:
-        known = tuple(name for name in known if name in models_with_circuit(spec.task, near, given))
-    elif not spec.models:
-        known = known[:1]
-    return tuple(name for name in known if not spec.models or name in spec.models)
-
-
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Run each claim that uses `model` once per model; a model it cannot run on is a skipped test with the reason."""
     mark = metafunc.definition.get_closest_marker(MARK)
     if mark is None or "model" not in metafunc.fixturenames:
         return
     settings = metafunc.config.stash[SETTINGS]
-    here = _Place(_spec_of(mark), "circuit" in metafunc.fixturenames, metafunc.definition.path.parent, settings.circuits)
+    here = _Place(spec_of(mark), "circuit" in metafunc.fixturenames, metafunc.definition.path.parent, settings.circuits)
     names = settings.models or default_models(here.spec, here.near, here.given)
     params = [_param(name, _why_not(here, model_name(name)), settings, dtype) for name in names for dtype in settings.dtypes]
     metafunc.parametrize("model", params or [_no_model(here)], indirect=True)
@@ -99,19 +59,6 @@ def _why_not(here: _Place, name: str) -> str | None:
         how = how_to_find(spec.task, here.near, name, here.given)
         return f"no circuit is recorded for {name} and task {spec.task!r}{_recorded(here)}{how}"
     return None
-
-
-def how_to_find(task: str | None, near: Path, name: str, given: Path | None) -> str:
-    """The commands that find a circuit for the model, where there is a search for the claims of this folder, or for their task."""
-    from mechcheck.base.paths import data_dir
-    from mechcheck.circuits.scripts import searches
-
-    shipped, folder = data_dir("claims"), given or "circuits"
-    own = near.relative_to(shipped).as_posix() if near.is_relative_to(shipped) else None
-    search = next((known for known in (own, task) if known in searches()), None)
-    if search is None:
-        return ""
-    return f"; to find one: mechcheck discover {search} {name} --out {folder}, then pytest --mech-circuits {folder}"
 
 
 def _no_model(here: _Place) -> "pytest.ParameterSet":

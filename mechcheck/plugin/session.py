@@ -34,7 +34,7 @@ class Session:
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> None:
         parts = self.settings.parts
-        ran = (parts / "claims").is_dir()
+        ran = (parts.folder / "claims").is_dir()
         if self.config.option.collectonly or not (ran or self.baseline):
             return
         stopped = bool(session.shouldstop or session.shouldfail)
@@ -44,8 +44,8 @@ class Session:
             run["baseline"] = self.baseline.compare(parts, run)
             if not ran and not run["baseline"]["missing"]:
                 return  # a run of other tests, which must not replace evidence by nothing
-            (parts / "claims").mkdir(parents=True, exist_ok=True)
-        self.evidence = merge(parts, self.settings.report, run)
+            (parts.folder / "claims").mkdir(parents=True, exist_ok=True)
+        self.evidence = merge(parts.folder, self.settings.report, run)
         self._conclude(session, self.evidence)
         from mechcheck.report import write_report
 

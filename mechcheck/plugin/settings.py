@@ -9,52 +9,27 @@ import pytest
 from mechcheck.base.errors import MechcheckError
 from mechcheck.evidence.baseline import CHANGES, words_among
 from mechcheck.evidence.dtypes import DTYPE_NAMES
-
-PROFILES = {
-    # prompts per claim, bootstrap resamples, decoys per claim
-    "smoke": (96, 1000, 2),
-    "ci": (240, 2000, 4),
-    "full": (960, 9999, 10),
-}
+from mechcheck.evidence.parts import Parts
+from mechcheck.verdicts.case import PROFILES, Conditions
 
 VERDICTS = ("refuted", "vacuous", "errored", "inconclusive")
 FAIL_ON = frozenset(VERDICTS[:3])
 
 
-@dataclass(frozen=True)
-class Settings:
-    """The run's settings, the same in every process."""
+@dataclass(frozen=True, kw_only=True)
+class Settings(Conditions):
+    """The run's settings, the same in every process: under what it measures, and what becomes of that."""
 
-    models: tuple[str, ...]
-    device: str
-    dtypes: tuple[str, ...]
-    seed: int
-    profile: str
-    n_prompts: int
-    resamples: int
-    decoys: int
-    threads: int
     report: Path
-    parts: Path
+    """The folder that evidence and page go into."""
+    parts: Parts
     """Where this run's processes leave their records until they are merged."""
-    circuits: Path | None = None
-    """Folder with circuits that were found on this machine."""
     baseline: Path | None = None
     """Evidence of an earlier run to compare this one with."""
     margin: float = 0.05
     """A change since the baseline is negligible below this fraction of the effect."""
-    quiet: bool = False
-    """Show no progress bars."""
     fail_on: frozenset[str] = FAIL_ON
     """Verdicts, and changes since the baseline, that fail the run."""
-
-    confidence: float = 0.975
-    """One-sided, in every profile: intervals have level 0.95."""
-
-    @property
-    def dtype(self) -> str:
-        """The dtype of models that a claim does not choose itself: the first."""
-        return self.dtypes[0]
 
 
 SETTINGS = pytest.StashKey[Settings]()
@@ -110,9 +85,9 @@ def make_settings(config: pytest.Config) -> Settings:
     dtypes = _dtypes(config)
     worker = getattr(config, "workerinput", None)
     report = config.invocation_params.dir / config.getoption("--mech-report")
-    parts = report / f".run-{uuid.uuid4().hex[:12]}"
+    folder = report / f".run-{uuid.uuid4().hex[:12]}"
     if worker is not None:
-        report, parts = Path(worker["mechcheck_report"]), Path(worker["mechcheck_parts"])
+        report, folder = Path(worker["mechcheck_report"]), Path(worker["mechcheck_parts"])
     return Settings(
         models=tuple(config.getoption("--mech-model")),
         device=_device(config, dtypes),
@@ -124,7 +99,7 @@ def make_settings(config: pytest.Config) -> Settings:
         decoys=decoys if wanted is None else wanted,
         threads=config.getoption("--mech-threads"),
         report=report,
-        parts=parts,
+        parts=Parts(folder),
         circuits=_circuits(config),
         baseline=_baseline(config),
         margin=_margin(config),
@@ -195,4 +170,4 @@ def pytest_configure_node(node) -> None:
     """Tell an xdist worker where the run's records go."""
     settings = node.config.stash[SETTINGS]
     node.workerinput["mechcheck_report"] = str(settings.report)
-    node.workerinput["mechcheck_parts"] = str(settings.parts)
+    node.workerinput["mechcheck_parts"] = str(settings.parts.folder)

@@ -9,7 +9,7 @@ import pytest
 from mechcheck.evidence.drift_text import SYMBOLS as CHANGE_SYMBOLS
 from mechcheck.evidence.drift_text import change_lines, surroundings, tally
 from mechcheck.evidence.dtypes import decided_differently
-from mechcheck.plugin.records import PROPERTY
+from mechcheck.plugin.properties import PROPERTY
 from mechcheck.verdicts.counterexample_text import counterexample_lines
 
 SYMBOLS = {"supported": "✓", "refuted": "✗", "inconclusive": "?", "vacuous": "∅", "skipped": "-", "errored": "!"}

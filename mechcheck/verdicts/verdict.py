@@ -7,8 +7,10 @@ from typing import Literal
 
 from mechcheck.stats.estimates import Estimate
 
-Outcome = Literal["supported", "refuted", "inconclusive"]
-Verdict = Literal["supported", "refuted", "inconclusive", "vacuous", "skipped", "errored"]
+Decision = Literal["supported", "refuted", "inconclusive"]
+"""What measurements can decide."""
+Verdict = Literal[Decision, "vacuous", "skipped", "errored"]
+"""How a claim can end."""
 ExpectationKind = Literal["above", "below", "between", "equivalent", "greater", "rate", "beats_random", "for_all"]
 
 
@@ -35,13 +37,13 @@ class Expectation:
     estimate: Estimate
     p: float | None
     """One-sided p-value of the claimed side; None where there is none."""
-    verdict: Outcome
+    verdict: Decision
     control: Control | None = None
     by_template: dict[str, tuple[float, int]] = field(default_factory=dict)
     """Template -> (value, number of prompts)."""
 
 
-def decide(estimate: Estimate, low: float = -math.inf, high: float = math.inf) -> Outcome:
+def decide(estimate: Estimate, low: float = -math.inf, high: float = math.inf) -> Decision:
     """Supported when the whole interval lies between low and high, refuted when it lies wholly outside, else inconclusive."""
     if low < estimate.low and estimate.high < high:
         return "supported"
@@ -50,7 +52,7 @@ def decide(estimate: Estimate, low: float = -math.inf, high: float = math.inf) -
     return "inconclusive"
 
 
-def combine(outcomes: Iterable[Outcome]) -> Outcome:
+def combine(outcomes: Iterable[Decision]) -> Decision:
     """A claim is refuted when one of its expectations is, supported when all are."""
     found = set(outcomes)
     if "refuted" in found:

@@ -191,7 +191,7 @@ def test_a_broken_instrument_is_an_error(claims, pytester):
     """A model on which interventions do not work makes every claim about it errored, and the sentinel says why."""
     pytester.makeconftest("""
         import pytest
-        from mechcheck import _sentinels
+        from mechcheck.conformance import sentinels as _sentinels
 
         @pytest.fixture(autouse=True)
         def numb(monkeypatch):

@@ -13,9 +13,9 @@ from transformers import PreTrainedTokenizerFast
 from mechcheck import gendered_pronoun_prompts, greater_than_prompts, induction_prompts, ioi_prompts, negation_prompts, run
 from mechcheck.base.errors import PromptError
 from mechcheck.conformance.layouts import LAYOUTS, layout_prompts, save_layout
+from mechcheck.evidence.record import describe_arguments
 from mechcheck.evidence.store import schema
 from mechcheck.models.loading import load_model
-from mechcheck.plugin.records import describe_arguments
 from mechcheck.prompts.prompt_set import PromptSet
 from mechcheck.prompts.tokens import Reader
 from mechcheck.tasks.greater_than import YEARS, later_years

@@ -1,0 +1,189 @@
+"""The public names, in the order in which one meets them; each comes from its module when it is first used."""
+
+# claims
+from .verdicts.claim import claim as claim
+from .verdicts.check import Check as Check
+from .stats.estimates import Estimate as Estimate
+
+# prompts
+from .prompts.prompt_set import PromptSet as PromptSet
+from .tasks.registry import task as task
+from .tasks.shipped import task_prompts as task_prompts
+from .tasks.ioi import ioi_prompts as ioi_prompts
+from .tasks.induction import induction_prompts as induction_prompts, repeated_tokens as repeated_tokens
+from .tasks.gendered_pronoun import gendered_pronoun_prompts as gendered_pronoun_prompts
+from .tasks.greater_than import greater_than_prompts as greater_than_prompts
+from .tasks.negation import negation_prompts as negation_prompts
+from .tasks.agreement import agreement_prompts as agreement_prompts
+
+# models
+from .models.loading import (
+    load_model as load_model,
+    embedded_models as embedded_models,
+    provenance as provenance,
+    reinitialised as reinitialised,
+)
+from .models.directory import keep_model as keep_model
+from .models.distilbert import bert_from_distilbert as bert_from_distilbert
+
+# sites and circuits
+from .notation.sites import (
+    Site as Site,
+    Sites as Sites,
+    heads as heads,
+    queries as queries,
+    keys as keys,
+    values as values,
+    attn_outs as attn_outs,
+    mlps as mlps,
+    neurons as neurons,
+    resid as resid,
+    resid_post as resid_post,
+)
+from .notation.circuit import Circuit as Circuit
+from .circuits.files import load_circuit as load_circuit
+from .verdicts.controls import random_sites as random_sites
+from .circuits.discovery import Found as Found, Role as Role, choose_heads as choose_heads, write_circuit as write_circuit
+
+# interventions and the engine
+from .notation.interventions import (
+    Ablate as Ablate,
+    Patch as Patch,
+    Put as Put,
+    Steer as Steer,
+    Scale as Scale,
+    Sparsify as Sparsify,
+    Permute as Permute,
+)
+from .engine.run import run as run, sweep as sweep, sweep_metrics as sweep_metrics, plain_hooks as plain_hooks, capture as capture
+from .measures.causal.effect import Effect as Effect
+from .stats.measurement import Measurement as Measurement
+
+# metrics
+from .notation.metrics import (
+    Metric as Metric,
+    logit_diff as logit_diff,
+    probability as probability,
+    foil_probability as foil_probability,
+    log_probability as log_probability,
+    rank as rank,
+    correct as correct,
+    kl_divergence as kl_divergence,
+)
+from .tasks.greater_than import later_years as later_years
+from .notation.distribution_metrics import (
+    entropy as entropy,
+    top_probability as top_probability,
+    top_probability_change as top_probability_change,
+    top_overlap as top_overlap,
+    distribution_shift as distribution_shift,
+)
+
+# where heads attend
+from .measures.attention.patterns import (
+    attention as attention,
+    attention_to as attention_to,
+    attention_to_positions as attention_to_positions,
+)
+from .measures.attention.scores import attention_scores as attention_scores
+from .measures.attention.value_weighted import value_weighted_attention as value_weighted_attention, row_cosines as row_cosines
+from .measures.attention.spread import (
+    attention_distance as attention_distance,
+    attention_entropy as attention_entropy,
+    layer_mean as layer_mean,
+    layer_trend as layer_trend,
+)
+from .measures.attention.rollup import (
+    attention_rollup as attention_rollup,
+    attention_rollout as attention_rollout,
+    rollout_to as rollout_to,
+)
+from .measures.attention.change import attention_change as attention_change, counterfactual_maps as counterfactual_maps
+from .measures.attention.view import attention_view as attention_view
+from .prompts.words import NEGATIONS as NEGATIONS, Word as Word, words_of as words_of, find_words as find_words
+from .measures.attention.between_words import word_attention as word_attention, WordAttention as WordAttention
+from .prompts.labels import token_labels as token_labels
+
+# kinds of heads
+from .measures.head_scores import HeadScores as HeadScores
+from .measures.attention.targets import (
+    previous_token_scores as previous_token_scores,
+    duplicate_token_scores as duplicate_token_scores,
+    induction_scores as induction_scores,
+    prefix_matching_scores as prefix_matching_scores,
+)
+from .measures.heads.copying import copying_scores as copying_scores
+from .measures.heads.detection import detect_heads as detect_heads, induction_null_scores as induction_null_scores
+from .measures.attention.induction_report import induction_reports as induction_reports
+from .measures.heads.ranking import compare_heads as compare_heads, HeadComparison as HeadComparison, ranking_figure as ranking_figure
+from .measures.heads.vocabulary_circuits import (
+    ov_circuit as ov_circuit,
+    qk_circuit as qk_circuit,
+    copying_eigenvalue_scores as copying_eigenvalue_scores,
+)
+from .measures.heads.composition import composition as composition
+
+# what carries the effect
+from .measures.causal.patching import head_patching as head_patching, residual_patching as residual_patching, recovery as recovery
+from .measures.stream.attribution import direct_logit_attribution as direct_logit_attribution
+from .measures.stream.lens import logit_lens as logit_lens, logit_lens_map as logit_lens_map
+from .measures.stream.tuned_lens import fit_tuned_lens as fit_tuned_lens, load_tuned_lens as load_tuned_lens
+
+# steering
+from .measures.stream.steering import (
+    steering_vector as steering_vector,
+    class_vectors as class_vectors,
+    swap_directions as swap_directions,
+    steering_curve as steering_curve,
+    steering_curves as steering_curves,
+    random_directions as random_directions,
+    shuffled_vectors as shuffled_vectors,
+)
+
+# from model to model
+from .measures.stream.alignment import (
+    LinearMap as LinearMap,
+    fit_linear_map as fit_linear_map,
+    align as align,
+    search_alignment as search_alignment,
+    activations as activations,
+    unexplained as unexplained,
+)
+from .measures.stream.cross_model import (
+    functional_patch as functional_patch,
+    between_heads as between_heads,
+    shared_vocabulary as shared_vocabulary,
+    vocabulary_map as vocabulary_map,
+    translate as translate,
+)
+
+# ablation studies and searches
+from .measures.causal.ablation import (
+    all_heads as all_heads,
+    mean_ablation as mean_ablation,
+    sparsified_to as sparsified_to,
+    ablation_effects as ablation_effects,
+    rank_heads as rank_heads,
+    HeadEffect as HeadEffect,
+)
+from .measures.causal.interactions import interaction as interaction, interactions as interactions, Interactions as Interactions
+from .circuits.head_search import (
+    generic_search as generic_search,
+    targeted_search as targeted_search,
+    SearchResult as SearchResult,
+    SearchStep as SearchStep,
+)
+
+# figures
+from .measures.figures.charts import Heatmap as Heatmap, head_heatmap as head_heatmap, Lines as Lines, Bars as Bars, Table as Table
+from .measures.figures.model import (
+    AttentionView as AttentionView,
+    LensGrid as LensGrid,
+    CircuitGraph as CircuitGraph,
+    CircuitNode as CircuitNode,
+    CircuitEdge as CircuitEdge,
+    SearchTrace as SearchTrace,
+)
+
+# errors
+from .base.errors import MechcheckError as MechcheckError

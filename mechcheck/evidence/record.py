@@ -1,0 +1,144 @@
+"""The record of one claim, as the evidence schema has it."""
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from mechcheck.notation.circuit import Circuit
+    from mechcheck.prompts.prompt_set import PromptSet
+    from mechcheck.verdicts.case import Case
+    from mechcheck.verdicts.contrast import Contrast
+    from mechcheck.verdicts.for_all import Counterexample
+    from mechcheck.verdicts.outcome import Outcome
+    from mechcheck.verdicts.verdict import Expectation
+
+EXAMPLES = 8
+"""Prompts shown to a reader."""
+
+Record = dict[str, Any]
+
+NOT_MEASURED: Record = {"model": None, "circuit": None, "prompts": None}
+
+
+def record_of(case: "Case", outcome: "Outcome", subject: Record = NOT_MEASURED, duration: float = 0.0) -> Record:
+    """A claim's record.
+
+    Args:
+        case: what was to be measured.
+        outcome: what became of it.
+        subject: what it was measured on (`describe_arguments`).
+        duration: seconds.
+    """
+    spec = case.spec
+    return {
+        "id": case.id,
+        "statement": spec.statement,
+        "source": spec.source,
+        "task": spec.task,
+        "kind": spec.kind,
+        "nodeid": case.nodeid,
+        "params": {name: str(value) for name, value in case.params.items()},
+        "expect": case.expect,
+        "verdict": outcome.verdict,
+        "met": outcome.met,
+        "reason": outcome.reason,
+        "command": case.command,
+        **subject,
+        "expectations": [_expectation(e) for e in outcome.expectations],
+        "decoys": None if outcome.contrast is None else _contrast(outcome.contrast),
+        "counterexamples": [_counterexample(found) for found in outcome.counterexamples],
+        "figures": list(outcome.figures),
+        "drift": None,
+        "duration_s": round(duration, 4),
+    }
+
+
+def describe_arguments(arguments: Mapping[str, Any]) -> Record:
+    """What a claim was measured on: model, circuit and prompts among its arguments.
+
+    Raises:
+        ModelError: a model of which nothing is known.
+    """
+    from mechcheck.models.loading import provenance
+    from mechcheck.notation.circuit import Circuit
+    from mechcheck.prompts.prompt_set import PromptSet
+
+    found = dict(NOT_MEASURED)
+    if "model" in arguments:
+        found["model"] = asdict(provenance(arguments["model"]))
+        del found["model"]["directory"]
+    if isinstance(arguments.get("circuit"), Circuit):
+        found["circuit"] = _circuit(arguments["circuit"])
+    if isinstance(arguments.get("prompts"), PromptSet):
+        found["prompts"] = _prompts(arguments["prompts"])
+    return found
+
+
+def _circuit(circuit: "Circuit") -> Record:
+    return {"source": circuit.source, "roles": {role: str(sites) for role, sites in circuit.roles.items()}}
+
+
+def _prompts(prompts: "PromptSet") -> Record:
+    policy = prompts.policy
+    return {
+        "ids_sha256": prompts.sha256,
+        "n": len(prompts),
+        "templates": len(set(prompts.templates)),
+        "lengths": [int(prompts.lengths.min()), int(prompts.lengths.max())],
+        "tokens": None if policy is None else asdict(policy) | {"before": list(policy.before), "after": list(policy.after)},
+        "examples": [_prompt(prompts, row) for row in range(min(EXAMPLES, len(prompts)))],
+    }
+
+
+def _prompt(prompts: "PromptSet", row: int) -> Record:
+    tokens = prompts.words[row] if prompts.words else map(str, prompts.tokens[row, : prompts.lengths[row]].tolist())
+    return {
+        "id": prompts.ids[row],
+        "template": prompts.templates[row],
+        "tokens": list(tokens),
+        "positions": {name: int(at[row]) for name, at in prompts.positions.items()},
+        "answer": prompts.vocabulary[int(prompts.answers[row])],
+        "foil": prompts.vocabulary[int(prompts.foils[row])],
+    }
+
+
+def _expectation(expectation: "Expectation") -> Record:
+    """An expectation; p-values are adjusted when the run is merged."""
+    record = asdict(expectation)
+    if isinstance(expectation.threshold, tuple):
+        record["threshold"] = list(expectation.threshold)
+    record["p_adjusted"] = None
+    record["by_template"] = {t: {"value": value, "n": n} for t, (value, n) in expectation.by_template.items()}
+    if expectation.control is not None:
+        control = expectation.control
+        record["control"] = {
+            "kind": control.kind,
+            "n": len(control.values),
+            "values": list(control.values),
+            "labels": list(control.labels),
+            "effect": control.effect,
+        }
+    return record
+
+
+def _counterexample(found: "Counterexample") -> Record:
+    """What broke a claim about all examples."""
+    n = len(found.prompts) if found.prompts is not None else 0
+    return {
+        "expectation": found.label,
+        "example": found.example,
+        "tried": found.tried,
+        "shrunk": found.shrunk,
+        "measured": found.measured,
+        "unit": found.unit,
+        "values": list(found.values[:EXAMPLES]),
+        "n_prompts": n,
+        "prompts": [_prompt(found.prompts, row) for row in range(min(EXAMPLES, n))] if found.prompts is not None else [],
+    }
+
+
+def _contrast(found: "Contrast") -> Record:
+    """Decoys or positive controls."""
+    runs = [{"label": run.label, "verdict": run.verdict, "values": dict(run.values)} for run in found.runs]
+    return {"kind": found.kind, "n": len(runs), "supported": found.supported, "runs": runs}

@@ -1,0 +1,36 @@
+"""A claim's record on the test's report: plain text, which survives xdist and goes into JUnit XML and pytest-html."""
+
+import json
+from typing import Any
+
+import pytest
+
+from mechcheck.evidence.record import Record
+
+PROPERTY = "mechcheck"
+
+
+def attach(item: pytest.Item, record: Record) -> None:
+    """Put the record's essentials on the test's report."""
+    slim = record | {"figures": [], "prompts": record["prompts"] and record["prompts"] | {"examples": []}}
+    slim["expectations"] = [e | {"by_template": {}, "control": None} for e in record["expectations"]]
+    item.user_properties.append((PROPERTY, json.dumps(slim, allow_nan=False)))
+    item.user_properties.append((f"{PROPERTY}.verdict", record["verdict"]))
+    if record["expectations"]:
+        estimate = record["expectations"][0]["estimate"]
+        item.user_properties.append((f"{PROPERTY}.effect", f"{estimate['value']:.6g}"))
+        if record["expectations"][0]["kind"] != "for_all":  # a search has no interval
+            item.user_properties.append((f"{PROPERTY}.interval", f"[{estimate['low']:.6g}, {estimate['high']:.6g}]"))
+        item.user_properties.append((f"{PROPERTY}.n", str(estimate["n"])))
+    for found in record["counterexamples"]:
+        item.user_properties.append((f"{PROPERTY}.counterexample", found["example"]))
+
+
+def attached(report: Any) -> Record | None:
+    """The record on a report, if it is a claim's."""
+    found = None
+    # A report of a failed collection has no properties at all.
+    for name, value in getattr(report, "user_properties", ()):
+        if name == PROPERTY:
+            found = json.loads(value)
+    return found

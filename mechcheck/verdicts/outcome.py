@@ -1,0 +1,67 @@
+"""How a claim ended: decided on its expectations and its contrasts, skipped, or errored."""
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from mechcheck.base.errors import ClaimError
+from mechcheck.verdicts.claim import Expected
+from mechcheck.verdicts.verdict import Verdict, combine
+
+if TYPE_CHECKING:
+    from mechcheck.stats.measurement import Measurement
+    from mechcheck.verdicts.check import Check
+    from mechcheck.verdicts.contrast import Contrast
+    from mechcheck.verdicts.for_all import Counterexample
+    from mechcheck.verdicts.verdict import Expectation
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a claim; as made here, one that was started and not decided: what remains if its process dies."""
+
+    verdict: Verdict = "errored"
+    met: bool | None = False
+    """Whether it came out as claimed; None where it was skipped."""
+    reason: str = "the process ended before this claim was decided"
+    expectations: "tuple[Expectation, ...]" = ()
+    samples: "tuple[Measurement, ...]" = ()
+    """The measurement behind each expectation."""
+    counterexamples: "tuple[Counterexample, ...]" = ()
+    figures: tuple[dict[str, Any], ...] = ()
+    """As data."""
+    contrast: "Contrast | None" = None
+
+    def errored(self, error: BaseException | None) -> "Outcome":
+        """The same, ended by an error; what had been measured until then is kept."""
+        return replace(self, verdict="errored", met=False, reason=f"{type(error).__name__}: {error}")
+
+    def against(self, contrast: "Contrast") -> "Outcome":
+        """The same, in view of its contrasts."""
+        if contrast.vacuous is None:
+            return replace(self, contrast=contrast)
+        return replace(self, verdict="vacuous", met=False, reason=contrast.vacuous, contrast=contrast)
+
+
+def skipped(reason: str) -> Outcome:
+    """The outcome of a claim that was not measured, and why."""
+    return Outcome("skipped", None, reason)
+
+
+def decide_claim(check: "Check | None", expect: Expected) -> Outcome:
+    """Decide a claim on what it checked.
+
+    Raises:
+        ClaimError: it checked nothing.
+    """
+    if check is None or not check.expectations:
+        raise ClaimError("this claim checked nothing: use the `check` fixture, for example check.above(measurement, 0.0)")
+    verdict = combine(e.verdict for e in check.expectations)
+    return Outcome(
+        verdict=verdict,
+        met=verdict == expect,
+        reason="; ".join(f"{e.label}: {e.verdict}" for e in check.expectations),
+        expectations=tuple(check.expectations),
+        samples=tuple(check.samples),
+        counterexamples=tuple(check.counterexamples),
+        figures=tuple(figure.data() for figure in check.figures),
+    )

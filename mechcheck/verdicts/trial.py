@@ -1,0 +1,109 @@
+"""A claim's body with the arguments that it was given, to be run again under others."""
+
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from mechcheck.base.errors import ClaimError, NonFiniteError
+from mechcheck.verdicts.case import Case
+from mechcheck.verdicts.guard import Guard
+from mechcheck.verdicts.supplies import PromptsFor, circuit_of, load
+from mechcheck.verdicts.verdict import Decision, Expectation, combine
+
+if TYPE_CHECKING:
+    from mechcheck.notation.circuit import Circuit
+
+
+class BodySkipped(Exception):
+    """The body asked to be skipped."""
+
+
+@dataclass(frozen=True)
+class Rerun:
+    """The same body under other arguments."""
+
+    label: str
+    verdict: Decision
+    values: Mapping[str, float]
+    """Expectation's label -> estimate."""
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One claim as it was run, which is all that its contrasts are made from."""
+
+    case: Case
+    body: Callable[..., object]
+    """The test function; a failed assertion is an AssertionError, a skip `BodySkipped`."""
+    arguments: Mapping[str, Any]
+    """The body's arguments by name."""
+    guard: Guard
+    prompts_for: PromptsFor | None = None
+    """How the claim's prompts are made for another model; None where nobody said so."""
+
+    def rerun(self, changes: Mapping[str, Any], label: str) -> Rerun:
+        """The body once more; a failed assertion is a refusal, any other exception is the claim's own error, as is a changed model.
+
+        Args:
+            changes: arguments in place of those it was given.
+            label: what is changed, for a reader.
+
+        Raises:
+            ClaimError: the body crashed, or was skipped.
+            HookError: the body left the model changed.
+        """
+        arguments = {**self.arguments, **changes}
+        check = self.case.check(arguments.get("model"), arguments.get("circuit"), draws=False)
+        if "check" in arguments:
+            arguments["check"] = check
+        with self.guard.untouched(arguments.get("model"), label):
+            try:
+                self.body(**arguments)
+            except AssertionError:
+                return Rerun(label, "refuted", _values(check.expectations))
+            except NonFiniteError:  # where there is no effect there is no share of it either
+                return Rerun(label, "inconclusive", _values(check.expectations))
+            except BodySkipped as skipped:
+                raise ClaimError(f"the test skipped its contrast ({label}): {skipped}") from skipped
+            except Exception as error:
+                raise ClaimError(f"the test crashed on its contrast ({label}): {type(error).__name__}: {error}") from error
+        return Rerun(label, combine(e.verdict for e in check.expectations), _values(check.expectations))
+
+    def arguments_for(self, changes: Mapping[str, Any]) -> dict[str, Any]:
+        """Arguments for what a claim says of a contrast: another model brings its own prompts and circuit.
+
+        Raises:
+            ClaimError: the test takes no such argument, or nobody said how prompts for another model are made.
+        """
+        unknown = set(changes) - set(inspect.signature(self.body).parameters)
+        if unknown:
+            raise ClaimError(f"the contrast changes {', '.join(sorted(unknown))}, which the test does not take")
+        new = dict(changes)
+        if isinstance(new.get("model"), str):
+            new["model"] = load(self.case.conditions, new["model"], self._dtype)
+            if "prompts" in self.arguments and "prompts" not in new:
+                if self.prompts_for is None:
+                    raise ClaimError("a contrast on another model needs prompts for it: register the task's generator with @mechcheck.task")
+                new["prompts"] = self.prompts_for(new["model"])
+            if "circuit" in self.arguments and "circuit" not in new and self.case.spec.task:
+                new["circuit"] = circuit_of(self.case, new["model"])
+        if isinstance(new.get("circuit"), Mapping) and not hasattr(new["circuit"], "roles"):
+            new["circuit"] = _with_roles(self.arguments["circuit"], new["circuit"])
+        return new
+
+    @property
+    def _dtype(self) -> str | None:
+        from mechcheck.models.loading import provenance
+
+        return provenance(self.arguments["model"]).dtype if "model" in self.arguments else None
+
+
+def _values(expectations: Sequence[Expectation]) -> dict[str, float]:
+    return {e.label: e.estimate.value for e in expectations}
+
+
+def _with_roles(circuit: "Circuit", roles: Mapping[str, Any]) -> "Circuit":
+    from mechcheck.notation.sites import heads
+
+    return replace(circuit, roles={**circuit.roles, **{role: heads(sites) for role, sites in roles.items()}})
