@@ -20,6 +20,8 @@ lint: $(VENV)/.ready
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
+	env EAGER_IMPORT=1 $(BIN)/python -c "import mechcheck"
 
 $(VENV)/.ready: pyproject.toml requirements/ci.txt
 	$(PYTHON) -m venv $(VENV)
@@ -28,4 +30,4 @@ $(VENV)/.ready: pyproject.toml requirements/ci.txt
 	touch $@
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

@@ -1,4 +1,4 @@
-"""The `mechcheck` command: reports, tables and comparisons from evidence, the embedded models, fetching models."""
+"""The `mechcheck` command: reports, comparisons, models, searches."""
 
 import argparse
 import sys

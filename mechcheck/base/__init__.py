@@ -1,1 +1,1 @@
-"""What everything else may use and what uses nothing of mechcheck: errors, paths, a cache, devices, a progress bar."""
+"""What everything else may use: errors, paths, seeds, a cache, devices, progress."""

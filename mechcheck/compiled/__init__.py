@@ -1,4 +1,4 @@
-"""Compiled models: transformers whose weights are set by hand, so that the circuit is known by construction.
+"""Compiled models: weights set by hand, so that the circuit is known.
 
 They calibrate the instrument: every row of a model's truth table says what an intervention must lead to.
 

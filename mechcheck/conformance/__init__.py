@@ -1,1 +1,1 @@
-"""Does the instrument work? Sentinels on each model, truth tables of compiled ones, the support table."""
+"""Does the instrument work? Sentinels, truth tables, the support table."""

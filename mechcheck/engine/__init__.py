@@ -1,1 +1,1 @@
-"""The engine: a model runs on prompts under interventions. It knows no task, no measure and no claim."""
+"""A model runs on prompts under interventions; no task, no measure, no claim."""

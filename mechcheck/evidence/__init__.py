@@ -1,1 +1,1 @@
-"""Evidence: records of claims, merged, compared from run to run, told in text."""
+"""Records of claims: kept, merged, compared from run to run, told in text."""

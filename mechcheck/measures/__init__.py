@@ -1,1 +1,1 @@
-"""Measures: what a model, its heads, its stream and its weights do on prompts."""
+"""What a model, its heads, its stream and its weights do on prompts."""

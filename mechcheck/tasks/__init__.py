@@ -1,1 +1,1 @@
-"""The shipped tasks: what is asked of a model, and the two synthetic languages it is asked in."""
+"""The shipped tasks, and the two synthetic languages they are asked in."""

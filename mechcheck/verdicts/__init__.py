@@ -1,1 +1,1 @@
-"""From measurements to verdicts: claims, expectations, controls, searches for counterexamples."""
+"""From measurements to verdicts: claims, expectations, controls, decoys."""

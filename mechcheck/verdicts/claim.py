@@ -4,8 +4,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeVar, get_args
 
-import pytest
-
 from mechcheck.base.errors import ClaimError
 
 Kind = Literal["behaviour", "structure", "necessity", "sufficiency", "specificity", "generalisation"]
@@ -105,6 +103,8 @@ def claim(
     spec = ClaimSpec(statement, source, task, kind, expect, decoys, positive_control or {}, tuple(models), partners, prompts or {}, id)
 
     def mark(test: Test) -> Test:
+        import pytest  # the one thing here that knows it: everything else can be used without
+
         marked: Test = getattr(pytest.mark, MARK)(spec)(test)
         return marked
 

@@ -5,6 +5,7 @@ import os
 import re
 import subprocess
 import sys
+from importlib import metadata
 from pathlib import Path
 
 import jsonschema
@@ -40,6 +41,22 @@ def user(site, tmp_path):
         return run(sys.executable, "-m", *words, cwd=tmp_path, env=env)
 
     return command
+
+
+def test_the_wheel_holds_the_package_and_no_more(site):
+    def files(folder, suffixes):
+        return {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file() and path.suffix in suffixes}
+
+    def all_but(folder, *, skip):
+        code = files(folder, {".py", ".pyi", ".typed", ".json", ".j2", ".css", ".js", ".safetensors", ".toml", ".md"})
+        return {name for name in code if not name.startswith(skip) and "__pycache__" not in name}
+
+    package = site / "mechcheck"
+    assert all_but(package, skip=("fixtures/", "claims/")) == all_but(ROOT / "mechcheck", skip=("-",))
+    assert {"py.typed", "__init__.pyi", "evidence.schema.json", "report/page.css"} <= all_but(package, skip=("-",))
+    assert all_but(package / "claims", skip=("-",)) == all_but(ROOT / "claims", skip=("-",))
+    assert all_but(package / "fixtures", skip=("-",)) == all_but(ROOT / "fixtures", skip=("recipes/", "README"))
+    assert {path.name for path in site.iterdir()} == {"mechcheck", f"mechcheck-{metadata.version('mechcheck')}.dist-info", "bin"}
 
 
 def test_the_wheel_is_what_runs(user, site):
