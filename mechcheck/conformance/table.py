@@ -12,6 +12,7 @@ from unittest.mock import patch
 import numpy as np
 import torch
 
+from mechcheck.base.device import to_numpy
 from mechcheck.base.errors import HookError, MechcheckError, ModelError, SelfCheckWarning, SiteError
 from mechcheck.conformance.layouts import LAYOUTS, layout_prompts, save_layout
 from mechcheck.conformance.primitives import ROWS, Bench, Try
@@ -109,7 +110,7 @@ def _cell(attempt: Try, bench: Bench) -> Cell:
 
 def _arrays(found: Any) -> Iterator[np.ndarray]:
     if isinstance(found, torch.Tensor):
-        yield found.detach().cpu().double().numpy()
+        yield to_numpy(found)
     elif isinstance(found, (tuple, list)):
         for part in found:
             yield from _arrays(part)

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from jaxtyping import Float
 
+from mechcheck.base.device import to_numpy
 from mechcheck.base.errors import MechcheckError, SelfCheckWarning
 from mechcheck.base.progress import progress
 from mechcheck.engine.arithmetic import Arithmetic, Unserved, arithmetic
@@ -134,7 +135,7 @@ def _plain(
         for variant in variants:
             logits = _logits(model, prompts, variant, captures)
             for values, metric in zip(found, metrics, strict=True):
-                values.append(_numpy(metric(logits, prompts, clean)))
+                values.append(to_numpy(metric(logits, prompts, clean)))
             bar.update()
     return [np.stack(values) for values in found]
 
@@ -213,7 +214,3 @@ def as_list(interventions: Sequence[Intervention] | Intervention) -> list[Interv
 def _logits(model: "TransformerBridge", prompts: PromptSet, interventions: Sequence[Intervention], captures: Captures) -> Logits:
     check_sites(model, [site for i in interventions for site in i.sites])
     return record(model, prompts, changes=edits_of(model, prompts, interventions, captures)).logits
-
-
-def _numpy(values: torch.Tensor) -> Float[np.ndarray, " prompt"]:
-    return values.detach().cpu().double().numpy()

@@ -10,6 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from mechcheck.base.device import to_numpy
 from mechcheck.base.progress import progress
 from mechcheck.engine.arithmetic import Arithmetic
 from mechcheck.engine.hooks import LOGIT_BYTES, Activation, Edit, select
@@ -66,7 +67,7 @@ class Sweep:
             for logits in self._all_logits():
                 for metric in wide:
                     found[id(metric)].append(metric(logits, self.prompts, clean))
-        return [torch.stack(found[id(metric)]).cpu().double().numpy() for metric in metrics]
+        return [to_numpy(torch.stack(found[id(metric)])) for metric in metrics]
 
     def logits(self, number: int, prompt: int) -> Float[Tensor, " d_vocab"]:
         """All logits of one variant on one prompt."""
