@@ -98,7 +98,10 @@ def _of_model(name: str, directory: Path, processing: Processing) -> dict[str, C
 def _cell(attempt: Try, bench: Bench) -> Cell:
     try:
         # The engine does not say which of its runners it used, so the doors to both are watched.
-        with patch.object(_engine, "Sweep", wraps=_engine.Sweep) as fast, patch.object(_engine, "_plain", wraps=_engine._plain) as plain:
+        with (
+            patch.object(_engine, "run_sweep", wraps=_engine.run_sweep) as fast,
+            patch.object(_engine, "_plain", wraps=_engine._plain) as plain,
+        ):
             found = attempt(bench)
     except Exception as error:
         return Cell("no", str(error)) if type(error) in _REFUSALS else Cell("bug", f"{type(error).__name__}: {error}")

@@ -18,7 +18,7 @@ from mechcheck.engine.edits import Captures, capture_all, edits_of, site_reader
 from mechcheck.engine.hooks import Activation, Reader, Recording, check_exist, record
 from mechcheck.engine.selfcheck import disagreement
 from mechcheck.engine.suffix import serves
-from mechcheck.engine.sweep import Sweep, capture_fast
+from mechcheck.engine.sweep import capture_fast, run_sweep
 from mechcheck.notation.interventions import Intervention
 from mechcheck.notation.metrics import Logits, Metric, as_metric, logit_diff
 from mechcheck.notation.sites import Site, Sites, check_sites
@@ -156,7 +156,7 @@ def _fast(
     rest = [number for number in range(len(variants)) if number not in set(fast)]
     if not fast:
         return _plain(model, prompts, variants, metrics)
-    done = Sweep(model, known, prompts, [edits[number] for number in fast], batch)
+    done = run_sweep(model, known, prompts, [edits[number] for number in fast], batch)
     if not torch.isfinite(done.streams).all():
         return _plain(model, prompts, variants, metrics)  # what overflow and NaN become is for the model's own code to say
     wrong = disagreement(done, captures)
