@@ -17,8 +17,8 @@ from mechcheck.engine.arithmetic import Arithmetic, Unserved, arithmetic
 from mechcheck.engine.edits import Captures, capture_all, edits_of, site_reader
 from mechcheck.engine.hooks import Activation, Reader, Recording, check_exist, record
 from mechcheck.engine.selfcheck import disagreement
-from mechcheck.engine.suffix import serves
 from mechcheck.engine.sweep import capture_fast, run_sweep
+from mechcheck.engine.variants import serves
 from mechcheck.notation.interventions import Intervention
 from mechcheck.notation.metrics import Logits, Metric, as_metric, logit_diff
 from mechcheck.notation.sites import Site, Sites, check_sites

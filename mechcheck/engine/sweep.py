@@ -13,9 +13,11 @@ from mechcheck.engine.arithmetic import Arithmetic
 from mechcheck.engine.hooks import Activation, Edit, select
 from mechcheck.engine.memory import free_bytes, ran_out
 from mechcheck.engine.remembered import untouched_run
-from mechcheck.engine.suffix import Batch, Variant, Window, variant, window
+from mechcheck.engine.suffix import Batch
 from mechcheck.engine.swept import Streams, Swept
 from mechcheck.engine.untouched import Untouched
+from mechcheck.engine.variants import Variant, variant
+from mechcheck.engine.window import Window, window
 from mechcheck.notation.sites import Site
 from mechcheck.prompts.prompt_set import END, PromptSet
 
@@ -85,7 +87,7 @@ def _block_streams(base: Untouched, edits: Sequence[Sequence[Edit]], clean: Tens
             found = variant(base.arithmetic, base.prompts, number, listed)
             groups[tuple(found.start.tolist())].append(found)
     for members in groups.values():
-        members.sort(key=lambda v: (v.layer, v.stage))
+        members.sort(key=lambda v: (v.layer, v.join))
         for chosen, streams in _batches(base, members, batch):
             out[[v.number for v in chosen]] = _settled(streams, clean)
             done(len(chosen))
@@ -121,7 +123,7 @@ def _batches(base: Untouched, members: list[Variant], batch: int | None) -> Iter
 
 def _bytes_per_variant(base: Untouched, view: Window) -> int:
     """What a variant's rows take at their widest: the stream, beside it the MLP, or queries, keys, values and scores."""
-    model, layer = base.arithmetic, base.arithmetic.layers[0]
+    model, layer, positions = base.arithmetic, base.arithmetic.layers[0], view.everywhere.positions
     mlp = layer.mlp.into.weight.shape[1] * (2 if layer.mlp.gate is None else 3)
-    attention = 3 * layer.qkv.weight.shape[1] + 3 * model.n_heads * (view.positions.shape[1] + view.past)
-    return view.positions.numel() * (4 * base.last.shape[-1] + max(mlp, attention)) * base.last.element_size()
+    attention = 3 * layer.qkv.weight.shape[1] + 3 * model.n_heads * (positions.shape[1] + view.past)
+    return positions.numel() * (4 * base.last.shape[-1] + max(mlp, attention)) * base.last.element_size()

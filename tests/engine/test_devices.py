@@ -103,7 +103,7 @@ def test_sentinels(bench, where):
 def test_a_mistake_would_be_noticed(bench, monkeypatch):
     """Were the sweep's windows made on the CPU and left there, or its metric's tokens."""
     from mechcheck import sweep
-    from mechcheck.engine import suffix as _suffix
+    from mechcheck.engine.window import window
     from mechcheck.notation.metrics import Metric
 
     with pretend():
@@ -111,8 +111,8 @@ def test_a_mistake_would_be_noticed(bench, monkeypatch):
         forgotten = Metric("x", "", lambda logits, p, _: logits.gather(-1, p.answers[:, None])[:, 0])
         with pytest.raises(RuntimeError, match="same device"):
             sweep(model, prompts, [[]], forgotten)
-        in_place, make = torch.device("cpu"), _suffix.window
-        monkeypatch.setattr("mechcheck.engine.sweep.window", lambda known, some, start, device: make(known, some, start, in_place))
+        in_place = torch.device("cpu")
+        monkeypatch.setattr("mechcheck.engine.sweep.window", lambda known, some, start, device: window(known, some, start, in_place))
         with pytest.raises(RuntimeError, match="same device"):
             sweep(model, prompts, [Ablate(heads("0.1@END"))])
 
