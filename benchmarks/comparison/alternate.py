@@ -12,6 +12,7 @@ from comparison import flops
 from comparison.jobs import Job, ours
 from comparison.rivals import Rival
 from comparison.timing import floor, timed
+from mechcheck.base.device import to_numpy
 from mechcheck.base.errors import SelfCheckWarning
 
 if TYPE_CHECKING:
@@ -98,7 +99,7 @@ def alternate(model: "TransformerBridge", job: Job, rivals: Sequence[Rival], *, 
             once, _ = timed(device, lambda rival=rival: rival.prepare(job))
             taken, found = timed(device, lambda rival=rival: rival.values(job, numbers))
             theirs[which].append(once + taken * len(job.variants) / len(numbers))
-            differences[which] = max(differences[which], _difference(rival, found.cpu().double().numpy(), expected[numbers]))
+            differences[which] = max(differences[which], _difference(rival, to_numpy(found), expected[numbers]))
     against = tuple(
         Against(
             rival=rival.name,

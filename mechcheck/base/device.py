@@ -1,6 +1,8 @@
 """Where models are computed: whether a device is there, what it lacks, and how it is made to repeat."""
 
+import numpy as np
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from mechcheck.base.errors import ModelError
@@ -37,6 +39,11 @@ def exact(tensor: Tensor) -> Tensor:
 def for_exact(tensor: Tensor) -> Tensor:
     """The tensor, brought to where it can be computed with in float64."""
     return tensor if has_float64(tensor.device) else tensor.cpu()
+
+
+def to_numpy(tensor: Tensor) -> Float[np.ndarray, "..."]:
+    """The numbers in float64 on the host, of any dtype and from any device; its gradient stays behind."""
+    return tensor.detach().cpu().double().numpy()  # first to the CPU: not every device has float64
 
 
 def repeat_exactly() -> None:

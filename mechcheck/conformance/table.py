@@ -12,6 +12,7 @@ from unittest.mock import patch
 import numpy as np
 import torch
 
+from mechcheck.base.device import to_numpy
 from mechcheck.base.errors import HookError, MechcheckError, ModelError, SelfCheckWarning, SiteError
 from mechcheck.conformance.layouts import LAYOUTS, layout_prompts, save_layout
 from mechcheck.conformance.primitives import ROWS, Bench, Try
@@ -97,7 +98,10 @@ def _of_model(name: str, directory: Path, processing: Processing) -> dict[str, C
 def _cell(attempt: Try, bench: Bench) -> Cell:
     try:
         # The engine does not say which of its runners it used, so the doors to both are watched.
-        with patch.object(_engine, "Sweep", wraps=_engine.Sweep) as fast, patch.object(_engine, "_plain", wraps=_engine._plain) as plain:
+        with (
+            patch.object(_engine, "run_sweep", wraps=_engine.run_sweep) as fast,
+            patch.object(_engine, "_plain", wraps=_engine._plain) as plain,
+        ):
             found = attempt(bench)
     except Exception as error:
         return Cell("no", str(error)) if type(error) in _REFUSALS else Cell("bug", f"{type(error).__name__}: {error}")
@@ -109,7 +113,7 @@ def _cell(attempt: Try, bench: Bench) -> Cell:
 
 def _arrays(found: Any) -> Iterator[np.ndarray]:
     if isinstance(found, torch.Tensor):
-        yield found.detach().cpu().double().numpy()
+        yield to_numpy(found)
     elif isinstance(found, (tuple, list)):
         for part in found:
             yield from _arrays(part)

@@ -10,14 +10,15 @@ import numpy as np
 import torch
 from jaxtyping import Float
 
+from mechcheck.base.device import to_numpy
 from mechcheck.base.errors import MechcheckError, SelfCheckWarning
 from mechcheck.base.progress import progress
 from mechcheck.engine.arithmetic import Arithmetic, Unserved, arithmetic
 from mechcheck.engine.edits import Captures, capture_all, edits_of, site_reader
 from mechcheck.engine.hooks import Activation, Reader, Recording, check_exist, record
 from mechcheck.engine.selfcheck import disagreement
-from mechcheck.engine.suffix import serves
-from mechcheck.engine.sweep import Sweep, capture_fast
+from mechcheck.engine.sweep import capture_fast, run_sweep
+from mechcheck.engine.variants import serves
 from mechcheck.notation.interventions import Intervention
 from mechcheck.notation.metrics import Logits, Metric, as_metric, logit_diff
 from mechcheck.notation.sites import Site, Sites, check_sites
@@ -134,7 +135,7 @@ def _plain(
         for variant in variants:
             logits = _logits(model, prompts, variant, captures)
             for values, metric in zip(found, metrics, strict=True):
-                values.append(_numpy(metric(logits, prompts, clean)))
+                values.append(to_numpy(metric(logits, prompts, clean)))
             bar.update()
     return [np.stack(values) for values in found]
 
@@ -155,7 +156,7 @@ def _fast(
     rest = [number for number in range(len(variants)) if number not in set(fast)]
     if not fast:
         return _plain(model, prompts, variants, metrics)
-    done = Sweep(model, known, prompts, [edits[number] for number in fast], batch)
+    done = run_sweep(model, known, prompts, [edits[number] for number in fast], batch)
     if not torch.isfinite(done.streams).all():
         return _plain(model, prompts, variants, metrics)  # what overflow and NaN become is for the model's own code to say
     wrong = disagreement(done, captures)
@@ -213,7 +214,3 @@ def as_list(interventions: Sequence[Intervention] | Intervention) -> list[Interv
 def _logits(model: "TransformerBridge", prompts: PromptSet, interventions: Sequence[Intervention], captures: Captures) -> Logits:
     check_sites(model, [site for i in interventions for site in i.sites])
     return record(model, prompts, changes=edits_of(model, prompts, interventions, captures)).logits
-
-
-def _numpy(values: torch.Tensor) -> Float[np.ndarray, " prompt"]:
-    return values.detach().cpu().double().numpy()

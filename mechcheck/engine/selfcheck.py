@@ -1,8 +1,9 @@
 """Some cells of every fast sweep, run again with plain hooks."""
 
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -10,9 +11,9 @@ from torch.nn.functional import pad
 
 from mechcheck.base.device import exact
 from mechcheck.engine.edits import Captures, fit, site_reader
-from mechcheck.engine.hooks import Edit, Rows, is_token, record
-from mechcheck.engine.sweep import Sweep
-from mechcheck.notation.sites import Sites
+from mechcheck.engine.hooks import Activation, Edit, record
+from mechcheck.engine.swept import Swept
+from mechcheck.notation.sites import Site, Sites
 from mechcheck.prompts.prompt_set import PromptSet
 
 # How far results may lie apart, as a share of the largest one. Rounding errors of a dozen layers are well below it; those of
@@ -21,58 +22,94 @@ TOLERANCE = {torch.float64: 1e-9, torch.float32: 1e-4, torch.float16: 2e-2, torc
 CELLS = 3
 
 
-def disagreement(sweep: Sweep, captures: Captures) -> str | None:
+class Cell(NamedTuple):
+    """A variant on a prompt of the sweep, run again."""
+
+    variant: int
+    prompt: int
+    again: int
+    """Which of the prompts that are run again."""
+
+
+class Source(NamedTuple):
+    """A prompt of a set that activations were captured on, run again."""
+
+    prompts: PromptSet
+    prompt: int
+    again: int
+    """Which of the prompts that are run again."""
+    captured: Mapping[Site, Activation]
+    """On the whole set."""
+    sites: Sites
+    """What the cells' variants change, of what was captured."""
+
+
+def disagreement(swept: Swept, captures: Captures) -> str | None:
     """Where the fast runner and plain hooks differ on a few cells (variant, prompt) and on what was put in there; None: nowhere."""
-    precision = sweep.arithmetic.precision
-    rng = random.Random(f"{len(sweep.edits)} {sweep.prompts.sha256}")
-    numbers = sorted(rng.sample(range(len(sweep.edits)), min(CELLS, len(sweep.edits))))
-    rows = [rng.randrange(len(sweep.prompts)) for _ in numbers]
-    wanted = {edit.site for number in numbers for edit in sweep.edits[number]}
-    sources = [(source, known, Sites(wanted & set(known))) for source, known in captures.sets()]
-    chosen = [[rows[0] % len(source)] for source, _, _ in sources]
-    together = _stacked([(sweep.prompts, rows), *((source, picked) for (source, _, _), picked in zip(sources, chosen, strict=True))])
-    edits = [_for_cell(edit, rows, cell, together) for cell, number in enumerate(numbers) for edit in sweep.edits[number]]
-    sites = Sites(site for _, _, some in sources for site in some)
-    plain = record(sweep.model, together, {site: site_reader(site) for site in sites}, edits)
-    for number, row, expected in zip(numbers, rows, plain.logits, strict=False):
-        if not _close(sweep.logits(number, row), expected, precision):
-            where = " ".join(str(edit.site) for edit in sweep.edits[number])
-            return f"variant {number} ({where}) on prompt {row}: logits differ by {_gap(sweep.logits(number, row), expected):.3g}"
-    for block, ((source, known, some), picked) in enumerate(zip(sources, chosen, strict=True)):
-        found_at = slice(len(rows) + block, len(rows) + block + 1)
-        real = is_token(Rows(source, slice(None)))[picked]
-        for site in some:
-            found, expected = known[site][picked], plain.recorded[site][found_at]
+    precision = swept.arithmetic.precision
+    cells = _cells(swept)
+    sources = _sources(swept, captures, cells)
+    together = _stacked([(swept.prompts, cell.prompt) for cell in cells] + [(source.prompts, source.prompt) for source in sources])
+    edits = [_for_cell(edit, cell, together) for cell in cells for edit in swept.edits[cell.variant]]
+    sites = Sites(site for source in sources for site in source.sites)
+    plain = record(swept.model, together, {site: site_reader(site) for site in sites}, edits)
+    for cell in cells:
+        found, expected = swept.logits(cell.variant, cell.prompt), plain.logits[cell.again]
+        if not _close(found, expected, precision):
+            where = " ".join(str(edit.site) for edit in swept.edits[cell.variant])
+            return f"variant {cell.variant} ({where}) on prompt {cell.prompt}: logits differ by {_gap(found, expected):.3g}"
+    for source in sources:
+        length = int(source.prompts.lengths[source.prompt])
+        for site in source.sites:
+            found, expected = source.captured[site][source.prompt], plain.recorded[site][source.again]
             if site.at is None:
-                found, expected = found[real], expected[:, : real.shape[1]][real]
+                found, expected = found[:length], expected[:length]
             if not _close(found, expected, precision):
                 return f"the activation of {site.named} differs by {_gap(found, expected):.3g}"
     return None
 
 
-def _stacked(parts: Sequence[tuple[PromptSet, list[int]]]) -> PromptSet:
-    """Some prompts of several sets as one, so that one forward pass does; a position that a set lacks is 0 there, and not used."""
-    width = max(one.tokens.shape[1] for one, _ in parts)
-    names = {name for one, _ in parts for name in one.positions}
+def _cells(swept: Swept) -> list[Cell]:
+    """The cells that are run again: the same ones whenever the same sweep is run."""
+    rng = random.Random(f"{len(swept.edits)} {swept.prompts.sha256}")
+    variants = sorted(rng.sample(range(len(swept.edits)), min(CELLS, len(swept.edits))))
+    return [Cell(variant, rng.randrange(len(swept.prompts)), again) for again, variant in enumerate(variants)]
+
+
+def _sources(swept: Swept, captures: Captures, cells: Sequence[Cell]) -> list[Source]:
+    """One prompt of each set that activations were captured on; they are run again behind the cells."""
+    wanted = {edit.site for cell in cells for edit in swept.edits[cell.variant]}
+    return [
+        Source(prompts, cells[0].prompt % len(prompts), again, captured, Sites(wanted & set(captured)))
+        for again, (prompts, captured) in enumerate(captures.sets(), start=len(cells))
+    ]
+
+
+def _stacked(rows: Sequence[tuple[PromptSet, int]]) -> PromptSet:
+    """Single prompts of several sets as one set, so that one forward pass does; a position that a set lacks is 0, and not used."""
+    width = max(prompts.tokens.shape[1] for prompts, _ in rows)
+    names = {name for prompts, _ in rows for name in prompts.positions}
+    nowhere = torch.tensor(0)
     return PromptSet(
-        tokens=torch.cat([pad(one.tokens[rows], (0, width - one.tokens.shape[1])) for one, rows in parts]),
-        lengths=torch.cat([one.lengths[rows] for one, rows in parts]),
-        answers=torch.cat([one.answers[rows] for one, rows in parts]),
-        foils=torch.cat([one.foils[rows] for one, rows in parts]),
-        positions={n: torch.cat([one.positions.get(n, torch.zeros_like(one.lengths))[rows] for one, rows in parts]) for n in names},
-        templates=tuple(one.templates[row] for one, rows in parts for row in rows),
-        ids=tuple(one.ids[row] for one, rows in parts for row in rows),
+        tokens=torch.stack([pad(prompts.tokens[row], (0, width - prompts.tokens.shape[1])) for prompts, row in rows]),
+        lengths=torch.stack([prompts.lengths[row] for prompts, row in rows]),
+        answers=torch.stack([prompts.answers[row] for prompts, row in rows]),
+        foils=torch.stack([prompts.foils[row] for prompts, row in rows]),
+        positions={
+            name: torch.stack([prompts.positions[name][row] if name in prompts.positions else nowhere for prompts, row in rows])
+            for name in names
+        },
+        templates=tuple(prompts.templates[row] for prompts, row in rows),
+        ids=tuple(prompts.ids[row] for prompts, row in rows),
     )
 
 
-def _for_cell(edit: Edit, rows: Sequence[int], cell: int, together: PromptSet) -> Edit:
+def _for_cell(edit: Edit, cell: Cell, together: PromptSet) -> Edit:
     """The edit on one row of the stacked prompts."""
-    own = [rows[cell]] * len(together)
-    value = None if edit.value is None else edit.value[own]
+    value = None if edit.value is None else edit.value[[cell.prompt] * len(together)]
     if value is not None and edit.site.at is None:
         value = fit(value, together.tokens.shape[1])
-    concerned = torch.arange(len(together)) == cell
-    return replace(edit, value=value, rows=concerned)
+    return replace(edit, value=value, rows=torch.arange(len(together)) == cell.again)
 
 
 def _gap(found: Tensor, expected: Tensor) -> float:

@@ -5,105 +5,21 @@ run's activations (prefix reuse); from there on it has only the positions from t
 sees earlier ones through the untouched run's keys and values (position reuse). In the last layer only END is computed.
 """
 
-from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from functools import partial
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float
 from torch import Tensor
 
-from mechcheck.engine.arithmetic import Arithmetic, Layer, rotate
+from mechcheck.engine.arithmetic import rotate
 from mechcheck.engine.hooks import Edit, part_of
-from mechcheck.engine.untouched import Kept, Untouched
+from mechcheck.engine.untouched import Untouched
+from mechcheck.engine.variants import Brought, Join, Variant
+from mechcheck.engine.window import Place, Rows, Window
 from mechcheck.notation.sites import Kind
-from mechcheck.prompts.prompt_set import END, PromptSet
-
-Rows = Float[Tensor, "prompt variant pos d"]
-Positions = Int[Tensor, "prompt pos"]
-
-# Where in a block a row can join: at its input, at the heads' output, between attention and MLP, after the MLP, at its output.
-_INPUT, _Z, _BETWEEN, _MLP_OUT, _OUTPUT = range(5)
-_JOINS: dict[Kind, int] = {
-    **dict.fromkeys(("resid_pre", "q", "k", "v"), _INPUT),
-    **dict.fromkeys(("head", "attn_out"), _Z),
-    "neuron": _BETWEEN,
-    "mlp_out": _MLP_OUT,
-    "resid_post": _OUTPUT,
-}
-
-
-class Variant(NamedTuple):
-    """One set of edits, and where it begins."""
-
-    number: int
-    """Which of the sweep's variants this is."""
-    edits: tuple[Edit, ...]
-    layer: int
-    stage: int
-    start: Int[Tensor, " prompt"]
-    """The first position in each prompt that can change."""
-
-
-def serves(arithmetic: Arithmetic, edits: Sequence[Edit]) -> bool:
-    """Whether this runner can do the edits: none that exchanges positions, none of a place that an encoder's blocks do not have."""
-    missing = ("attn_out", "mlp_out", "neuron") if arithmetic.post_norm else ()
-    return all(edit.order is None and edit.site.kind not in missing for edit in edits)
-
-
-def variant(arithmetic: Arithmetic, prompts: PromptSet, number: int, edits: Sequence[Edit]) -> Variant:
-    """Where the edits begin."""
-    layer = min(edit.site.layer for edit in edits)
-    kinds = {edit.site.kind for edit in edits if edit.site.layer == layer}
-    stage = min(_JOINS[kind] for kind in kinds)
-    if arithmetic.parallel and "neuron" in kinds:
-        stage = _INPUT  # the MLP reads the block's input there
-    starts = torch.stack([_start(arithmetic, prompts, edit) for edit in edits])
-    return Variant(number, tuple(edits), layer, stage, starts.amin(0))
-
-
-def _start(arithmetic: Arithmetic, prompts: PromptSet, edit: Edit) -> Int[Tensor, " prompt"]:
-    if not arithmetic.causal:
-        return torch.zeros_like(prompts.lengths)
-    if edit.site.at is not None:
-        return prompts.position(edit.site.at)
-    return torch.zeros_like(prompts.lengths) if edit.start is None else edit.start
-
-
-class Window(NamedTuple):
-    """The positions that are computed: from each prompt's start to its END."""
-
-    positions: Int[Tensor, "prompt pos"]
-    """Absolute; what lies beyond a prompt's END is computed too, and never seen from END."""
-    end: Int[Tensor, " prompt"]
-    """Where in the window END is."""
-    past: int
-    """How many earlier positions the longest prompt has."""
-    sees_past: Bool[Tensor, "prompt 1 1 1 1 past"] | None
-    """None: all of them."""
-    sees: Bool[Tensor, "prompt 1 1 1 pos pos"]
-    """[query, key] within the window."""
-
-
-def window(arithmetic: Arithmetic, prompts: PromptSet, start: Int[Tensor, " prompt"], device: torch.device) -> Window:
-    """The window of the rows that begin at `start`."""
-    end, width = prompts.position(END), prompts.tokens.shape[1]
-    if not arithmetic.causal:
-        positions = torch.arange(width).expand(len(prompts), -1)
-        sees = (positions < prompts.lengths[:, None])[:, None].expand(-1, width, -1)
-        return Window(positions.to(device), end.to(device), 0, None, sees[:, None, None, None].to(device))
-    start = torch.minimum(start, end)
-    steps = torch.arange(int((end - start).max()) + 1)
-    past = int(start.max())
-    earlier = torch.arange(past) < start[:, None]
-    return Window(
-        (start[:, None] + steps).to(device),
-        (end - start).to(device),
-        past,
-        None if bool(earlier.all()) else earlier[:, None, None, None, None].to(device),
-        (steps[None, :] <= steps[:, None])[None, None, None, None].to(device),
-    )
 
 
 @dataclass(eq=False)
@@ -115,6 +31,7 @@ class Batch:
     window: Window
 
     def __post_init__(self) -> None:
+        self._joining = Counter((one.layer, one.join) for one in self.variants)
         self._edits: dict[tuple[Kind, int], list[tuple[int, Edit]]] = defaultdict(list)
         for row, one in enumerate(self.variants):
             for edit in one.edits:
@@ -122,106 +39,96 @@ class Batch:
 
     def run(self) -> Float[Tensor, "variant prompt d_model"]:
         """The stream at END after the last layer, under each variant."""
-        resid_pre = self.base.layers[0].resid_pre
-        x = resid_pre.new_empty(len(resid_pre), 0, self.window.positions.shape[1], resid_pre.shape[-1])
-        for number in range(self.variants[0].layer, len(self.base.layers)):
-            x = self._block(number, x)
-        return x[:, :, 0].transpose(0, 1)
+        resid_pre, everywhere, end = self.base.layers[0].resid_pre, self.window.everywhere, self.window.end
+        stream = resid_pre.new_empty(len(resid_pre), 0, everywhere.positions.shape[1], resid_pre.shape[-1])
+        last = len(self.base.layers) - 1
+        for layer in range(self.variants[0].layer, last):
+            stream = self._block(layer, stream, leaving=everywhere)
+        return self._block(last, stream, leaving=end)[:, :, 0].transpose(0, 1)
 
-    def _block(self, number: int, x: Rows) -> Rows:
-        """One layer: [prompt, variant, pos, d_model], with END as the only position after the last layer."""
-        arithmetic, layer, kept = self.base.arithmetic, self.base.arithmetic.layers[number], self.base.layers[number]
-        last = number == len(self.base.layers) - 1
-        end = self.window.end[:, None]
-        at = self.window.positions.gather(1, end) if last else self.window.positions
+    def _block(self, number: int, stream: Rows, leaving: Place) -> Rows:
+        """One layer, as `Join` draws it.
 
-        def join(rows: Rows, stage: int, base: Callable[[], Tensor]) -> Rows:
-            return self._join(rows, number, stage, base, at)
+        What enters has every position of the window, for the heads read keys and values everywhere; what the heads write, and all
+        behind it, has only the positions that leave.
+        """
+        arithmetic, layer, entering = self.base.arithmetic, self.base.arithmetic.layers[number], self.window.everywhere
+        stream = self._joined(number, entering, Join.INPUT, "stream", stream)
+        self._edit(number, entering, "resid_pre", stream)
+        z = self._attention(number, stream, leaving)
 
-        x = self._join(x, number, _INPUT, lambda: kept.resid_pre, self.window.positions)
-        self._edit(x, "resid_pre", number, self.window.positions)
-        z = self._attention(number, layer, kept, x, at)
-        x = pick(x, end) if last else x
-        entered = x
-        z, x = join(z, _Z, lambda: kept.z), join(x, _Z, lambda: kept.resid_pre)
-        self._edit(z.unflatten(-1, (-1, arithmetic.d_head)), "head", number, at)
+        joined, edit = partial(self._joined, number, leaving), partial(self._edit, number, leaving)
+        stream = entered = leaving.of(stream)  # the turn: END alone in the last layer, all that entered before it
+        z, stream = joined(Join.HEADS, "z", z), joined(Join.HEADS, "stream", stream)
+        edit("head", z.unflatten(-1, (-1, arithmetic.d_head)))
         attn_out = layer.o(z)
-        self._edit(attn_out, "attn_out", number, at)
-        between = arithmetic.after_attention(layer, x, attn_out)
-        if not arithmetic.parallel:
-            entered = between = join(between, _BETWEEN, lambda: kept.resid_pre + kept.attn_out)
-        neurons = arithmetic.neurons(layer, entered)
-        self._edit(neurons, "neuron", number, at)
-        mlp_out = layer.mlp.out(neurons)
-        if arithmetic.parallel:  # the MLP does not see what a row that joined at z changes in this layer
-            mlp_out = join(mlp_out, _Z, lambda: kept.mlp_out)
-        between, mlp_out = join(between, _MLP_OUT, lambda: kept.resid_pre + kept.attn_out), join(mlp_out, _MLP_OUT, lambda: kept.mlp_out)
-        self._edit(mlp_out, "mlp_out", number, at)
-        out = join(arithmetic.after_mlp(layer, between, mlp_out), _OUTPUT, lambda: self.base.of("resid_post", number))
-        self._edit(out, "resid_post", number, at)
-        return out
+        edit("attn_out", attn_out)
+        stream = joined(Join.BETWEEN, "stream", arithmetic.after_attention(layer, stream, attn_out))
 
-    def _attention(self, number: int, layer: Layer, kept: Kept, x: Rows, at: Positions) -> Rows:
-        """The heads' output z at `at` (all positions of the window, or END), for rows that hold all positions."""
-        arithmetic, everywhere = self.base.arithmetic, self.window.positions
-        n_queries = arithmetic.n_heads * arithmetic.d_head
-        if not x.shape[1]:
-            return x.new_empty(len(x), 0, at.shape[1], n_queries)
-        normed = arithmetic.attention_input(layer, x)
-        if at is everywhere:
-            sees, (q, k, v) = self.window.sees, arithmetic.split(layer.qkv(normed))
-        else:
-            row = torch.arange(len(x), device=x.device) if len(self.window.sees) > 1 else torch.zeros_like(self.window.end)
-            sees = self.window.sees[row, :, :, :, self.window.end][:, :, :, :, None]
-            q = layer.qkv.columns(0, n_queries)(pick(normed, self.window.end[:, None]))
-            q = q.unflatten(-1, (arithmetic.n_heads, -1))
-            k, v = layer.qkv.columns(n_queries, None)(normed).unflatten(-1, (2, arithmetic.n_kv_heads, -1)).unbind(-3)
-        self._edit(q, "q", number, at)
-        self._edit(k, "k", number, everywhere)
-        self._edit(v, "v", number, everywhere)
+        neurons = arithmetic.neurons(layer, entered if arithmetic.parallel else stream)
+        edit("neuron", neurons)
+        mlp_out = joined(Join.HEADS, "mlp_out", layer.mlp.out(neurons))
+        stream, mlp_out = joined(Join.MLP_OUT, "stream", stream), joined(Join.MLP_OUT, "mlp_out", mlp_out)
+        edit("mlp_out", mlp_out)
+        stream = joined(Join.OUTPUT, "stream", arithmetic.after_mlp(layer, stream, mlp_out))
+        edit("resid_post", stream)
+        return stream
+
+    def _attention(self, number: int, stream: Rows, leaving: Place) -> Rows:
+        """The heads' output z at the positions that leave: [prompt, variant, pos, head*d_head]."""
+        arithmetic, kept, everywhere = self.base.arithmetic, self.base.layers[number], self.window.everywhere
+        if not stream.shape[1]:
+            return stream.new_empty(len(stream), 0, leaving.positions.shape[1], arithmetic.n_heads * arithmetic.d_head)
+        q, k, v = self._queries_keys_values(number, stream, leaving)
+        self._edit(number, leaving, "q", q)
+        self._edit(number, everywhere, "k", k)
+        self._edit(number, everywhere, "v", v)
         past = (kept.k[:, :, : self.window.past], kept.v[:, :, : self.window.past])
-        q, k = rotate(q, self._tables(at)), rotate(k, self._tables(everywhere))
-        return attend(q * arithmetic.scale, k, v, past, sees, self.window.sees_past)
+        q, k = rotate(q, self._tables(leaving)), rotate(k, self._tables(everywhere))
+        return attend(q * arithmetic.scale, k, v, past, leaving.sees, self.window.sees_past)
 
-    def _tables(self, at: Positions) -> tuple[Tensor, Tensor] | None:
+    def _queries_keys_values(self, number: int, stream: Rows, leaving: Place) -> tuple[Tensor, Tensor, Tensor]:
+        """Queries where they leave, keys and values everywhere: [prompt, variant, pos, head or kv_head, d_head]."""
+        arithmetic, layer = self.base.arithmetic, self.base.arithmetic.layers[number]
+        normed = arithmetic.attention_input(layer, stream)
+        if leaving is self.window.everywhere:
+            return arithmetic.split(layer.qkv(normed))
+        n_queries = arithmetic.n_heads * arithmetic.d_head
+        q = layer.qkv.columns(0, n_queries)(leaving.of(normed)).unflatten(-1, (arithmetic.n_heads, -1))
+        k, v = layer.qkv.columns(n_queries, None)(normed).unflatten(-1, (2, arithmetic.n_kv_heads, -1)).unbind(-3)
+        return q, k, v
+
+    def _tables(self, place: Place) -> tuple[Tensor, Tensor] | None:
         """Rotary tables at the positions: [prompt, 1, pos, 1, rotary]."""
         if self.base.tables is None:
             return None
         cos, sin = self.base.tables
-        at = at.clamp(max=len(cos) - 1)
+        at = place.positions.clamp(max=len(cos) - 1)
         return cos[at][:, None, :, None], sin[at][:, None, :, None]
 
-    def _join(self, rows: Rows, number: int, stage: int, base: Callable[[], Tensor], at: Positions) -> Rows:
-        """Add the variants that begin here, with the untouched run's activations."""
-        new = sum((v.layer, v.stage) == (number, stage) for v in self.variants)
-        if not new:
+    def _joined(self, number: int, place: Place, join: Join, what: Brought, rows: Rows) -> Rows:
+        """The rows, and behind them those of the variants that begin here, with what they bring of the untouched run."""
+        new = self._joining[number, join]
+        brought = join.brings(what, self.base, number) if new else None
+        if brought is None:
             return rows
-        whole = base()
-        found = whole[torch.arange(len(whole), device=whole.device)[:, None], at.clamp(max=whole.shape[1] - 1)]
-        return torch.cat([rows, found[:, None].expand(-1, new, -1, -1)], dim=1)
+        return torch.cat([rows, place.read(brought)[:, None].expand(-1, new, -1, -1)], dim=1)
 
-    def _edit(self, x: Tensor, kind: Kind, number: int, at: Positions) -> None:
+    def _edit(self, number: int, place: Place, kind: Kind, x: Tensor) -> None:
         """Apply the edits of one kind in one layer, in place."""
         for row, edit in self._edits.get((kind, number), ()):
             part = part_of(x[:, row], edit.site)
-            new = edit.new_value(part, self._value(edit, at, part))
+            new = edit.new_value(part, self._value(edit, place, part))
             if edit.site.at is not None:
-                hit = at == self.base.prompts.position(edit.site.at).to(at.device)[:, None]
+                hit = place.positions == self.base.prompts.position(edit.site.at).to(part.device)[:, None]
                 new = torch.where(hit[..., None], new, part)
             part.copy_(new)
 
-    def _value(self, edit: Edit, at: Positions, like: Tensor) -> Tensor | None:
+    def _value(self, edit: Edit, place: Place, like: Tensor) -> Tensor | None:
+        """What the edit puts in at the place: [prompt, pos, d], or [prompt, 1, d] where it names a position; None: zero."""
         if edit.value is None:
             return None
-        if edit.site.at is not None:
-            return edit.value[:, None]
-        value = edit.value.to(like)
-        return value[torch.arange(len(at), device=at.device)[:, None], at.clamp(max=value.shape[1] - 1)]
-
-
-def pick(rows: Rows, at: Int[Tensor, "prompt one"]) -> Rows:
-    """One position of the window per prompt: [prompt, variant, 1, d]."""
-    return rows[torch.arange(len(rows), device=rows.device), :, at[:, 0]][:, :, None]
+        return edit.value[:, None] if edit.site.at is not None else place.read(edit.value.to(like))
 
 
 def attend(
@@ -229,8 +136,8 @@ def attend(
     k: Float[Tensor, "prompt variant pos kv_head d_head"],
     v: Float[Tensor, "prompt variant pos kv_head d_head"],
     past: tuple[Float[Tensor, "prompt kv_head past d_head"], Float[Tensor, "prompt kv_head past d_head"]],
-    sees: Tensor,
-    sees_past: Tensor | None,
+    sees: Bool[Tensor, "prompt 1 1 1 query pos"],
+    sees_past: Bool[Tensor, "prompt 1 1 1 1 past"] | None,
 ) -> Float[Tensor, "prompt variant query head*d_head"]:
     """Attention of each row to its own positions, and to earlier ones that all variants of a prompt share."""
     n, variants, queries, n_heads, _ = q.shape

@@ -1,23 +1,23 @@
-"""Sweeps by the suffix runner: batches sized by memory, prompts in blocks, metrics from the last stream at END."""
+"""Sweeps by the suffix runner: batches sized by memory, prompts in blocks."""
 
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
-import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from mechcheck.base.progress import progress
 from mechcheck.engine.arithmetic import Arithmetic
-from mechcheck.engine.hooks import LOGIT_BYTES, Activation, Edit, select
+from mechcheck.engine.hooks import Activation, Edit, select
 from mechcheck.engine.memory import free_bytes, ran_out
 from mechcheck.engine.remembered import untouched_run
-from mechcheck.engine.suffix import Batch, Variant, Window, variant, window
+from mechcheck.engine.suffix import Batch
+from mechcheck.engine.swept import Streams, Swept
 from mechcheck.engine.untouched import Untouched
-from mechcheck.notation.metrics import Logits, Metric
+from mechcheck.engine.variants import Variant, variant
+from mechcheck.engine.window import Window, window
 from mechcheck.notation.sites import Site
 from mechcheck.prompts.prompt_set import END, PromptSet
 
@@ -27,80 +27,30 @@ if TYPE_CHECKING:
 # Units in the last place of a stream's largest component that two orders of summation may lie apart.
 _ROUNDING = 64
 
-Streams = Float[Tensor, "variant prompt d_model"]
 
+def run_sweep(
+    model: "TransformerBridge", known: Arithmetic, prompts: PromptSet, edits: Sequence[Sequence[Edit]], batch: int | None = None
+) -> Swept:
+    """Compute the last stream at END under each variant.
 
-class Sweep:
-    """The last stream at END under each variant, and the metrics read from it."""
-
-    def __init__(
-        self,
-        model: "TransformerBridge",
-        known: Arithmetic,
-        prompts: PromptSet,
-        edits: Sequence[Sequence[Edit]],
-        batch: int | None = None,
-    ):
-        """Compute the streams.
-
-        Args:
-            model, prompts: as in `sweep`.
-            known: the model's arithmetic.
-            edits: of each variant; such as `serves` allows.
-            batch: how many variants at a time; by what memory is free where it is None.
-        """
-        self.model, self.arithmetic, self.prompts = model, known, prompts
-        self.edits = edits
-        self._batch = batch
-        self.streams = self._run()
-
-    def values(self, metrics: Sequence[Metric]) -> list[Float[np.ndarray, "variant prompt"]]:
-        """Each metric under each variant."""
-        wide = [metric for metric in metrics if not self._narrow(metric)]
-        found: dict[int, list[Tensor]] = defaultdict(list)
-        for metric in metrics:
-            if self._narrow(metric):
-                found[id(metric)] = self._from_two_columns(metric)
-        if wide:
-            clean = self.arithmetic.logits(self.clean) if any(metric.needs_clean for metric in wide) else None
-            for logits in self._all_logits():
-                for metric in wide:
-                    found[id(metric)].append(metric(logits, self.prompts, clean))
-        return [torch.stack(found[id(metric)]).cpu().double().numpy() for metric in metrics]
-
-    def logits(self, number: int, prompt: int) -> Float[Tensor, " d_vocab"]:
-        """All logits of one variant on one prompt."""
-        return self.arithmetic.logits(self.streams[number, prompt])
-
-    def _narrow(self, metric: Metric) -> bool:
-        return metric.two_columns and self.arithmetic.head is None
-
-    def _from_two_columns(self, metric: Metric) -> list[Tensor]:
-        tokens = (self.prompts.answers.to(self.streams.device), self.prompts.foils.to(self.streams.device))
-        both = torch.stack([self.arithmetic.logits_of(self.streams, token) for token in tokens], dim=-1)
-        answers = torch.zeros_like(self.prompts.answers)
-        narrowed = replace(self.prompts, answers=answers, foils=answers + 1)
-        return [metric(logits, narrowed) for logits in both]
-
-    def _all_logits(self) -> Iterator[Logits]:
-        size = max(1, LOGIT_BYTES // (len(self.prompts) * self.model.cfg.d_vocab * self.streams.element_size()))
-        for start in range(0, len(self.streams), size):
-            yield from self.arithmetic.logits(self.streams[start : start + size])
-
-    def _run(self) -> Streams:
-        streams: list[Tensor] = []
-        clean: list[Tensor] = []
-        blocks = _blocks(self.model, self.arithmetic, self.prompts)
-        with torch.no_grad(), progress(len(blocks) * len(self.edits), "sweep") as bar:
-            for rows in blocks:
-                whole = len(rows) == len(self.prompts)
-                prompts = self.prompts if whole else self.prompts[rows]
-                edits = self.edits if whole else [[edit.on(rows) for edit in listed] for listed in self.edits]
-                base = untouched_run(self.model, self.arithmetic, prompts)
-                clean.append(select(base.last, prompts.position(END)))
-                streams.append(_block_streams(base, edits, clean[-1], self._batch, bar.update))
-        self.clean = torch.cat(clean)
-        return torch.cat(streams, dim=1)
+    Args:
+        model, prompts: as in `sweep`.
+        known: the model's arithmetic.
+        edits: of each variant; such as `serves` allows.
+        batch: how many variants at a time; by what memory is free where it is None.
+    """
+    streams: list[Streams] = []
+    clean: list[Float[Tensor, "prompt d_model"]] = []
+    blocks = _blocks(model, known, prompts)
+    with torch.no_grad(), progress(len(blocks) * len(edits), "sweep") as bar:
+        for rows in blocks:
+            whole = len(rows) == len(prompts)
+            some = prompts if whole else prompts[rows]
+            on_some = edits if whole else [[edit.on(rows) for edit in listed] for listed in edits]
+            base = untouched_run(model, known, some)
+            clean.append(select(base.last, some.position(END)))
+            streams.append(_block_streams(base, on_some, clean[-1], batch, bar.update))
+    return Swept(model, known, prompts, edits, torch.cat(streams, dim=1), torch.cat(clean))
 
 
 def capture_fast(
@@ -137,7 +87,7 @@ def _block_streams(base: Untouched, edits: Sequence[Sequence[Edit]], clean: Tens
             found = variant(base.arithmetic, base.prompts, number, listed)
             groups[tuple(found.start.tolist())].append(found)
     for members in groups.values():
-        members.sort(key=lambda v: (v.layer, v.stage))
+        members.sort(key=lambda v: (v.layer, v.join))
         for chosen, streams in _batches(base, members, batch):
             out[[v.number for v in chosen]] = _settled(streams, clean)
             done(len(chosen))
@@ -173,7 +123,7 @@ def _batches(base: Untouched, members: list[Variant], batch: int | None) -> Iter
 
 def _bytes_per_variant(base: Untouched, view: Window) -> int:
     """What a variant's rows take at their widest: the stream, beside it the MLP, or queries, keys, values and scores."""
-    model, layer = base.arithmetic, base.arithmetic.layers[0]
+    model, layer, positions = base.arithmetic, base.arithmetic.layers[0], view.everywhere.positions
     mlp = layer.mlp.into.weight.shape[1] * (2 if layer.mlp.gate is None else 3)
-    attention = 3 * layer.qkv.weight.shape[1] + 3 * model.n_heads * (view.positions.shape[1] + view.past)
-    return view.positions.numel() * (4 * base.last.shape[-1] + max(mlp, attention)) * base.last.element_size()
+    attention = 3 * layer.qkv.weight.shape[1] + 3 * model.n_heads * (positions.shape[1] + view.past)
+    return positions.numel() * (4 * base.last.shape[-1] + max(mlp, attention)) * base.last.element_size()

@@ -113,7 +113,7 @@ def test_cells_say_what_happened(small, attempt, cell):
 def test_a_fast_runner_that_is_wrong_is_a_bug(monkeypatch):
     from mechcheck.engine import run as _engine
 
-    monkeypatch.setattr(_engine, "disagreement", lambda sweep, captures: "variant 0 differs")
+    monkeypatch.setattr(_engine, "disagreement", lambda swept, captures: "variant 0 differs")
     monkeypatch.setattr(_support, "ROWS", {"Group": {"`run`": heads_changed}})
     table = support_table(["gpt2"])
     assert bugs(table)[0].startswith("`run` on GPT-2, folded: SelfCheckWarning: variant 0 differs")

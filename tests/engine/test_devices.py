@@ -13,8 +13,8 @@ import pytest
 import torch
 from devices import NAME, pretend
 
-from mechcheck.base.device import check_device, exact, repeat_exactly
-from mechcheck.base.errors import ModelError, SelfCheckWarning
+from mechcheck.base.device import exact
+from mechcheck.base.errors import SelfCheckWarning
 from mechcheck.conformance.layouts import LAYOUTS, layout_prompts, save_layout
 from mechcheck.conformance.primitives import ROWS, Bench
 from mechcheck.conformance.sentinels import sentinels
@@ -103,7 +103,7 @@ def test_sentinels(bench, where):
 def test_a_mistake_would_be_noticed(bench, monkeypatch):
     """Were the sweep's windows made on the CPU and left there, or its metric's tokens."""
     from mechcheck import sweep
-    from mechcheck.engine import suffix as _suffix
+    from mechcheck.engine.window import window
     from mechcheck.notation.metrics import Metric
 
     with pretend():
@@ -111,8 +111,8 @@ def test_a_mistake_would_be_noticed(bench, monkeypatch):
         forgotten = Metric("x", "", lambda logits, p, _: logits.gather(-1, p.answers[:, None])[:, 0])
         with pytest.raises(RuntimeError, match="same device"):
             sweep(model, prompts, [[]], forgotten)
-        in_place, make = torch.device("cpu"), _suffix.window
-        monkeypatch.setattr("mechcheck.engine.sweep.window", lambda known, some, start, device: make(known, some, start, in_place))
+        in_place = torch.device("cpu")
+        monkeypatch.setattr("mechcheck.engine.sweep.window", lambda known, some, start, device: window(known, some, start, in_place))
         with pytest.raises(RuntimeError, match="same device"):
             sweep(model, prompts, [Ablate(heads("0.1@END"))])
 
@@ -150,31 +150,6 @@ def test_what_the_pretend_accelerator_refuses():
         assert torch.ones(2, dtype=torch.float64).to(there).tolist() == [1.0, 1.0]
 
 
-@pytest.mark.parametrize(
-    ("device", "dtype", "found", "message"),
-    [
-        ("tpu", "float32", {}, "unknown device 'tpu'; choose cpu, cuda, cuda:N or mps"),
-        ("cuda:first", "float32", {"cuda": 2}, "unknown device 'cuda:first'"),
-        ("cuda", "float32", {}, r"'cuda' is not available on this machine; use cpu"),
-        ("cuda:7", "float32", {"cuda": 2}, "'cuda:7' is not available on this machine: it has 2 of them, cuda:0 to cuda:1"),
-        ("mps", "float32", {}, "'mps' is not available on this machine; use cpu: this torch does not see an Apple GPU"),
-        ("mps", "float64", {"mps": 1}, "'mps' has no float64"),
-    ],
-)
-def test_devices_that_are_not_there(monkeypatch, device, dtype, found, message):
-    monkeypatch.setattr("mechcheck.base.device._how_many", lambda kind: found.get(kind, 0))
-    with pytest.raises(ModelError, match=message):
-        check_device(device, dtype)
-    with pytest.raises(ModelError, match=message):
-        load_model("names-gpt2-seed1", device=device, dtype=dtype)
-
-
-@pytest.mark.parametrize(("device", "dtype"), [("cpu", "float64"), ("cuda:1", "float64"), ("mps", "float32")])
-def test_devices_that_are_there(monkeypatch, device, dtype):
-    monkeypatch.setattr("mechcheck.base.device._how_many", {"cpu": 1, "cuda": 2, "mps": 1}.get)
-    check_device(device, dtype)
-
-
 def test_a_batch_takes_a_quarter_of_what_is_free(monkeypatch):
     """On CUDA what torch keeps for its next tensors is free too; the CPU's batches stay small, whatever is free."""
     gib = 2**30
@@ -184,18 +159,3 @@ def test_a_batch_takes_a_quarter_of_what_is_free(monkeypatch):
     assert free_bytes(torch.device("cuda:0")) == gib
     assert free_bytes(torch.device("mps")) == 4 * gib
     assert free_bytes(torch.device("cpu")) == gib // 4
-
-
-def test_runs_repeat_and_compute_in_what_was_asked_for(monkeypatch):
-    """An environment may have turned on what is faster and coarser."""
-    before = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
-    try:
-        torch.set_float32_matmul_precision("high")
-        repeat_exactly()
-        assert torch.are_deterministic_algorithms_enabled()
-        assert not torch.backends.cuda.matmul.allow_tf32
-        assert not torch.backends.cuda.matmul.allow_bf16_reduced_precision_reduction
-        assert not torch.backends.cuda.matmul.allow_fp16_reduced_precision_reduction
-    finally:
-        torch.set_float32_matmul_precision("highest")
-        torch.use_deterministic_algorithms(before[0], warn_only=before[1])

@@ -23,8 +23,8 @@ from mechcheck.engine.edits import capture_all, capture_sites, edits_of
 from mechcheck.engine.hooks import record
 from mechcheck.engine.run import plain_hooks, run, sweep, sweep_metrics
 from mechcheck.engine.selfcheck import TOLERANCE
-from mechcheck.engine.suffix import serves
-from mechcheck.engine.sweep import Sweep, capture_fast
+from mechcheck.engine.sweep import capture_fast, run_sweep
+from mechcheck.engine.variants import serves
 from mechcheck.models.loading import load_model
 from mechcheck.notation.interventions import Ablate, Patch, Permute, Scale, Sparsify, Steer
 from mechcheck.notation.metrics import Metric, correct, kl_divergence, logit_diff, probability, rank
@@ -83,7 +83,7 @@ def fast(model, prompts, variants, metrics=(logit_diff,), batch=None):
     captures = capture_all(model, prompts, variants, partial(capture_fast, known, prompts))
     edits = [edits_of(model, prompts, variant, captures) for variant in variants]
     assert all(serves(known, listed) for listed in edits)
-    return Sweep(model, known, prompts, edits, batch).values(metrics)
+    return run_sweep(model, known, prompts, edits, batch).values(metrics)
 
 
 @few

@@ -30,7 +30,7 @@ from comparison.tables import Page, options  # noqa: E402
 from mechcheck.engine.arithmetic import arithmetic  # noqa: E402
 from mechcheck.engine.edits import capture_all, edits_of  # noqa: E402
 from mechcheck.engine.run import plain_hooks  # noqa: E402
-from mechcheck.engine.sweep import Sweep, capture_fast  # noqa: E402
+from mechcheck.engine.sweep import capture_fast, run_sweep  # noqa: E402
 from mechcheck.models.loading import load_model  # noqa: E402
 
 WIDTH, FIRST_CHANGE, LAST = 9, 5, 8
@@ -163,7 +163,7 @@ def test_operations_that_are_needed(tiny, layout, name):
     def work():
         captures = capture_all(model, job.prompts, job.interventions(), partial(capture_fast, known, job.prompts))
         edits = [edits_of(model, job.prompts, variant, captures) for variant in job.interventions()]
-        Sweep(model, known, job.prompts, edits)
+        run_sweep(model, known, job.prompts, edits)
 
     needed = flops.needed(flops.shape_of(model), job)
     assert counted(work) == needed.total() - needed["unembed"]

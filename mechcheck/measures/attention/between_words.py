@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from mechcheck.base.device import exact
+from mechcheck.base.device import exact, to_numpy
 from mechcheck.base.errors import MechcheckError, PromptError
 from mechcheck.engine.hooks import Rows
 from mechcheck.engine.run import observe
@@ -159,4 +159,4 @@ def _norm_sums(
 
 
 def _stacked(layers: list[Float[Tensor, "prompt side head"]]) -> Float[np.ndarray, "side layer head prompt"]:
-    return torch.stack(layers).permute(2, 0, 3, 1).cpu().numpy()
+    return to_numpy(torch.stack(layers).permute(2, 0, 3, 1))

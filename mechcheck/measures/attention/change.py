@@ -4,8 +4,8 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 from jaxtyping import Float
-from torch import Tensor
 
+from mechcheck.base.device import to_numpy
 from mechcheck.base.errors import MechcheckError, PromptError
 from mechcheck.engine.hooks import Reader
 from mechcheck.engine.run import observe
@@ -70,9 +70,9 @@ def attention_change(model: "TransformerBridge", prompts: PromptSet, source: Pro
     shape = (len(layers), n_heads, len(prompts))
     largest, mean, alike, fetched = (np.full(shape, np.nan) for _ in range(4))
     for layer, head in pairs:
-        patterns = [_numpy(run[layer, head]) for run in (one, two)]
+        patterns = [to_numpy(run[layer, head]) for run in (one, two)]
         visible = visible_keys(model, prompts, layer)
-        outputs = [_numpy(run["z", layer][:, :, head]) for run in (one, two)]
+        outputs = [to_numpy(run["z", layer][:, :, head]) for run in (one, two)]
         for row, n in enumerate(lengths):
             a, b = (pattern[row, :n, :n][visible[row, :n, :n]] for pattern in patterns)
             largest[layer, head, row], mean[layer, head, row] = np.abs(a - b).max(), np.abs(a - b).mean()
@@ -125,7 +125,7 @@ def counterfactual_maps(
             labels = token_labels(statements, row)
             found = what(model, statements[[row]], sites)[0]
             for i, (layer, head) in enumerate(pairs):
-                values = _numpy(found[i, : len(labels), : len(labels)])
+                values = to_numpy(found[i, : len(labels), : len(labels)])
                 maps[i].append(Heatmap(f"{layer}.{head} {scale}, {name}", values, labels, labels, "query", columns, scale))
     return {pair: AttentionMaps(*four) for pair, four in zip(pairs, maps, strict=True)}
 
@@ -152,7 +152,3 @@ def _correlation(a: Float[np.ndarray, " entry"], b: Float[np.ndarray, " entry"])
     a, b = a - a.mean(), b - b.mean()
     spread = np.sqrt((a @ a) * (b @ b))
     return float(a @ b / spread) if spread > 0 else float("nan")
-
-
-def _numpy(values: Tensor) -> np.ndarray:
-    return values.cpu().double().numpy()

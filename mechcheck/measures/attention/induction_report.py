@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from jaxtyping import Float
 
+from mechcheck.base.device import to_numpy
 from mechcheck.base.errors import PromptError
 from mechcheck.measures.attention.patterns import attention
 from mechcheck.measures.attention.targets import induction_targets
@@ -104,7 +105,7 @@ def _report(model: "TransformerBridge", text: str, threshold: float) -> Sequence
         return SequenceReport(token_labels(prompts, 0), (), np.zeros((*shape, 0)), threshold)
     pattern = attention(model, prompts, heads([(layer, head) for layer in range(shape[0]) for head in range(shape[1])]))[0]
     places = torch.tensor(repeats, device=pattern.device)
-    found = pattern[:, places[:, 0], places[:, 2]].cpu().double().numpy()
+    found = to_numpy(pattern[:, places[:, 0], places[:, 2]])
     return SequenceReport(token_labels(prompts, 0), tuple(repeats), found.reshape(*shape, len(repeats)), threshold)
 
 

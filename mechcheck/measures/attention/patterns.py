@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from mechcheck.base.device import to_numpy
 from mechcheck.base.errors import SiteError
 from mechcheck.engine.hooks import Reader, Rows, is_token
 from mechcheck.engine.run import observe
@@ -156,4 +157,4 @@ def _numpy_of(
     model: "TransformerBridge", prompts: PromptSet, readers: dict, interventions: Sequence[Intervention] | Intervention
 ) -> dict[object, np.ndarray]:
     recorded = observe(model, prompts, readers, interventions).recorded
-    return {key: value.cpu().double().numpy() for key, value in recorded.items()}
+    return {key: to_numpy(value) for key, value in recorded.items()}

@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from mechcheck.base.device import to_numpy
 from mechcheck.base.errors import MechcheckError, PromptError, SiteError
 from mechcheck.engine.hooks import Reader, Rows, is_token
 from mechcheck.engine.run import observe
@@ -156,6 +157,6 @@ def rollout_to(
         PromptError: positions these prompts do not have.
     """
     rows, queries, keys = torch.arange(len(prompts)), prompts.position(query), prompts.position(key)
-    last = attention_rollout(model, prompts, residual, interventions)[-1].cpu().double()
-    values = last[rows, queries, keys].numpy()
+    last = attention_rollout(model, prompts, residual, interventions)[-1].cpu()
+    values = to_numpy(last[rows, queries, keys])
     return Measurement(values, prompts.ids, prompts.templates, f"rollout {query} to {key}", "share")

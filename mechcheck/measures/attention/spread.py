@@ -10,7 +10,7 @@ from jaxtyping import Float
 from scipy import stats
 from torch import Tensor
 
-from mechcheck.base.device import exact
+from mechcheck.base.device import exact, to_numpy
 from mechcheck.base.errors import MechcheckError, SiteError
 from mechcheck.engine.hooks import Rows, is_token
 from mechcheck.engine.run import observe
@@ -121,4 +121,4 @@ def _scores(
     readers: dict = {layer: (pattern_hook(layer), keep) for layer in range(model.cfg.n_layers)}
     recorded = observe(model, prompts, readers, interventions).recorded
     values = torch.stack([recorded[layer].T for layer in range(model.cfg.n_layers)])
-    return HeadScores(values.cpu().numpy(), prompts.ids, prompts.templates, name, unit)
+    return HeadScores(to_numpy(values), prompts.ids, prompts.templates, name, unit)

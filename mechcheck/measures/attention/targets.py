@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Bool
 from torch import Tensor
 
-from mechcheck.base.device import exact
+from mechcheck.base.device import exact, to_numpy
 from mechcheck.base.errors import PromptError
 from mechcheck.engine.hooks import Rows, is_token
 from mechcheck.engine.run import observe
@@ -65,7 +65,7 @@ def target_scores(
     readers: dict = {layer: (pattern_hook(layer), keep) for layer in range(model.cfg.n_layers)}
     recorded = observe(model, prompts, readers, interventions).recorded
     values = torch.stack([recorded[layer].T for layer in range(model.cfg.n_layers)])
-    return HeadScores(values.cpu().numpy(), prompts.ids, prompts.templates, name, "share of attention")
+    return HeadScores(to_numpy(values), prompts.ids, prompts.templates, name, "share of attention")
 
 
 def previous_token_scores(

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from mechcheck.base.device import to_numpy
 from mechcheck.measures.attention.patterns import attention, head_pairs
 from mechcheck.measures.attention.value_weighted import Through, value_weighted_attention
 from mechcheck.measures.figures.model import AttentionView
@@ -42,5 +43,5 @@ def attention_view(
     labels = token_labels(prompts, row)
     names = [f"{layer}.{head}" for layer, head in head_pairs(model, sites)]
     maps = attention(model, prompts, sites, interventions), value_weighted_attention(model, prompts, sites, through, interventions)
-    patterns, weighted = (found[row, :, : len(labels), : len(labels)].cpu().double().numpy() for found in maps)
+    patterns, weighted = (to_numpy(found[row, :, : len(labels), : len(labels)]) for found in maps)
     return AttentionView(title, labels, dict(zip(names, patterns, strict=True)), dict(zip(names, weighted, strict=True)))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from jaxtyping import Float
 
+from mechcheck.base.device import to_numpy
 from mechcheck.base.errors import MechcheckError
 from mechcheck.engine.hooks import Rows, is_token
 from mechcheck.engine.run import capture, sweep_metrics
@@ -137,7 +138,7 @@ def _thresholds(model: "TransformerBridge", prompts: PromptSet, sites: Sites, sh
     real = is_token(Rows(prompts, slice(None)))
     found = {}
     for site, activation in capture(model, prompts, sites).items():
-        sizes = (activation.cpu() if site.at is not None else activation.cpu()[real]).abs().double().numpy()
+        sizes = to_numpy((activation.cpu() if site.at is not None else activation.cpu()[real]).abs())
         found[site] = _between(np.sort(sizes, axis=None), share)
     return found
 

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from mechcheck.base.device import exact, for_exact
+from mechcheck.base.device import exact, for_exact, to_numpy
 from mechcheck.engine.hooks import Rows, select
 from mechcheck.engine.run import observe
 from mechcheck.measures.head_scores import HeadScores
@@ -56,4 +56,4 @@ def copying_scores(model: "TransformerBridge", prompts: PromptSet, at: str = "IO
         ranks = read_stream(model, -output if negative else output, targets=tokens[:, None]).target_ranks[..., 0]
         scores.append(torch.where(for_exact(output).isfinite().all(-1), exact(ranks < top), torch.nan).T)
     name = f"{'negative ' if negative else ''}copy score at {at}"
-    return HeadScores(torch.stack(scores).cpu().numpy(), prompts.ids, prompts.templates, name, "share of prompts")
+    return HeadScores(to_numpy(torch.stack(scores)), prompts.ids, prompts.templates, name, "share of prompts")

@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from mechcheck.base.device import exact
+from mechcheck.base.device import exact, to_numpy
 from mechcheck.base.errors import MechcheckError
 from mechcheck.engine.hooks import Recording, Rows, select
 from mechcheck.engine.run import as_list, observe
@@ -104,10 +104,10 @@ def _parts(model: "TransformerBridge", prompts: PromptSet, run: Recording, scale
     z = exact(torch.stack([run.recorded[f"z {layer}"] for layer in layers], dim=1))
     mlp = exact(torch.stack([run.recorded[f"mlp {layer}"] for layer in layers], dim=1))
     return DirectLogitAttribution(
-        head_values=(through * z).sum(-1).permute(1, 2, 0).cpu().numpy(),
-        mlp_values=torch.einsum("plm,pm->lp", mlp, direction).cpu().numpy(),
-        embedding_values=(exact(run.recorded["embedding"]) * direction).sum(-1).cpu().numpy(),
-        bias_values=(direction @ _attention_bias(model) + constant).cpu().numpy(),
+        head_values=to_numpy((through * z).sum(-1).permute(1, 2, 0)),
+        mlp_values=to_numpy(torch.einsum("plm,pm->lp", mlp, direction)),
+        embedding_values=to_numpy((exact(run.recorded["embedding"]) * direction).sum(-1)),
+        bias_values=to_numpy(direction @ _attention_bias(model) + constant),
         ids=prompts.ids,
         templates=prompts.templates,
     )
@@ -141,7 +141,7 @@ def _check_sum_survives(prompts: PromptSet, interventions: list[Intervention]) -
 
 
 def _check_adds_up(found: DirectLogitAttribution, run: Recording, prompts: PromptSet) -> None:
-    expected = logit_diff(run.logits, prompts).cpu().numpy()
+    expected = to_numpy(logit_diff(run.logits, prompts))
     parts = (found.head_values, found.mlp_values, found.embedding_values[None], found.bias_values[None])
     size = sum(np.abs(part).reshape(-1, len(prompts)).sum(0) for part in parts)
     precision = max(torch.finfo(run.logits.dtype).eps, torch.finfo(torch.float32).eps)  # norms may compute in float32

@@ -7,6 +7,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from mechcheck.base.device import to_numpy
 from mechcheck.base.errors import MechcheckError, ModelError
 from mechcheck.measures.stream.alignment import LinearMap, activations, check_same_texts
 from mechcheck.measures.stream.lens import readout
@@ -162,7 +163,7 @@ class Translation:
     def agreement(self, with_: str = "source") -> Measurement:
         """1 where the translated prediction is the "source"'s, or the "target"'s, own."""
         same = self.translated.argmax(-1) == self._own(with_).argmax(-1)
-        return Measurement(same.double().numpy(), self.ids, self.templates, f"translated prediction is the {with_}'s", "share of prompts")
+        return Measurement(to_numpy(same), self.ids, self.templates, f"translated prediction is the {with_}'s", "share of prompts")
 
     def kl(self, with_: str = "source") -> Measurement:
         """KL(own output || translated), in nats."""

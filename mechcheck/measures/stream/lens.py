@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from mechcheck.base.device import exact
+from mechcheck.base.device import exact, to_numpy
 from mechcheck.base.errors import MechcheckError
 from mechcheck.engine.hooks import Rows, select
 from mechcheck.engine.run import observe
@@ -173,10 +173,10 @@ def logit_lens_map(
 
 def _cell(logits: Logits, own: Logits, prompts: PromptSet, real: Bool[np.ndarray, " prompt"], top: int) -> dict[str, np.ndarray]:
     """The metrics and the foremost tokens of one state at one position."""
-    cell = {what: np.where(real, metric(logits, prompts, own).cpu().double().numpy(), np.nan) for what, metric in _METRICS.items()}
+    cell = {what: np.where(real, to_numpy(metric(logits, prompts, own)), np.nan) for what, metric in _METRICS.items()}
     chances, tokens = exact(logits).softmax(-1).topk(top)
     cell["top"] = np.where(real[:, None], tokens.cpu().numpy(), -1)
-    cell["top_p"] = np.where(real[:, None], chances.cpu().numpy(), np.nan)
+    cell["top_p"] = np.where(real[:, None], to_numpy(chances), np.nan)
     return cell
 
 

@@ -1,0 +1,108 @@
+"""Where a variant begins: in which layer, at which place in its block, and from which position on."""
+
+from collections.abc import Sequence
+from enum import IntEnum
+from typing import Literal, NamedTuple
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from mechcheck.engine.arithmetic import Arithmetic
+from mechcheck.engine.hooks import Edit
+from mechcheck.engine.untouched import Untouched
+from mechcheck.notation.sites import Kind
+from mechcheck.prompts.prompt_set import PromptSet
+
+Brought = Literal["stream", "z", "mlp_out"]
+
+
+class Join(IntEnum):
+    """The five places in a block at which rows can join it, in the order in which the block comes to them.
+
+        INPUT              HEADS                 BETWEEN               MLP_OUT        OUTPUT
+          v                  v                      v                     v              v
+        stream -+- q, k, v - z - attn_out - (+) - stream -+- neurons - mlp_out - (+) - stream
+                |                            |            |                       |
+                +----------------------------+            +-----------------------+
+
+    In a parallel block the MLP reads what the heads read, and nothing joins BETWEEN:
+
+        stream -+- q, k, v - z - attn_out - (+) - (+) - stream
+                |                            |     |
+                +----------------------------+     |
+                +- neurons - mlp_out --------------+
+    """
+
+    INPUT = 0
+    HEADS = 1
+    BETWEEN = 2
+    MLP_OUT = 3
+    OUTPUT = 4
+
+    @classmethod
+    def of(cls, kind: Kind, *, parallel: bool) -> "Join":
+        """Where a variant joins whose first edit is of this kind."""
+        match kind:
+            case "resid_pre" | "q" | "k" | "v":
+                return cls.INPUT
+            case "head" | "attn_out":
+                return cls.HEADS
+            case "neuron":
+                return cls.INPUT if parallel else cls.BETWEEN
+            case "mlp_out":
+                return cls.MLP_OUT
+            case "resid_post":
+                return cls.OUTPUT
+
+    def brings(self, what: Brought, base: Untouched, layer: int) -> Float[Tensor, "prompt pos d"] | None:
+        """What rows that join here bring of the untouched run, as it is not computed for them; None: they bring nothing of this."""
+        kept = base.layers[layer]
+        match self, what:
+            case ((Join.INPUT | Join.HEADS), "stream"):
+                return kept.resid_pre
+            case ((Join.BETWEEN | Join.MLP_OUT), "stream"):
+                return kept.resid_pre + kept.attn_out
+            case Join.OUTPUT, "stream":
+                return base.of("resid_post", layer)
+            case Join.HEADS, "z":
+                return kept.z
+            case Join.HEADS, "mlp_out" if base.arithmetic.parallel:  # the MLP does not see what these rows change
+                return kept.mlp_out
+            case Join.MLP_OUT, "mlp_out":
+                return kept.mlp_out
+        return None
+
+
+class Variant(NamedTuple):
+    """One set of edits, and where it begins."""
+
+    number: int
+    """Which of the sweep's variants this is."""
+    edits: tuple[Edit, ...]
+    layer: int
+    join: Join
+    start: Int[Tensor, " prompt"]
+    """The first position in each prompt that can change."""
+
+
+def serves(arithmetic: Arithmetic, edits: Sequence[Edit]) -> bool:
+    """Whether the suffix runner can do the edits: none that exchanges positions, none of a place that an encoder's blocks lack."""
+    missing = ("attn_out", "mlp_out", "neuron") if arithmetic.post_norm else ()
+    return all(edit.order is None and edit.site.kind not in missing for edit in edits)
+
+
+def variant(arithmetic: Arithmetic, prompts: PromptSet, number: int, edits: Sequence[Edit]) -> Variant:
+    """Where the edits begin."""
+    layer = min(edit.site.layer for edit in edits)
+    join = min(Join.of(edit.site.kind, parallel=arithmetic.parallel) for edit in edits if edit.site.layer == layer)
+    starts = torch.stack([_start(arithmetic, prompts, edit) for edit in edits])
+    return Variant(number, tuple(edits), layer, join, starts.amin(0))
+
+
+def _start(arithmetic: Arithmetic, prompts: PromptSet, edit: Edit) -> Int[Tensor, " prompt"]:
+    if not arithmetic.causal:
+        return torch.zeros_like(prompts.lengths)
+    if edit.site.at is not None:
+        return prompts.position(edit.site.at)
+    return torch.zeros_like(prompts.lengths) if edit.start is None else edit.start
