@@ -4,7 +4,8 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from mechcheck.base.errors import PromptError
-from mechcheck.prompts.prompt_set import END, PromptSet, Reader
+from mechcheck.prompts.prompt_set import END, PromptSet
+from mechcheck.prompts.tokens import Reader
 
 if TYPE_CHECKING:
     from transformer_lens.model_bridge import TransformerBridge
@@ -44,33 +45,21 @@ def masked_prompts(
     mask = reader.tokenizer.mask_token
     if mask is None:
         raise PromptError("this tokenizer has no mask token, so no word can be masked; these prompts are for encoders (BERT)")
-    both = reader.singles([row.words[row.masked] for row in sentences] + [row.foil for row in sentences], after_space=True)
-    answers, foils = both[: len(sentences)], both[len(sentences) :]
-
-    def build(texts: Sequence[Sequence[str]], **others: PromptSet | None) -> PromptSet:
-        hidden = [[mask if i == row.masked else word for i, word in enumerate(words)] for row, words in zip(sentences, texts, strict=True)]
-        tokens = reader.rows([" ".join(words) for words in hidden])
-        index = {END: [row.masked for row in sentences]} | {name: [row.at[name] for row in sentences] for name in sentences[0].at}
-        return PromptSet.from_tokens(
-            tokens, answers=answers, foils=foils, templates=[row.template for row in sentences],
-            positions={name: [_last_token(reader, *one) for one in zip(tokens, hidden, at, strict=True)] for name, at in index.items()},
-            pad=reader.pad, decode=reader.decode(tokens, answers, foils), policy=reader.policy, **others,
-        )  # fmt: skip
-
-    aligned = {"counterfactual": counterfactual, "reference": reference}
-    for name, texts in aligned.items():
-        if texts is not None and [len(words) for words in texts] != [len(row.words) for row in sentences]:
+    for name, others in (("counterfactual", counterfactual), ("reference", reference)):
+        if others is not None and [len(words) for words in others] != [len(row.words) for row in sentences]:
             raise PromptError(f"the {name} does not fit the sentences one for one and word for word")
-    reader.rows([" ".join(words) for texts in ([row.words for row in sentences], *aligned.values()) for words in texts or ()])
-    made = {name: None if texts is None else build(texts) for name, texts in aligned.items()}
-    return build([row.words for row in sentences], **made)
 
+    def hidden(texts: Sequence[Sequence[str]]) -> list[str]:
+        return [" ".join([*words[: row.masked], mask, *words[row.masked + 1 :]]) for row, words in zip(sentences, texts, strict=True)]
 
-def _last_token(reader: Reader, row: list[int], words: Sequence[str], index: int) -> int:
-    """Position of the last token of a word."""
-    around = reader.tokens("")  # what the tokenizer puts around a text: one token in front at most, the rest behind
-    upto = reader.tokens(" ".join(words[: index + 1]))
-    upto = upto[: len(upto) - len(around[1:])]
-    if row[: len(upto)] != upto:
-        raise PromptError(f"this tokenizer joins {words[index]!r} with the next word in {' '.join(words)!r}")
-    return len(upto) - 1
+    return PromptSet.read(
+        reader,
+        hidden([row.words for row in sentences]),
+        answers=[row.words[row.masked] for row in sentences],
+        foils=[row.foil for row in sentences],
+        at_words={END: [row.masked for row in sentences]}
+        | {name: [row.at[name] for row in sentences] for first in sentences[:1] for name in first.at},
+        templates=[row.template for row in sentences],
+        counterfactual=None if counterfactual is None else hidden(counterfactual),
+        reference=None if reference is None else hidden(reference),
+    )

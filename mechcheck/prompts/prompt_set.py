@@ -1,22 +1,26 @@
 """Prompt sets: tokens, named positions, answers and foils, with a template and an id for each prompt."""
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Optional
+from functools import partial
+from typing import TYPE_CHECKING, Optional, TypeVar
 
 import torch
 from jaxtyping import Int
 from torch import Tensor
 
 from mechcheck.base.errors import PromptError
-from mechcheck.prompts.tokens import Reader as Reader
-from mechcheck.prompts.tokens import TokenPolicy
+from mechcheck.prompts.checks import check_aligned, check_counts, check_lengths, check_positions
+from mechcheck.prompts.tokens import Reader, TokenPolicy
 
 if TYPE_CHECKING:
     from transformer_lens.model_bridge import TransformerBridge
 
 END = "END"
+Texts = Sequence[str | Sequence[int]]
+"""Texts of prompts; some or all may be given as tokens."""
+_Read = TypeVar("_Read", int, Sequence[int])
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,41 +87,29 @@ class PromptSet:
             PromptError: lengths, positions or counts that do not fit.
         """
         rows = [[int(t) for t in row] for row in tokens]
-        if not rows or not all(rows):
-            raise PromptError("no prompts, or an empty prompt")
         lengths = [len(row) for row in rows]
-        if len(set(lengths)) > 1 and pad is None:
-            raise PromptError(
-                f"prompts of different lengths ({min(lengths)} to {max(lengths)} tokens): "
-                "give pad=<token id> to fill them on the right, or make them equally long"
-            )
-        width = max(lengths)
-        filled = torch.tensor([row + [pad or 0] * (width - len(row)) for row in rows])
-        n = len(rows)
-        for what, values in (("answers", answers), ("foils", foils), ("templates", templates), *(positions or {}).items()):
-            if values is not None and len(values) != n:
-                raise PromptError(f"{len(values)} {what} for {n} prompts")
+        check_lengths(lengths, padded=pad is not None)
+        check_counts(len(rows), {"answers": answers, "foils": foils, "templates": templates})
+        check_counts(len(rows), positions or {})
         named = {name: torch.as_tensor(at) for name, at in (positions or {}).items()}
         named.setdefault(END, torch.tensor(lengths) - 1)
-        _check_positions(named, lengths)
-        for name, other in (("counterfactual", counterfactual), ("reference", reference)):
-            if other is not None and len(other) != n:
-                raise PromptError(f"the {name} has {len(other)} prompts for {n}; they must stand one for one")
+        check_positions(named, lengths)
+        check_aligned(len(rows), {"counterfactual": counterfactual, "reference": reference})
         answer_ids, foil_ids = torch.as_tensor(answers), torch.as_tensor(foils)
-        names = decode or {}
-        ids = tuple(_prompt_id(row, int(a), int(f)) for row, a, f in zip(rows, answer_ids, foil_ids, strict=True))
+        compared = torch.cat([answer_ids, foil_ids]).tolist()
+        ids = tuple(map(_prompt_id, rows, answer_ids.tolist(), foil_ids.tolist()))
         return cls(
-            tokens=filled,
+            tokens=torch.tensor([row + [pad or 0] * (max(lengths) - len(row)) for row in rows]),
             lengths=torch.tensor(lengths),
             answers=answer_ids,
             foils=foil_ids,
             positions=named,
-            templates=tuple(templates) if templates is not None else ("all",) * n,
+            templates=("all",) * len(rows) if templates is None else tuple(templates),
             ids=ids,
-            words=tuple(tuple(names.get(t, str(t)) for t in row) for row in rows) if decode is not None else (),
-            vocabulary={int(t): names.get(int(t), str(int(t))) for t in torch.cat([answer_ids, foil_ids])},
-            counterfactual=replace(counterfactual, ids=ids) if counterfactual is not None else None,
-            reference=replace(reference, ids=ids) if reference is not None else None,
+            words=() if decode is None else tuple(tuple(_texts(row, decode)) for row in rows),
+            vocabulary=dict(zip(compared, _texts(compared, decode or {}), strict=True)),
+            counterfactual=_with_ids(counterfactual, ids),
+            reference=_with_ids(reference, ids),
             policy=policy,
         )
 
@@ -156,27 +148,63 @@ class PromptSet:
             PromptError: answers and foils that are no single tokens (all are named), unknown words, prompts of different lengths,
                 a word that is not in its prompt, bos=True without such a token.
         """
-        reader = Reader(model, bos)
-        rows = reader.rows(texts)
-        both = reader.singles([*answers, *foils], after_space=after_space)
-        answer_ids, foil_ids = both[: len(answers)], both[len(answers) :]
-        named = {
-            name: [at if isinstance(at, int) else reader.find(row, at, text) for row, at, text in zip(rows, where, texts, strict=True)]
-            for name, where in (positions or {}).items()
-        }
+        return cls.read(
+            Reader(model, bos), texts, answers=answers, foils=foils, positions=positions, templates=templates,
+            counterfactual=counterfactual, reference=reference, pad=pad, after_space=after_space,
+        )  # fmt: skip
 
-        def build(words: Sequence[str] | None, **others: Optional["PromptSet"]) -> Optional["PromptSet"]:
-            if words is None:
-                return None
-            token_rows = reader.rows(words)
+    @classmethod
+    def read(
+        cls,
+        reader: Reader,
+        texts: Texts,
+        *,
+        answers: Sequence[str | int],
+        foils: Sequence[str | int],
+        positions: Mapping[str, Sequence[str | int]] | None = None,
+        at_words: Mapping[str, Sequence[int]] | None = None,
+        templates: Sequence[str] | None = None,
+        counterfactual: Texts | None = None,
+        reference: Texts | None = None,
+        pad: bool = True,
+        after_space: bool = True,
+    ) -> "PromptSet":
+        """Prompts together with their counterfactual and reference, all read in the same way: what `from_text` and the tasks do.
+
+        Args:
+            reader: the tokenizer.
+            texts: one text per prompt, or its tokens.
+            answers, foils: the next word (see `Reader.singles`) or its token, of all three sets.
+            positions: name -> for each prompt a position, or a word that stands in its text exactly once (its last token is
+                meant). The counterfactual and the reference have it at the same position.
+            at_words: name -> for each prompt the index of a word of its text, as white space parts them. The last token of the
+                word is meant, which may stand at another position in the counterfactual and in the reference.
+            templates: template id of each prompt.
+            counterfactual, reference: aligned texts.
+            pad: allow prompts of different lengths, filled on the right.
+            after_space: answers and foils are the tokens that words are behind a space, also where written without one.
+
+        Raises:
+            PromptError: counts that do not fit; words that are unknown or no single tokens (all are named), or not in their prompt.
+        """
+        aligned = {name: some for name, some in (("counterfactual", counterfactual), ("reference", reference)) if some is not None}
+        n, sets = len(texts), [texts, *aligned.values()]
+        check_counts(n, {"answers": answers, "foils": foils, **(positions or {}), **(at_words or {})})
+        check_aligned(n, aligned)
+        every = _each_read([text for some in sets for text in some], reader.rows)
+        clean, *others = [every[i * n : (i + 1) * n] for i in range(len(sets))]
+        compared = _each_read([*answers, *foils], partial(reader.singles, after_space=after_space))
+        shared = {name: [_place(reader, *one) for one in zip(clean, at, texts, strict=True)] for name, at in (positions or {}).items()}
+        decode, policy = reader.decode(every, compared), reader.policy
+
+        def build(rows: list[Sequence[int]], read: Texts, **made: PromptSet) -> PromptSet:
+            ends = {name: [_end(reader, *one) for one in zip(rows, at, read, strict=True)] for name, at in (at_words or {}).items()}
             return cls.from_tokens(
-                token_rows, answers=answer_ids, foils=foil_ids, positions=named, templates=templates,
-                pad=reader.pad if pad else None, decode=reader.decode(token_rows, answer_ids, foil_ids), policy=reader.policy, **others,
+                rows, answers=compared[:n], foils=compared[n:], positions=shared | ends, templates=templates,
+                pad=reader.pad if pad else None, decode=decode, policy=policy, **made,
             )  # fmt: skip
 
-        made = build(texts, counterfactual=build(counterfactual), reference=build(reference))
-        assert made is not None
-        return made
+        return build(clean, texts, **{name: build(rows, aligned[name]) for name, rows in zip(aligned, others, strict=True)})
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -214,13 +242,35 @@ class PromptSet:
         return hashlib.sha256("\n".join([*self.ids, *map(str, aligned)]).encode()).hexdigest()
 
 
-def _check_positions(named: Mapping[str, Tensor], lengths: Sequence[int]) -> None:
-    for name, at in named.items():
-        for prompt, (position, length) in enumerate(zip(at.tolist(), lengths, strict=True)):
-            if not 0 <= position < length:
-                raise PromptError(f"position {name} is {position} in prompt {prompt}, which has tokens 0-{length - 1}")
-
-
 def _prompt_id(tokens: Sequence[int], answer: int, foil: int) -> str:
     text = f"{' '.join(map(str, tokens))}|{answer}|{foil}"
     return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _each_read(values: Sequence[str | _Read], read: Callable[[list[str]], Sequence[_Read]]) -> list[_Read]:
+    """The values, with what is text among them read, all of it at once, so that an error names every word that does not fit."""
+    found = iter(read([value for value in values if isinstance(value, str)]))
+    return [next(found) if isinstance(value, str) else value for value in values]
+
+
+def _place(reader: Reader, row: Sequence[int], at: str | int, text: str | Sequence[int]) -> int:
+    return reader.find(row, at, _written(text)) if isinstance(at, str) else at
+
+
+def _end(reader: Reader, row: Sequence[int], index: int, text: str | Sequence[int]) -> int:
+    return reader.end_of(row, index, _written(text))
+
+
+def _written(text: str | Sequence[int]) -> str:
+    if not isinstance(text, str):
+        raise PromptError("words are looked for in texts; of prompts that are given as tokens, give positions as numbers")
+    return text
+
+
+def _texts(tokens: Iterable[int], decode: Mapping[int, str]) -> list[str]:
+    """The tokens' texts, and the number itself of a token without one."""
+    return [decode.get(token, str(token)) for token in tokens]
+
+
+def _with_ids(other: PromptSet | None, ids: tuple[str, ...]) -> PromptSet | None:
+    return None if other is None else replace(other, ids=ids)

@@ -1,4 +1,4 @@
-"""From text to tokens: what stands around a text, which words are one token, and a record of how it was done."""
+"""From text to tokens: what stands around a text, which words are one token, where words stand, and a record of how it was done."""
 
 import hashlib
 import json
@@ -112,6 +112,17 @@ class Reader:
         tokens = ((word, self._encode(word) if first else self._behind_space(word)) for word, first in places)
         self._refuse((word, ids) for word, ids in tokens if not self._known(ids))
 
+    def check_decoder(self) -> None:
+        """Raise for an encoder's tokenizer: it puts a token behind each text, so that no word comes next.
+
+        Raises:
+            PromptError: names the token.
+        """
+        if self._after:
+            raise PromptError(
+                f"this tokenizer ends each text with {self.policy.after[0]}, so that no word comes next; these prompts are for decoders"
+            )
+
     def pieces(self, word: str, *, first: bool = False) -> list[int]:
         """The tokens of a word behind a space; with `first`, at the beginning of a text, or joined to what stands before it."""
         return self._encode(word) if first else self._behind_space(word)
@@ -121,7 +132,11 @@ class Reader:
         return self._known(self.pieces(word, first=first))
 
     def find(self, row: Sequence[int], word: str, text: str) -> int:
-        """Position of a word's last token in a prompt where it stands exactly once."""
+        """Position of a word's last token in a prompt where it stands exactly once.
+
+        Raises:
+            PromptError: it does not.
+        """
         first, bare, spaced = len(self._before), self._encode(word), self._behind_space(word)
         ends = {i + len(spaced) - 1 for i in _starts(row, spaced)}
         if list(row[first : first + len(bare)]) == bare:
@@ -132,6 +147,20 @@ class Reader:
         if not ends or not re.search(rf"(?<!\w){re.escape(word.strip())}(?!\w)", text, re.IGNORECASE):
             raise PromptError(f"{word!r} is not a word of {text!r}")
         return ends.pop()
+
+    def end_of(self, row: Sequence[int], index: int, text: str) -> int:
+        """Position of the last token of a text's word number `index`, as white space parts them; told from the text up to there.
+
+        Raises:
+            PromptError: no such word, or one that melts into the next.
+        """
+        ends = [word.end() for word in re.finditer(r"\S+", text)]
+        if not 0 <= index < len(ends):
+            raise PromptError(f"no word {index} in {text!r}, which has words 0-{len(ends) - 1}")
+        upto = self._before + self._encode(text[: ends[index]])
+        if list(row[: len(upto)]) != upto:
+            raise PromptError(f"this tokenizer joins {text.split()[index]!r} with the next word in {text!r}")
+        return len(upto) - 1
 
     def decode(self, rows: Sequence[Sequence[int]], *extra: Sequence[int]) -> dict[int, str]:
         """Token id -> text for every token that occurs."""

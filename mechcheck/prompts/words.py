@@ -5,7 +5,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from mechcheck.base.errors import PromptError
-from mechcheck.prompts.prompt_set import PromptSet, Reader
+from mechcheck.prompts.prompt_set import PromptSet
+from mechcheck.prompts.tokens import Reader
 
 if TYPE_CHECKING:
     from transformer_lens.model_bridge import TransformerBridge

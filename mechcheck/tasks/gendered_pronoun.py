@@ -9,7 +9,8 @@ import random
 from typing import TYPE_CHECKING, Literal
 
 from mechcheck.base.errors import PromptError
-from mechcheck.prompts.prompt_set import PromptSet, Reader
+from mechcheck.prompts.prompt_set import PromptSet
+from mechcheck.prompts.tokens import Reader
 from mechcheck.tasks.registry import Split, task
 
 if TYPE_CHECKING:
@@ -84,47 +85,32 @@ def gendered_pronoun_prompts(
     if carrier not in ("noun", "name", "both"):
         raise PromptError(f'unknown carrier {carrier!r}; choose "noun", "name" or "both"')
     rng, reader = random.Random(f"gendered pronoun {seed} {split} {carrier}"), Reader(model)
+    reader.check_decoder()
     kinds: list[tuple[str, Gender]] = list(itertools.product(TEMPLATES[split][carrier], ("her", "his")))
     rows: list[tuple[str, Gender, dict[str, str]]] = []
     for i in range(n):
         template, gender = kinds[i % len(kinds)]
         rows.append((template, gender, {slot: rng.choice(words) for slot, words in FILLERS.items()}))
 
-    def build(genders: list[Gender], **others: PromptSet) -> PromptSet:
-        filled = [_fill(template, gender, split, rng, fillers) for (template, _, fillers), gender in zip(rows, genders, strict=True)]
-        return _prompt_set(reader, filled, [gender for _, gender, _ in rows], [template for template, _, _ in rows], **others)
+    def texts(genders: list[Gender]) -> list[str]:
+        return [_fill(template, gender, split, rng, fillers) for (template, _, fillers), gender in zip(rows, genders, strict=True)]
 
     actual: list[Gender] = [gender for _, gender, _ in rows]
     opposite: list[Gender] = ["his" if gender == "her" else "her" for gender in actual]
     either: list[Gender] = [rng.choice(("her", "his")) for _ in rows]
-    return build(actual, counterfactual=build(opposite), reference=build(either))
-
-
-def _fill(template: str, gender: Gender, split: Split, rng: random.Random, fillers: dict[str, str]) -> tuple[str, dict[str, str]]:
-    """The text, and for each carrier the text up to the end of its last mention."""
-    carriers = {"noun": NOUNS[gender], "name": rng.choice(NAMES[split][gender])}
-    ends = {
-        slot.upper(): template[: template.rindex(f"{{{slot}}}") + len(slot) + 2].format(**carriers, **fillers)
-        for slot in carriers
-        if f"{{{slot}}}" in template
-    }
-    return template.format(**carriers, **fillers), ends
-
-
-def _prompt_set(
-    reader: Reader, filled: list[tuple[str, dict[str, str]]], answers: list[Gender], templates: list[str], **others: PromptSet
-) -> PromptSet:
-    tokens = reader.rows([text for text, _ in filled])
-    positions: dict[str, list[int]] = {name: [] for name in filled[0][1]}
-    for (text, ends), row in zip(filled, tokens, strict=True):
-        for name, upto in ends.items():
-            prefix = reader.tokens(upto)
-            if row[: len(prefix)] != prefix:
-                raise PromptError(f"this tokenizer joins the carrier with the next word in {text!r}")
-            positions[name].append(len(prefix) - 1)
-    answer_ids = reader.singles(answers, after_space=True)
-    foil_ids = reader.singles(["his" if word == "her" else "her" for word in answers], after_space=True)
-    return PromptSet.from_tokens(
-        tokens, answers=answer_ids, foils=foil_ids, positions=positions, templates=templates, pad=reader.pad,
-        decode=reader.decode(tokens, answer_ids, foil_ids), policy=reader.policy, **others,
+    templates = [template for template, _, _ in rows]
+    slots = ("noun", "name") if carrier == "both" else (carrier,)
+    counterfactual, reference, clean = texts(opposite), texts(either), texts(actual)  # in this order, as each draws its names
+    return PromptSet.read(
+        reader, clean, answers=actual, foils=opposite, counterfactual=counterfactual, reference=reference, templates=templates,
+        at_words={slot.upper(): [_last_mention(template, slot) for template in templates] for slot in slots},
     )  # fmt: skip
+
+
+def _fill(template: str, gender: Gender, split: Split, rng: random.Random, fillers: dict[str, str]) -> str:
+    return template.format(noun=NOUNS[gender], name=rng.choice(NAMES[split][gender]), **fillers)
+
+
+def _last_mention(template: str, slot: str) -> int:
+    """Index of the last word that is the slot alone, without punctuation."""
+    return max(i for i, word in enumerate(template.split()) if word == f"{{{slot}}}")

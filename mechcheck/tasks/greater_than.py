@@ -15,7 +15,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from mechcheck.notation.metrics import Metric
-from mechcheck.prompts.prompt_set import PromptSet, Reader
+from mechcheck.prompts.prompt_set import PromptSet
+from mechcheck.prompts.tokens import Reader
 from mechcheck.tasks.names import load_language
 from mechcheck.tasks.registry import Split, task
 from mechcheck.tasks.year_spans import APART, end_years, year_spans
@@ -112,16 +113,11 @@ def _in_names(reader: Reader, n: int, seed: int, split: Split) -> PromptSet:
         names.append(f"from {began}")
 
     reader.check_words([answers, foils, *(words[-4:] for rows in (clean, first, other) for words in rows)], whole=False)
-    answer_ids, foil_ids = (reader.singles(years, after_space=True) for years in (answers, foils))
-
-    def build(rows: list[list[str]], **others: PromptSet) -> PromptSet:
-        tokens = reader.rows([" ".join(words) for words in rows])
-        return PromptSet.from_tokens(
-            tokens, answers=answer_ids, foils=foil_ids, positions={"YEAR": [len(row) - 3 for row in tokens]}, templates=names,
-            pad=reader.pad, decode=reader.decode(tokens, answer_ids, foil_ids), policy=reader.policy, **others,
-        )  # fmt: skip
-
-    return build(clean, counterfactual=build(first), reference=build(other))
+    texts, counterfactual, reference = (list(map(" ".join, rows)) for rows in (clean, first, other))
+    return PromptSet.read(
+        reader, texts, answers=answers, foils=foils, counterfactual=counterfactual, reference=reference,
+        at_words={"YEAR": [len(words) - 3 for words in clean]}, templates=names,
+    )  # fmt: skip
 
 
 def later_years(model: "TransformerBridge") -> Metric:

@@ -4,7 +4,8 @@ import random
 from typing import TYPE_CHECKING
 
 from mechcheck.base.errors import PromptError
-from mechcheck.prompts.prompt_set import PromptSet, Reader
+from mechcheck.prompts.prompt_set import PromptSet
+from mechcheck.prompts.tokens import Reader
 from mechcheck.tasks.registry import Split, task
 
 if TYPE_CHECKING:
@@ -57,14 +58,8 @@ def _repeated(model: "TransformerBridge", shapes: list[tuple[int, int]], seed: s
         fresh.append(bos + [rng.choice(pool) for _ in range(length + repeated)])
         answers.append(segment[repeated])
         foils.append(rng.choice([t for t in segment if t not in (segment[repeated], segment[first])]))
-    names = [f"{length} tokens, {repeated} repeated" for length, repeated in shapes]
-    positions = {"FIRST": [len(bos) + r - 1 for _, r in shapes], "NEXT": [len(bos) + r for _, r in shapes]}
-
-    def build(rows: list[list[int]], **others: PromptSet) -> PromptSet:
-        decode = reader.decode(rows, answers, foils)
-        return PromptSet.from_tokens(
-            rows, answers=answers, foils=foils, positions=positions, templates=names, pad=reader.pad, decode=decode,
-            policy=reader.policy, **others,
-        )  # fmt: skip
-
-    return build(clean, counterfactual=build(broken), reference=build(fresh))
+    return PromptSet.read(
+        reader, clean, answers=answers, foils=foils, counterfactual=broken, reference=fresh,
+        positions={"FIRST": [len(bos) + r - 1 for _, r in shapes], "NEXT": [len(bos) + r for _, r in shapes]},
+        templates=[f"{length} tokens, {repeated} repeated" for length, repeated in shapes],
+    )  # fmt: skip

@@ -12,7 +12,8 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from mechcheck.base.errors import PromptError
-from mechcheck.prompts.prompt_set import PromptSet, Reader
+from mechcheck.prompts.prompt_set import PromptSet
+from mechcheck.prompts.tokens import Reader
 from mechcheck.tasks.names import Language, held_out_pair
 from mechcheck.tasks.registry import Split, task
 from mechcheck.tasks.spelling import Spelling
@@ -94,13 +95,20 @@ def ioi_about(
 
 def _together(model: "TransformerBridge", drawn: Sequence[tuple[_Filled, Sequence[str]]], kinds: Sequence[IoiKind]) -> PromptSet:
     """Prompts with their counterfactuals, and with references that name three other people each."""
-    clean = [filled for filled, _ in drawn]
+    reader, clean = Reader(model), [filled for filled, _ in drawn]
     flipped = [_with_names(filled, s2=filled.words[filled.io]) for filled in clean]
     other = [_with_names(filled, io=x, s1=y, s2=z) for filled, (x, y, z) in drawn]
-    names = [f"{order}: {' '.join(sentence)}" for sentence, order in kinds]
-    Reader(model).check_words([row.words for rows in (clean, flipped, other) for row in rows])
-    reference, counterfactual = (_prompt_set(model, rows, clean, names) for rows in (other, flipped))
-    return _prompt_set(model, clean, clean, names, counterfactual=counterfactual, reference=reference)
+    rows = [filled.words for filled in clean], flipped, other
+    reader.check_words(itertools.chain(*rows))
+    reader.check_decoder()
+    texts, counterfactual, reference = (list(map(" ".join, some)) for some in rows)
+    return PromptSet.read(
+        reader, texts, counterfactual=counterfactual, reference=reference,
+        answers=[filled.words[filled.io] for filled in clean],
+        foils=[filled.words[filled.s1] for filled in clean],
+        at_words={role.upper(): [getattr(filled, role) for filled in clean] for role in ("io", "s1", "s2")},
+        templates=[f"{order}: {' '.join(sentence)}" for sentence, order in kinds],
+    )  # fmt: skip
 
 
 def _sentences(spelling: Spelling, split: Split, count: int) -> list[tuple[str, ...]]:
@@ -158,31 +166,8 @@ def _filler(language: Language, choose: Callable[[Sequence[str]], str], slot: st
     return choose(choices[slot]) if slot in choices else slot
 
 
-def _with_names(filled: _Filled, **names: str) -> _Filled:
+def _with_names(filled: _Filled, **names: str) -> list[str]:
     words = list(filled.words)
     for role, name in names.items():
         words[getattr(filled, role)] = name
-    return filled._replace(words=words)
-
-
-def _prompt_set(model: "TransformerBridge", rows: list[_Filled], clean: list[_Filled], names: list[str], **others: PromptSet) -> PromptSet:
-    """Tokens of the rows; answers and foils are those of the clean prompts, also for the other sets."""
-    reader = Reader(model)
-    tokens = reader.rows([" ".join(row.words) for row in rows])
-    offset = len(tokens[0]) - len(rows[0].words)
-    for row, ids in zip(rows, tokens, strict=True):
-        if len(ids) != len(row.words) + offset or offset not in (0, 1):
-            raise PromptError(f"this tokenizer does not give one token per word of {' '.join(row.words)!r}; the language is word-level")
-    answers = reader.singles([row.words[row.io] for row in clean], after_space=True)
-    foils = reader.singles([row.words[row.s1] for row in clean], after_space=True)
-    return PromptSet.from_tokens(
-        tokens,
-        answers=answers,
-        foils=foils,
-        positions={name: [getattr(row, role) + offset for row in rows] for name, role in (("IO", "io"), ("S1", "s1"), ("S2", "s2"))},
-        templates=names,
-        pad=reader.pad,
-        decode=reader.decode(tokens, answers, foils),
-        policy=reader.policy,
-        **others,
-    )
+    return words

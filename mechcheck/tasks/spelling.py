@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import fields, replace
 from typing import TYPE_CHECKING
 
-from mechcheck.prompts.prompt_set import Reader
+from mechcheck.prompts.tokens import Reader
 from mechcheck.tasks.names import Language, load_language
 
 if TYPE_CHECKING:

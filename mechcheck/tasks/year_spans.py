@@ -5,11 +5,12 @@ have some years as one token (round ones and recent ones, above all), or split t
 """
 
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import NamedTuple
 
 from mechcheck.base.errors import PromptError
-from mechcheck.prompts.prompt_set import PromptSet, Reader
+from mechcheck.prompts.prompt_set import PromptSet
+from mechcheck.prompts.tokens import Reader
 from mechcheck.tasks.registry import Split
 
 APART = 5
@@ -76,24 +77,20 @@ def year_spans(reader: Reader, n: int, seed: int, split: Split) -> PromptSet:
         first.append(span._replace(began=FIRST))
         other.append(span._replace(began=rng.choice(years[began][span.century])))
 
-    def build(spans: Sequence[_Span], **others: PromptSet) -> PromptSet:
-        tokens = reader.rows([span.text() for span in spans])
-        answers, foils = ([ids[span.began + years_on] for span in clean] for years_on in (APART, -APART))
-        return PromptSet.from_tokens(
-            tokens, answers=answers, foils=foils, positions={"YEAR": [_year_at(reader, span) for span in spans]},
-            templates=[f"from {_two_digits(span.began)}" for span in clean], pad=reader.pad,
-            decode=reader.decode(tokens, answers, foils), policy=reader.policy, **others,
-        )  # fmt: skip
-
-    return build(clean, counterfactual=build(first), reference=build(other))
+    return PromptSet.read(
+        reader,
+        [span.text() for span in clean],
+        answers=[ids[span.began + APART] for span in clean],
+        foils=[ids[span.began - APART] for span in clean],
+        at_words={"YEAR": [len(span.beginning().split()) - 1 for span in clean]},
+        templates=[f"from {_two_digits(span.began)}" for span in clean],
+        counterfactual=[span.text() for span in first],
+        reference=[span.text() for span in other],
+    )
 
 
 def _two_digits(year: int) -> str:
     return f"{year:02d}"
-
-
-def _year_at(reader: Reader, span: _Span) -> int:
-    return len(reader.tokens(span.beginning())) - 1
 
 
 def _starts(reader: Reader, split: Split) -> Mapping[int, Mapping[int, list[int]]]:

@@ -1,11 +1,15 @@
 """Prompt sets: alignment, padding, text, and errors that say what to do."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 from tiny import VOCABULARY, random_prompts
+from year_tokenizer import year_tokenizer
 
 from mechcheck.base.errors import PromptError
 from mechcheck.prompts.prompt_set import PromptSet
+from mechcheck.prompts.tokens import Reader
 
 WORD = {word: i for i, word in enumerate(VOCABULARY)}
 TEXTS = ["Mary and John went to the store . John gave a book to", "Anna and Paul went to the house . Paul gave a drink to"]
@@ -76,3 +80,78 @@ def test_token_errors():
         one.position("S1")
     with pytest.raises(PromptError, match="no prompts are left"):
         one[1:]
+
+
+@pytest.fixture(scope="module")
+def years() -> Reader:
+    """A word is another token behind a space; a year is two tokens, but for 1740."""
+    tokenizer = year_tokenizer(["The", "war", "trip", "lasted", "from", "to", "long", "short"], whole_years=[1740])
+    return Reader(SimpleNamespace(tokenizer=tokenizer, cfg=SimpleNamespace(d_vocab=len(tokenizer))))
+
+
+def read(reader: Reader, **others) -> PromptSet:
+    texts = ["The war from 1732 to", "The trip lasted from 1545 to"]
+    return PromptSet.read(reader, **{"texts": texts, "answers": ["long", "short"], "foils": ["short", "long"]} | others)
+
+
+def test_read_makes_all_three_together(years):
+    """The aligned prompts share answers, foils, templates and ids; each has its own lengths, and its words where they stand in it."""
+    prompts = read(
+        years,
+        at_words={"YEAR": [3, 4], "FROM": [2, 3]},
+        positions={"SECOND": ["war", 2]},
+        templates=["a", "b"],
+        counterfactual=["The war from 1740 to", "The trip lasted from 1601 to"],
+        reference=["The trip from 1133 to", "The war lasted from 1740 to"],
+    )
+    assert prompts.words[0] == ("<bos>", "The", " war", " from", " 17", "32", " to")
+    assert prompts.counterfactual.words[0] == ("<bos>", "The", " war", " from", " 1740", " to")
+    found = {
+        name: (one.lengths.tolist(), one.position("YEAR").tolist(), one.position("END").tolist()) for name, one in sets(prompts).items()
+    }
+    assert found == {
+        "clean": ([7, 8], [5, 6], [6, 7]),
+        "counterfactual": ([6, 8], [4, 6], [5, 7]),
+        "reference": ([7, 7], [5, 5], [6, 6]),
+    }
+    assert prompts.vocabulary == dict(zip(prompts.answers.tolist(), (" long", " short"), strict=True))
+    for one in sets(prompts).values():
+        assert one.ids == prompts.ids
+        assert one.answers.tolist() == prompts.answers.tolist() == prompts.foils.tolist()[::-1] == one.foils.tolist()[::-1]
+        assert (one.templates, one.policy, one.vocabulary) == (("a", "b"), years.policy, prompts.vocabulary)
+        assert (one.position("FROM").tolist(), one.position("SECOND").tolist()) == ([3, 4], [2, 2])
+    assert prompts.ids != read(years, texts=["The trip from 1133 to", "The war lasted from 1740 to"]).ids
+
+
+def sets(prompts: PromptSet) -> dict[str, PromptSet]:
+    return {"clean": prompts, "counterfactual": prompts.counterfactual, "reference": prompts.reference}
+
+
+def test_read_takes_tokens_as_they_are(years):
+    rows, long, short = [years.tokens("The war from 1732 to"), [5, 6, 7]], *years.singles(["long", "short"], after_space=True)
+    from_tokens = read(years, texts=rows, answers=[long, short], foils=[short, long], reference=["The trip from 1133 to", [7, 6, 5]])
+    assert from_tokens.tokens.tolist() == [rows[0], [5, 6, 7, *[years.pad] * 4]]
+    assert from_tokens.reference.tokens.tolist() == [years.tokens("The trip from 1133 to"), [7, 6, 5, *[years.pad] * 4]]
+    assert from_tokens.ids[0] == read(years).ids[0]
+    for where in ({"at_words": {"YEAR": [3, 2]}}, {"positions": {"YEAR": [3, "war"]}}):
+        with pytest.raises(
+            PromptError, match="words are looked for in texts; of prompts that are given as tokens, give positions as numbers"
+        ):
+            read(years, texts=rows, **where)
+
+
+def test_what_read_refuses(years):
+    for name in ("counterfactual", "reference"):
+        with pytest.raises(PromptError, match=f"the {name} has 1 prompts for 2; they must stand one for one"):
+            read(years, **{name: ["The war from 1740 to"]})
+        with pytest.raises(PromptError, match="no word 3 in 'The war to', which has words 0-2"):
+            read(years, at_words={"YEAR": [3, 4]}, **{name: ["The war to", "The trip lasted from 1601 to"]})
+    for given in ("positions", "at_words"):
+        with pytest.raises(PromptError, match="1 YEAR for 2 prompts"):
+            read(years, **{given: {"YEAR": [3]}})
+    with pytest.raises(PromptError, match="3 foils for 2 prompts"):
+        read(years, foils=["long"] * 3)
+    with pytest.raises(PromptError, match=r"prompts of different lengths \(7 to 8 tokens\)"):
+        read(years, pad=False)
+    with pytest.raises(PromptError, match=r"3 words are not single tokens .*: siege \(unknown\), feud \(unknown\), tour \(unknown\)"):
+        read(years, texts=["The siege to"] * 2, counterfactual=["The feud to"] * 2, reference=["The war to", "The tour to"])

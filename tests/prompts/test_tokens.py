@@ -164,6 +164,31 @@ def test_positions_of_words(small):
         find("John", "Then Mary and Johnny went")
 
 
+def test_ends_of_words(small):
+    reader, text = Reader(small), "Then Quentin and  Mary"  # the second word in pieces, and two spaces
+    row, name = reader.tokens(text), pieces(small, " Quentin")
+    assert [reader.end_of(row, index, text) for index in range(3)] == [1, 1 + len(name), 2 + len(name)]
+    assert reader.end_of(row, 3, text) == len(row) - 1
+    for index in (-1, 4):
+        with pytest.raises(PromptError, match=f"no word {index} in 'Then Quentin and  Mary', which has words 0-3"):
+            reader.end_of(row, index, text)
+    with pytest.raises(PromptError, match="this tokenizer joins 'Quentin' with the next word in 'Then Quentin and  Mary'"):
+        reader.end_of([*row[:3], *row[4:]], 1, text)
+
+
+def test_prompts_about_the_next_word_refuse_an_encoder():
+    """Also one that knows all the words: behind a text stands [SEP]."""
+    vocabulary = dict(load_model("names-gpt2-seed0").tokenizer.get_vocab())
+    vocabulary |= {word: len(vocabulary) + i for i, word in enumerate(("[CLS]", "[SEP]"))}
+    words = Tokenizer(models.WordLevel(vocabulary, unk_token="<unk>"))
+    words.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=words, unk_token="<unk>", cls_token="[CLS]", sep_token="[SEP]")
+    model = SimpleNamespace(tokenizer=tokenizer, cfg=SimpleNamespace(d_vocab=len(tokenizer)))
+    for prompts in (ioi_prompts, gendered_pronoun_prompts):
+        with pytest.raises(PromptError, match=r"this tokenizer ends each text with \[SEP\], so that no word comes next; .* for decoders"):
+            prompts(model, n=2, seed=0)
+
+
 def test_padding_is_on_the_right_whatever_the_tokenizer_does(gpt2, monkeypatch):
     monkeypatch.setattr(gpt2.tokenizer, "padding_side", "left")
     both = ["After Mary went to the store", "After John and Mary went to the store"]

@@ -15,7 +15,8 @@ from mechcheck.measures.attention.targets import induction_targets
 from mechcheck.measures.figures.charts import Heatmap
 from mechcheck.notation.sites import Sites, heads
 from mechcheck.prompts.labels import token_labels
-from mechcheck.prompts.prompt_set import PromptSet, Reader
+from mechcheck.prompts.prompt_set import PromptSet
+from mechcheck.prompts.tokens import Reader
 
 if TYPE_CHECKING:
     from transformer_lens.model_bridge import TransformerBridge
@@ -114,4 +115,4 @@ def _read(model: "TransformerBridge", text: str) -> PromptSet:
         raise PromptError("the text is empty")
     reader = Reader(model)
     row = reader.tokens(text)
-    return PromptSet.from_tokens([row], answers=row[-1:], foils=row[-1:], decode=reader.decode([row]))
+    return PromptSet.read(reader, [row], answers=row[-1:], foils=row[-1:])

@@ -7,7 +7,8 @@ from mechcheck.base.errors import PromptError
 from mechcheck.measures.attention.induction_report import Repeat, induction_reports
 from mechcheck.measures.attention.patterns import attention
 from mechcheck.models.loading import load_model
-from mechcheck.prompts.prompt_set import PromptSet, Reader
+from mechcheck.prompts.prompt_set import PromptSet
+from mechcheck.prompts.tokens import Reader
 
 TEXT = "Mary went to the store and Mary went to"
 
