@@ -4,12 +4,12 @@ import math
 from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from hashlib import sha256
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 import numpy as np
 
 from mechcheck.base.errors import ClaimError, NonFiniteError
+from mechcheck.base.seeds import seed_from
 from mechcheck.stats.estimates import Estimate, Interval, Sampling, estimate_mean, estimate_rate
 from mechcheck.stats.measurement import Measurement
 from mechcheck.verdicts.verdict import Control, Expectation, ExpectationKind, decide
@@ -158,7 +158,7 @@ class Check:
         """
         from mechcheck.verdicts.for_all import THRESHOLD, search
 
-        seed = int.from_bytes(sha256(f"{self.seed} for_all {len(self.expectations)}".encode()).digest()[:8], "big")
+        seed = seed_from(f"{self.seed} for_all {len(self.expectations)}")
         found = search(examples, holds, n=self.examples if n is None else n, seed=seed, shrink=self.draws, label=label)
         interval = Interval(found.estimate, None, None)
         estimate = self._add("for_all", found.tried, interval, THRESHOLD, math.inf, THRESHOLD, found.label)
