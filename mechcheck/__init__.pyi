@@ -41,9 +41,9 @@ from .notation.sites import (
     resid_post as resid_post,
 )
 from .notation.circuit import Circuit as Circuit
-from .circuits.files import load_circuit as load_circuit
+from .circuits.files import load_circuit as load_circuit, write_circuit as write_circuit
 from .verdicts.controls import random_sites as random_sites
-from .circuits.discovery import Found as Found, Role as Role, choose_heads as choose_heads, write_circuit as write_circuit
+from .circuits.roles import Found as Found, Role as Role, choose_heads as choose_heads
 
 # interventions and the engine
 from .notation.interventions import (
@@ -167,7 +167,7 @@ from .measures.causal.ablation import (
     HeadEffect as HeadEffect,
 )
 from .measures.causal.interactions import interaction as interaction, interactions as interactions, Interactions as Interactions
-from .circuits.head_search import (
+from .circuits.greedy_search import (
     generic_search as generic_search,
     targeted_search as targeted_search,
     SearchResult as SearchResult,

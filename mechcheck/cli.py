@@ -191,7 +191,7 @@ def _verify(chosen: argparse.Namespace) -> int:
 def _support(chosen: argparse.Namespace) -> int:
     import torch
 
-    from mechcheck.conformance.table import bugs, markdown, support_table
+    from mechcheck.conformance.support_table import bugs, markdown, support_table
 
     torch.set_num_threads(1)  # for models this small further threads only wait for each other
     table = support_table()
@@ -205,7 +205,7 @@ def _support(chosen: argparse.Namespace) -> int:
 
 
 def _discover(chosen: argparse.Namespace) -> None:
-    from mechcheck.circuits.scripts import load_search, record
+    from mechcheck.circuits.discover_scripts import load_search, record
     from mechcheck.models.loading import load_model
 
     search = load_search(chosen.search)

@@ -38,6 +38,13 @@ def measurement(found: np.ndarray, first: int = 0) -> Measurement:
     return Measurement(found, tuple(f"p{i}" for i in n), tuple(f"t{i % TEMPLATES}" for i in n), "effect", "logits")
 
 
+OLD = measurement(values())
+MOVED = measurement(values(1.7, noise=0.05))
+"""By three times the margin."""
+NOISY = measurement(values(2.0, noise=0.05))
+"""By less than the margin."""
+
+
 def claim(name: str, *measured: Measurement, threshold: float = 0.0, **changes: Any) -> dict[str, Any]:
     """A claim that each mean is above the threshold, and under "measured" what it was decided on."""
     expectations = []

@@ -1,28 +1,34 @@
-"""Circuits as files: where they are looked for, how they are read, and whether they fit the model."""
+"""Circuits as files: where they are looked for, how they are read and written, and whether they fit the model."""
 
+import datetime
+import json
 import tomllib
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mechcheck.base.errors import CircuitError, SiteError
 from mechcheck.base.paths import data_dir
+from mechcheck.circuits.roles import Role
 from mechcheck.models.loading import provenance
-from mechcheck.notation.sites import Sites, attn_outs, check_sites, heads, keys, mlps, neurons, queries, resid, resid_post, values
+from mechcheck.notation.circuit import Circuit
+from mechcheck.notation.sites import Kind, Sites, attn_outs, check_sites, heads, keys, mlps, neurons, queries, resid, resid_post, values
+from mechcheck.prompts.prompt_set import PromptSet
 
 if TYPE_CHECKING:
     from transformer_lens.model_bridge import TransformerBridge
-from mechcheck.notation.circuit import Circuit
 
-_KINDS = {
-    "heads": heads,
-    "queries": queries,
-    "keys": keys,
-    "values": values,
-    "mlps": mlps,
-    "resid": resid,
-    "resid_post": resid_post,
-    "neurons": neurons,
-    "attn_outs": attn_outs,
+# What sites are called in a file -> their kind, and how they are read.
+_KINDS: dict[str, tuple[Kind, Callable[[str], Sites]]] = {
+    "heads": ("head", heads),
+    "queries": ("q", queries),
+    "keys": ("k", keys),
+    "values": ("v", values),
+    "mlps": ("mlp_out", mlps),
+    "resid": ("resid_pre", resid),
+    "resid_post": ("resid_post", resid_post),
+    "neurons": ("neuron", neurons),
+    "attn_outs": ("attn_out", attn_outs),
 }
 
 
@@ -54,7 +60,62 @@ def _role(role: str, value: object) -> Sites:
     if len(kinds) != 1:
         raise CircuitError(f"role {role!r} needs text, or a table with one of {', '.join(_KINDS)}")
     assert isinstance(value, dict)
-    return _KINDS[kinds[0]](value[kinds[0]])
+    _, read = _KINDS[kinds[0]]
+    return read(value[kinds[0]])
+
+
+def write_circuit(
+    path: Path,
+    model: "TransformerBridge",
+    roles: Mapping[str, Role],
+    *,
+    method: str,
+    prompts: PromptSet,
+    split: str,
+    found: Mapping[str, Any] | None = None,
+) -> None:
+    """Write a circuit file: where it comes from, for which weights, each role with its criterion and measurements.
+
+    Args:
+        path: claims/<task>/circuits/<model>.toml.
+        roles: role -> sites with the reason.
+        method: how it was searched for.
+        prompts, split: the prompts it was found on; claims use others.
+        found: further numbers that claims need (a layer, say).
+    """
+    source, names = provenance(model), {kind: name for name, (kind, _) in _KINDS.items()}
+    lines = [
+        f"source = {_text(method)}",
+        f"model = {_text(source.name)}",
+        f"weights_sha256 = {_text(source.weights_sha256)}",
+        f"processing = {_text(source.processing)}",
+        f"date = {datetime.date.today().isoformat()}",
+        "",
+        "[found_on]",
+        f"split = {_text(split)}",
+        f"prompts = {len(prompts)}",
+        f"prompts_sha256 = {_text(prompts.sha256)}",
+    ]
+    if found:
+        lines += ["", "[found]", *(f"{name} = {json.dumps(value)}" for name, value in found.items())]
+    for name, role in roles.items():
+        kinds = {site.kind for site in role.sites}
+        assert len(kinds) == 1, f"role {name} mixes kinds of sites"
+        lines += [
+            "",
+            f"[roles.{name}]",
+            f"{names[kinds.pop()]} = {_text(role.sites.places)}",
+            f"met = {str(role.met).lower()}",
+            f"criterion = {_text(role.criterion)}",
+            f"measured = {_text(role.measured)}",
+        ]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def _text(value: str) -> str:
+    # A JSON string is a TOML basic string, as long as it stays within the basic multilingual plane.
+    return json.dumps(value, ensure_ascii=False)
 
 
 def circuit_file(model_name: str) -> str:

@@ -4,11 +4,15 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from mechcheck.base.text import shorten
+
 Json = Mapping[str, Any]
 
 SYMBOLS = {"same": "=", "drifted": "≠", "unsure": "~", "flipped": "↕", "new": "+", "missing": "−", "incomparable": "∦"}
 _ORDER = ("flipped", "drifted", "missing", "incomparable", "unsure")
 _AROUND = 8
+_LONGEST = 40
+_HASH = 40  # characters from which on a word is taken for a hash
 
 
 def change_lines(claims: Iterable[Json], baseline: Json) -> list[tuple[str, str]]:
@@ -91,10 +95,9 @@ def _is_short(change: Json) -> bool:
 
 
 def _change(what: str, before: str, after: str) -> str:
-    return f"{what} {_cut(before)} -> {_cut(after)}"
+    return f"{what} {_brief(before)} -> {_brief(after)}"
 
 
-def _cut(text: str, most: int = 40) -> str:
-    parts: Sequence[str] = text.split()
-    shown = " ".join(part[:12] if len(part) >= 40 else part for part in parts)  # a hash is told by its beginning
-    return shown if len(shown) <= most else shown[: most - 1] + "…"
+def _brief(text: str) -> str:
+    """A text for one line; of a hash, its beginning."""
+    return shorten(" ".join(word[:12] if len(word) >= _HASH else word for word in text.split()), _LONGEST)

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from mechcheck.base.text import shorten
 from mechcheck.evidence.drift_text import SYMBOLS as CHANGE_SYMBOLS
 from mechcheck.evidence.drift_text import change_lines, surroundings, tally
 from mechcheck.evidence.dtypes import decided_differently
@@ -49,7 +50,7 @@ def write_summary(reporter: Any, evidence: Mapping[str, Any], page: str, file: s
         for line in (line for found in claim["counterexamples"] for line in counterexample_lines(found)):
             reporter.write_line(f"    {line}")
     for reason, count in Counter(claim["reason"] for claim in claims if claim["verdict"] == "skipped").most_common():
-        reporter.write_line(f"{SYMBOLS['skipped']} {count} skipped: {_cut(reason, _REASON)}", cyan=True)
+        reporter.write_line(f"{SYMBOLS['skipped']} {count} skipped: {shorten(reason, _REASON)}", cyan=True)
     counts = Counter(claim["verdict"] for claim in claims)
     as_claimed = sum(claim["met"] is True for claim in claims)
     said = ", ".join(f"{counts[v]} {v}" for v in SYMBOLS if counts[v])
@@ -79,7 +80,7 @@ def _write_drift(reporter: Any, evidence: Mapping[str, Any], failing: Sequence[s
 
 
 def _line(claim: Mapping[str, Any]) -> str:
-    statement = _cut(claim["statement"], _WIDTH)
+    statement = shorten(claim["statement"], _WIDTH)
     if not claim["expectations"]:
         return f"{statement}  [{claim['id'].rpartition('[')[2].rstrip(']')}]  {claim['reason'].splitlines()[0] if claim['reason'] else ''}"
     e = claim["expectations"][0]["estimate"]
@@ -94,7 +95,3 @@ def _line(claim: Mapping[str, Any]) -> str:
     if claim["expectations"][0]["kind"] == "for_all":  # a search has no interval
         numbers = e["method"]
     return f"{statement:<{_WIDTH}} {which}  {numbers}{more}{rejected}{expected}"
-
-
-def _cut(text: str, width: int) -> str:
-    return text if len(text) <= width else text[: width - 1] + "…"

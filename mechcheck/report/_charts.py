@@ -5,10 +5,11 @@ from typing import Any, NamedTuple
 
 from markupsafe import Markup
 
+from mechcheck.base.text import shorten
 from mechcheck.report._axis import Axis, padded
 from mechcheck.report._numbers import MISSING, short
 from mechcheck.report._svg import path, svg, text
-from mechcheck.report._text import shortened, width
+from mechcheck.report._text import width
 
 Json = dict[str, Any]
 Column = Sequence[float | None]
@@ -71,7 +72,7 @@ def bars(figure: Json) -> Chart:
     lows, highs = (data[end] or [None] * len(values) for end in ("low", "high"))
     ends = [x for column in (values, lows, highs) for x in column if x is not None]
     edges = [0.0] if data["threshold"] is None else [0.0, data["threshold"]]
-    gutter = min(240.0, 12 + max((width(shortened(label, _LONGEST)) for label in labels), default=0.0))
+    gutter = min(240.0, 12 + max((width(shorten(label, _LONGEST)) for label in labels), default=0.0))
     row, span = 20, 340
     height = row * len(labels)
     axis = padded([*ends, *edges], gutter, gutter + span, 0.03)
@@ -96,7 +97,7 @@ _LONGEST = 34
 
 def _bar(axis: Axis, top: float, row: float, label: str, value: float | None, low: float | None, high: float | None) -> Markup:
     middle = round(top + row / 2, 1)
-    named = text(axis.start - 6, middle + 3.5, shortened(label, _LONGEST), "y name")
+    named = text(axis.start - 6, middle + 3.5, shorten(label, _LONGEST), "y name")
     if value is None:
         return named + text(axis.end + 8, middle + 3.5, MISSING, "v")
     left, right = sorted((axis(0), axis(value)))

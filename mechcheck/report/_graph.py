@@ -9,9 +9,10 @@ from typing import Any, NamedTuple
 
 from markupsafe import Markup
 
+from mechcheck.base.text import shorten
 from mechcheck.report._numbers import short, with_unit
 from mechcheck.report._svg import svg, text
-from mechcheck.report._text import shortened, width
+from mechcheck.report._text import width
 
 Json = dict[str, Any]
 
@@ -80,7 +81,7 @@ def _placed(columns: list[list[Json]]) -> tuple[dict[str, _Place], tuple[float, 
     tallest = max((len(column) for column in columns), default=0)
     places, left = {}, 6.0
     for column in columns:
-        wide = max(max(width(shortened(n["label"], _LONGEST), 12), width(shortened(n["role"], _LONGEST), 10)) for n in column) + 16
+        wide = max(max(width(shorten(n["label"], _LONGEST), 12), width(shorten(n["role"], _LONGEST), 10)) for n in column) + 16
         first = _TOP + (tallest - len(column)) * _ROW / 2
         for i, n in enumerate(column):
             places[n["label"]] = _Place(round(left, 1), round(left + wide, 1), first + i * _ROW + _BOX / 2)
@@ -93,8 +94,8 @@ def _box(node: Json, place: _Place, style: int) -> Markup:
         place.left, place.y - _BOX / 2, round(place.right - place.left, 1), _BOX
     )
     middle = round((place.left + place.right) / 2, 1)
-    name = text(middle, place.y + (-2 if node["role"] else 4), shortened(node["label"], _LONGEST), "name")
-    role = text(middle, place.y + 11, shortened(node["role"], _LONGEST), "role") if node["role"] else Markup("")
+    name = text(middle, place.y + (-2 if node["role"] else 4), shorten(node["label"], _LONGEST), "name")
+    role = text(middle, place.y + 11, shorten(node["role"], _LONGEST), "role") if node["role"] else Markup("")
     return Markup('<g class="node s{}"><title>{}</title>{}{}{}</g>').format(
         style, f"{node['label']} {node['role']}".strip(), shape, name, role
     )

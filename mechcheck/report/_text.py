@@ -42,11 +42,6 @@ def width(text: str, size: float = 10.5) -> float:
     return sum(0.0 if unicodedata.combining(c) else 1.1 if unicodedata.east_asian_width(c) in "WF" else 0.64 for c in text) * size
 
 
-def shortened(text: str, most: int) -> str:
-    """A text of at most that many characters; what was cut off is shown as a dot, dot, dot."""
-    return text if len(text) <= most else text[: most - 1] + "…"
-
-
 def linked(text: str) -> Markup:
     """`text` with its arXiv numbers and web addresses made into links."""
     parts, done = [], 0

@@ -77,7 +77,7 @@ class Case:
     @property
     def seed(self) -> int:
         """Of intervals and controls: from the claim's id and the run's seed alone."""
-        return seed_from(f"{self.id}|{self.conditions.seed}", bytes=4)
+        return seed_from(f"{self.id}|{self.conditions.seed}", 4)
 
     def check(self, model: "TransformerBridge | None" = None, circuit: "Circuit | None" = None, *, draws: bool = True) -> "Check":
         """A fresh check, as each run of the body needs one.

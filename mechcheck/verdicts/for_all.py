@@ -15,8 +15,8 @@ from mechcheck.base.errors import ClaimError, NonFiniteError
 from mechcheck.prompts.prompt_set import PromptSet
 from mechcheck.stats.estimates import Estimate
 from mechcheck.stats.measurement import Measurement
-from mechcheck.verdicts.draws import Broken, drive
-from mechcheck.verdicts.examples import key_of, prompts_in, sample_of, shown
+from mechcheck.verdicts.drawn_examples import key_of, prompts_in, sample_of, shown
+from mechcheck.verdicts.seeded_hypothesis import Broken, drive
 
 if TYPE_CHECKING:
     from hypothesis.strategies import SearchStrategy

@@ -85,7 +85,7 @@ def recorded_at(case: Case, model: str) -> Path | None:
 def how_to_find(task: str | None, near: Path, name: str, given: Path | None) -> str:
     """The commands that find a circuit for the model, where there is a search for the claims of this folder, or for their task."""
     from mechcheck.base.paths import data_dir
-    from mechcheck.circuits.scripts import searches
+    from mechcheck.circuits.discover_scripts import searches
 
     shipped, folder = data_dir("claims"), given or "circuits"
     own = near.relative_to(shipped).as_posix() if near.is_relative_to(shipped) else None

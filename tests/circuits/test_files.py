@@ -1,15 +1,26 @@
-"""Circuit files: reading them, and what is wrong with the ones that are refused."""
+"""Circuit files: reading them, what is wrong with the ones that are refused, and writing them."""
 
+import tomllib
 from pathlib import Path
 
 import pytest
+from tiny import random_prompts
 
 from mechcheck.base.errors import CircuitError, SiteError
 from mechcheck.base.paths import data_dir
-from mechcheck.circuits.files import check_circuit, circuit_file, circuit_folders, circuit_path, load_circuit, models_with_circuit
+from mechcheck.circuits.files import (
+    check_circuit,
+    circuit_file,
+    circuit_folders,
+    circuit_path,
+    load_circuit,
+    models_with_circuit,
+    write_circuit,
+)
+from mechcheck.circuits.roles import Role
 from mechcheck.models.loading import provenance
 from mechcheck.notation.circuit import Circuit
-from mechcheck.notation.sites import heads, mlps
+from mechcheck.notation.sites import attn_outs, heads, mlps, neurons, resid, resid_post
 
 GOOD = """
 source = "Wang et al. 2022"
@@ -103,3 +114,29 @@ def test_a_directory_called_as_the_last_part_of_a_hub_id(tmp_path):
     own = tmp_path / "ioi" / circuit_file("model")
     own.write_text(GOOD, encoding="utf-8")
     assert circuit_path("ioi", "model", given=tmp_path) == own
+
+
+@pytest.mark.parametrize("sites", [heads("0.1@END 1.2"), mlps("0-1"), resid("1@B"), resid_post("0@B"), neurons("0.3"), attn_outs("1@A")])
+def test_files_read_back(tiny, tmp_path, sites):
+    model, prompts = tiny("gpt2"), random_prompts(0, [6, 6])
+    roles = {
+        "found": Role(sites, 'quotes " and \\ and\nlines', True, "1.2: été ✓"),
+        "candidate": Role(heads("1.0"), "strong", False, "none"),
+    }
+    path = tmp_path / "circuits" / "tiny.toml"
+    write_circuit(path, model, roles, method="a search", prompts=prompts, split="discover", found={"layer": 1, "share": 0.25})
+    circuit = load_circuit(path)
+    assert dict(circuit) == {"found": sites, "candidate": heads("1.0")}
+    assert (circuit.source, circuit.weights_sha256) == ("a search", provenance(model).weights_sha256)
+    assert circuit.notes["found"] == {"layer": 1, "share": 0.25}
+    assert circuit.notes["found_on"] == {"split": "discover", "prompts": 2, "prompts_sha256": prompts.sha256}
+    assert circuit.notes["processing"] == "folded"
+    check_circuit(circuit, model)
+
+
+def test_the_reasons_are_in_the_file(tiny, tmp_path):
+    path = tmp_path / "tiny.toml"
+    role = Role(heads("1.0"), 'quotes " and \\ and\nlines', False, "1.0: été ✓")
+    write_circuit(path, tiny("gpt2"), {"movers": role}, method="by hand", prompts=random_prompts(0, [6, 6]), split="discover")
+    written = tomllib.loads(path.read_text(encoding="utf-8"))["roles"]["movers"]
+    assert written == {"heads": "1.0", "met": False, "criterion": role.criterion, "measured": role.measured}

@@ -21,7 +21,7 @@ from mechcheck.compiled import (
     token_ids,
     truth_table,
 )
-from mechcheck.conformance.truth import disagreements, measure_row
+from mechcheck.conformance.truth_tables import disagreements, measure_row
 
 LOOKALIKES = {"previous_token": "previous_token_lookalike", "induction": "induction_lookalike"}
 each_model = pytest.mark.parametrize("name", compiled_models())

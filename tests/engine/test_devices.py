@@ -16,9 +16,9 @@ from devices import NAME, pretend
 from mechcheck.base.device import exact
 from mechcheck.base.errors import SelfCheckWarning
 from mechcheck.conformance.layouts import LAYOUTS, layout_prompts, save_layout
-from mechcheck.conformance.primitives import ROWS, Bench
 from mechcheck.conformance.sentinels import sentinels
-from mechcheck.conformance.table import _arrays
+from mechcheck.conformance.support_rows import ROWS, Bench
+from mechcheck.conformance.support_table import _arrays
 from mechcheck.engine.memory import free_bytes
 from mechcheck.models.loading import load_model
 from mechcheck.notation.interventions import Ablate

@@ -11,7 +11,7 @@ import pytest
 
 import mechcheck
 from mechcheck.compiled import known_circuit, truth_table
-from mechcheck.conformance.truth import disagreements
+from mechcheck.conformance.truth_tables import disagreements
 from mechcheck.engine import hooks as _hooks
 from mechcheck.measures.attention import between_words as _word_attention
 from mechcheck.measures.attention import scores as _attention_scores

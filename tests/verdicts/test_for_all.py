@@ -15,8 +15,8 @@ from tiny import random_prompts
 from mechcheck.base.errors import ClaimError, NonFiniteError
 from mechcheck.stats.measurement import Measurement
 from mechcheck.verdicts.check import Check
-from mechcheck.verdicts.draws import _no_constants_of_the_source
 from mechcheck.verdicts.for_all import search
+from mechcheck.verdicts.seeded_hypothesis import _no_constants_of_the_source
 
 NAMES = ("Ann", "Bob", "Cat", "Dan", "Eve", "Fay")
 PAIRS = st.tuples(st.sampled_from(NAMES), st.sampled_from(NAMES)).filter(lambda pair: pair[0] != pair[1])

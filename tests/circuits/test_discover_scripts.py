@@ -4,9 +4,9 @@ import pytest
 
 from mechcheck.base.errors import MechcheckError
 from mechcheck.base.paths import data_dir
-from mechcheck.circuits.discovery import Found, Role
+from mechcheck.circuits.discover_scripts import load_search, record, searches
 from mechcheck.circuits.files import load_circuit
-from mechcheck.circuits.scripts import load_search, record, searches
+from mechcheck.circuits.roles import Found, Role
 from mechcheck.cli import main
 from mechcheck.models.loading import load_model, provenance
 from mechcheck.notation.sites import heads

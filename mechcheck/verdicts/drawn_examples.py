@@ -5,6 +5,7 @@ from hashlib import sha256
 from typing import Any
 
 from mechcheck.base.errors import ClaimError
+from mechcheck.base.text import shorten
 from mechcheck.prompts.prompt_set import PromptSet
 
 _LONGEST = 300
@@ -21,8 +22,7 @@ def key_of(example: Any) -> str:
 
 def shown(example: Any) -> str:
     """An example for a reader; prompts are read aloud."""
-    text = _text(example, _read_aloud)
-    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"
+    return shorten(_text(example, _read_aloud), _LONGEST)
 
 
 def prompts_in(example: Any) -> PromptSet | None:

@@ -1,4 +1,4 @@
-"""Searches for circuits: `find(model)` in a claims folder's discover.py, run on any model, its result recorded as a circuit file."""
+"""`find(model)` of a claims folder's discover.py: called by the folder's name, on any model, its result recorded as a circuit file."""
 
 import runpy
 from collections.abc import Callable
@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from mechcheck.base.errors import MechcheckError
 from mechcheck.base.paths import data_dir
-from mechcheck.circuits.discovery import Found, write_circuit
-from mechcheck.circuits.files import circuit_file
+from mechcheck.circuits.files import circuit_file, write_circuit
+from mechcheck.circuits.roles import Found
 from mechcheck.models.loading import provenance
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 from unittest import mock
 
 from mechcheck.base.errors import ClaimError
-from mechcheck.verdicts.examples import shown
+from mechcheck.verdicts.drawn_examples import shown
 
 if TYPE_CHECKING:
     from hypothesis.errors import HypothesisException

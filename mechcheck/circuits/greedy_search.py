@@ -1,4 +1,4 @@
-"""Searching for heads: the set that moves the prediction most, and the fewest that make the model say something else.
+"""Greedy searches for sites: the set that moves the prediction most, and the fewest that make the model say something else.
 
 Both searches rank sites by what changing each does alone, keep the best, try all pairs of those, and add further ones greedily.
 Every set is measured by real forward passes on all prompts. Nothing is drawn at random, and of equals the earlier site is taken.

@@ -12,8 +12,8 @@ import torch
 from tiny import random_prompts
 
 from mechcheck.base.errors import MechcheckError, PromptError, SiteError
-from mechcheck.circuits import head_search as _search
-from mechcheck.circuits.head_search import generic_search, targeted_search
+from mechcheck.circuits import greedy_search as _search
+from mechcheck.circuits.greedy_search import generic_search, targeted_search
 from mechcheck.notation.interventions import Ablate
 from mechcheck.notation.metrics import kl_divergence
 from mechcheck.notation.sites import Sites, heads

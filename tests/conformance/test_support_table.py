@@ -10,10 +10,10 @@ import pytest
 import mechcheck
 from mechcheck import cli
 from mechcheck.base.errors import HookError, ModelError, PromptError
-from mechcheck.conformance import table as _support
+from mechcheck.conformance import support_table as _support
 from mechcheck.conformance.layouts import LAYOUTS, layout_prompts, save_layout
-from mechcheck.conformance.primitives import ROWS, Bench
-from mechcheck.conformance.table import PROCESSINGS, Cell, bugs, markdown, support_table
+from mechcheck.conformance.support_rows import ROWS, Bench
+from mechcheck.conformance.support_table import PROCESSINGS, Cell, bugs, markdown, support_table
 from mechcheck.models.loading import load_model
 from mechcheck.notation.interventions import Intervention
 from mechcheck.notation.metrics import Metric
@@ -56,7 +56,7 @@ def test_every_public_primitive_has_a_row():
     }
     wanted |= {kind.__name__ for kind in get_args(Intervention)}
     wanted |= {name for name, signature in functions.items() if str(signature.return_annotation).endswith("Sites")}
-    assert wanted - tried - NO_PRIMITIVES == set(), "give each a row in mechcheck/conformance/primitives.py"
+    assert wanted - tried - NO_PRIMITIVES == set(), "give each a row in mechcheck/conformance/support_rows.py"
 
 
 def test_every_metric_is_swept(monkeypatch):

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import torch
 from torch import Tensor
 
+from mechcheck.compiled._truth import Attention, Near, Row
 from mechcheck.engine.hooks import Reader, Rows
 from mechcheck.engine.run import observe
 from mechcheck.measures.attention.patterns import pattern_hook
@@ -17,7 +18,6 @@ from mechcheck.prompts.prompt_set import PromptSet
 
 if TYPE_CHECKING:
     from transformer_lens.model_bridge import TransformerBridge
-from mechcheck.compiled._truth import Attention, Near, Row
 
 
 class Found(NamedTuple):

@@ -15,7 +15,7 @@ import torch
 from mechcheck.base.device import to_numpy
 from mechcheck.base.errors import HookError, MechcheckError, ModelError, SelfCheckWarning, SiteError
 from mechcheck.conformance.layouts import LAYOUTS, layout_prompts, save_layout
-from mechcheck.conformance.primitives import ROWS, Bench, Try
+from mechcheck.conformance.support_rows import ROWS, Bench, Try
 from mechcheck.engine import run as _engine
 from mechcheck.models.loading import Processing, load_model
 

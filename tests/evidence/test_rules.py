@@ -1,0 +1,124 @@
+"""The rules of a comparison one by one, and which comes first where several apply."""
+
+import pytest
+from runs import MOVED, OLD, claim, measurement
+
+from mechcheck.base.errors import MechcheckError, NonFiniteError
+from mechcheck.evidence.drift import difference
+from mechcheck.evidence.rules import RULES, Pair, Ruling, ruling
+
+SKIPPED = {"verdict": "skipped", "met": None, "reason": "no GPU"}
+REFUTED = {"verdict": "refuted", "met": False}
+OTHER_PROMPTS = measurement(OLD.values, first=100)
+MOVE = [difference(OLD, MOVED)]
+
+
+def not_reached():
+    raise AssertionError("the rules before have decided")
+
+
+def measured():
+    return MOVE
+
+
+def lost():
+    raise MechcheckError("no samples")
+
+
+def pair(earlier, now, measure=not_reached):
+    return Pair(earlier, now, measure)
+
+
+CASES = {
+    "measured_in_neither": (pair({}, claim("a") | SKIPPED), Ruling("unmentioned")),
+    "skipped_now": (pair(claim("a", OLD), claim("a") | SKIPPED), Ruling("missing", "skipped in this run: no GPU")),
+    "not_in_the_baseline": (pair({}, claim("a", OLD)), Ruling("new", "the baseline has no such measurement")),
+    "errored_in_both": (pair(claim("a"), claim("a")), Ruling("incomparable", "errored in both runs: nothing was measured")),
+    "errored_in_one": (pair(claim("a"), claim("a", OLD)), Ruling("flipped", "errored -> supported")),
+    "another_claim": (
+        pair(claim("a", OLD), claim("a", OLD, statement="other")),
+        Ruling("incomparable", "it is another claim now: it said 'a is so'"),
+    ),
+    "turned_but_not_paired": (
+        pair(claim("a", OLD), claim("a", OLD) | REFUTED, lost),
+        Ruling("flipped", "supported -> refuted; no samples"),
+    ),
+    "not_paired": (pair(claim("a", OLD), claim("a", OLD), lost), Ruling("incomparable", "no samples")),
+    "turned": (pair(claim("a", OLD), claim("a", MOVED) | REFUTED, measured), Ruling("flipped", "supported -> refuted", MOVE)),
+    "same_verdict": (pair(claim("a", OLD), claim("a", MOVED), measured), Ruling("by differences", "", MOVE)),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_each_rule_decides_its_case(name):
+    """No rule before it applies, none measures before it must, and it decides as it says."""
+    asked, decided = CASES[name]
+    assert next(rule.__name__ for rule in RULES if rule(asked) is not None) == name
+    assert ruling(asked) == decided
+
+
+def test_every_rule_has_a_case_and_says_when_it_applies():
+    assert [rule.__name__ for rule in RULES] == list(CASES)
+    assert all(rule.__doc__ for rule in RULES)
+
+
+@pytest.mark.parametrize(
+    ("asked", "decided"),
+    [
+        # An error tells of the code that runs the claim, which is looked at first, however the claim was rewritten.
+        (pair(claim("a", OLD), claim("a", statement="other")), Ruling("flipped", "supported -> errored")),
+        (pair(claim("a"), claim("a", statement="other")), Ruling("incomparable", "errored in both runs: nothing was measured")),
+        # Another claim, or the same on other prompts, may well have another verdict.
+        (
+            pair(claim("a", OLD), claim("a", OLD, statement="other") | REFUTED),
+            Ruling("incomparable", "it is another claim now: it said 'a is so' (supported -> refuted)"),
+        ),
+        (
+            pair(claim("a", OLD), claim("a", OTHER_PROMPTS) | REFUTED, lost),
+            Ruling("incomparable", "no samples (supported -> refuted)"),
+        ),
+        # Nobody can say that claims without prompts were about the same ones.
+        (
+            pair(claim("a", OLD) | {"prompts": None}, claim("a", OLD) | {"prompts": None} | REFUTED, lost),
+            Ruling("incomparable", "no samples (supported -> refuted)"),
+        ),
+        (pair(claim("a") | SKIPPED, claim("a") | SKIPPED), Ruling("missing", "skipped in this run: no GPU")),
+    ],
+)
+def test_what_comes_first(asked, decided):
+    assert ruling(asked) == decided
+
+
+@pytest.mark.parametrize(
+    ("changes", "other"),
+    [
+        ({"label": "x"}, "label effect 0 > 0 -> x"),
+        ({"kind": "below"}, "kind above -> below"),
+        ({"threshold": 0.5}, "threshold 0.0 -> 0.5"),
+        ({"margin": 0.1}, "margin None -> 0.1"),
+    ],
+)
+def test_what_makes_it_another_claim(changes, other):
+    now = claim("a", OLD)
+    now["expectations"][0] |= changes
+    assert ruling(pair(claim("a", OLD), now)).reason == f"it is another claim now: {other}"
+    assert ruling(pair(claim("a", OLD), claim("a", OLD, OLD))).reason == "it is another claim now: 1 checks -> 2"
+
+
+def test_the_differences_are_worked_out_once():
+    calls = []
+    asked = pair(claim("a", OLD), claim("a", OLD), lambda: calls.append(1) or MOVE)
+    assert ruling(asked).differences is MOVE
+    assert (asked.measured.differences, calls) == (MOVE, [1])
+
+
+def test_which_errors_mean_that_runs_cannot_be_paired():
+    def not_finite():
+        raise NonFiniteError("the denominator sums to zero")
+
+    def defect():
+        raise KeyError("values_0")
+
+    assert ruling(pair(claim("a", OLD), claim("a", OLD), not_finite)) == Ruling("incomparable", "the denominator sums to zero")
+    with pytest.raises(KeyError):
+        ruling(pair(claim("a", OLD), claim("a", OLD), defect))
