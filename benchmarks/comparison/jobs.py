@@ -11,7 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from mechcheck import Ablate, Patch, PromptSet, Steer, sweep
-from mechcheck.engine.remembered import forget_runs
+from mechcheck.engine.untouched_cache import forget_runs
 from mechcheck.notation.sites import Site, Sites
 
 if TYPE_CHECKING:

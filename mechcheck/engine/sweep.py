@@ -12,10 +12,10 @@ from mechcheck.base.progress import progress
 from mechcheck.engine.arithmetic import Arithmetic
 from mechcheck.engine.hooks import Activation, Edit, select
 from mechcheck.engine.memory import free_bytes, ran_out
-from mechcheck.engine.remembered import untouched_run
 from mechcheck.engine.suffix import Batch
 from mechcheck.engine.swept import Streams, Swept
 from mechcheck.engine.untouched import Untouched
+from mechcheck.engine.untouched_cache import untouched_run
 from mechcheck.engine.variants import Variant, variant
 from mechcheck.engine.window import Window, window
 from mechcheck.notation.sites import Site

@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 
+from mechcheck.evidence.counterexample_text import counterexample_lines
 from mechcheck.evidence.record import NOT_MEASURED, Record, describe_arguments, record_of
 from mechcheck.plugin.cases import case_of
 from mechcheck.plugin.instrument import examine
 from mechcheck.plugin.properties import attach
 from mechcheck.plugin.settings import SETTINGS
 from mechcheck.verdicts.case import Case
-from mechcheck.verdicts.counterexample_text import counterexample_lines
 from mechcheck.verdicts.outcome import Outcome, skipped
 
 OUTCOME = pytest.StashKey[Outcome]()

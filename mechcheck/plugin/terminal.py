@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 
 from mechcheck.base.text import shorten
+from mechcheck.evidence.counterexample_text import counterexample_lines
 from mechcheck.evidence.drift_text import SYMBOLS as CHANGE_SYMBOLS
 from mechcheck.evidence.drift_text import change_lines, surroundings, tally
 from mechcheck.evidence.dtypes import decided_differently
 from mechcheck.plugin.properties import PROPERTY
-from mechcheck.verdicts.counterexample_text import counterexample_lines
 
 SYMBOLS = {"supported": "✓", "refuted": "✗", "inconclusive": "?", "vacuous": "∅", "skipped": "-", "errored": "!"}
 COLOURS = {"supported": "green", "refuted": "red", "inconclusive": "yellow", "vacuous": "red", "skipped": "cyan", "errored": "red"}

@@ -13,11 +13,11 @@ from tiny import LAYOUTS, MORE_LAYOUTS, SAME_FORWARD, random_prompts, with_other
 from mechcheck.base.errors import HookError, MechcheckError, SelfCheckWarning
 from mechcheck.engine import arithmetic as _arithmetic
 from mechcheck.engine import memory as _memory
-from mechcheck.engine import remembered as _runs
 from mechcheck.engine import run as _engine
 from mechcheck.engine import selfcheck as _selfcheck
 from mechcheck.engine import suffix as _suffix
 from mechcheck.engine import sweep as _sweep
+from mechcheck.engine import untouched_cache as _runs
 from mechcheck.engine.arithmetic import Unserved, arithmetic
 from mechcheck.engine.edits import capture_all, capture_sites, edits_of
 from mechcheck.engine.hooks import record

@@ -16,9 +16,9 @@ from mechcheck.base.device import repeat_exactly
 from mechcheck.base.errors import SelfCheckWarning
 from mechcheck.base.paths import data_dir
 from mechcheck.engine.memory import free_bytes
-from mechcheck.engine.remembered import forget_runs
 from mechcheck.engine.run import plain_hooks, run, sweep
 from mechcheck.engine.selfcheck import TOLERANCE
+from mechcheck.engine.untouched_cache import forget_runs
 from mechcheck.models.loading import load_model, reinitialised
 from mechcheck.notation.interventions import Ablate, Patch, Steer
 from mechcheck.notation.sites import heads, resid
