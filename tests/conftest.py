@@ -1,11 +1,12 @@
 """Fixtures of the engine's tests: tiny random models, loaded as any user's model is."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
 
 import pytest
 from tiny import LAYOUTS, MORE_LAYOUTS, save_model
+from warm import Shell
 
 from mechcheck.models.loading import forget_models, load_model
 
@@ -56,3 +57,14 @@ def own_model(model_dirs):
     forget_models()
     yield load_model(model_dirs["gpt2"], dtype="float64")
     forget_models()
+
+
+@pytest.fixture(scope="session")
+def shell(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shell]:
+    """A user's shell without a network, in which commands need not wait for imports."""
+    running = Shell(
+        tmp_path_factory.mktemp("shell"), HF_HUB_OFFLINE="1",
+        PYTEST_ADDOPTS="-p no:randomly -p no:cacheprovider -W ignore::pytest.PytestAssertRewriteWarning",
+    )  # fmt: skip
+    yield running
+    running.close()

@@ -1,44 +1,102 @@
-"""The commands `pytest`, `mechcheck` and `python`, in a process that has its slow imports behind it.
+"""The programs `pytest`, `mechcheck` and `python`, run by a process that has its slow imports behind it.
 
-Each line on stdin is one command, run in a fork as its own program would run it; the answer is its exit status.
+`Shell` starts that process and puts programs of these names first on a path. Each hands its words, directory, environment and files over;
+the process forks, the fork is the program, and the program ends with the fork's exit status.
 """
 
 import json
 import os
 import runpy
+import select
+import signal
+import socket
+import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
-import hypothesis  # noqa: F401
-import pytest
-import transformer_lens.model_bridge.sources.transformers  # noqa: F401
-import transformers.models.gpt2.modeling_gpt2  # noqa: F401
+PROGRAM = """#!{python} -IS
+import json, os, socket, sys
+words = [os.path.basename(sys.argv[0]), *sys.argv[1:]]
+if words[0] == "python" and words[1:3] not in (["-m", "pytest"], ["-m", "mechcheck.cli"]) and (words[1:] or ["-"])[0].startswith("-"):
+    os.execv("{python}", ["{python}", *words[1:]])
+with socket.socket(socket.AF_UNIX) as warm:
+    warm.connect("{address}")
+    request = dict(words=words, directory=os.getcwd(), environment=dict(os.environ))
+    socket.send_fds(warm, [b"f"], [0, 1, 2])
+    warm.sendall(json.dumps(request).encode() + b"\\n")
+    status = warm.recv(8)
+sys.exit(int(status or 137))
+"""
 
-import mechcheck as package
+
+class Shell:
+    """Runs command lines as a user would who has mechcheck installed, without waiting for imports."""
+
+    def __init__(self, folder: Path, **environment: str):
+        """Start the process.
+
+        Args:
+            folder: for the programs and the process's address.
+            environment: of commands, beside what is there without pytest's and mechcheck's own; what is read at import counts here only.
+        """
+        clean = {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST", "COV", "HF_", "MECH"))}
+        binaries = (folder / "bin", Path(sys.executable).parent)
+        path = os.pathsep.join([*map(str, binaries), clean["PATH"]])
+        self.environment = clean | {"PATH": path, "PIP_NO_INDEX": "1", "OMP_NUM_THREADS": "1"} | environment
+        address = os.path.relpath(folder / "warm")  # an absolute one may be too long for a socket
+        binaries[0].mkdir()
+        for name in PROGRAMS:
+            (binaries[0] / name).write_text(PROGRAM.format(python=sys.executable, address=folder / "warm"))
+            (binaries[0] / name).chmod(0o755)
+        self._warm = subprocess.Popen(
+            [sys.executable, __file__, address], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=self.environment
+        )
+        assert self._warm.stdout is not None
+        assert self._warm.stdout.readline() == "ready\n", "the process with the imports did not start"
+
+    def run(self, line: str, directory: Path, **environment: str) -> subprocess.CompletedProcess:
+        """Run a command line; output and errors come in one."""
+        return subprocess.run(
+            ["bash", "-eo", "pipefail", "-c", line], cwd=directory, env=self.environment | environment,
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=900,
+        )  # fmt: skip
+
+    def close(self) -> None:
+        """End the process."""
+        self._warm.communicate(timeout=60)
 
 
-def mechcheck() -> int:
+def run_mechcheck() -> int:
     from mechcheck.cli import main
 
     return main()
 
 
-def python() -> int:
+def run_pytest() -> int:
+    import pytest
+
+    return int(pytest.main())
+
+
+def run_python() -> int:
+    """A script, or `-m` and one of the other programs."""
     del sys.argv[0]
+    if sys.argv[0] == "-m":
+        sys.argv[:2] = [sys.argv[1].partition(".")[0]]
+        return PROGRAMS[sys.argv[0]]()
     sys.path.insert(0, str(Path(sys.argv[0]).parent))
     runpy.run_path(sys.argv[0], run_name="__main__")
     return 0
 
 
-PROGRAMS = {"pytest": pytest.main, "mechcheck": mechcheck, "python": python}
+PROGRAMS = {"pytest": run_pytest, "mechcheck": run_mechcheck, "python": run_python}
 
 
-def run(words: list[str], directory: str, output: str) -> int:
+def be_the_program(words: list[str], directory: str, environment: Mapping[str, str]) -> int:
     os.chdir(directory)
-    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
-    file = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
-    os.dup2(file, 1)
-    os.dup2(file, 2)
+    os.environ.clear()
+    os.environ.update(environment)
     sys.argv = words
     sys.path.remove(str(Path(__file__).parent))
     try:
@@ -53,19 +111,41 @@ def run(words: list[str], directory: str, output: str) -> int:
         sys.stderr.flush()
 
 
-def main() -> None:
-    for name in package.__all__:
-        getattr(package, name)
-    for line in sys.stdin:
-        child = os.fork()
-        if child == 0:
-            status = 1
-            try:
-                status = run(**json.loads(line))
-            finally:
-                os._exit(status)
-        print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
+def answer(caller: socket.socket) -> None:
+    """In the fork: run what the caller asks for, with its files, and tell it the exit status."""
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    _, files, _, _ = socket.recv_fds(caller, 1, 3)
+    request = json.loads(caller.makefile().readline())
+    for number, file in enumerate(files):
+        os.dup2(file, number)
+    caller.sendall(str(be_the_program(**request)).encode())
+
+
+def serve(address: str) -> None:
+    """Answer until standard input ends."""
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # forks are nobody's to wait for: each answers by itself
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(address)
+        listening.listen()
+        print("ready", flush=True)
+        while select.select([listening, sys.stdin], [], [])[0] == [listening]:
+            caller, _ = listening.accept()
+            if os.fork() == 0:
+                try:
+                    answer(caller)
+                finally:
+                    os._exit(1)
+            caller.close()
 
 
 if __name__ == "__main__":
-    main()
+    import hypothesis  # noqa: F401
+    import pytest  # noqa: F401
+    import transformer_lens.model_bridge.sources.transformers  # noqa: F401
+    import transformers.models.gpt2.modeling_gpt2  # noqa: F401
+
+    import mechcheck as package
+
+    for name in package.__all__:
+        getattr(package, name)
+    serve(sys.argv[1])

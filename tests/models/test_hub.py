@@ -1,6 +1,7 @@
 """The way from a hub to a model, through the real client and a hub on loopback."""
 
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 from hub import serve
 from huggingface_hub import constants, file_download, hf_api
+from warm import Shell
 
 from mechcheck.base.errors import ModelError
 from mechcheck.base.paths import data_dir
@@ -148,20 +150,19 @@ def test_what_a_selection_of_claims_needs_is_fetched(tmp_path):
     (tmp_path / "test_claims.py").write_text(CLAIMS)
 
     def prefetch(*arguments):
-        command = [sys.executable, "-m", "mechcheck.cli", "prefetch", *arguments]
-        return subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300)
+        return shell.run(shlex.join(["mechcheck", "prefetch", *arguments]), tmp_path)
 
     with serve() as hub:
         names, other = hub.add("lab/names", EMBEDDED), hub.add("lab/other", OTHER)
-        environment = os.environ | {"HF_ENDPOINT": hub.url, "HF_HOME": str(tmp_path), "HF_HUB_DISABLE_XET": "1", "HF_HUB_OFFLINE": "0"}
+        shell = Shell(tmp_path, HF_ENDPOINT=hub.url, HF_HOME=str(tmp_path), HF_HUB_DISABLE_XET="1", HF_HUB_DISABLE_PROGRESS_BARS="1")
         done = prefetch("--claims", ".", "--mech-model", "lab/names", "--mech-model", "names-gpt2-seed0")
-        assert done.returncode == 0, done.stderr
+        assert done.returncode == 0, done.stdout
         assert done.stdout.splitlines()[-2:] == [f"lab/names: {names}", f"lab/other: {other}"]
         done = prefetch("--claims", ".", "-k", "test_e")
-        assert (done.returncode, done.stdout.splitlines()[-1]) == (0, f"lab/other: {other}"), done.stderr
+        assert (done.returncode, done.stdout.splitlines()[-1]) == (0, f"lab/other: {other}"), done.stdout
         asked = len(hub.asked)
         done = prefetch("--claims", "test_claims.py", "-k", "test_d", "--mech-model", "names-gpt2-seed0")
-        assert (done.returncode, len(hub.asked)) == (0, asked), done.stderr
+        assert (done.returncode, len(hub.asked)) == (0, asked), done.stdout
         for wrong, message in (
             ((), "prefetch needs models, or --claims PATH... to fetch what they need"),
             (("--claims", ".", "-k", "nothing"), "no claims are selected by . -k nothing"),
@@ -170,4 +171,5 @@ def test_what_a_selection_of_claims_needs_is_fetched(tmp_path):
         ):
             done = prefetch(*wrong)
             assert done.returncode == 2
-            assert message in done.stderr
+            assert message in done.stdout
+        shell.close()

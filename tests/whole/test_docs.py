@@ -16,12 +16,8 @@ import contextlib
 import io
 import itertools
 import json
-import os
-import re
 import shlex
 import shutil
-import subprocess
-import sys
 import tomllib
 from pathlib import Path
 from typing import NamedTuple
@@ -30,18 +26,15 @@ import pytest
 import test_ci_recipes
 import test_installed
 import yaml
+from blocks import PAGES, ROOT, Block, blocks_of, check_printed, command_lines, file_name, name_of, same_lines, sessions, shown
 from hub import serve
-from markdown_it import MarkdownIt
+from warm import Shell
 
 import mechcheck
 from mechcheck.base.paths import data_dir
 from mechcheck.tasks import shipped as _tasks
 
-ROOT = Path(__file__).resolve().parents[2]
-BINARIES = Path(sys.executable).parent
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 LANGUAGES = {"python", "console", "sh", "toml", "yaml", "json", "text"}
-DIRECTIVES = {"{toctree}", "{literalinclude}"}
 SHARED = ("Makefile", "benchmarks", "claims", "docs", "fixtures", "mechcheck", "pyproject.toml", "README.md", "LICENSE", "requirements")
 """What of a clone there is, as links, where a page speaks of one; other pages begin with an empty directory."""
 IN_A_CLONE = {"README.md", "docs/install.md"}
@@ -88,76 +81,6 @@ INSTEAD = {
 }
 
 
-class Block(NamedTuple):
-    """A fenced block of a page."""
-
-    page: Path
-    language: str
-    text: str
-    first: int
-    last: int
-    """Line numbers of its fences, from 1."""
-
-    @property
-    def where(self) -> str:
-        return f"{name_of(self.page)}:{self.first}"
-
-
-def name_of(page: Path) -> str:
-    return page.relative_to(ROOT).as_posix()
-
-
-def blocks_of(page: Path) -> list[Block]:
-    """The fenced blocks of a page, without the directives that lay it out."""
-    tokens = MarkdownIt().parse(page.read_text(encoding="utf-8"))
-    unfenced = [token.map[0] + 1 for token in tokens if token.type == "code_block"]
-    assert not unfenced, f"{name_of(page)}: indented code in line {unfenced[0]}; fence it, so that its language is known"
-    found = [Block(page, token.info.strip(), token.content, token.map[0] + 1, token.map[1]) for token in tokens if token.type == "fence"]
-    return [block for block in found if block.language.split(" ")[0] not in DIRECTIVES]
-
-
-def file_name(block: Block) -> str | None:
-    """The file that a block is, as its first line says."""
-    found = re.match(r"# ([\w./-]+\.(py|toml|ya?ml))$", block.text.splitlines()[0])
-    return found[1] if found else None
-
-
-NUMBER = r"[-+]?\d+\.\d+"
-
-
-def as_pattern(part: str) -> str:
-    if part == "...":
-        return ".*"
-    if part.isspace():
-        return r"\s+"
-    return f"({NUMBER})" if re.fullmatch(NUMBER, part) else re.escape(part)
-
-
-def same_line(expected: str, printed: str) -> bool:
-    parts = re.split(rf"(\.\.\.|{NUMBER}|\s+)", expected.strip())
-    found = re.fullmatch("".join(map(as_pattern, parts)), printed.strip())
-    numbers = [float(part) for part in parts if re.fullmatch(NUMBER, part)]
-    return bool(found) and all(abs(float(a) - b) <= 0.02 * max(1.0, abs(b)) for a, b in zip(found.groups(), numbers, strict=True))
-
-
-def same_lines(expected: list[str], printed: list[str]) -> bool:
-    if not expected:
-        return not any(line.strip() for line in printed)
-    if expected[0].strip() == "...":
-        return any(same_lines(expected[1:], printed[i:]) for i in range(len(printed) + 1))
-    if not printed:
-        return False
-    return same_line(expected[0], printed[0]) and same_lines(expected[1:], printed[1:])
-
-
-def shown(text: str) -> list[str]:
-    return [line for line in text.splitlines() if line.strip()]
-
-
-def check_printed(where: str, expected: str, printed: str) -> None:
-    assert same_lines(shown(expected), shown(printed)), f"{where}: the page says\n{expected}\nbut this was printed:\n{printed}"
-
-
 @pytest.mark.parametrize(
     ("expected", "printed", "same"),
     [
@@ -177,56 +100,19 @@ def test_what_counts_as_the_same(expected, printed, same):
     assert same_lines(shown(expected), shown(printed)) == same
 
 
-class Shell:
-    """Runs command lines in a directory, with the environment of a user who has mechcheck installed and a hub on loopback."""
-
-    def __init__(self, scratch: Path, hub_url: str):
-        self.output = scratch / "output.txt"
-        clean = {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST", "COV", "HF_", "MECH"))}
-        self.environment = clean | {
-            "PATH": f"{BINARIES}{os.pathsep}{clean['PATH']}",
-            "PYTEST_ADDOPTS": "-p no:randomly -p no:cacheprovider -W ignore::pytest.PytestAssertRewriteWarning",
-            "PYTEST_XDIST_AUTO_NUM_WORKERS": "1",
-            "HF_ENDPOINT": hub_url,
-            "HF_HOME": str(scratch / "hub"),
-            "HF_HUB_DISABLE_XET": "1",
-            "HF_HUB_DISABLE_PROGRESS_BARS": "1",
-            "PIP_NO_INDEX": "1",
-            "COLUMNS": "120",
-            "OMP_NUM_THREADS": "1",
-        }
-        self.warm = subprocess.Popen(
-            [sys.executable, ROOT / "tests" / "warm.py"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=self.environment
-        )
-
-    def run(self, line: str, directory: Path) -> tuple[int, str]:
-        """Exit status and output of a command line."""
-        words = shlex.split(line, comments=True)
-        if words[0] in ("pytest", "mechcheck", "python") and words[1:2] != ["-m"] and not re.search(r"[|&;<>$]", line):
-            request = {"words": words, "directory": str(directory), "output": str(self.output)}
-            self.warm.stdin.write(json.dumps(request) + "\n")
-            self.warm.stdin.flush()
-            status = int(self.warm.stdout.readline())
-        else:
-            with self.output.open("w") as output:
-                status = subprocess.run(
-                    ["bash", "-eo", "pipefail", "-c", line], cwd=directory, env=self.environment, stdout=output, stderr=subprocess.STDOUT
-                ).returncode
-        return status, self.output.read_text(encoding="utf-8")
-
-    def close(self) -> None:
-        self.warm.stdin.close()
-        self.warm.wait(timeout=60)
-        self.warm.stdout.close()
-
-
 @pytest.fixture(scope="module")
 def shell(tmp_path_factory):
+    """A user's shell, with a hub on loopback."""
     with serve() as hub:
         for name, served in HUB_MODELS.items():
             name, _, revision = name.partition("@")
             hub.add(name, data_dir("fixtures") / "models" / served, *([revision] if revision else []))
-        running = Shell(tmp_path_factory.mktemp("shell"), hub.url)
+        folder = tmp_path_factory.mktemp("shell")
+        running = Shell(
+            folder, HF_ENDPOINT=hub.url, HF_HOME=str(folder / "hub"), HF_HUB_DISABLE_XET="1", HF_HUB_DISABLE_PROGRESS_BARS="1",
+            PYTEST_ADDOPTS="-p no:randomly -p no:cacheprovider -W ignore::pytest.PytestAssertRewriteWarning",
+            PYTEST_XDIST_AUTO_NUM_WORKERS="1", COLUMNS="120",
+        )  # fmt: skip
         yield running
         running.close()
 
@@ -288,27 +174,14 @@ def execute(block: Block, namespace: dict, expected: str | None) -> None:
         check_printed(block.where, expected, printed.getvalue())
 
 
-def sessions(block: Block) -> list[tuple[str, str]]:
-    """Each command of a console block, and what is shown below it."""
-    first, *parts = re.split(r"^\$ ", block.text, flags=re.MULTILINE)
-    assert not first.strip(), f"{block.where}: a console block begins with a command"
-    pairs = [re.match(r"((?:.*\\\n)*.*)\n?", part) for part in parts]
-    return [(found[1].replace("\\\n", " "), part[found.end() :]) for found, part in zip(pairs, parts, strict=True)]
-
-
-def command_lines(text: str) -> list[str]:
-    joined = text.replace("\\\n", " ")
-    return [line for line in joined.splitlines() if line.strip() and not line.lstrip().startswith("#")]
-
-
 def command(block: Block, line: str, expected: str, shell: Shell, directory: Path) -> None:
     """Run a command line and compare what it prints."""
     instead = INSTEAD.get(shlex.join(shlex.split(line, comments=True)))
-    status, printed = shell.run(instead.command if instead else line, directory)
+    done = shell.run(instead.command if instead else line, directory)
     if expected.strip():
-        check_printed(f"{block.where}: {line}", expected, printed)
+        check_printed(f"{block.where}: {line}", expected, done.stdout)
     else:
-        assert status == 0, f"{block.where}: {line}\nends with {status}:\n{printed}"
+        assert done.returncode == 0, f"{block.where}: {line}\nends with {done.returncode}:\n{done.stdout}"
 
 
 def check_workflow(workflow: dict) -> None:

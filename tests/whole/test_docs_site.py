@@ -8,7 +8,7 @@ from html.parser import HTMLParser
 from urllib.parse import unquote, urldefrag
 
 import pytest
-from test_docs import PAGES, ROOT
+from blocks import PAGES, ROOT
 
 import mechcheck
 

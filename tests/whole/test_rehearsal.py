@@ -6,9 +6,9 @@ words and years as real ones do.
 
 import itertools
 import json
-import os
+import shlex
+import shutil
 import subprocess
-import sys
 from collections import Counter
 from pathlib import Path
 
@@ -19,8 +19,8 @@ from mechcheck.base.paths import data_dir
 from mechcheck.tasks.names import load_language
 from mechcheck.tasks.year_spans import NOUNS
 
-VOCABULARY, LAYERS, HEADS = 50257, 12, 12
-FEW = 2048  # tokens, where many forward passes are needed
+GPT2_SMALL = {"vocab_size": 50257, "n_layer": 12, "n_head": 12}
+SMALLER = {"vocab_size": 2048, "n_layer": 4, "n_head": 4}  # where many forward passes are needed
 # Words of the language that GPT-2's tokenizer splits, or Pythia's.
 SPLIT = {"gpt2": ("Ella", "Irene", "Olga", "kite"), "pythia-410m": ("Ella", "Fiona", "Nora", "Olga", "Zack", "kite")}
 # Claims that something is small come out otherwise, as with random weights everything is small: where that is claimed the decoys
@@ -51,16 +51,16 @@ def keep(folder: Path, model) -> None:
     year_tokenizer(known, whole_years=(1744, *range(1100, 1190)), size=model.config.vocab_size).save_pretrained(folder)
 
 
-def made(folder: Path, vocabulary: int) -> list[str]:
-    """Options for directories called gpt2, of GPT-2 small's shape but narrow, and pythia-410m, of Pythia's layout."""
+def made(folder: Path, shape: dict[str, int]) -> list[str]:
+    """Options for directories called gpt2, of this shape but narrow, and pythia-410m, of Pythia's layout."""
     import torch
     from transformers import GPT2Config, GPT2LMHeadModel, GPTNeoXConfig, GPTNeoXForCausalLM
 
     torch.manual_seed(0)
-    gpt2 = GPT2Config(n_layer=LAYERS, n_head=HEADS, n_embd=24, vocab_size=vocabulary, n_positions=64)
+    gpt2 = GPT2Config(**shape, n_embd=24, n_positions=64)
     keep(folder / "gpt2", GPT2LMHeadModel(gpt2))
     pythia = GPTNeoXConfig(
-        num_hidden_layers=4, num_attention_heads=4, hidden_size=32, intermediate_size=64, vocab_size=FEW, max_position_embeddings=64
+        num_hidden_layers=4, num_attention_heads=4, hidden_size=32, intermediate_size=64, vocab_size=2048, max_position_embeddings=64
     )
     keep(folder / "pythia-410m", GPTNeoXForCausalLM(pythia))
     return [f"--mech-model={folder / name}" for name in SPLIT]
@@ -82,17 +82,15 @@ def circuits(tmp_path_factory) -> Path:
     return folder
 
 
-def pytest_run(report: Path, *arguments: str) -> subprocess.CompletedProcess:
-    command = [sys.executable, "-m", "pytest", *arguments, "-q", "-p", "no:randomly", "-p", "no:cacheprovider", "--mech-profile", "smoke"]
-    environment = os.environ | {"HF_HUB_OFFLINE": "1"}
-    return subprocess.run(
-        [*command, "--mech-report", str(report)], cwd=report.parent, env=environment, capture_output=True, text=True, timeout=900
-    )
+@pytest.fixture
+def run(shell, tmp_path):
+    """run(argument, ...): pytest in an empty folder, as a user would start it."""
+    return lambda *arguments: shell.run(shlex.join(["pytest", *arguments, "-q", "--mech-profile=smoke", "--mech-report=report"]), tmp_path)
 
 
 def verdicts(done: subprocess.CompletedProcess, report: Path) -> dict[str, str]:
     """Claim -> verdict, of those that ran."""
-    assert done.returncode == 1, done.stdout[-3000:] + done.stderr
+    assert done.returncode == 1, done.stdout[-3000:]
     claims = json.loads((report / "evidence.json").read_text())["claims"]
     assert not {claim["id"]: claim["reason"] for claim in claims if claim["verdict"] == "errored"}
     assert {claim["model"]["name"] for claim in claims if claim["model"]} == {*SPLIT}
@@ -105,10 +103,10 @@ def folders(*names: str) -> list[str]:
     return [str(data_dir("claims") / name) for name in names]
 
 
-def test_published_claims_run_and_are_refuted_on_random_weights(circuits, tmp_path):
+def test_published_claims_run_and_are_refuted_on_random_weights(circuits, run, tmp_path):
     """GPT-2's circuits are the published ones, Pythia's come from a folder."""
-    options = [*made(tmp_path, VOCABULARY), f"--mech-circuits={circuits}"]
-    done = pytest_run(tmp_path / "report", *folders("ioi", "induction", "greater_than"), *options)
+    options = [*made(tmp_path, GPT2_SMALL), f"--mech-circuits={circuits}"]
+    done = run(*folders("ioi", "induction", "greater_than"), *options)
     found = verdicts(done, tmp_path / "report")
     assert {*found.values()} <= {"refuted", "inconclusive"}
     ran = Counter((claim.partition("/")[0], claim.partition("[")[2].removesuffix("]").partition("-")[0]) for claim in found)
@@ -117,10 +115,13 @@ def test_published_claims_run_and_are_refuted_on_random_weights(circuits, tmp_pa
     assert {ran["greater_than", name] for name in ("gpt2", "pythia")} == {7}
 
 
-def test_steering_and_cross_model_claims_on_random_weights(circuits, tmp_path):
-    """Each model's partner is the other directory; the claims across models are run towards GPT-2."""
-    options = [*made(tmp_path, FEW), f"--mech-circuits={circuits}", "-k", "gpt2 or not cross_model"]
-    done = pytest_run(tmp_path / "report", *folders("steering", "cross_model"), *options)
+def test_steering_and_cross_model_claims_on_random_weights(circuits, run, tmp_path):
+    """Each model's partner is the other directory; the claims across models are run towards GPT-2, which is a small one here."""
+    (tmp_path / "circuits" / "ioi").mkdir(parents=True)
+    for name in SPLIT:
+        shutil.copy(circuits / "ioi" / "pythia-410m.toml", tmp_path / "circuits" / "ioi" / f"{name}.toml")
+    options = [*made(tmp_path, SMALLER), f"--mech-circuits={tmp_path / 'circuits'}", "-k", "gpt2 or not cross_model"]
+    done = run(*folders("steering", "cross_model"), *options)
     found = verdicts(done, tmp_path / "report")
     assert {claim: found.pop(claim) for claim in NO_EFFECT} == NO_EFFECT
     assert {verdict for claim, verdict in found.items() if not claim.startswith(MAY_BE_VACUOUS)} <= {"refuted", "inconclusive"}
@@ -130,27 +131,27 @@ def test_steering_and_cross_model_claims_on_random_weights(circuits, tmp_path):
     assert len([claim for claim in found if "steer" in claim or "names" in claim or "pronoun" in claim or "linear" in claim]) >= 8
 
 
-def test_a_partner_that_is_not_there_says_what_to_do(tmp_path):
-    model, _ = made(tmp_path, FEW)
-    done = pytest_run(tmp_path / "report", *folders("cross_model"), model)
+def test_a_partner_that_is_not_there_says_what_to_do(run, tmp_path):
+    model, _ = made(tmp_path, SMALLER)
+    done = run(*folders("cross_model"), model)
     assert done.returncode == 0, done.stdout[-3000:]
     assert "gpt2 is compared with EleutherAI/pythia-410m, which is not on this machine" in done.stdout
     assert "mechcheck prefetch EleutherAI/pythia-410m" in done.stdout
 
 
-def test_a_circuit_of_another_shape_is_refused(tmp_path):
+def test_a_circuit_of_another_shape_is_refused(run, tmp_path):
     """The circuit of a model called gpt2 is not looked for in a model of another shape that bears its name."""
     other = data_dir("fixtures") / "models" / "names-gpt2-seed4"
     renamed = tmp_path / "gpt2"
     renamed.mkdir()
     for file in other.iterdir():
         (renamed / file.name).symlink_to(file.resolve())
-    done = pytest_run(tmp_path / "report", *folders("ioi"), f"--mech-model={renamed}")
+    done = run(*folders("ioi"), f"--mech-model={renamed}")
     assert done.returncode == 1
     assert "published for a model of 12 layers with 12 heads; gpt2 has 2 with 4" in done.stdout
 
 
-def test_a_model_that_is_not_there_says_what_to_do(tmp_path):
-    done = pytest_run(tmp_path / "report", *folders("ioi"), "--mech-model=gpt2")
+def test_a_model_that_is_not_there_says_what_to_do(run, tmp_path):
+    done = run(*folders("ioi"), "--mech-model=gpt2")
     assert done.returncode == 1
     assert "mechcheck prefetch gpt2" in done.stdout
