@@ -12,7 +12,6 @@ from tiny import LAYOUTS, MORE_LAYOUTS, SAME_FORWARD, random_prompts, with_other
 
 from mechcheck.base.errors import HookError, MechcheckError, SelfCheckWarning
 from mechcheck.engine import arithmetic as _arithmetic
-from mechcheck.engine import memory as _memory
 from mechcheck.engine import run as _engine
 from mechcheck.engine import selfcheck as _selfcheck
 from mechcheck.engine import suffix as _suffix
@@ -177,38 +176,6 @@ def test_other_padding_changes_nothing(tiny, layout):
     np.testing.assert_allclose(other, fast(model, prompts, variants)[0], rtol=0, atol=SAME_FORWARD[layout])
 
 
-def test_running_out_of_memory_halves_the_batch(tiny, layout, monkeypatch):
-    model, prompts = tiny(layout), random_prompts(3, LENGTHS)
-    variants = [[Ablate(heads(f"{layer}.{head}"), "zero")] for layer in range(2) for head in range(3)]
-    expected, sizes, original = sweep(model, prompts, variants), [], _suffix.Batch.run
-
-    def small(batch):
-        sizes.append(len(batch.variants))
-        if len(batch.variants) > 2:
-            raise torch.OutOfMemoryError("CUDA out of memory")
-        return original(batch)
-
-    monkeypatch.setattr(_suffix.Batch, "run", small)
-    np.testing.assert_allclose(sweep(model, prompts, variants), expected, rtol=0, atol=SAME_FORWARD[layout])
-    assert sizes == [6, 3, 2, 2, 2]
-
-
-def test_another_error_is_no_lack_of_memory(tiny, monkeypatch):
-    def broken(batch):
-        raise RuntimeError("mat1 and mat2 shapes cannot be multiplied")
-
-    monkeypatch.setattr(_suffix.Batch, "run", broken)
-    with pytest.raises(RuntimeError, match="cannot be multiplied"):
-        sweep(tiny("gpt2"), random_prompts(3, LENGTHS), [[Ablate(heads("0.0"))]] * 4)
-
-
-def test_a_quarter_of_the_free_memory_is_taken(monkeypatch):
-    monkeypatch.setattr(_memory.psutil, "virtual_memory", lambda: type("Memory", (), {"available": 4000}))
-    assert _memory.free_bytes(torch.device("cpu")) == 1000
-    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (8 * 2**30, 16 * 2**30))
-    assert _memory.free_bytes(torch.device("cuda")) == 2 * 2**30
-
-
 def wrong_weights(model):
     """The model's arithmetic with one layer's output projection of heads 0 and 1 exchanged."""
     right = arithmetic(model)
@@ -321,28 +288,3 @@ def test_no_effect_is_exactly_none(tiny, layout):
     nothing = sweep(model, prompts, same)
     np.testing.assert_array_equal(nothing, np.tile(clean, (7, 1)))
     assert (sweep(model, prompts, [[Scale(resid("1@END"), 1.001)]]) != clean).all()
-
-
-def test_remembered_runs_are_those_of_the_same_weights_and_prompts(tiny, layout):
-    model, prompts, others = tiny(layout), random_prompts(3, LENGTHS), random_prompts(4, LENGTHS)
-    known = arithmetic(model)
-    assert _runs.untouched_run(model, known, prompts) is _runs.untouched_run(model, known, prompts)
-    assert _runs.untouched_run(model, known, others) is not _runs.untouched_run(model, known, prompts)
-    extra = frozenset([("q", 1)])
-    assert _runs.untouched_run(model, known, prompts, extra).of("q", 1).shape[-1] == model.cfg.d_head
-    changed = dataclasses.replace(known)
-    assert _runs.untouched_run(model, changed, prompts).arithmetic is changed
-
-
-def test_runs_are_forgotten_when_they_take_too_much(tiny, monkeypatch):
-    model, sets = tiny("gpt2"), [random_prompts(seed, LENGTHS) for seed in range(3)]
-    known = arithmetic(model)
-    _runs.forget_runs()
-    size = _runs._bytes(_runs.untouched_run(model, known, sets[0]))
-    monkeypatch.setattr(_runs, "RUN_BYTES", 2 * size)
-    for prompts in sets:
-        _runs.untouched_run(model, known, prompts)
-    assert [prompts for _, prompts in _runs._runs] == sets[1:]
-    monkeypatch.setattr(_runs, "RUN_BYTES", 1)
-    _runs.untouched_run(model, known, sets[0])
-    assert not _runs._runs

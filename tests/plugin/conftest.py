@@ -69,10 +69,11 @@ def _warm() -> None:
 
 @pytest.fixture
 def claims(request: pytest.FixtureRequest) -> Callable[..., Run]:
-    """claims(source, *options, subprocess=False): run a file of claims with the smallest profile."""
+    """claims(source, *options, subprocess=False): run a file of claims, below the module's HEADER or ours, with the smallest profile."""
     pytester: pytest.Pytester = request.getfixturevalue("pytester")
+    header: str = getattr(request.module, "HEADER", HEADER)
 
-    def run(source: str, *options: str, subprocess: bool = False, header: str = HEADER) -> Run:
+    def run(source: str, *options: str, subprocess: bool = False) -> Run:
         pytester.makepyfile(test_claims=header + textwrap.dedent(source))
         return rerun(*options, subprocess=subprocess)
 

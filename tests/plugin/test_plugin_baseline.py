@@ -5,23 +5,10 @@ import shutil
 import xml.etree.ElementTree as ElementTree
 
 import pytest
+from synthetic import HEADER  # noqa: F401  (read by the fixture `claims`)
 
 from mechcheck import cli
 
-HEADER = """
-# Only what synthetic claims need: no model library, so that a process starts in a moment.
-import numpy as np
-import pytest
-from mechcheck import claim
-from mechcheck.stats.measurement import Measurement
-
-NOISE = np.linspace(-0.5, 0.5, 24)
-
-def around(mean, run=0):
-    "24 prompts of 8 templates; a run other than 0 adds noise of its own."
-    values = mean + NOISE[::-1] + (0.02 * np.random.default_rng(run).normal(size=24) if run else 0)
-    return Measurement(values, tuple(f"p{i}" for i in range(24)), tuple(f"t{i % 8}" for i in range(24)), "effect", "logits")
-"""
 SOURCE = """
     @claim("first", decoy={"mean": -1.0})
     def test_a(check, mean=A):
@@ -42,17 +29,6 @@ PROCESSES = pytest.mark.parametrize("processes", [(), ("-n2",)], ids=["one", "tw
 def source(run=0, a=1.0, b=1.0, c=1.0) -> str:
     """Three claims with these means; a run other than 0 measures with noise of its own."""
     return SOURCE.replace("RUN", str(run)).replace("=A)", f"={a})").replace("=B)", f"={b})").replace("=C)", f"={c})")
-
-
-@pytest.fixture
-def claims(claims):
-    """As everywhere, with a header that loads fast."""
-
-    def run(text, *options, **how):
-        return claims(text, *options, header=HEADER, **how)
-
-    run.again = claims.again
-    return run
 
 
 @pytest.fixture
@@ -250,88 +226,3 @@ def test_an_accepted_change_does_not_fail(claims, baseline, capsys):
     assert properties("junit.xml", "test_b")["mechcheck.drift.accepted"] == "test_b was retrained"
     further = claims(source(run=1, b=0.4).replace("test_c", "test_d"), *options)
     assert (further.claim("test_b")["drift"]["accepted"], further.result.ret) == (None, 1)
-
-
-VERDICTS = """
-    @claim("refuted", decoy={"mean": -1.0})
-    def test_refuted(check, mean=-1.0):
-        check.above(around(mean), 0)
-
-    @claim("supported but expected refuted", expect="refuted", positive_control={"mean": 1.0})
-    def test_unexpected(check, mean=1.0):
-        check.above(around(mean), 0)
-
-    @claim("inconclusive", decoy={"mean": -1.0})
-    def test_inconclusive(check, mean=0.0):
-        check.above(around(mean), 0)
-
-    @claim("vacuous", decoy={"mean": 2.0})
-    def test_vacuous(check, mean=1.0):
-        check.above(around(mean), 0)
-
-    @claim("errored", decoy={"mean": 2.0})
-    def test_errored(check, mean=1.0):
-        raise KeyError("crash")
-
-    @pytest.fixture
-    def broken():
-        raise KeyError("fixture")
-
-    @claim("errored before it began")
-    def test_fixture(check, broken): ...
-
-    @claim("supported", decoy={"mean": -1.0})
-    def test_supported(check, mean=1.0):
-        check.above(around(mean), 0)
-"""
-
-
-@pytest.mark.parametrize(
-    ("fail_on", "outcomes"),
-    [
-        (None, {"failed": 4, "errors": 1, "inconclusive": 1, "passed": 1}),
-        ("refuted,vacuous,errored", {"failed": 4, "errors": 1, "inconclusive": 1, "passed": 1}),
-        ("refuted,vacuous,errored,inconclusive", {"failed": 5, "errors": 1, "passed": 1}),
-        ("refuted", {"failed": 2, "vacuous": 1, "errored": 1, "xfailed": 1, "inconclusive": 1, "passed": 1}),
-        ("inconclusive", {"failed": 1, "refuted": 1, "vacuous": 1, "errored": 1, "xfailed": 2, "passed": 1}),
-        ("", {"refuted": 1, "vacuous": 1, "errored": 1, "xfailed": 2, "inconclusive": 1, "passed": 1}),
-    ],
-)
-def test_verdicts_that_fail_the_run(claims, fail_on, outcomes):
-    processes = ("-n2",) if fail_on == "inconclusive" else ()
-    options = [] if fail_on is None else [f"--mech-fail-on={fail_on}"]
-    run = claims(VERDICTS, *processes, *options, subprocess=bool(processes))
-    assert run.result.parseoutcomes() == outcomes
-    assert run.result.ret == (1 if "failed" in outcomes else 0)
-    assert run.verdicts == {
-        "test_refuted": "refuted", "test_unexpected": "supported", "test_inconclusive": "inconclusive", "test_vacuous": "vacuous",
-        "test_errored": "errored", "test_fixture": "errored", "test_supported": "supported",
-    }  # fmt: skip
-
-
-def test_an_inconclusive_claim_that_fails_says_why(claims):
-    run = claims(VERDICTS, "-k", "inconclusive", "--mech-fail-on=inconclusive", "-x", "--junitxml=junit.xml")
-    assert "inconclusive: inconclusive" in run.output
-    run.result.stdout.fnmatch_lines(["    measured *, 95% interval [[]*], n=24 (*)"])
-    (case,) = ElementTree.parse("junit.xml").iter("testcase")
-    assert case.find("failure") is not None
-    claims(VERDICTS, "-k", "test_refuted", "--mech-fail-on=inconclusive", "--junitxml=junit.xml")
-    (case,) = ElementTree.parse("junit.xml").iter("testcase")
-    assert case.find("failure") is None
-    assert case.find("skipped").attrib["message"] == "refuted, which --mech-fail-on does not list"
-
-
-def test_what_is_no_claim_fails_as_ever(claims):
-    run = claims("def test_plain(): assert False\n\n" + "@pytest.fixture\ndef late():\n    yield\n    assert False\n\n", "--mech-fail-on=")
-    assert run.result.ret == 1
-    source = """
-        @pytest.fixture
-        def late():
-            yield
-            assert False
-
-        @claim("x", decoy={"mean": -1.0})
-        def test_it(check, late, mean=1.0):
-            check.above(around(mean), 0)
-    """
-    assert claims(source, "--mech-fail-on=").result.parseoutcomes() == {"passed": 1, "errors": 1}

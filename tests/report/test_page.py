@@ -3,66 +3,12 @@
 import base64
 import hashlib
 import re
-from collections.abc import Iterator
-from html.parser import HTMLParser
 from types import SimpleNamespace
+
+from page_reader import Page, claim_html
 
 from mechcheck.report import anchor, render
 from mechcheck.report._claims import contrast_values, grids
-
-VOID = {"meta", "input", "img", "br", "link", "col"}
-# HTML allows to leave out their end tags.
-OPTIONAL = {"td", "th", "tr", "option", "dt", "dd", "thead", "tbody"}
-INLINE = {"a", "b", "bdi", "code", "i", "small", "span", "strong", "sub", "sup"}
-
-
-class Page(HTMLParser):
-    """The parsed page: its elements, and its text outside of style and script."""
-
-    def __init__(self, html: str) -> None:
-        super().__init__()
-        self.elements: list[tuple[str, dict[str, str | None]]] = []
-        self.open: list[str] = []
-        self.scripts: list[str] = []
-        self.words: list[str] = []
-        self.unbalanced: list[str] = []
-        self.feed(html)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.elements.append((tag, dict(attrs)))
-        if tag not in INLINE:
-            self.words.append(" ")
-        if tag not in VOID | OPTIONAL:
-            self.open.append(tag)
-
-    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.elements.append((tag, dict(attrs)))
-
-    def handle_endtag(self, tag: str) -> None:
-        if tag not in OPTIONAL and (not self.open or self.open.pop() != tag):
-            self.unbalanced.append(tag)
-
-    def handle_data(self, data: str) -> None:
-        if self.open and self.open[-1] == "script":
-            self.scripts.append(data)
-        elif not self.open or self.open[-1] != "style":
-            self.words.append(data)
-
-    @property
-    def text(self) -> str:
-        """What a reader sees, with white space folded."""
-        return " ".join("".join(self.words).split())
-
-    def all(self, tag: str, css_class: str = "") -> Iterator[dict[str, str | None]]:
-        """The attributes of every such element."""
-        return (a for t, a in self.elements if t == tag and (not css_class or css_class in (a.get("class") or "").split()))
-
-
-def claim_html(html: str, claim_id: str) -> str:
-    """The part of the page that is about one claim."""
-    start = html.rindex('<details class="claim"', 0, html.index(f'<div class="body" id="{anchor(claim_id)}"'))
-    end = html.find('<details class="claim"', start + 1)
-    return html[start : end if end > 0 else None]
 
 
 def test_every_claim_is_there_once(rich: dict) -> None:
@@ -290,46 +236,6 @@ def test_the_same_test_under_other_methods_and_on_other_models_is_a_grid(make: S
     ]
     text = Page(claim_html(render(make.evidence(claims)), "x[zero-b]")).text
     assert "Under each method zero mean a ✓ supported 1.00 [0.50, 1.50] ✓ supported 2.00 [1.50, 2.50] b ✓ supported 3.00" in text
-
-
-def drift(status: str = "drifted", **changes: object) -> dict:
-    """A claim's comparison with a baseline."""
-    difference = {"value": -0.4, "low": -0.5, "high": -0.3, "level": 0.95, "n": 40, "clusters": 20, "method": "paired t"}
-    one = {"label": "effect", "status": "drifted", "before": 1.5, "after": 1.1, "difference": difference, "margin": 0.075,
-           "p": 0.001, "p_adjusted": 0.004}  # fmt: skip
-    default = {"status": status, "reason": "beyond the margin: effect", "verdict_before": "supported", "p_adjusted": 0.004,
-               "changed": [{"what": "dtype", "before": "float32", "after": "bfloat16"}],
-               "expectations": [one], "accepted": None}  # fmt: skip
-    return default | changes
-
-
-def test_drift_has_a_column_only_where_there_is_any(make: SimpleNamespace) -> None:
-    plain = render(make.evidence([make.claim()]))
-    assert 'data-sort="drift"' not in plain
-    accepted = drift("flipped", accepted={"why": "new weights", "on": "2026-11-20"})
-    html = render(make.evidence([make.claim("a", drift=drift()), make.claim("b", drift=drift("same")), make.claim("c", drift=accepted)]))
-    ranks = {claim: re.search(r'data-drift="(\d+)"', claim_html(html, claim))[1] for claim in "abc"}  # type: ignore[index]
-    assert int(ranks["a"]) < int(ranks["b"]) < int(ranks["c"])
-    text = Page(claim_html(html, "a")).text
-    assert "Against the baseline drifted beyond the margin: effect (verdict before: supported)" in text
-    assert "effect drifted 1.5 1.1 -0.40 [-0.50, -0.30] 0.075 0.004" in text
-    assert "dtype float32 bfloat16" in text
-    assert "Accepted on 2026-11-20: new weights" in Page(claim_html(html, "c")).text
-
-
-def test_the_baseline_of_the_run_is_told(make: SimpleNamespace) -> None:
-    missing = {"id": "ioi/gone", "statement": "A claim <i>gone</i>", "model": "m", "verdict": "supported", "accepted": None}
-    baseline = {
-        "file": "baselines/cpu.json", "created": "2026-11-20T02:14:30+00:00", "commit": "ab" * 20, "n": 7, "margin": 0.05, "level": 0.95,
-        "counts": {"same": 5, "missing": 1}, "accepted": 0, "changed": [{"what": "torch", "before": "2.12", "after": "2.13"}],
-        "missing": [missing], "not_judged": {"n": 3, "why": "only a part of the claims was run (-k x)"},
-    }  # fmt: skip
-    text = Page(render(make.evidence([make.claim()], baseline=baseline))).text
-    assert "5 same 1 missing" in text
-    assert "7 claims of baselines/cpu.json, made 20 Nov 2026, 02:14 UTC at commit ababababab" in text
-    assert "3 of its claims were not asked for: only a part of the claims was run (-k x)." in text
-    assert "A claim <i>gone</i> ioi/gone m supported no" in text
-    assert "1 thing differs between the two runs changed before now torch 2.12 2.13" in text
 
 
 def test_counterexamples_are_shown_as_tokens(make: SimpleNamespace) -> None:

@@ -1,8 +1,6 @@
 """The shipped claims on a real language model that was trained by others, as a user would run them."""
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -17,15 +15,8 @@ MAY_BE_UNDECIDED = {
 
 
 @pytest.mark.skipif(not STORIES.is_dir(), reason="the stories260k model is not beside this checkout")
-def test_claims_on_stories260k(tmp_path):
-    ran = subprocess.run(
-        [sys.executable, "-m", "pytest", "claims", f"--mech-model={STORIES}", "--mech-profile=smoke", f"--mech-report={tmp_path}"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=300,
-    )
+def test_claims_on_stories260k(shell, tmp_path):
+    ran = shell.run(f"pytest claims --mech-model={STORIES} --mech-profile=smoke --mech-report={tmp_path}", ROOT)
     assert ran.returncode == 0, ran.stdout
     evidence = json.loads((tmp_path / "evidence.json").read_text(encoding="utf-8"))
     verdicts = {claim["id"]: claim["verdict"] for claim in evidence["claims"] if claim["verdict"] != "skipped"}

@@ -1,0 +1,76 @@
+"""A body run again under other arguments, and what its ending means."""
+
+import pytest
+
+from mechcheck.base.errors import ClaimError, NonFiniteError
+from mechcheck.models.loading import provenance
+from mechcheck.notation.circuit import Circuit
+from mechcheck.notation.sites import heads
+from mechcheck.verdicts.trial import BodySkipped
+
+
+def test_the_same_check_under_other_arguments(trial, around):
+    def body(check, mean):
+        check.above(around(mean), 0.0, label="positive")
+
+    one = trial(body, {"mean": 1.0})
+    runs = [one.rerun({"mean": mean}, f"{mean:g}") for mean in (2.0, 0.0, -1.0)]
+    assert [(run.label, run.verdict) for run in runs] == [("2", "supported"), ("0", "inconclusive"), ("-1", "refuted")]
+    assert runs[0].values == {"positive": pytest.approx(2.0)}
+    assert one.arguments["check"].expectations == []
+
+
+@pytest.mark.parametrize(
+    ("error", "verdict"), [(AssertionError("no"), "refuted"), (NonFiniteError("nothing to share"), "inconclusive")], ids=["assert", "nan"]
+)
+def test_endings_that_decide(trial, around, error, verdict):
+    def body(check, stop=False):
+        check.above(around(1), 0.0, label="positive")
+        if stop:
+            raise error
+
+    run = trial(body, {"stop": False}).rerun({"stop": True}, "stopped")
+    assert (run.verdict, run.values) == (verdict, {"positive": pytest.approx(1.0)})
+
+
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (BodySkipped("no GPU"), r"the test skipped its contrast \(other\): no GPU"),
+        (KeyError("crash"), r"the test crashed on its contrast \(other\): KeyError: 'crash'"),
+    ],
+    ids=["skip", "crash"],
+)
+def test_endings_that_decide_nothing(trial, error, message):
+    def body(check):
+        raise error
+
+    with pytest.raises(ClaimError, match=message):
+        trial(body, {}).rerun({}, "other")
+
+
+def test_arguments_that_the_body_does_not_take(trial):
+    with pytest.raises(ClaimError, match="the contrast changes layer, which the test does not take"):
+        trial(lambda check: None, {}).arguments_for({"layer": 3})
+
+
+def test_roles_are_replaced_one_by_one(trial):
+    circuit = Circuit({"a": heads("0.0"), "b": heads("1.1")})
+    one = trial(lambda check, circuit: None, {"circuit": circuit})
+    found = one.arguments_for({"circuit": {"b": "0.1 0.2"}})["circuit"]
+    assert dict(found) == {"a": heads("0.0"), "b": heads("0.1 0.2")}
+
+
+def test_another_model_brings_its_own_prompts(trial, tiny, model_dirs):
+    """By whoever said how they are made."""
+    arguments = {"model": tiny("gpt2", "float32"), "prompts": "the claim's"}
+    wanted = {"model": str(model_dirs["neox"])}
+
+    def body(check, model, prompts): ...
+
+    one = trial(body, arguments, prompts_for=lambda model: f"for {provenance(model).name}")
+    found = one.arguments_for(wanted)
+    assert (found["prompts"], provenance(found["model"]).dtype) == ("for neox", "float32")
+    assert one.arguments_for(wanted | {"prompts": "given"})["prompts"] == "given"
+    with pytest.raises(ClaimError, match="a contrast on another model needs prompts for it"):
+        trial(body, arguments).arguments_for(wanted)
