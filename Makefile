@@ -11,7 +11,7 @@ verify: $(VENV)/.ready
 	$(BIN)/pytest claims -n auto -p no:randomly --html=reports/pytest.html --self-contained-html --junitxml=reports/junit.xml
 
 test: $(VENV)/.ready
-	$(BIN)/pytest tests
+	$(BIN)/pytest tests -n auto --dist worksteal
 
 docs: $(VENV)/.ready
 	$(BIN)/sphinx-build -W --keep-going -E -b html docs build/docs

@@ -3,9 +3,10 @@
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-from mechcheck.stats.estimates import Estimate
+if TYPE_CHECKING:
+    from mechcheck.stats.estimates import Estimate
 
 Decision = Literal["supported", "refuted", "inconclusive"]
 """What measurements can decide."""
@@ -34,7 +35,7 @@ class Expectation:
     threshold: float | tuple[float, float]
     margin: float | None
     unit: str
-    estimate: Estimate
+    estimate: "Estimate"
     p: float | None
     """One-sided p-value of the claimed side; None where there is none."""
     verdict: Decision
@@ -43,7 +44,7 @@ class Expectation:
     """Template -> (value, number of prompts)."""
 
 
-def decide(estimate: Estimate, low: float = -math.inf, high: float = math.inf) -> Decision:
+def decide(estimate: "Estimate", low: float = -math.inf, high: float = math.inf) -> Decision:
     """Supported when the whole interval lies between low and high, refuted when it lies wholly outside, else inconclusive."""
     if low < estimate.low and estimate.high < high:
         return "supported"

@@ -1,5 +1,8 @@
 """Claims do not depend on each other: any order, subset or number of processes, models as they were found, other tests untouched."""
 
+import subprocess
+import sys
+
 import pytest
 
 MODEL = "names-gpt2-seed1"
@@ -214,8 +217,6 @@ def test_other_tests_pay_nothing(pytester, options):
         import sys
 
         def pytest_sessionfinish(session):
-            heavy = sorted({"torch", "transformer_lens", "scipy", "numpy"} & set(sys.modules))
-            print(f"heavy: {heavy}")
             assert "mechcheck.plugin" in sys.modules
             assert "torch" not in sys.modules
             assert "transformer_lens" not in sys.modules
@@ -237,3 +238,10 @@ def test_collecting_claims_imports_no_torch_for_their_decorator(pytester):
         assert "torch" not in sys.modules
     """)
     assert pytester.runpytest_subprocess("--collect-only", "-q", "-p", "no:randomly").ret == 0
+
+
+def test_the_plugin_loads_nothing_heavy():
+    """Every run of pytest in an environment with mechcheck loads it, whatever is tested there."""
+    heavy = {"torch", "transformer_lens", "transformers", "numpy", "scipy", "hypothesis", "jinja2"}
+    code = f"import sys, mechcheck.plugin; print(sorted({heavy} & set(sys.modules)))"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
