@@ -4,7 +4,7 @@ They calibrate the instrument: every row of a model's truth table says what an i
 
     model, circuit = load_model("compiled-ioi"), known_circuit("compiled-ioi")
     prompts = task_prompts(task_of("compiled-ioi"), model, n=96, seed=0)
-    assert not disagreements(model, prompts, truth_table("compiled-ioi"), circuit)
+    assert not disagreements(model, prompts, truth_table("compiled-ioi"), circuit)  # of mechcheck.conformance.truth_tables
 
 A circuit of one's own, here a head that says again the name that stands just before:
 
