@@ -8,6 +8,7 @@ import json
 import os
 import runpy
 import select
+import shutil
 import signal
 import socket
 import subprocess
@@ -18,7 +19,8 @@ from pathlib import Path
 PROGRAM = """#!{python} -IS
 import json, os, socket, sys
 words = [os.path.basename(sys.argv[0]), *sys.argv[1:]]
-if words[0] == "python" and words[1:3] not in (["-m", "pytest"], ["-m", "mechcheck.cli"]) and (words[1:] or ["-"])[0].startswith("-"):
+warm = (["-m", "pytest"], ["-m", "mechcheck.cli"], ["-u", "-c"])  # the last is how pytest-xdist starts its processes
+if words[0] == "python" and words[1:3] not in warm and (words[1:] or ["-"])[0].startswith("-"):
     os.execv("{python}", ["{python}", *words[1:]])
 with socket.socket(socket.AF_UNIX) as warm:
     warm.connect("{address}")
@@ -80,8 +82,11 @@ def run_pytest() -> int:
 
 
 def run_python() -> int:
-    """A script, or `-m` and one of the other programs."""
+    """A script, `-m` and one of the other programs, or `-u -c` and code."""
     del sys.argv[0]
+    if sys.argv[0] == "-u":
+        exec(sys.argv[2], {"__name__": "__main__"})
+        return 0
     if sys.argv[0] == "-m":
         sys.argv[:2] = [sys.argv[1].partition(".")[0]]
         return PROGRAMS[sys.argv[0]]()
@@ -98,6 +103,7 @@ def be_the_program(words: list[str], directory: str, environment: Mapping[str, s
     os.environ.clear()
     os.environ.update(environment)
     sys.argv = words
+    sys.executable = shutil.which("python") or sys.executable
     sys.path.remove(str(Path(__file__).parent))
     try:
         return int(PROGRAMS[words[0]]())

@@ -68,24 +68,34 @@ def _warm() -> None:
 
 
 @pytest.fixture
-def claims(request: pytest.FixtureRequest) -> Callable[..., Run]:
-    """claims(source, *options, subprocess=False): run a file of claims, below the module's HEADER or ours, with the smallest profile."""
+def in_a_process(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Callable[..., pytest.RunResult]:
+    """in_a_process(*arguments): pytest in a process of its own, as are those that `-n2` starts, without waiting for imports."""
+    pytester: pytest.Pytester = request.getfixturevalue("pytester")
+
+    def run(*arguments: str) -> pytest.RunResult:
+        monkeypatch.setenv("PATH", request.getfixturevalue("shell").environment["PATH"])
+        return pytester.run("pytest", "-W", "ignore::pytest.PytestAssertRewriteWarning", *arguments)
+
+    return run
+
+
+@pytest.fixture
+def claims(request: pytest.FixtureRequest, in_a_process: Callable[..., pytest.RunResult]) -> Callable[..., Run]:
+    """claims(source, *options): run a file of claims, below the module's HEADER or ours, with the smallest profile; with -n apart."""
     pytester: pytest.Pytester = request.getfixturevalue("pytester")
     header: str = getattr(request.module, "HEADER", HEADER)
 
-    def run(source: str, *options: str, subprocess: bool = False) -> Run:
+    def run(source: str, *options: str) -> Run:
         pytester.makepyfile(test_claims=header + textwrap.dedent(source))
-        return rerun(*options, subprocess=subprocess)
+        return rerun(*options)
 
-    def rerun(*options: str, subprocess: bool = False) -> Run:
+    def rerun(*options: str) -> Run:
         report = pytester.path / "reports"
         (report / FILE).unlink(missing_ok=True)
         randomly = () if any("randomly" in option for option in options) else ("-p", "no:randomly")
         arguments = (*randomly, "--mech-profile=smoke", *options)
-        if subprocess:
-            result = pytester.runpytest_subprocess(*arguments)
-        else:
-            result = pytester.runpytest_inprocess(*arguments, no_reraise_ctrlc=True)
+        apart = any(option.startswith("-n") for option in options)
+        result = in_a_process(*arguments) if apart else pytester.runpytest_inprocess(*arguments, no_reraise_ctrlc=True)
         evidence = read_json(report / FILE) if (report / FILE).exists() else None
         if evidence is not None:
             jsonschema.validate(evidence, schema())

@@ -53,7 +53,7 @@ def properties(path, claim) -> dict[str, str]:
 @PROCESSES
 def test_drift_is_told(claims, baseline, pytester, processes):
     options = (*processes, "--mech-baseline=base/evidence.json", "--junitxml=junit.xml")
-    run = claims(source(run=1, b=0.7, c=-1.0), *options, subprocess=bool(processes))
+    run = claims(source(run=1, b=0.7, c=-1.0), *options)
     assert statuses(run) == {"test_a": "same", "test_b": "drifted", "test_c": "flipped"}
     drift = run.claim("test_b")["drift"]
     assert [e["status"] for e in drift["expectations"]] == ["drifted", "same"]
@@ -101,7 +101,7 @@ def test_changes_that_fail_the_run(claims, baseline, fail_on, fails):
 @PROCESSES
 def test_a_claim_that_is_gone_is_missing(claims, baseline, pytester, processes):
     options = (*processes, "--mech-baseline=base/evidence.json", "--mech-fail-on=missing", "--junitxml=junit.xml")
-    run = claims(source().replace("test_c", "test_d"), *options, subprocess=bool(processes))
+    run = claims(source().replace("test_c", "test_d"), *options)
     assert statuses(run) == {"test_a": "same", "test_b": "same", "test_d": "new"}
     assert run.evidence["run"]["baseline"]["missing"] == [
         {"id": "test_c", "statement": "third", "model": None, "verdict": "supported", "accepted": None}
@@ -122,7 +122,7 @@ def test_a_claim_that_is_gone_is_missing(claims, baseline, pytester, processes):
     ],
 )
 def test_what_was_not_asked_for_is_not_missing(claims, baseline, options, left, why):
-    run = claims.again(*options, "--mech-baseline=base", "--mech-fail-on=missing", subprocess="-n2" in options)
+    run = claims.again(*options, "--mech-baseline=base", "--mech-fail-on=missing")
     about = run.evidence["run"]["baseline"]
     assert (about["missing"], about["not_judged"]) == ([], {"n": left, "why": why})
     assert f"{left} claims of the baseline are not here and not called missing: {why}" in run.output

@@ -85,7 +85,7 @@ def test_auto_is_bounded_by_cores_and_memory(monkeypatch, cores, free, workers):
     assert pytest_xdist_auto_num_workers(config()) is None
 
 
-def test_each_model_is_met_by_one_process(pytester, tmp_path, monkeypatch):
+def test_each_model_is_met_by_one_process(in_a_process, pytester, tmp_path, monkeypatch):
     """Two models on two processes: the claims of each ran where the others of it did."""
     pytester.makepyfile(
         test_spread="""
@@ -104,7 +104,7 @@ def test_each_model_is_met_by_one_process(pytester, tmp_path, monkeypatch):
     )
     seen = tmp_path / "seen"
     monkeypatch.setenv("SEEN", str(seen))
-    pytester.runpytest_subprocess("-n2", "-q", "-p", "no:randomly", "--mech-model", "names-gpt2-seed0", "--mech-model", "names-gpt2-seed4")
+    in_a_process("-n2", "-q", "-p", "no:randomly", "--mech-model=names-gpt2-seed0", "--mech-model=names-gpt2-seed4")
     met = {tuple(line.split()) for line in seen.read_text().splitlines()}
     assert len(seen.read_text().splitlines()) == 8
     assert sorted(name for name, _ in met) == ["names-gpt2-seed0", "names-gpt2-seed4"]

@@ -108,7 +108,7 @@ def test_a_run_that_is_cut_short(claims, body, options, reason):
 
 
 def test_a_killed_process_leaves_an_errored_claim(claims):
-    run = claims(three("os.kill(os.getpid(), signal.SIGKILL)"), "-n2", subprocess=True)
+    run = claims(three("os.kill(os.getpid(), signal.SIGKILL)"), "-n2")
     assert run.verdicts == {"test_a": "supported", "test_b": "errored", "test_c": "supported"}
     assert run.claim("test_b")["reason"] == "the process ended before this claim was decided"
     assert run.claim("test_b")["met"] is False

@@ -53,7 +53,7 @@ VERDICTS = """
 def test_verdicts_that_fail_the_run(claims, fail_on, outcomes):
     processes = ("-n2",) if fail_on == "inconclusive" else ()
     options = [] if fail_on is None else [f"--mech-fail-on={fail_on}"]
-    run = claims(VERDICTS, *processes, *options, subprocess=bool(processes))
+    run = claims(VERDICTS, *processes, *options)
     assert run.result.parseoutcomes() == outcomes
     assert run.result.ret == (1 if "failed" in outcomes else 0)
     assert run.verdicts == {

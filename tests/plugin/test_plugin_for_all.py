@@ -138,9 +138,9 @@ def test_junit_xml(searches):
     assert found["test_supported"]["mechcheck.n"] == "96"
 
 
-@pytest.mark.parametrize(("options", "subprocess"), [(("-n2", "-p", "randomly"), True), (("-k", "test_refuted"), False)])
-def test_the_same_in_any_order_and_process(claims, searches, options, subprocess):
-    again = claims.again(*options, subprocess=subprocess)
+@pytest.mark.parametrize("options", [("-n2", "-p", "randomly"), ("-k", "test_refuted")], ids=["two processes", "alone"])
+def test_the_same_in_any_order_and_process(claims, searches, options):
+    again = claims.again(*options)
     assert again.evidence["claims"]
     for claim in again.evidence["claims"]:
         before = next(c for c in searches.evidence["claims"] if c["id"] == claim["id"])

@@ -60,7 +60,7 @@ def test_a_subset_gives_the_same(claims, straight):
 
 
 def test_two_processes_give_the_same(claims, straight):
-    run = claims.again(*THREE_MODELS, "-n2", subprocess=True)
+    run = claims.again(*THREE_MODELS, "-n2")
     assert essence(run) == straight
     assert len(run.evidence["run"]["sentinels"]) == 3 * 4
     assert run.evidence["run"]["complete"] is True
