@@ -89,10 +89,12 @@ def _fraction(text: str) -> float:
 def _compare(chosen: argparse.Namespace) -> int:
     import json
 
-    from mechcheck.evidence.baseline import CHANGES, failing_changes, read_accepted, read_baseline, read_run, renamed, words_among
+    from mechcheck.evidence.accepted import read_accepted
     from mechcheck.evidence.compare import compare
     from mechcheck.evidence.drift import MARGIN
     from mechcheck.evidence.drift_text import report_lines
+    from mechcheck.evidence.runs import read_baseline, read_run, renamed
+    from mechcheck.evidence.status import CHANGES, failing_changes, words_among
 
     fail_on = words_among(chosen.fail_on, CHANGES)
     before, after = read_baseline(chosen.baseline), read_run(chosen.evidence)
@@ -119,9 +121,10 @@ def _compare(chosen: argparse.Namespace) -> int:
 
 
 def _accept(chosen: argparse.Namespace) -> None:
-    from mechcheck.evidence.baseline import accept, read_accepted, read_baseline, read_run
+    from mechcheck.evidence.accepted import accept, read_accepted
     from mechcheck.evidence.compare import compare
     from mechcheck.evidence.drift import MARGIN, margin_of
+    from mechcheck.evidence.runs import read_baseline, read_run
 
     after = read_run(chosen.evidence)
     compared = after.run.get("baseline")
@@ -151,7 +154,7 @@ def _unknown_claim(name: str, known: Sequence[str], path: Path) -> str:
 
 
 def _report(chosen: argparse.Namespace) -> None:
-    from mechcheck.evidence.baseline import read_evidence
+    from mechcheck.evidence.runs import read_evidence
     from mechcheck.report import write_report
 
     output = chosen.output or chosen.evidence.parent / "index.html"
@@ -160,7 +163,7 @@ def _report(chosen: argparse.Namespace) -> None:
 
 
 def _summary(chosen: argparse.Namespace) -> None:
-    from mechcheck.evidence.baseline import read_evidence
+    from mechcheck.evidence.runs import read_evidence
     from mechcheck.evidence.summary import markdown
 
     print(markdown([read_evidence(path) for path in chosen.evidence], chosen.model, match=chosen.match))

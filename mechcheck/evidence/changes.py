@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from mechcheck.evidence.baseline import Json
+from mechcheck.evidence.runs import Json
 
 _PROVENANCE = ("name", "revision", "weights_sha256", "processing", "dtype", "device")
 _RUN = ("commit", "dirty", "seed", "profile", "confidence", "device")

@@ -6,7 +6,7 @@ from dataclasses import asdict
 from functools import partial
 from typing import NamedTuple
 
-from mechcheck.evidence.baseline import Json, RunRecord, Status, is_accepted
+from mechcheck.evidence.accepted import is_accepted
 from mechcheck.evidence.changes import changes_around_claim, changes_around_run
 from mechcheck.evidence.drift import (
     MARGIN,
@@ -20,6 +20,8 @@ from mechcheck.evidence.drift import (
 )
 from mechcheck.evidence.missing import missing_claims
 from mechcheck.evidence.rules import Pair, Ruling, ruling
+from mechcheck.evidence.runs import Json, RunRecord
+from mechcheck.evidence.status import Status
 from mechcheck.stats.estimates import Estimate
 
 

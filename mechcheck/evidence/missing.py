@@ -1,6 +1,6 @@
 """Claims of a baseline that a run has no record of: missing where the run asked for them, else not judged, and the reason said."""
 
-from mechcheck.evidence.baseline import Json, RunRecord
+from mechcheck.evidence.runs import Json, RunRecord
 
 
 def missing_claims(before: RunRecord, after: RunRecord) -> tuple[list[Json], Json | None]:

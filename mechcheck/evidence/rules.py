@@ -6,8 +6,9 @@ from functools import cached_property
 from typing import Literal, NamedTuple
 
 from mechcheck.base.errors import MechcheckError, NonFiniteError
-from mechcheck.evidence.baseline import Json, Status
 from mechcheck.evidence.drift import Difference
+from mechcheck.evidence.runs import Json
+from mechcheck.evidence.status import Status
 
 
 class Measured(NamedTuple):

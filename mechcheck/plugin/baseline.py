@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 
 from mechcheck.base.errors import MechcheckError
-from mechcheck.evidence.baseline import Json, RunRecord, read_accepted, read_baseline
+from mechcheck.evidence.accepted import read_accepted
 from mechcheck.evidence.parts import Parts
+from mechcheck.evidence.runs import Json, RunRecord, read_baseline
 from mechcheck.evidence.store import read_json, write_json
 from mechcheck.models.names import model_name
 from mechcheck.plugin.cases import claim_spec

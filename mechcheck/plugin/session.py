@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from mechcheck.evidence.baseline import failing_changes
+from mechcheck.evidence.status import failing_changes
 from mechcheck.evidence.store import FILE, SCHEMA, merge
 from mechcheck.plugin.baseline import Baseline, Selection, add_to_junit
 from mechcheck.plugin.settings import SETTINGS, Settings

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from mechcheck.base.errors import MechcheckError
-from mechcheck.evidence.baseline import CHANGES, words_among
 from mechcheck.evidence.dtypes import DTYPE_NAMES
 from mechcheck.evidence.parts import Parts
+from mechcheck.evidence.status import CHANGES, words_among
 from mechcheck.verdicts.case import PROFILES, Conditions
 
 VERDICTS = ("refuted", "vacuous", "errored", "inconclusive")

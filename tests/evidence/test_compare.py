@@ -5,8 +5,8 @@ import pytest
 from runs import MOVED, NOISY, OLD, claim, measurement, values, write_run
 from scipy import stats
 
-from mechcheck.evidence.baseline import read_baseline, read_run
 from mechcheck.evidence.compare import compare
+from mechcheck.evidence.runs import read_baseline, read_run
 
 
 def test_the_numbers_of_a_drift(drift):

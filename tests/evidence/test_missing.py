@@ -3,8 +3,8 @@
 import pytest
 from runs import OLD, claim
 
-from mechcheck.evidence.baseline import read_baseline, read_run
 from mechcheck.evidence.compare import compare
+from mechcheck.evidence.runs import read_baseline, read_run
 
 
 @pytest.mark.parametrize(

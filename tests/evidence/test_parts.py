@@ -5,8 +5,8 @@ import pytest
 from runs import claim, measurement, values
 
 from mechcheck.conformance.sentinels import Sentinel
-from mechcheck.evidence.baseline import RunRecord
 from mechcheck.evidence.parts import Parts
+from mechcheck.evidence.runs import RunRecord
 from mechcheck.evidence.store import read_json
 
 

@@ -10,7 +10,7 @@ import pytest
 from runs import MODEL, claim, measurement, values, write_run
 
 from mechcheck import cli
-from mechcheck.evidence.baseline import read_accepted
+from mechcheck.evidence.accepted import read_accepted
 
 OLD, MOVED, NOISY = measurement(values()), measurement(values(1.7, noise=0.05)), measurement(values(noise=0.05))
 

@@ -1,29 +1,22 @@
-"""Runs as they lie on disk: evidence with the samples beside it, read to be compared, and the changes that someone accepted."""
+"""Runs as they lie on disk: evidence with the samples beside it, read to be compared."""
 
 import json
 import math
 import zipfile
 import zlib
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any
 
 from mechcheck.base.errors import MechcheckError
-from mechcheck.evidence.store import FILE, SCHEMA, read_json, schema, slug, write_json
+from mechcheck.evidence.store import FILE, SCHEMA, read_json, schema, slug
 
 if TYPE_CHECKING:
     from mechcheck.stats.measurement import Measurement
 
 Json = dict[str, Any]
-Status = Literal["same", "drifted", "unsure", "flipped", "new", "missing", "incomparable"]
-
-CHANGES: tuple[str, ...] = tuple(status for status in get_args(Status) if status != "same")
 SAMPLES = "samples"
-ACCEPTED_FILE = "accepted.json"
-ACCEPTED_SCHEMA = "mechcheck.accepted/1"
-_ENTRY = ("id", "statement", "why", "on", "verdict", "expectations")
 
 
 @dataclass(frozen=True)
@@ -155,90 +148,3 @@ def renamed(record: RunRecord, old: str, new: str) -> RunRecord:
         known = sorted({claim["model"]["name"] for claim in record.claims.values() if claim["model"]})
         raise MechcheckError(f"no claim in {record.file} is about {old!r}; its models: {', '.join(known) or 'none'}")
     return replace(record, claims=claims, recorded_ids={**record.recorded_ids, **ids})
-
-
-def accepted_path(baseline: Path) -> Path:
-    """Where the accepted changes of a baseline are kept: beside it."""
-    return (baseline if baseline.is_dir() else baseline.parent) / ACCEPTED_FILE
-
-
-def read_accepted(baseline: Path) -> dict[str, Json]:
-    """Claim id -> the change that was accepted; none where there is no such file.
-
-    Raises:
-        MechcheckError: the file is not one of accepted changes.
-    """
-    path = accepted_path(baseline)
-    try:
-        content = read_json(path)
-        if content["schema"] != ACCEPTED_SCHEMA:
-            raise MechcheckError(f"{path} has schema {content['schema']!r}, this version reads {ACCEPTED_SCHEMA!r}")
-        return {entry["id"]: {key: entry[key] for key in _ENTRY} for entry in content["accepted"]}
-    except FileNotFoundError:
-        return {}
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError, KeyError, TypeError) as error:
-        raise MechcheckError(f"{path} is not a file of accepted changes ({type(error).__name__}: {error})") from error
-
-
-def accept(baseline: Path, claim: str, statement: str, why: str, now: Json | None, margins: Mapping[str, float]) -> Path:
-    """Record that a claim's change is accepted, in place of what was recorded for it before; returns the file.
-
-    Args:
-        baseline: the evidence that the claim changed from.
-        claim: its id.
-        statement: what it says.
-        why: the reason, for whoever reads the file.
-        now: its record in the new run; None when it is accepted that there is none.
-        margins: expectation's label -> by how much its value may still move and be the accepted one.
-    """
-    if not why.strip():
-        raise MechcheckError('a change is accepted for a reason: --why "..."')
-    known = read_accepted(baseline)
-    known[claim] = {
-        "id": claim,
-        "statement": statement,
-        "why": why.strip(),
-        "on": datetime.now(UTC).date().isoformat(),
-        "verdict": now and now["verdict"],
-        "expectations": [
-            {"label": e["label"], "threshold": e["threshold"], "value": e["estimate"]["value"], "margin": margins[e["label"]]}
-            for e in (now["expectations"] if now else [])
-        ],
-    }
-    path = accepted_path(baseline)
-    write_json(path, {"schema": ACCEPTED_SCHEMA, "accepted": [known[name] for name in sorted(known)]})
-    return path
-
-
-def is_accepted(entry: Json | None, now: Json | None) -> bool:
-    """Whether an accepted change is the one seen: the same verdict, checks and, within the margin, values.
-
-    So an acceptance does not cover what the claim does later: a change that goes on growing is a change again.
-    """
-    if entry is None or now is None:
-        return entry is not None and entry["verdict"] is None  # it was accepted that the claim is gone
-    if (entry["verdict"], entry["statement"]) != (now["verdict"], now["statement"]):
-        return False
-    return len(entry["expectations"]) == len(now["expectations"]) and all(
-        (a["label"], a["threshold"]) == (e["label"], e["threshold"]) and abs(a["value"] - e["estimate"]["value"]) <= a["margin"]
-        for a, e in zip(entry["expectations"], now["expectations"], strict=True)
-    )
-
-
-def failing_changes(evidence: Json, fail_on: Collection[str]) -> list[str]:
-    """The changes that fail the run: claim ids, each with its word; accepted changes do not."""
-    found = [(claim["id"], claim["drift"]["status"], claim["drift"]["accepted"]) for claim in evidence["claims"] if claim["drift"]]
-    found += [(claim["id"], "missing", claim["accepted"]) for claim in (evidence["run"].get("baseline") or {"missing": []})["missing"]]
-    return [f"{name} ({status})" for name, status, accepted in found if status in fail_on and accepted is None]
-
-
-def words_among(text: str, allowed: Collection[str]) -> frozenset[str]:
-    """A comma-separated list of verdicts or changes.
-
-    Raises:
-        MechcheckError: a word that is none.
-    """
-    words = frozenset(word.strip() for word in text.split(",") if word.strip())
-    if unknown := sorted(words - set(allowed)):
-        raise MechcheckError(f"unknown {', '.join(map(repr, unknown))}; choose among {', '.join(allowed)}")
-    return words
