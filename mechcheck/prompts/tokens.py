@@ -54,6 +54,7 @@ class Reader:
             raise PromptError("bos=True, but this model's tokenizer has no BOS token; leave it out")
         self._after = [] if cls is None or sep is None else [int(sep)]
         self.pad = int(self.tokenizer.pad_token_id or 0)
+        self._encoded: dict[str, tuple[int, ...]] = {}  # the same words come again and again, and most of the time goes into them
 
     @property
     def policy(self) -> TokenPolicy:
@@ -168,7 +169,9 @@ class Reader:
         return {t: self.tokenizer.decode([t]) for t in occurring}
 
     def _encode(self, text: str) -> list[int]:
-        return list(self.tokenizer.encode(text, add_special_tokens=False))
+        if text not in self._encoded:
+            self._encoded[text] = tuple(self.tokenizer.encode(text, add_special_tokens=False))
+        return list(self._encoded[text])
 
     def _behind_space(self, word: str) -> list[int]:
         """A word's tokens where it follows another one."""

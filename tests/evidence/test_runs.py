@@ -1,4 +1,4 @@
-"""Runs read from disk, models under other names, changes that someone accepted."""
+"""Runs read from disk, and models under other names."""
 
 import shutil
 
