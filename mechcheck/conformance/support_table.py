@@ -16,7 +16,7 @@ from mechcheck.base.device import to_numpy
 from mechcheck.base.errors import HookError, MechcheckError, ModelError, SelfCheckWarning, SiteError
 from mechcheck.conformance.layouts import LAYOUTS, layout_prompts, save_layout
 from mechcheck.conformance.support_rows import ROWS, Bench, Try
-from mechcheck.engine import run as _engine
+from mechcheck.engine import run
 from mechcheck.models.loading import Processing, load_model
 
 PROCESSINGS: tuple[Processing, ...] = ("folded", "raw")
@@ -99,8 +99,8 @@ def _cell(attempt: Try, bench: Bench) -> Cell:
     try:
         # The engine does not say which of its runners it used, so the doors to both are watched.
         with (
-            patch.object(_engine, "run_sweep", wraps=_engine.run_sweep) as fast,
-            patch.object(_engine, "_plain", wraps=_engine._plain) as plain,
+            patch.object(run, "run_sweep", wraps=run.run_sweep) as fast,
+            patch.object(run, "_plain", wraps=run._plain) as plain,
         ):
             found = attempt(bench)
     except Exception as error:

@@ -9,7 +9,7 @@ from mechcheck.models.names import place_of
 from mechcheck.plugin.cases import case_of
 from mechcheck.plugin.settings import SETTINGS
 from mechcheck.verdicts.case import Case
-from mechcheck.verdicts.supplies import PromptsFor, circuit_of, load, recorded_at, task_generator
+from mechcheck.verdicts.supplies import CircuitFor, PromptsFor, circuit_of, load, recorded_at, task_generator
 
 if TYPE_CHECKING:
     from transformer_lens.model_bridge import TransformerBridge
@@ -17,6 +17,12 @@ if TYPE_CHECKING:
     from mechcheck.notation.circuit import Circuit
     from mechcheck.prompts.prompt_set import PromptSet
     from mechcheck.verdicts.check import Check
+
+
+PROMPTS_FOR = pytest.StashKey[PromptsFor]()
+"""How an item's prompts are made for another model, as its fixtures said; they do not where the user's own `prompts` asks none of ours."""
+CIRCUIT_FOR = pytest.StashKey[CircuitFor]()
+"""Likewise its circuit."""
 
 
 def _case(request: pytest.FixtureRequest, otherwise: str) -> Case:
@@ -95,7 +101,8 @@ def make_prompts(request: pytest.FixtureRequest) -> "Callable[..., PromptSet]":
 def prompts_for(request: pytest.FixtureRequest, make_prompts: "Callable[..., PromptSet]") -> PromptsFor:
     """prompts_for(model): the claim's verification prompts for a model, as many and with the seed that the run says."""
     settings = request.config.stash[SETTINGS]
-    return lambda model: make_prompts(model, n=settings.n_prompts, seed=settings.seed, split="verify")
+    made = request.node.stash[PROMPTS_FOR] = lambda model: make_prompts(model, n=settings.n_prompts, seed=settings.seed, split="verify")
+    return made
 
 
 @pytest.fixture
@@ -104,6 +111,7 @@ def prompts(request: pytest.FixtureRequest, prompts_for: PromptsFor, model: "Tra
     from mechcheck.base.errors import PromptError
     from mechcheck.models.loading import provenance
 
+    request.node.stash[PROMPTS_FOR] = prompts_for
     try:
         return prompts_for(model)
     except PromptError as error:
@@ -114,7 +122,7 @@ def prompts(request: pytest.FixtureRequest, prompts_for: PromptsFor, model: "Tra
 
 
 @pytest.fixture
-def circuit_for(request: pytest.FixtureRequest) -> "Callable[[TransformerBridge], Circuit]":
+def circuit_for(request: pytest.FixtureRequest) -> CircuitFor:
     """circuit_for(model): the circuit recorded for a model and the claim's task."""
     from mechcheck.base.errors import ClaimError
 
@@ -126,10 +134,11 @@ def circuit_for(request: pytest.FixtureRequest) -> "Callable[[TransformerBridge]
 
 
 @pytest.fixture
-def circuit(circuit_for: "Callable[[TransformerBridge], Circuit]", model: "TransformerBridge") -> "Circuit":
+def circuit(request: pytest.FixtureRequest, circuit_for: CircuitFor, model: "TransformerBridge") -> "Circuit":
     """The circuit recorded for the model and the claim's task."""
     from mechcheck.notation.circuit import traced
 
+    request.node.stash[CIRCUIT_FOR] = circuit_for
     return traced(circuit_for(model))
 
 

@@ -2,7 +2,7 @@
 
 import functools
 import time
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Generator, Mapping
 from typing import Any
 
 import pytest
@@ -10,11 +10,13 @@ import pytest
 from mechcheck.evidence.counterexample_text import counterexample_lines
 from mechcheck.evidence.record import NOT_MEASURED, Record, describe_arguments, record_of
 from mechcheck.plugin.cases import case_of
+from mechcheck.plugin.fixtures import CIRCUIT_FOR, PROMPTS_FOR
 from mechcheck.plugin.instrument import examine
 from mechcheck.plugin.properties import attach
 from mechcheck.plugin.settings import SETTINGS
 from mechcheck.verdicts.case import Case
 from mechcheck.verdicts.outcome import Outcome, skipped
+from mechcheck.verdicts.supplies import CircuitFor, PromptsFor, circuit_of
 
 OUTCOME = pytest.StashKey[Outcome]()
 """What became of a claim, for whoever makes its report."""
@@ -40,9 +42,8 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, object, o
     from mechcheck.verdicts.outcome import decide_claim
     from mechcheck.verdicts.trial import Trial
 
-    given: dict[str, Any] = pyfuncitem.funcargs
-    arguments = {name: given[name] for name in pyfuncitem._fixtureinfo.argnames}
-    trial = Trial(case, _plain(pyfuncitem.obj), arguments, Guard(), given.get("prompts_for"))
+    arguments: dict[str, Any] = {name: pyfuncitem.funcargs[name] for name in pyfuncitem._fixtureinfo.argnames}
+    trial = Trial(case, _plain(pyfuncitem.obj), arguments, Guard(), *map(_plain, _makers(pyfuncitem, case)))
     subject, outcome, started = NOT_MEASURED, Outcome(), time.perf_counter()
     try:
         subject = describe_arguments(arguments)
@@ -94,14 +95,24 @@ def _finish(item: pytest.Item, case: Case, outcome: Outcome, subject: Record = N
     return record
 
 
-def _plain(body: Callable[..., object]) -> Callable[..., object]:
-    """The body in terms of those who know no pytest."""
+def _makers(item: pytest.Item, case: Case) -> tuple[PromptsFor | None, CircuitFor | None]:
+    """What makes prompts and circuit for another model: as the item's fixtures did, else the circuit as it is recorded."""
+    recorded = None if case.spec.task is None else functools.partial(circuit_of, case)
+    return item.stash.get(PROMPTS_FOR, None), item.stash.get(CIRCUIT_FOR, recorded)
+
+
+def _plain(function: Any) -> Any:
+    """The function in terms of those who know no pytest."""
     from mechcheck.verdicts.trial import BodySkipped
 
-    @functools.wraps(body)
-    def call(**arguments: Any) -> object:
+    if function is None:
+        return None
+
+    @functools.wraps(function)
+    def call(*arguments: Any, **named: Any) -> object:
+        __tracebackhide__ = True
         try:
-            return body(**arguments)
+            return function(*arguments, **named)
         except pytest.fail.Exception as failed:
             raise AssertionError(failed.msg) from failed
         except pytest.skip.Exception as skip:

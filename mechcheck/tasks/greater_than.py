@@ -1,7 +1,7 @@
 """Greater-than (Hanna et al. 2023, arXiv:2305.00586): what begins in a year ends in a later one.
 
 In the synthetic language "names" it reads "the war lasted from c17 32 to c17" -> any year after 32; for tokenizers that have no such
-centuries, as those of real models, it is the paper's sentence (`_year_spans`). The counterfactual begins in the first year of
+centuries, as those of real models, it is the paper's sentence (`year_spans`). The counterfactual begins in the first year of
 all, after which every other one is right (the paper's "01"); the reference begins in another year altogether.
 """
 

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from transformer_lens.model_bridge import TransformerBridge
 
 Sentence = tuple[str, ...]
-_MADE_UP = "centuries"  # for the embedded models, and for nobody else; see `_greater_than`
+_MADE_UP = "centuries"  # for the embedded models, and for nobody else; see `greater_than`
 
 
 class Spelling:

@@ -41,6 +41,7 @@ class Change(NamedTuple):
 
 def contrast(trial: Trial) -> Contrast:
     """Run the claim's decoys (if it was expected to be supported) or its positive controls (if refuted)."""
+    __tracebackhide__ = True
     if trial.case.expect == "refuted":
         return _positive_controls(trial)
     kinds: list[str] = []
@@ -63,6 +64,7 @@ def _subject(kind: str) -> str:
 
 def _decoys(trial: Trial, decoy: Decoy | Mapping[str, Any] | None) -> tuple[str, Sequence[Change]]:
     """What kind of decoys these are, and the decoys."""
+    __tracebackhide__ = True
     arguments, n = trial.arguments, trial.case.conditions.decoys
     if isinstance(decoy, Mapping):
         return "named by the claim", [Change(_describe(decoy), trial.arguments_for(decoy))]
@@ -84,6 +86,7 @@ def _decoys(trial: Trial, decoy: Decoy | Mapping[str, Any] | None) -> tuple[str,
 
 
 def _twins(arguments: Mapping[str, Any], n: int) -> list[Change]:
+    __tracebackhide__ = True
     from mechcheck.models.loading import reinitialised
 
     if "model" not in arguments:
@@ -93,6 +96,7 @@ def _twins(arguments: Mapping[str, Any], n: int) -> list[Change]:
 
 def _positive_controls(trial: Trial) -> Contrast:
     """Look for arguments under which the same body is supported: the claim's own, then another model's."""
+    __tracebackhide__ = True
     runs: list[Rerun] = []
     for case in _cases_expected_supported(trial):
         runs.append(trial.rerun(trial.arguments_for(case.arguments), case.label))

@@ -53,6 +53,7 @@ def decide_claim(check: "Check | None", expect: Expected) -> Outcome:
     Raises:
         ClaimError: it checked nothing.
     """
+    __tracebackhide__ = True
     if check is None or not check.expectations:
         raise ClaimError("this claim checked nothing: use the `check` fixture, for example check.above(measurement, 0.0)")
     verdict = combine(e.verdict for e in check.expectations)

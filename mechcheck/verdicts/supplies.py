@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 PromptsFor = Callable[["TransformerBridge"], "PromptSet"]
 """A claim's prompts, for whichever model."""
+CircuitFor = Callable[["TransformerBridge"], "Circuit"]
+"""A claim's circuit, for whichever model."""
 
 
 def load(conditions: Conditions, name: str, dtype: str | None = None) -> "TransformerBridge":
@@ -68,6 +70,8 @@ def circuit_of(case: Case, model: "TransformerBridge") -> "Circuit":
     name = provenance(model).name
     path = recorded_at(case, name)
     if path is None:
+        if "#" in name:
+            raise NoCircuitError(f"{name} has random weights, and no circuit: name another decoy, @claim(decoy={{...}})")
         how = how_to_find(case.spec.task, case.near, name, case.conditions.circuits)
         raise NoCircuitError(f"no circuit is recorded for {name} and task {case.spec.task!r}{how}")
     circuit = load_circuit(path)

@@ -3,16 +3,20 @@
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from mechcheck.base.errors import ClaimError, NonFiniteError
 from mechcheck.verdicts.case import Case
 from mechcheck.verdicts.guard import Guard
-from mechcheck.verdicts.supplies import PromptsFor, circuit_of, load
+from mechcheck.verdicts.supplies import CircuitFor, PromptsFor, load
 from mechcheck.verdicts.verdict import Decision, Expectation, combine
 
 if TYPE_CHECKING:
+    from transformer_lens.model_bridge import TransformerBridge
+
     from mechcheck.notation.circuit import Circuit
+
+Made = TypeVar("Made")
 
 
 class BodySkipped(Exception):
@@ -41,6 +45,8 @@ class Trial:
     guard: Guard
     prompts_for: PromptsFor | None = None
     """How the claim's prompts are made for another model; None where nobody said so."""
+    circuit_for: CircuitFor | None = None
+    """Likewise its circuit."""
 
     def rerun(self, changes: Mapping[str, Any], label: str) -> Rerun:
         """The body once more; a failed assertion is a refusal, any other exception is the claim's own error, as is a changed model.
@@ -53,6 +59,7 @@ class Trial:
             ClaimError: the body crashed, or was skipped.
             HookError: the body left the model changed.
         """
+        __tracebackhide__ = True
         arguments = {**self.arguments, **changes}
         check = self.case.check(arguments.get("model"), arguments.get("circuit"), draws=False)
         if "check" in arguments:
@@ -76,6 +83,7 @@ class Trial:
         Raises:
             ClaimError: the test takes no such argument, or nobody said how prompts for another model are made.
         """
+        __tracebackhide__ = True
         unknown = set(changes) - set(inspect.signature(self.body).parameters)
         if unknown:
             raise ClaimError(f"the contrast changes {', '.join(sorted(unknown))}, which the test does not take")
@@ -84,13 +92,25 @@ class Trial:
             new["model"] = load(self.case.conditions, new["model"], self._dtype)
             if "prompts" in self.arguments and "prompts" not in new:
                 if self.prompts_for is None:
-                    raise ClaimError("a contrast on another model needs prompts for it: register the task's generator with @mechcheck.task")
-                new["prompts"] = self.prompts_for(new["model"])
-            if "circuit" in self.arguments and "circuit" not in new and self.case.spec.task:
-                new["circuit"] = circuit_of(self.case, new["model"])
+                    raise ClaimError(
+                        "a contrast on another model needs prompts for it: write a fixture `make_prompts` in the place of `prompts`, "
+                        "or register the task's generator with @mechcheck.task"
+                    )
+                new["prompts"] = self._made(self.prompts_for, new["model"], "prompts")
+            if "circuit" in self.arguments and "circuit" not in new and self.circuit_for is not None:
+                new["circuit"] = self._made(self.circuit_for, new["model"], "circuit")
         if isinstance(new.get("circuit"), Mapping) and not hasattr(new["circuit"], "roles"):
             new["circuit"] = _with_roles(self.arguments["circuit"], new["circuit"])
         return new
+
+    def _made(self, make: "Callable[[TransformerBridge], Made]", model: "TransformerBridge", what: str) -> "Made":
+        """What a contrast on another model needs; a skip there would let a claim go that has been measured."""
+        from mechcheck.models.loading import provenance
+
+        try:
+            return make(model)
+        except BodySkipped as skipped:
+            raise ClaimError(f"making the {what} of its contrast on {provenance(model).name} was skipped: {skipped}") from skipped
 
     @property
     def _dtype(self) -> str | None:

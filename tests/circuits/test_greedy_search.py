@@ -12,7 +12,7 @@ import torch
 from tiny import random_prompts
 
 from mechcheck.base.errors import MechcheckError, PromptError, SiteError
-from mechcheck.circuits import greedy_search as _search
+from mechcheck.circuits import greedy_search
 from mechcheck.circuits.greedy_search import generic_search, targeted_search
 from mechcheck.notation.interventions import Ablate
 from mechcheck.notation.metrics import kl_divergence
@@ -132,7 +132,7 @@ class Landscape:
 def world(monkeypatch):
     def build(*args, **options):
         made = Landscape(*args, **options)
-        monkeypatch.setattr(_search, "sweep_metrics", made.sweep_metrics)
+        monkeypatch.setattr(greedy_search, "sweep_metrics", made.sweep_metrics)
         return made
 
     return build

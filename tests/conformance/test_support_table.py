@@ -10,7 +10,7 @@ import pytest
 import mechcheck
 from mechcheck import cli
 from mechcheck.base.errors import HookError, ModelError, PromptError
-from mechcheck.conformance import support_table as _support
+from mechcheck.conformance import support_table as _support_table
 from mechcheck.conformance.layouts import LAYOUTS, layout_prompts, save_layout
 from mechcheck.conformance.support_rows import ROWS, Bench
 from mechcheck.conformance.support_table import PROCESSINGS, Cell, bugs, markdown, support_table
@@ -107,20 +107,20 @@ def raising(error):
     ],
 )
 def test_cells_say_what_happened(small, attempt, cell):
-    assert _support._cell(attempt, small) == cell
+    assert _support_table._cell(attempt, small) == cell
 
 
 def test_a_fast_runner_that_is_wrong_is_a_bug(monkeypatch):
-    from mechcheck.engine import run as _engine
+    from mechcheck.engine import run as _run
 
-    monkeypatch.setattr(_engine, "disagreement", lambda swept, captures: "variant 0 differs")
-    monkeypatch.setattr(_support, "ROWS", {"Group": {"`run`": heads_changed}})
+    monkeypatch.setattr(_run, "disagreement", lambda swept, captures: "variant 0 differs")
+    monkeypatch.setattr(_support_table, "ROWS", {"Group": {"`run`": heads_changed}})
     table = support_table(["gpt2"])
     assert bugs(table)[0].startswith("`run` on GPT-2, folded: SelfCheckWarning: variant 0 differs")
 
 
 def test_a_model_that_cannot_be_loaded_fills_its_column(monkeypatch):
-    monkeypatch.setattr(_support, "load_model", lambda *_, **__: (_ for _ in ()).throw(ModelError("no adapter for it")))
+    monkeypatch.setattr(_support_table, "load_model", lambda *_, **__: (_ for _ in ()).throw(ModelError("no adapter for it")))
     table = support_table(["gpt2"])
     assert {cell for columns in table.values() for cells in columns.values() for cell in cells.values()} == {
         Cell("no", "no adapter for it")
@@ -128,7 +128,7 @@ def test_a_model_that_cannot_be_loaded_fills_its_column(monkeypatch):
 
 
 def test_markdown(monkeypatch):
-    monkeypatch.setattr(_support, "ROWS", {"One": {"`run`": heads_changed, "`capture`": heads_changed}})
+    monkeypatch.setattr(_support_table, "ROWS", {"One": {"`run`": heads_changed, "`capture`": heads_changed}})
     no = Cell("no", "a norm is in the way")
     cells = {"`run`": Cell("fast"), "`capture`": Cell("yes")}
     table = {"gpt2": {"folded": cells, "raw": cells | {"`capture`": no}}, "opt": dict.fromkeys(PROCESSINGS, dict.fromkeys(cells, no))}
@@ -140,11 +140,13 @@ def test_markdown(monkeypatch):
 
 
 def test_command(monkeypatch, capsys, tmp_path):
-    monkeypatch.setattr(_support, "ROWS", {"One": {"`run`": heads_changed}})
-    monkeypatch.setattr(_support, "LAYOUTS", {"gpt2": LAYOUTS["gpt2"]})
-    monkeypatch.setattr(_support, "support_table", lambda: {"gpt2": {key: {"`run`": Cell("fast")} for key in PROCESSINGS}})
+    monkeypatch.setattr(_support_table, "ROWS", {"One": {"`run`": heads_changed}})
+    monkeypatch.setattr(_support_table, "LAYOUTS", {"gpt2": LAYOUTS["gpt2"]})
+    monkeypatch.setattr(_support_table, "support_table", lambda: {"gpt2": {key: {"`run`": Cell("fast")} for key in PROCESSINGS}})
     assert cli.main(["support", "-o", str(tmp_path / "support.md")]) == 0
     assert capsys.readouterr().out == (tmp_path / "support.md").read_text(encoding="utf-8")
-    monkeypatch.setattr(_support, "support_table", lambda: {"gpt2": {key: {"`run`": Cell("bug", "TypeError: x")} for key in PROCESSINGS}})
+    monkeypatch.setattr(
+        _support_table, "support_table", lambda: {"gpt2": {key: {"`run`": Cell("bug", "TypeError: x")} for key in PROCESSINGS}}
+    )
     assert cli.main(["support"]) == 1
     assert "mechcheck: `run` on GPT-2, raw: TypeError: x" in capsys.readouterr().err

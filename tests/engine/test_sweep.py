@@ -12,11 +12,11 @@ from tiny import LAYOUTS, MORE_LAYOUTS, SAME_FORWARD, random_prompts, with_other
 
 from mechcheck.base.errors import HookError, MechcheckError, SelfCheckWarning
 from mechcheck.engine import arithmetic as _arithmetic
-from mechcheck.engine import run as _engine
+from mechcheck.engine import run as _run
 from mechcheck.engine import selfcheck as _selfcheck
 from mechcheck.engine import suffix as _suffix
 from mechcheck.engine import sweep as _sweep
-from mechcheck.engine import untouched_cache as _runs
+from mechcheck.engine import untouched_cache
 from mechcheck.engine.arithmetic import Unserved, arithmetic
 from mechcheck.engine.edits import capture_all, capture_sites, edits_of
 from mechcheck.engine.hooks import record
@@ -129,7 +129,7 @@ def test_what_two_sets_of_prompts_have_in_common_is_run_once(tiny, layout, commo
     tokens[:, :common] = prompts.tokens[:, :common]
     other, known = dataclasses.replace(prompts.counterfactual, tokens=tokens), arithmetic(model)
     sites = heads("0.1 1.0") | resid("1") | resid_post("1")
-    _runs.forget_runs()
+    untouched_cache.forget_runs()
     found, expected = capture_fast(known, prompts, model, other, list(sites)), capture_sites(model, other, list(sites))
     for site in sites:
         for row, length in enumerate(prompts.lengths.tolist()):
@@ -191,7 +191,7 @@ def test_a_wrong_result_is_noticed_and_plain_hooks_are_used(tiny, layout, monkey
     variants = [[Patch(heads(f"{layer}.{head}"))] for layer in range(2) for head in range(2)]
     expected = by_hooks(model, prompts, variants)
     wrong = wrong_weights(model)
-    monkeypatch.setattr(_engine, "arithmetic", lambda model: wrong)
+    monkeypatch.setattr(_run, "arithmetic", lambda model: wrong)
     with pytest.warns(SelfCheckWarning, match=r"variant \d \(\d\.\d\) on prompt \d: logits differ by .*; plain hooks are used"):
         np.testing.assert_allclose(sweep(model, prompts, variants), expected, rtol=0, atol=1e-12)
 
@@ -200,7 +200,7 @@ def test_wrong_captured_activations_are_noticed(tiny, layout, monkeypatch):
     model, prompts = tiny(layout), random_prompts(3, LENGTHS)
     variants = [[Patch(heads(f"{layer}.{head}"))] for layer in range(2) for head in range(2)]
     expected = by_hooks(model, prompts, variants)
-    monkeypatch.setattr(_engine, "capture_fast", lambda *args: {site: 1.01 * value for site, value in capture_fast(*args).items()})
+    monkeypatch.setattr(_run, "capture_fast", lambda *args: {site: 1.01 * value for site, value in capture_fast(*args).items()})
     with pytest.warns(SelfCheckWarning, match="differ"):
         np.testing.assert_allclose(sweep(model, prompts, variants), expected, rtol=0, atol=1e-12)
 
@@ -215,7 +215,7 @@ def test_what_it_does_not_serve_goes_to_plain_hooks(tiny, layout, monkeypatch):
     def refuse(model):
         raise Unserved("another architecture")
 
-    monkeypatch.setattr(_engine, "arithmetic", refuse)
+    monkeypatch.setattr(_run, "arithmetic", refuse)
     np.testing.assert_allclose(sweep(model, prompts, variants), expected, rtol=0, atol=1e-12)
 
 

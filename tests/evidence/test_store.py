@@ -8,7 +8,7 @@ import stat
 import numpy as np
 import pytest
 
-from mechcheck.evidence import store as _evidence
+from mechcheck.evidence import store
 from mechcheck.evidence.store import merge, read_json, schema, slug, write_json
 
 
@@ -50,7 +50,7 @@ def test_a_failing_write_leaves_the_old_file(tmp_path, monkeypatch):
     def fail(*_):
         raise OSError("disk full")
 
-    monkeypatch.setattr(_evidence.os, "replace", fail)
+    monkeypatch.setattr(store.os, "replace", fail)
     with pytest.raises(OSError, match="disk full"):
         write_json(path, {"new": 2})
     for unwritable in ({"x": math.nan}, {"x": [1, math.inf]}, {"x": object()}):
@@ -80,8 +80,8 @@ def test_slugs_are_file_names_and_differ():
 def test_the_schema_is_a_schema():
     import jsonschema
 
-    jsonschema.Draft202012Validator.check_schema(_evidence.schema())
-    assert json.dumps(_evidence.schema()["$id"]) == '"mechcheck.evidence/1"'
+    jsonschema.Draft202012Validator.check_schema(store.schema())
+    assert json.dumps(store.schema()["$id"]) == '"mechcheck.evidence/1"'
 
 
 def test_every_field_is_described():

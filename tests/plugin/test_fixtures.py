@@ -1,5 +1,7 @@
 """What makes a claim's prompts and circuit for another model, and prompts of the user's own."""
 
+import pytest
+
 OWN = r"""
     from mechcheck import ioi_prompts, provenance
 
@@ -67,3 +69,91 @@ def test_they_say_what_they_need(claims):
     assert "define a `make_prompts` or `prompts` fixture of your own" in reasons["test_prompts"]
     assert "the `circuit` fixture needs @claim(..., task=" in reasons["test_circuit"]
     assert "no circuit is recorded for names-gpt2-seed1 and task 'gendered_pronoun'; to find one: " in reasons["test_recorded"]
+
+
+WRAPPED = {
+    "as an argument": "def prompts(prompts): return prompts[:48]",
+    "when it runs": "def prompts(request, model): return request.getfixturevalue('prompts_for')(model)[:48]",
+}
+
+
+@pytest.mark.parametrize("wrapped", WRAPPED.values(), ids=WRAPPED)
+def test_prompts_that_are_made_of_ours(claims, wrapped):
+    """A contrast on another model gets ours."""
+    run = claims(
+        f"""
+    @pytest.fixture
+    {wrapped}
+
+    @claim("It does the task", task="ioi", decoy={{"model": "names-gpt2-seed0"}})
+    def test_it(model, prompts, check):
+        check.above(run(model, prompts), -100.0)
+    """,
+        "--mech-model=names-gpt2-seed1",
+    )
+    assert (run.claim()["prompts"]["n"], run.claim()["verdict"]) == (48, "vacuous")
+
+
+def test_an_own_circuit_for_is_that_of_a_contrast_too(claims):
+    run = claims(
+        """
+    from dataclasses import replace
+
+    @pytest.fixture
+    def circuit_for(circuit_for):
+        return lambda model: replace(circuit_for(model), source="mine of " + provenance(model).name)
+
+    @claim("It has a circuit", task="ioi", decoy={"model": "names-gpt2-seed0"})
+    def test_it(model, prompts, circuit, check):
+        print(f"\\n{circuit.source}")
+        check.above(run(model, prompts), -100.0)
+    """,
+        "--mech-model=names-gpt2-seed1",
+        "-s",
+    )
+    assert run.claim()["circuit"]["source"] == "mine of names-gpt2-seed1"
+    assert [line for line in run.output.splitlines() if line.startswith("mine")] == ["mine of names-gpt2-seed1", "mine of names-gpt2-seed0"]
+
+
+def test_a_contrast_whose_prompts_are_skipped_does_not_let_the_claim_go(claims):
+    """It has been measured."""
+    run = claims(
+        """
+    @pytest.fixture
+    def make_prompts(model):
+        def made(asked, **how):
+            return ioi_prompts(asked, **how) if asked is model else pytest.skip("not for this one")
+        return made
+
+    @claim("It does the task", decoy={"model": "names-gpt2-seed0"})
+    def test_it(model, prompts, check):
+        check.above(run(model, prompts), 1.0)
+    """,
+        "--mech-model=names-gpt2-seed1",
+    )
+    assert (run.claim()["verdict"], len(run.claim()["expectations"])) == ("errored", 1)
+    assert run.claim()["reason"] == "ClaimError: making the prompts of its contrast on names-gpt2-seed0 was skipped: not for this one"
+
+
+def test_random_weights_have_no_circuit(claims):
+    run = claims(
+        """
+    @claim("It has a circuit", task="ioi")
+    def test_it(model, prompts, circuit_for, check):
+        check.above(run(model, prompts, Ablate(circuit_for(model)["s_inhibition"], "zero")), -100.0)
+    """,
+        "--mech-model=names-gpt2-seed1",
+    )
+    assert "names-gpt2-seed1#reinitialised-0 has random weights, and no circuit: name another decoy" in run.claim()["reason"]
+
+
+def test_a_claim_that_checks_nothing_sees_none_of_our_code(claims):
+    run = claims(
+        """
+    @claim("nothing is checked")
+    def test_it(check): ...
+    """
+    )
+    assert "ClaimError: this claim checked nothing: use the `check` fixture" in run.output
+    assert "def decide_claim" not in run.output
+    assert "verdicts/outcome.py" not in run.output

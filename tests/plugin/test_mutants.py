@@ -13,8 +13,8 @@ import mechcheck
 from mechcheck.compiled import known_circuit, truth_table
 from mechcheck.conformance.truth_tables import disagreements
 from mechcheck.engine import hooks as _hooks
-from mechcheck.measures.attention import between_words as _word_attention
-from mechcheck.measures.attention import scores as _attention_scores
+from mechcheck.measures.attention import between_words
+from mechcheck.measures.attention import scores as _scores
 from mechcheck.measures.head_scores import HeadScores
 from mechcheck.measures.heads.detection import Detection
 from mechcheck.models.loading import load_model
@@ -156,15 +156,15 @@ def test_scores_that_are_not_those_of_the_head_are_noticed(claims, monkeypatch, 
     if "scores" not in HONEST:
         HONEST["scores"] = claims(source, *chosen).verdicts
     assert list(HONEST["scores"].values()) == ["supported"]
-    honest = _attention_scores.observe
+    honest = _scores.observe
 
     def observe(*arguments):
         run = honest(*arguments)
         return run._replace(recorded=defect(dict(run.recorded)))
 
-    monkeypatch.setattr(_attention_scores, "observe", observe)
+    monkeypatch.setattr(_scores, "observe", observe)
     if defect is unmasked:
-        monkeypatch.setattr(_attention_scores, "_hide", lambda visible: lambda scores: scores)
+        monkeypatch.setattr(_scores, "_hide", lambda visible: lambda scores: scores)
     run = claims(source, *chosen)
     assert run.claim()["verdict"] == "errored"
     assert "is not the softmax of its scores" in run.claim()["reason"]
@@ -191,5 +191,5 @@ def test_a_word_found_inside_another_is_noticed(claims, monkeypatch):
     def substring(model, prompts, words):
         return [[word for word in row if any(part in word.text for part in words)] for row in words_of(model, prompts)]
 
-    monkeypatch.setattr(_word_attention, "find_words", substring)
+    monkeypatch.setattr(between_words, "find_words", substring)
     assert claims(WORDS).claim()["verdict"] == "refuted"

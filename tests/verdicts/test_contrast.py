@@ -53,3 +53,15 @@ def test_twins_differ_by_their_seed_and_are_few(trial, tiny, around):
     found = contrast(trial(body, {"model": tiny("gpt2", "float32")}, decoys_wanted=4))
     assert [run.label for run in found.runs] == ["weights drawn with seed 0", "weights drawn with seed 1"]
     assert len(set(seen)) == 2
+
+
+@pytest.mark.parametrize(("satisfied", "vacuous"), [(0, False), (1, True), (2, True)])
+def test_half_of_the_decoys_are_too_many(trial, tiny, around, satisfied, vacuous):
+    calls = []
+
+    def body(check, model):
+        calls.append(model)
+        check.above(around(1.0 if len(calls) <= satisfied else -1.0), 0.0)
+
+    found = contrast(trial(body, {"model": tiny("gpt2", "float32")}))
+    assert (found.supported, found.vacuous is not None) == (satisfied, vacuous)

@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import pytest
+import torch
 
 from mechcheck.base.errors import CircuitError, NoCircuitError
 from mechcheck.base.paths import data_dir
@@ -61,3 +62,15 @@ def test_prompts_are_made_once(model):
     first = make(model, n=12, seed=3, split="verify")
     assert task_generator(ClaimSpec("another", task="ioi"))(model, n=12, seed=3, split="verify") is first
     assert make(model, n=12, seed=4, split="verify").sha256 != first.sha256
+
+
+def test_threads_are_as_many_as_asked_for(case):
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(2)
+        load(replace(case().conditions, threads=0), NAME)
+        assert torch.get_num_threads() == 2
+        load(case().conditions, NAME)
+        assert torch.get_num_threads() == 1
+    finally:
+        torch.set_num_threads(before)

@@ -32,7 +32,7 @@ from warm import Shell
 
 import mechcheck
 from mechcheck.base.paths import data_dir
-from mechcheck.tasks import shipped as _tasks
+from mechcheck.tasks import shipped as _shipped
 
 LANGUAGES = {"python", "console", "sh", "toml", "yaml", "json", "text"}
 SHARED = ("Makefile", "benchmarks", "claims", "docs", "fixtures", "mechcheck", "pyproject.toml", "README.md", "LICENSE", "requirements")
@@ -125,10 +125,10 @@ def directory(page, tmp_path, monkeypatch):
             (tmp_path / name).symlink_to(ROOT / name)
         shutil.copytree(data_dir("fixtures") / "models" / "names-gpt2-seed6", tmp_path / "my-hf-directory")
     monkeypatch.chdir(tmp_path)
-    before = dict(_tasks.GENERATORS)  # importing _tasks registered the shipped ones
+    before = dict(_shipped.GENERATORS)  # importing _shipped registered the shipped ones
     yield tmp_path
-    _tasks.GENERATORS.clear()
-    _tasks.GENERATORS.update(before)
+    _shipped.GENERATORS.clear()
+    _shipped.GENERATORS.update(before)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name_of)

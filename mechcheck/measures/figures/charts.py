@@ -1,4 +1,4 @@
-"""Figures: data in the evidence, drawn by the report. Charts and tables here, what tokens and circuits need in `_model_figures`."""
+"""Figures: data in the evidence, drawn by the report. Charts and tables here, what tokens and circuits need in `model`."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field

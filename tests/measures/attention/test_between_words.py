@@ -122,14 +122,14 @@ def test_in_a_causal_model_a_word_sees_those_before_it(tiny, hugging_face):
 
 def test_a_word_of_two_tokens_counts_as_one(encoder, monkeypatch):
     """As if "not never" were one word: the sum over its tokens when attended to, the mean when it attends."""
-    from mechcheck.measures.attention import between_words as _word_attention
+    from mechcheck.measures.attention import between_words
     from mechcheck.prompts.words import Word
 
     bridge, plain = encoder
     made = prompts(bridge, TEXTS[:1])
     joined = [[Word("notnever", (4, 5)), *(Word(str(i), (i,)) for i in OTHERS[0])]]
-    monkeypatch.setattr(_word_attention, "words_of", lambda *_: joined)
-    monkeypatch.setattr(_word_attention, "find_words", lambda *_: [joined[0][:1]])
+    monkeypatch.setattr(between_words, "words_of", lambda *_: joined)
+    monkeypatch.setattr(between_words, "find_words", lambda *_: [joined[0][:1]])
     pattern = maps(plain, made, "attention")[:, 0]
     to = word_attention(bridge, made).words.values[:, :, 0]
     np.testing.assert_allclose(to, pattern[:, :, OTHERS[0]][:, :, :, [4, 5]].sum(-1).mean(-1), atol=1e-9)

@@ -6,7 +6,7 @@ from tiny import SAME_FORWARD, random_prompts, with_other_padding
 
 from mechcheck.base.errors import HookError, SiteError
 from mechcheck.engine.run import capture
-from mechcheck.measures.attention import scores as _attention_scores
+from mechcheck.measures.attention import scores as _scores
 from mechcheck.measures.attention.patterns import attention
 from mechcheck.measures.attention.scores import attention_scores
 from mechcheck.models.loading import load_model, provenance
@@ -83,7 +83,7 @@ def test_padding_changes_nothing(tiny, layout):
 
 
 def test_attention_that_is_no_softmax_of_scores_is_an_error(tiny, monkeypatch):
-    monkeypatch.setattr(_attention_scores, "pattern_hook", lambda layer: f"blocks.{1 - layer}.attn.hook_pattern")
+    monkeypatch.setattr(_scores, "pattern_hook", lambda layer: f"blocks.{1 - layer}.attn.hook_pattern")
     with pytest.raises(HookError, match=r"the attention of head 0\.1 is not the softmax of its scores"):
         attention_scores(tiny("gpt2"), random_prompts(1, LENGTHS), "0.1")
 

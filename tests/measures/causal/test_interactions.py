@@ -8,7 +8,7 @@ import pytest
 from tiny import HUGGING_FACE, SAME_FORWARD, random_prompts
 
 from mechcheck.base.errors import MechcheckError, SiteError
-from mechcheck.measures.causal import interactions as _clusters
+from mechcheck.measures.causal import interactions as _interactions
 from mechcheck.measures.causal.interactions import Interactions, interaction, interactions
 from mechcheck.notation.interventions import Ablate
 from mechcheck.notation.metrics import kl_divergence
@@ -45,7 +45,7 @@ def test_what_the_sign_says(monkeypatch, without_a, without_b, without_both, exp
     def sweep(model, prompts, variants, metric):
         return np.array([[measured[str(variant) if variant else ""]] * len(prompts) for variant in variants], dtype=float)
 
-    monkeypatch.setattr(_clusters, "sweep", sweep)
+    monkeypatch.setattr(_interactions, "sweep", sweep)
     found = interaction(None, prompts, heads("0.0"), heads("0.1"), intervention=lambda sites: sites)
     assert set(found.values) == {expected}
 

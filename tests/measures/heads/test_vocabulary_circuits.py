@@ -6,7 +6,7 @@ import torch
 from test_composition import dense
 
 from mechcheck.base.errors import MechcheckError, PromptError, SiteError
-from mechcheck.measures.heads import vocabulary_circuits as _weight_circuits
+from mechcheck.measures.heads import vocabulary_circuits
 from mechcheck.measures.heads.vocabulary_circuits import copying_eigenvalue_scores, ov_circuit, qk_circuit
 from mechcheck.models.loading import load_model
 from mechcheck.notation.sites import heads
@@ -86,7 +86,7 @@ def test_all_heads_at_once_score_as_one_by_one(tiny, layout):
 def test_rows_are_worked_through_in_pieces(tiny, monkeypatch):
     circuit = ov_circuit(tiny("gpt2"), (0, 0))
     whole = circuit.own_token_among(5).values
-    monkeypatch.setattr(_weight_circuits, "_CHUNK", 3 * 8 * len(circuit.tokens))
+    monkeypatch.setattr(vocabulary_circuits, "_CHUNK", 3 * 8 * len(circuit.tokens))
     np.testing.assert_array_equal(circuit.own_token_among(5).values, whole)
     assert 0 < whole.sum() < len(whole)
 
