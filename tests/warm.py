@@ -13,14 +13,15 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
 PROGRAM = """#!{python} -IS
 import json, os, socket, sys
 words = [os.path.basename(sys.argv[0]), *sys.argv[1:]]
-warm = (["-m", "pytest"], ["-m", "mechcheck.cli"], ["-u", "-c"])  # the last is how pytest-xdist starts its processes
-if words[0] == "python" and words[1:3] not in warm and (words[1:] or ["-"])[0].startswith("-"):
+served = (["-m", "pytest"], ["-m", "mechcheck.cli"], ["-u", "-c"])  # the last is how pytest-xdist starts its processes
+if words[0] == "python" and words[1:3] not in served and (words[1:] or ["-"])[0].startswith("-"):
     os.execv("{python}", ["{python}", *words[1:]])
 with socket.socket(socket.AF_UNIX) as warm:
     warm.connect("{address}")
@@ -39,17 +40,18 @@ class Shell:
         """Start the process.
 
         Args:
-            folder: for the programs and the process's address.
+            folder: for the programs.
             environment: of commands, beside what is there without pytest's and mechcheck's own; what is read at import counts here only.
         """
         clean = {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST", "COV", "HF_", "MECH"))}
         binaries = (folder / "bin", Path(sys.executable).parent)
         path = os.pathsep.join([*map(str, binaries), clean["PATH"]])
         self.environment = clean | {"PATH": path, "PIP_NO_INDEX": "1", "OMP_NUM_THREADS": "1"} | environment
-        address = os.path.relpath(folder / "warm")  # an absolute one may be too long for a socket
+        self._place = tempfile.TemporaryDirectory(prefix="warm")  # a test's own folder may be too long for a socket's address
+        address = str(Path(self._place.name) / "warm")
         binaries[0].mkdir()
         for name in PROGRAMS:
-            (binaries[0] / name).write_text(PROGRAM.format(python=sys.executable, address=folder / "warm"))
+            (binaries[0] / name).write_text(PROGRAM.format(python=sys.executable, address=address))
             (binaries[0] / name).chmod(0o755)
         self._warm = subprocess.Popen(
             [sys.executable, __file__, address], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=self.environment
@@ -67,6 +69,7 @@ class Shell:
     def close(self) -> None:
         """End the process."""
         self._warm.communicate(timeout=60)
+        self._place.cleanup()
 
 
 def run_mechcheck() -> int:

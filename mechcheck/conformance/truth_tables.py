@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import torch
 from torch import Tensor
 
-from mechcheck.compiled._truth import Attention, Near, Row
+from mechcheck.compiled import Attention, Near, Row
 from mechcheck.engine.hooks import Reader, Rows
 from mechcheck.engine.run import observe
 from mechcheck.measures.attention.patterns import pattern_hook
