@@ -1,5 +1,6 @@
 """Runs on disk, for tests of what reads them: claims about given values, with evidence and samples as the plugin leaves them."""
 
+import math
 from collections.abc import Mapping
 from hashlib import sha256
 from pathlib import Path
@@ -54,7 +55,9 @@ def claim(name: str, *measured: Measurement, threshold: float = 0.0, **changes: 
             {
                 "label": f"effect {i} > {threshold:g}",
                 "kind": "above",
+                "role": "claim",
                 "threshold": threshold,
+                "region": [threshold, None],
                 "margin": None,
                 "unit": "logits",
                 "estimate": vars(estimate),
@@ -62,7 +65,7 @@ def claim(name: str, *measured: Measurement, threshold: float = 0.0, **changes: 
                 "p_adjusted": None,
                 "control": None,
                 "by_template": {},
-                "verdict": decide(estimate, low=threshold),
+                "verdict": decide(estimate, (threshold, math.inf)),
             }
         )
     verdict = expectations[0]["verdict"] if expectations else "errored"
@@ -72,7 +75,7 @@ def claim(name: str, *measured: Measurement, threshold: float = 0.0, **changes: 
         "params": {}, "expect": "supported", "verdict": verdict, "met": verdict == "supported", "reason": "", "command": "pytest",
         "model": MODEL, "circuit": {"source": "here", "roles": {"mover": "0.1"}},
         "prompts": {"ids_sha256": sha, "n": N, "templates": TEMPLATES, "examples": []},
-        "expectations": expectations, "decoys": None, "counterexamples": [], "figures": [], "drift": None, "duration_s": 0.1,
+        "expectations": expectations, "deciding": 0 if expectations else None, "decoys": None, "counterexamples": [], "figures": [], "drift": None, "duration_s": 0.1,
     }  # fmt: skip
     return base | changes | {"measured": measured}
 

@@ -1,5 +1,6 @@
 """The record of one claim, as the evidence schema has it."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
@@ -46,6 +47,7 @@ def record_of(case: "Case", outcome: "Outcome", subject: Record = NOT_MEASURED, 
         "command": case.command,
         **subject,
         "expectations": [_expectation(e) for e in outcome.expectations],
+        "deciding": outcome.deciding,
         "decoys": None if outcome.contrast is None else _contrast(outcome.contrast),
         "counterexamples": [_counterexample(found) for found in outcome.counterexamples],
         "figures": list(outcome.figures),
@@ -106,6 +108,8 @@ def _prompt(prompts: "PromptSet", row: int) -> Record:
 def _expectation(expectation: "Expectation") -> Record:
     """An expectation; p-values are adjusted when the run is merged."""
     record = asdict(expectation)
+    record["region"] = [_finite(end) for end in expectation.region]
+    record["estimate"] |= {end: _finite(record["estimate"][end]) for end in ("value", "low", "high")}
     if isinstance(expectation.threshold, tuple):
         record["threshold"] = list(expectation.threshold)
     record["p_adjusted"] = None
@@ -120,6 +124,11 @@ def _expectation(expectation: "Expectation") -> Record:
             "effect": control.effect,
         }
     return record
+
+
+def _finite(number: float) -> float | None:
+    """JSON has no infinity; an open side, or a value that is not defined, is null."""
+    return number if math.isfinite(number) else None
 
 
 def _counterexample(found: "Counterexample") -> Record:

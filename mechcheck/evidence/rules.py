@@ -151,7 +151,7 @@ def _otherwise(earlier: Json, claim: Json) -> str:
     if len(old) != len(new):
         return f"{len(old)} checks -> {len(new)}"
     for a, b in zip(old, new, strict=True):
-        for key in ("label", "kind", "threshold", "margin"):
+        for key in ("label", "kind", "role", "threshold", "region", "margin"):
             if a[key] != b[key]:
                 return f"{key} {a[key]} -> {b[key]}"
     return ""

@@ -13,7 +13,7 @@ from typing import Any
 
 from mechcheck.evidence.dtypes import mark_dtypes
 
-SCHEMA = "mechcheck.evidence/1"
+SCHEMA = "mechcheck.evidence/2"
 FILE = "evidence.json"
 
 

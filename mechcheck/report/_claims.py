@@ -8,10 +8,10 @@ from mechcheck.report._numbers import MISSING, estimate_text
 Json = dict[str, Any]
 
 KINDS = ("behaviour", "structure", "necessity", "sufficiency", "specificity", "generalisation")
-VERDICTS = ("supported", "refuted", "inconclusive", "vacuous", "errored", "skipped")
-SYMBOLS = {"supported": "✓", "refuted": "✗", "inconclusive": "?", "vacuous": "∅", "errored": "!", "skipped": "–"}
+VERDICTS = ("supported", "refuted", "inconclusive", "vacuous", "not_applicable", "errored", "skipped")
+SYMBOLS = {"supported": "✓", "refuted": "✗", "inconclusive": "?", "vacuous": "∅", "not_applicable": "∘", "errored": "!", "skipped": "–"}
 # What asks for attention comes first.
-_URGENCY = ("errored", "vacuous", "refuted", "supported", "inconclusive")
+_URGENCY = ("errored", "vacuous", "refuted", "supported", "not_applicable", "inconclusive")
 
 
 class Region(NamedTuple):
@@ -28,19 +28,12 @@ class Region(NamedTuple):
 
 def region(expectation: Json) -> Region:
     """Where the effect must lie for the expectation to hold."""
-    threshold, kind = expectation["threshold"], expectation["kind"]
-    if isinstance(threshold, list):
-        return Region(min(threshold), max(threshold))
-    if kind == "equivalent":
-        margin = abs(expectation["margin"] or 0.0)
-        return Region(threshold - margin, threshold + margin)
-    return Region(None, threshold) if kind == "below" else Region(threshold, None)
+    return Region(*expectation["region"])
 
 
 def headline(claim: Json) -> Json | None:
-    """The expectation that decided the verdict: the first with the claim's own verdict, else the first."""
-    expectations = claim["expectations"]
-    return next((e for e in expectations if e["verdict"] == claim["verdict"]), expectations[0] if expectations else None)
+    """The expectation that decided the verdict."""
+    return None if claim["deciding"] is None else claim["expectations"][claim["deciding"]]
 
 
 def counterexamples(claim: Json, expectation: Json) -> list[Json]:

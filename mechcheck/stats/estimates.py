@@ -31,6 +31,10 @@ class Estimate:
     clusters: int
     """Templates that the interval resamples; the number of prompts where there is one template only."""
     method: str
+    valid: bool = True
+    """Whether the interval keeps its promise on such data; where it does not, nothing is decided on it."""
+    caveat: str | None = None
+    """Why it is not valid, or what else a reader should know."""
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from mechcheck.base.errors import ClaimError, NonFiniteError
 from mechcheck.base.seeds import seed_from
 from mechcheck.stats.estimates import Estimate, Interval, Sampling, estimate_mean, estimate_rate
 from mechcheck.stats.measurement import Measurement
-from mechcheck.verdicts.verdict import Control, Expectation, ExpectationKind, decide
+from mechcheck.verdicts.verdict import Control, Expectation, ExpectationKind, Region, Role, decide
 
 if TYPE_CHECKING:
     from hypothesis.strategies import SearchStrategy
@@ -48,33 +48,36 @@ class Check:
     examples: int = 240
     """Distinct examples that `for_all` tries."""
     counterexamples: list["Counterexample"] = field(default_factory=list)
+    role: Role = "claim"
+    """Of the expectations that are being added."""
 
     def above(self, measured: Measurement, threshold: float, label: str | None = None) -> Estimate:
         """The mean is above the threshold."""
-        return self._mean("above", measured, float(threshold), math.inf, float(threshold), label or f"{_name(measured)} > {threshold:g}")
+        return self._mean("above", measured, (float(threshold), math.inf), float(threshold), label or f"{_name(measured)} > {threshold:g}")
 
     def below(self, measured: Measurement, threshold: float, label: str | None = None) -> Estimate:
         """The mean is below the threshold."""
-        return self._mean("below", measured, -math.inf, float(threshold), float(threshold), label or f"{_name(measured)} < {threshold:g}")
+        return self._mean("below", measured, (-math.inf, float(threshold)), float(threshold), label or f"{_name(measured)} < {threshold:g}")
 
     def between(self, measured: Measurement, low: float, high: float, label: str | None = None) -> Estimate:
         """The mean lies between low and high."""
         if not low < high:
             raise ClaimError(f"between({low}, {high}): the first must be the smaller")
         bounds = (float(low), float(high))
-        return self._mean("between", measured, *bounds, bounds, label or f"{low:g} < {_name(measured)} < {high:g}")
+        return self._mean("between", measured, bounds, bounds, label or f"{low:g} < {_name(measured)} < {high:g}")
 
     def equivalent(self, measured: Measurement, margin: float, to: float = 0.0, label: str | None = None) -> Estimate:
         """The mean differs from `to` by less than the margin (two one-sided tests, Schuirmann 1987)."""
         if margin <= 0:
             raise ClaimError(f"equivalent(margin={margin}): the margin must be positive, in the units of the measurement")
         text = label or f"|{_name(measured)} - {to:g}| < {margin:g}"
-        return self._mean("equivalent", measured, to - margin, to + margin, (to - margin, to + margin), text, margin=float(margin))
+        bounds = (float(to - margin), float(to + margin))
+        return self._mean("equivalent", measured, bounds, bounds, text, margin=float(margin))
 
     def greater(self, a: Measurement, b: Measurement, margin: float = 0.0, label: str | None = None) -> Estimate:
         """`a` exceeds `b` by more than the margin, prompt by prompt (paired)."""
         text = label or f"{_name(a)} > {_name(b)}" + (f" + {margin:g}" if margin else "")
-        return self._mean("greater", a - b, float(margin), math.inf, float(margin), text, margin=float(margin))
+        return self._mean("greater", a - b, (float(margin), math.inf), float(margin), text, margin=float(margin))
 
     def rate(self, holds: Measurement, *, above: float | None = None, below: float | None = None, label: str | None = None) -> Estimate:
         """The share of prompts on which `holds` is 1 (for example `run(...) < 0`) is above, or below, a threshold."""
@@ -90,9 +93,9 @@ class Check:
             interval = estimate_rate(holds, self.sampling, threshold)
         except ValueError as error:
             raise ClaimError(str(error)) from error
-        low, high = (threshold, math.inf) if above is not None else (-math.inf, threshold)
+        region = (threshold, math.inf) if above is not None else (-math.inf, threshold)
         text = label or f"share with {_name(holds)} {'>' if above is not None else '<'} {threshold:g}"
-        return self._add("rate", holds, interval, low, high, threshold, text)
+        return self._add("rate", holds, interval, region, threshold, text)
 
     def beats_random(
         self,
@@ -128,7 +131,7 @@ class Check:
         control = Control(f"random sites like {sites}", tuple(means), tuple(map(str, sets)), measured.mean)
         text = label or f"{measured.name or 'effect'} of {sites} beats random sites"
         difference = (measured - rival).named(text, measured.unit)
-        return self._add("beats_random", difference, interval, 0.0, math.inf, 0.0, text, p=p, control=control)
+        return self._add("beats_random", difference, interval, (0.0, math.inf), 0.0, text, p=p, control=control)
 
     def for_all(
         self,
@@ -161,10 +164,48 @@ class Check:
         seed = seed_from(f"{self.seed} for_all {len(self.expectations)}")
         found = search(examples, holds, n=self.examples if n is None else n, seed=seed, shrink=self.draws, label=label)
         interval = Interval(found.estimate, None, None)
-        estimate = self._add("for_all", found.tried, interval, THRESHOLD, math.inf, THRESHOLD, found.label)
+        estimate = self._add("for_all", found.tried, interval, (THRESHOLD, math.inf), THRESHOLD, found.label)
         if found.counterexample is not None and self.draws:
             self.counterexamples.append(replace(found.counterexample, label=self.expectations[-1].label))
         return estimate
+
+    def requires(
+        self,
+        measured: Measurement,
+        *,
+        above: float | None = None,
+        below: float | None = None,
+        between: tuple[float, float] | None = None,
+        equivalent: float | None = None,
+        greater: Measurement | None = None,
+        label: str | None = None,
+    ) -> Estimate:
+        """What must hold for the claim to mean anything, by one of the comparisons: there is something to lose, the model does the task.
+
+        Where it is refuted the claim is not applicable, whatever else it checks; where it cannot be told, neither can the claim.
+
+        Args:
+            measured: one value per prompt, or yes and no (`run(...) > 0`), whose mean is a rate.
+            above, below, between, equivalent, greater: as the methods of these names; one of them.
+            label: what the report calls it.
+
+        Raises:
+            ClaimError: none of the comparisons, or several.
+        """
+        given = {
+            "above": above, "below": below, "between": between, "equivalent": equivalent, "greater": greater,
+        }  # fmt: skip
+        chosen = {name: value for name, value in given.items() if value is not None}
+        if len(chosen) != 1:
+            said = ", ".join(f"{name}=" for name in chosen) or "none"
+            raise ClaimError(f"requires takes one comparison ({', '.join(f'{name}=' for name in given)}), got {said}")
+        ((name, value),) = chosen.items()
+        compare = getattr(self, name)
+        self.role = "precondition"
+        try:
+            return compare(measured, *value, label=label) if name == "between" else compare(measured, value, label=label)
+        finally:
+            self.role = "claim"
 
     def figure(self, figure: Figure | Callable[[], Figure]) -> None:
         """Show a figure with the claim; a function is called only where the figure will be seen (not on decoys)."""
@@ -172,23 +213,23 @@ class Check:
             self.figures.append(figure() if callable(figure) else figure)
 
     def _mean(
-        self, kind: ExpectationKind, measured: Measurement, low: float, high: float,
-        threshold: float | tuple[float, float], label: str, *, margin: float | None = None,
+        self, kind: ExpectationKind, measured: Measurement, region: Region, threshold: float | tuple[float, float], label: str, *,
+        margin: float | None = None,
     ) -> Estimate:  # fmt: skip
         _name(measured)
         if not np.isfinite(threshold).all():
             raise ClaimError(f"check.{kind} needs finite thresholds, got {threshold}")
         at = threshold if isinstance(threshold, float) else None
         interval = estimate_mean(measured, self.sampling, at)
-        return self._add(kind, measured, interval, low, high, threshold, label, margin=margin)
+        return self._add(kind, measured, interval, region, threshold, label, margin=margin)
 
     def _add(
-        self, kind: ExpectationKind, measured: Measurement, interval: Interval, low: float, high: float,
+        self, kind: ExpectationKind, measured: Measurement, interval: Interval, region: Region,
         threshold: float | tuple[float, float], label: str, *,
         margin: float | None = None, p: float | None = None, control: Control | None = None,
     ) -> Estimate:  # fmt: skip
         if p is None:
-            p = interval.p_above if math.isinf(high) else interval.p_below if math.isinf(low) else None
+            p = interval.p_above if math.isinf(region[1]) else interval.p_below if math.isinf(region[0]) else None
         if label in (known.label for known in self.expectations):
             label = f"{label} ({len(self.expectations) + 1})"  # labels tell expectations apart in decoys and in the report
         self.samples.append(measured)
@@ -197,11 +238,13 @@ class Check:
                 label,
                 kind,
                 threshold,
+                region,
                 margin,
                 measured.unit,
                 interval.estimate,
                 p,
-                decide(interval.estimate, low, high),
+                decide(interval.estimate, region),
+                self.role,
                 control,
                 _by_template(measured),
             )

@@ -7,7 +7,7 @@ from typing import Any, Literal, TypeVar, get_args
 from mechcheck.base.errors import ClaimError
 
 Kind = Literal["behaviour", "structure", "necessity", "sufficiency", "specificity", "generalisation"]
-Expected = Literal["supported", "refuted"]
+Expected = Literal["supported", "refuted", "not_applicable"]
 Decoy = Literal["random_sites", "reinitialised"]
 Expectations = Mapping[str | tuple[str, ...], Expected]
 """Model names and parameter values, or several of them as a tuple -> the verdict that counts as met."""

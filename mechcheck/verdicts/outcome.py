@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from mechcheck.base.errors import ClaimError
 from mechcheck.verdicts.claim import Expected
-from mechcheck.verdicts.verdict import Verdict, combine
+from mechcheck.verdicts.verdict import Verdict, combine, deciding
 
 if TYPE_CHECKING:
     from mechcheck.stats.measurement import Measurement
@@ -26,6 +26,8 @@ class Outcome:
     expectations: "tuple[Expectation, ...]" = ()
     samples: "tuple[Measurement, ...]" = ()
     """The measurement behind each expectation."""
+    deciding: int | None = None
+    """Which expectation made the verdict what it is."""
     counterexamples: "tuple[Counterexample, ...]" = ()
     figures: tuple[dict[str, Any], ...] = ()
     """As data."""
@@ -54,15 +56,16 @@ def decide_claim(check: "Check | None", expect: Expected) -> Outcome:
         ClaimError: it checked nothing.
     """
     __tracebackhide__ = True
-    if check is None or not check.expectations:
+    if check is None or all(e.role == "precondition" for e in check.expectations):
         raise ClaimError("this claim checked nothing: use the `check` fixture, for example check.above(measurement, 0.0)")
-    verdict = combine(e.verdict for e in check.expectations)
+    verdict = combine(check.expectations)
     return Outcome(
         verdict=verdict,
         met=verdict == expect,
         reason="; ".join(f"{e.label}: {e.verdict}" for e in check.expectations),
         expectations=tuple(check.expectations),
         samples=tuple(check.samples),
+        deciding=deciding(check.expectations),
         counterexamples=tuple(check.counterexamples),
         figures=tuple(figure.data() for figure in check.figures),
     )

@@ -38,10 +38,10 @@ class TestReading:
             (None, "no evidence at .*evidence.json; run `pytest claims` first, or name the file"),
             ("{", "is not an evidence file of mechcheck .JSONDecodeError"),
             ("[]", "is not an evidence file of mechcheck .TypeError"),
-            ('{"run": {"schema": "other/9"}}', "has schema 'other/9', this version reads 'mechcheck.evidence/1'"),
-            ('{"run": {"schema": "mechcheck.evidence/1"}}', "is not whole: KeyError: 'claims'"),
+            ('{"run": {"schema": "other/9"}}', "has schema 'other/9', this version reads 'mechcheck.evidence/2'"),
+            ('{"run": {"schema": "mechcheck.evidence/2"}}', "is not whole: KeyError: 'claims'"),
             (
-                '{"run": {"schema": "mechcheck.evidence/1"}, "claims": [{"expectations": []}]}',
+                '{"run": {"schema": "mechcheck.evidence/2"}, "claims": [{"expectations": []}]}',
                 "is not whole: it lacks claim.circuit, claim.",
             ),
         ],

@@ -81,7 +81,7 @@ def test_the_schema_is_a_schema():
     import jsonschema
 
     jsonschema.Draft202012Validator.check_schema(store.schema())
-    assert json.dumps(store.schema()["$id"]) == '"mechcheck.evidence/1"'
+    assert json.dumps(store.schema()["$id"]) == '"mechcheck.evidence/2"'
 
 
 def test_every_field_is_described():

@@ -23,7 +23,7 @@ def claim(name="m", verdict="supported", met=True, value=0.5, **changes):
 
 
 RUN = {
-    "run": {"schema": "mechcheck.evidence/1"},
+    "run": {"schema": "mechcheck.evidence/2"},
     "claims": [
         claim("m"),
         claim("n", "refuted", value=-1.0),
@@ -128,7 +128,7 @@ def test_what_is_no_evidence_is_refused(tmp_path, capsys, text, message):
 
 def test_the_report_is_drawn_again(tmp_path, capsys):
     run = dict.fromkeys(("commit", "dirty")) | {
-        "schema": "mechcheck.evidence/1", "complete": True, "created": "2026-01-01T00:00:00+00:00", "seed": 0, "profile": "ci",
+        "schema": "mechcheck.evidence/2", "complete": True, "created": "2026-01-01T00:00:00+00:00", "seed": 0, "profile": "ci",
         "confidence": 0.975, "versions": {}, "device": "cpu", "argv": ["pytest"], "sentinels": [],
     }  # fmt: skip
     path = tmp_path / "evidence.json"

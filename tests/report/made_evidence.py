@@ -13,7 +13,7 @@ SCHEMA = Path(__file__).parents[2] / "mechcheck" / "evidence.schema.json"
 
 def estimate(value: float, low: float, high: float, **changes: Any) -> dict:
     """An estimate with its interval."""
-    return {"value": value, "low": low, "high": high, "level": 0.95, "n": 400, "clusters": 20, "method": "cluster bootstrap"} | changes
+    return {"value": value, "low": low, "high": high, "level": 0.95, "n": 400, "clusters": 20, "method": "t interval", "valid": True, "caveat": None} | changes
 
 
 def expectation(value: float = 1.25, low: float = 0.98, high: float = 1.49, **changes: Any) -> dict:
@@ -21,6 +21,7 @@ def expectation(value: float = 1.25, low: float = 0.98, high: float = 1.49, **ch
     default = {
         "label": "logit difference above 0",
         "kind": "above",
+        "role": "claim",
         "threshold": 0.0,
         "margin": None,
         "unit": "logits",
@@ -31,7 +32,17 @@ def expectation(value: float = 1.25, low: float = 0.98, high: float = 1.49, **ch
         "by_template": {},
         "verdict": "supported",
     }
-    return default | changes
+    made = default | changes
+    return {"region": region_of(made["kind"], made["threshold"], made["margin"])} | made
+
+
+def region_of(kind: str, threshold: Any, margin: float | None) -> list[float | None]:
+    """What an expectation of this kind claims, upwards where both directions exist."""
+    if isinstance(threshold, list):
+        return list(threshold)
+    if kind == "equivalent":
+        return [threshold - (margin or 0), threshold + (margin or 0)]
+    return [None, threshold] if kind == "below" else [threshold, None]
 
 
 def model(name: str = "names-gpt2-s0") -> dict:
@@ -90,7 +101,9 @@ def claim(id: str = "ioi/s_inhibition", **changes: Any) -> dict:
         "drift": None,
         "duration_s": 0.42,
     }
-    return default | changes
+    made = default | changes
+    own = [i for i, e in enumerate(made["expectations"]) if e["verdict"] == made["verdict"]]
+    return {"deciding": next(iter([*own, *range(len(made["expectations"]))]), None)} | made
 
 
 def counterexample(tokens: list[str], **changes: Any) -> dict:
@@ -113,7 +126,7 @@ def counterexample(tokens: list[str], **changes: Any) -> dict:
 def evidence(claims: list[dict], **run: Any) -> dict:
     """A complete run that holds the claims."""
     default = {
-        "schema": "mechcheck.evidence/1",
+        "schema": "mechcheck.evidence/2",
         "complete": True,
         "created": "2026-11-21T02:14:30+00:00",
         "commit": "a3cdf6409b1c2d3e4f5061728394a5b6c7d8e9f0",
