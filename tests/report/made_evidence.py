@@ -27,6 +27,7 @@ def expectation(value: float = 1.25, low: float = 0.98, high: float = 1.49, **ch
         "unit": "logits",
         "estimate": estimate(value, low, high),
         "p": 0.00023,
+        "p_refuted": 0.99977,
         "p_adjusted": 0.0012,
         "control": None,
         "by_template": {},
@@ -103,7 +104,7 @@ def claim(id: str = "ioi/s_inhibition", **changes: Any) -> dict:
     }
     made = default | changes
     own = [i for i, e in enumerate(made["expectations"]) if e["verdict"] == made["verdict"]]
-    return {"deciding": next(iter([*own, *range(len(made["expectations"]))]), None)} | made
+    return {"p_adjusted": None, "deciding": next(iter([*own, *range(len(made["expectations"]))]), None)} | made
 
 
 def counterexample(tokens: list[str], **changes: Any) -> dict:
