@@ -13,6 +13,7 @@ import json
 import multiprocessing
 import zlib
 from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -20,7 +21,7 @@ import numpy as np
 from scipy import stats
 
 from mechcheck.stats.estimates import Confidence, estimate_mean
-from mechcheck.stats.measurement import Measurement
+from mechcheck.stats.measurement import Measurement, Scale
 
 RESULT = Path(__file__).parent / "results" / "coverage.json"
 Draws = tuple[np.ndarray, np.ndarray | None, float]
@@ -69,6 +70,11 @@ def sizes_of(templates: int, prompts: int, sizes: str) -> np.ndarray:
     return np.maximum(1, np.round(templates * prompts * weight / weight.sum()).astype(int))
 
 
+def rate(p: float, at: Layout) -> Draws:
+    """Yes and no."""
+    return at.yes_no(p), None, p
+
+
 def ratio(at: Layout) -> Draws:
     """A ratio of means whose parts are correlated; the denominator is lognormal."""
     below = np.exp(0.4 * at.normal())
@@ -97,7 +103,7 @@ KINDS: dict[str, Callable[[Layout], Draws]] = {
     "zero-inflated": zero_inflated,
     "ratio": ratio,
     "paired difference": lambda at: (at.normal() - 0.5 * at.normal(), None, 0.0),
-    **{f"yes/no p={p}": (lambda p: lambda at: (at.yes_no(p), None, p))(p) for p in (0.01, 0.05, 0.1, 0.5, 0.9, 0.95, 0.99)},
+    **{f"yes/no p={p}": partial(rate, p) for p in (0.01, 0.05, 0.1, 0.5, 0.9, 0.95, 0.99)},
 }
 HELD_OUT: dict[str, Callable[[Layout], Draws]] = {
     "exponential": through(stats.expon.ppf, 1.0),
@@ -127,7 +133,7 @@ def measure(task: tuple[Cell, int]) -> dict:
     kind = {**KINDS, **HELD_OUT}[cell.data]
     values, below, truth = kind(Layout(template, cell.icc, rng, replicates))
     ids, templates = tuple(f"p{i}" for i in range(len(template))), tuple(f"t{t}" for t in template)
-    scale = "difference" if cell.data == "difference of rates" else None
+    scale: Scale | None = "difference" if cell.data == "difference of rates" else None
     confidence, found = Confidence(), []
     for row in range(replicates):
         sample = Measurement(values[row], ids, templates, cell.data, denominator=None if below is None else below[row], scale=scale)
@@ -170,7 +176,10 @@ def summary(rows: list[dict], name: str) -> list[str]:
 
 def table(rows: list[dict]) -> list[str]:
     """A line for each kind of data and number of templates, as docs/verdicts.md shows them."""
-    lines = ["| data | templates | valid cells | coverage (least) | one-sided miss (most) | width / oracle's (median) |", "|---|---|---|---|---|---|"]
+    lines = [
+        "| data | templates | valid cells | coverage (least) | one-sided miss (most) | width / oracle's (median) |",
+        "|---|---|---|---|---|---|",
+    ]
     for data in dict.fromkeys(row["data"] for row in rows):
         for k in (4, 8, 16, 48):
             those = [row for row in rows if (row["data"], row["templates"]) == (data, k)]
@@ -180,7 +189,9 @@ def table(rows: list[dict]) -> list[str]:
                 continue
             most = max(max(row["miss_low"], row["miss_high"]) for row in valid)
             width = np.median([row["width"] / row["oracle_width"] for row in valid if row["width"] and row["oracle_width"]])
-            lines.append(f"| {data} | {k} | {len(valid)} of {len(those)} | {min(row['coverage'] for row in valid):.3f} | {most:.3f} | {width:.2f} |")
+            lines.append(
+                f"| {data} | {k} | {len(valid)} of {len(those)} | {min(row['coverage'] for row in valid):.3f} | {most:.3f} | {width:.2f} |"
+            )
     return lines
 
 

@@ -85,30 +85,23 @@ def estimate_mean(measured: Measurement, confidence: Confidence, *, symmetric: b
     if measured.is_yes_no:
         return estimate_rate(measured, confidence)
     _check_finite(measured)
-    units, noun = _units(measured)
+    units = _units(measured)
     if measured.denominator is not None:
-        return _ratio(measured, units, noun, confidence)
-    values, among = measured.values, units
-    added = ""
+        return _ratio(measured, units, confidence)
+    values, index, same, added = measured.values, units.index, units.same, ""
     if measured.scale == "difference":
         # One pair more that changed in each direction (Bonett and Price 2012, J. Educ. Behav. Stat. 37:479).
-        values, among, added = (
-            np.append(values, [1.0, -1.0]),
-            np.append(units, [units.max() + 1, units.max() + 2]),
-            ", a pair added each way",
-        )
-    found = pivot(values, among, scale=measured.size, symmetric=symmetric)
-    if added:
-        found = replace(found, value=float(measured.values.mean()))
-    low, high = found.interval(confidence.level)
-    method = (
-        f"every {'prompt' if found.agree else noun} gives the same value"
-        if found.agree
-        else f"t interval over {int(units.max()) + 1} {noun}s{added}"
+        values, index = np.append(values, [1.0, -1.0]), np.append(index, [units.n, units.n + 1])
+        same, added = None if same is None else np.append(same, [same.max() + 1, same.max() + 2]), ", a pair added each way"
+    found = replace(pivot(values, index, same=same, scale=measured.size, symmetric=symmetric), value=float(measured.values.mean()))
+    if added and found.design > _AGREEING and found.units < _FEW_UNITS:
+        found = replace(found, valid=False, caveat="prompts of a template agree on the difference, and the templates are few")
+    method = "every prompt gives the same value"
+    if not found.agree:
+        method = f"t interval over {units.n} {units.noun}s{added}{', corrected for skewness' if found.skewness else ''}"
+    return Interval(
+        _estimate(measured, found, *found.interval(confidence.level), units, confidence, method), found.p_above, found.p_below, found.error
     )
-    if found.skewness:
-        method += ", corrected for skewness"
-    return Interval(_estimate(measured, found, low, high, units, confidence, method), found.p_above, found.p_below, found.error)
 
 
 def estimate_rate(measured: Measurement, confidence: Confidence) -> Interval:
@@ -127,72 +120,64 @@ def estimate_rate(measured: Measurement, confidence: Confidence) -> Interval:
         raise NonFiniteError(f"{measured.name or 'the measurement'} holds NaN: a prompt could not be decided")
     if not np.isin(values, (0.0, 1.0)).all():
         raise ValueError("a rate needs one yes (1) or no (0) per prompt, for example run(...) > 0")
-    units, noun = _units(measured)
+    units = _units(measured)
     n, rate = len(values), float(values.mean())
-    effective = min(_effective_prompts(values, units, confidence.level), float(len(set(measured.ids))))
+    effective = min(_effective_prompts(values, units.index, confidence.level), float(len(set(measured.ids))))
     yes, no = rate * effective, (1 - rate) * effective
 
     def p_above(threshold: float) -> float:
-        return 1.0 if rate == 0 or threshold >= 1 else max(SMALLEST, float(special.betainc(yes, no + 1, max(threshold, 0.0))))
+        if rate == 0 or threshold >= 1:
+            return SMALLEST if threshold < 0 else 1.0
+        return max(SMALLEST, float(special.betainc(yes, no + 1, max(threshold, 0.0))))
 
     def p_below(threshold: float) -> float:
-        return 1.0 if rate == 1 or threshold <= 0 else max(SMALLEST, float(special.betainc(no, yes + 1, 1 - min(threshold, 1.0))))
+        if rate == 1 or threshold <= 0:
+            return SMALLEST if threshold > 1 else 1.0
+        return max(SMALLEST, float(special.betainc(no, yes + 1, 1 - min(threshold, 1.0))))
 
     low = float(special.betaincinv(yes, no + 1, confidence.alpha)) if rate > 0 else 0.0
     high = 1 - float(special.betaincinv(no, yes + 1, confidence.alpha)) if rate < 1 else 1.0
     method = "exact binomial (Clopper-Pearson)"
     if effective < n:
-        method += f", {effective:.0f} effective prompts in {int(units.max()) + 1} {noun}s"
-    found = Estimate(rate, low, high, confidence.level, n, int(units.max()) + 1, method)
+        method += f", {effective:.0f} effective prompts in {units.n} {units.noun}s"
+    found = Estimate(rate, low, high, confidence.level, n, units.n, method)
     smoothed = (rate * n + 1) / (n + 2)
     return Interval(found, p_above, p_below, math.sqrt(smoothed * (1 - smoothed) / effective))
 
 
-def _ratio(measured: Measurement, units: Int[np.ndarray, " prompt"], noun: str, confidence: Confidence) -> Interval:
+def _ratio(measured: Measurement, units: "_Units", confidence: Confidence) -> Interval:
     tops, bottoms = measured.values, measured.denominator
     assert bottoms is not None
-    below = pivot(bottoms, units)
-    told = min(below.p_above(0.0), below.p_below(0.0)) <= confidence.alpha
+    below = pivot(bottoms, units.index, same=units.same)
     sign = 1.0 if below.value > 0 else -1.0
+    largest = float(np.abs(tops).max()), float(np.abs(bottoms).max())
+    method = f"ratio of means (Fieller) over {units.n} {units.noun}s"
 
-    def of_difference(ratio: float) -> Pivot:
-        return pivot(
-            sign * (tops - ratio * bottoms), units, scale=max(float(np.abs(tops).max()), abs(ratio) * float(np.abs(bottoms).max()))
-        )
+    def excess(ratio: float) -> Pivot:
+        """Of the numerator over so large a share of the denominator."""
+        return pivot(sign * (tops - ratio * bottoms), units.index, same=units.same, scale=max(largest[0], abs(ratio) * largest[1]))
 
     def undefined(why: str) -> Interval:
-        value = float(tops.sum() / bottoms.sum()) if below.value and abs(bottoms.sum()) > 1e-12 * np.abs(bottoms).sum() else math.nan
-        found = Estimate(
-            value,
-            -math.inf,
-            math.inf,
-            confidence.level,
-            len(tops),
-            int(units.max()) + 1,
-            "ratio of means (Fieller)",
-            valid=False,
-            caveat=why,
-        )
-        return Interval(found, lambda threshold: 1.0, lambda threshold: 1.0, math.inf)
+        vanishes = abs(bottoms.sum()) <= 1e-12 * np.abs(bottoms).sum()
+        value = math.nan if vanishes else float(tops.sum() / bottoms.sum())
+        found = Estimate(value, -math.inf, math.inf, confidence.level, len(tops), units.n, method, valid=False, caveat=why)
+        return Interval(found, lambda ratio: 1.0, lambda ratio: 1.0, math.inf)
 
-    if not told:
+    if min(below.p_above(0.0), below.p_below(0.0)) > confidence.alpha:
         low, high = below.interval(confidence.level)
         return undefined(f"the share is of something that is not told from zero: {below.value:.3g} [{low:.3g}, {high:.3g}]")
     value = float(tops.sum() / bottoms.sum())
-    at = of_difference(value)
+    at = replace(excess(value), value=value)
     step = at.error / abs(below.value)
-    method = f"ratio of means (Fieller) over {int(units.max()) + 1} {noun}s"
     if at.agree:
-        found = _estimate(
-            measured, replace(at, value=value), value, value, units, confidence, f"every prompt gives the same share, {method}"
-        )
+        found = _estimate(measured, at, value, value, units, confidence, f"every prompt gives the same share, {method}")
     else:
-        start = _where(lambda t: of_difference(t).p_above(0.0), value, -step, confidence.alpha)
-        end = _where(lambda t: of_difference(t).p_below(0.0), value, step, confidence.alpha)
+        start = _where(lambda ratio: excess(ratio).p_above(0.0), value, -step, confidence.alpha)
+        end = _where(lambda ratio: excess(ratio).p_below(0.0), value, step, confidence.alpha)
         if start is None or end is None:
             return undefined("the interval of the share has no end")
-        found = _estimate(measured, replace(at, value=value), start, end, units, confidence, method)
-    return Interval(found, lambda t: of_difference(t).p_above(0.0), lambda t: of_difference(t).p_below(0.0), step)
+        found = _estimate(measured, at, start, end, units, confidence, method)
+    return Interval(found, lambda ratio: excess(ratio).p_above(0.0), lambda ratio: excess(ratio).p_below(0.0), step)
 
 
 def _where(p_value: Callable[[float], float], start: float, step: float, alpha: float) -> float | None:
@@ -207,9 +192,9 @@ def _where(p_value: Callable[[float], float], start: float, step: float, alpha: 
 
 
 def _estimate(
-    measured: Measurement, found: Pivot, low: float, high: float, units: Int[np.ndarray, " prompt"], confidence: Confidence, method: str
+    measured: Measurement, found: Pivot, low: float, high: float, units: "_Units", confidence: Confidence, method: str
 ) -> Estimate:
-    return Estimate(found.value, low, high, confidence.level, len(measured), int(units.max()) + 1, method, found.valid, found.caveat)
+    return Estimate(found.value, low, high, confidence.level, len(measured), units.n, method, found.valid, found.caveat)
 
 
 def _check_finite(measured: Measurement) -> None:
@@ -220,18 +205,31 @@ def _check_finite(measured: Measurement) -> None:
         raise NonFiniteError(f"{name} is not finite on {len(bad)} of {len(measured)} prompts ({', '.join(bad[:3])})")
 
 
-def _units(measured: Measurement) -> tuple[Int[np.ndarray, " prompt"], str]:
-    """Cluster number of each prompt, and what a cluster is: a template, or a prompt where there is one template only.
+@dataclass(frozen=True)
+class _Units:
+    """What an interval is clustered by."""
 
-    A prompt that was given several times counts as one.
-    """
+    index: Int[np.ndarray, " prompt"]
+    """The unit of each prompt."""
+    n: int
+    noun: str
+    """What a unit is: a template, or a prompt where there is one template only."""
+    same: Int[np.ndarray, " prompt"] | None
+    """Which are one prompt, given several times; None where all differ."""
+
+
+def _units(measured: Measurement) -> _Units:
     templates = len(set(measured.templates)) > 1
-    units = np.unique(measured.templates if templates else measured.ids, return_inverse=True)[1]
-    if units.max() < 1:
+    index = np.unique(measured.templates if templates else measured.ids, return_inverse=True)[1]
+    if index.max() < 1:
         raise MechcheckError("an interval needs at least 2 different prompts; one prompt shows nothing about others")
-    return units, "template" if templates else "prompt"
+    repeated = len(set(measured.ids)) < len(measured)
+    same = np.unique(measured.ids, return_inverse=True)[1] if repeated else None
+    return _Units(index, int(index.max()) + 1, "template" if templates else "prompt", same)
 
 
+_AGREEING, _FEW_UNITS = 3.0, 10.0
+"""A difference of rates is not valid beyond this design effect on fewer effective templates: few pairs tell little of such templates."""
 _ADDED = 0.7
 """Of a template's prompts, as yes and as no each, before the agreement within templates is judged (`python benchmarks/coverage.py`)."""
 

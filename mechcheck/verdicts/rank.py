@@ -84,7 +84,9 @@ def contest(
     if verdict == "supported" and rank > confidence.alpha:
         verdict = "inconclusive"
     if len(means) < needed:
-        few = f"only {len(means)} other sets of sites, with which the rank's p-value is at best {1 / (1 + len(means)):.3f}; it takes {needed}"
+        few = (
+            f"only {len(means)} other sets of sites, with which the rank's p-value is at best {1 / (1 + len(means)):.3f}; it takes {needed}"
+        )
         estimate = replace(estimate, caveat="; ".join(filter(None, [estimate.caveat, few])))
     control = Control(f"random sites like {sites}", tuple(means), tuple(map(str, sets)), measured.mean)
     return Contest(difference, estimate, verdict, rank if paired is None else max(rank, paired), p_refuted, control)

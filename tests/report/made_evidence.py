@@ -13,7 +13,17 @@ SCHEMA = Path(__file__).parents[2] / "mechcheck" / "evidence.schema.json"
 
 def estimate(value: float, low: float, high: float, **changes: Any) -> dict:
     """An estimate with its interval."""
-    return {"value": value, "low": low, "high": high, "level": 0.95, "n": 400, "clusters": 20, "method": "t interval", "valid": True, "caveat": None} | changes
+    return {
+        "value": value,
+        "low": low,
+        "high": high,
+        "level": 0.95,
+        "n": 400,
+        "clusters": 20,
+        "method": "t interval",
+        "valid": True,
+        "caveat": None,
+    } | changes
 
 
 def expectation(value: float = 1.25, low: float = 0.98, high: float = 1.49, **changes: Any) -> dict:
