@@ -61,7 +61,7 @@ def difference(before: Measurement, after: Measurement, *, rate: bool = False, c
         nothing = Estimate(0.0, 0.0, 0.0, level, len(second), _clusters(second), "every prompt has the same value in both runs")
         return Difference(first.mean, second.mean, nothing, None, identical=True)
     change = second.mean - first.mean
-    influence = change + _influence(second) - _influence(first)
+    influence = second.linearised().values - first.linearised().values
     paired = replace(second, values=influence, denominator=None, name="the difference", scale="real")
     found = estimate_mean(_with_a_pair_each_way(paired) if rate else paired, Confidence(confidence), symmetric=True)
     more = ", one pair added each way" if rate else ""
@@ -163,13 +163,6 @@ def _rows(measured: Measurement, rows: Sequence[int]) -> Measurement:
 
 def _below(measured: Measurement) -> Float[np.ndarray, " prompt"]:
     return np.ones(len(measured)) if measured.denominator is None else measured.denominator
-
-
-def _influence(measured: Measurement) -> Float[np.ndarray, " prompt"]:
-    """What each prompt adds to the estimate's error (first order): they sum to zero, and for a mean are the deviations from it."""
-    below = _below(measured)
-    with np.errstate(all="ignore"):  # a vanishing denominator is refused by whoever estimates
-        return (measured.values - measured.mean * below) / below.mean()
 
 
 def _clusters(measured: Measurement) -> int:

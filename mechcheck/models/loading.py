@@ -25,6 +25,10 @@ Processing = Literal["folded", "raw"]
 DTYPES = {"float32": torch.float32, "float64": torch.float64, "bfloat16": torch.bfloat16, "float16": torch.float16}
 # Models kept in memory at once: one under test, one contrast, and the re-initialised twin of each.
 KEPT = 4
+# A claim draws several twins by turns, so that keeping fewer of them keeps none; of a large model they take too much room.
+KEPT_TWINS = 8
+LARGE = 30_000_000
+"""Parameters."""
 
 
 @dataclass(frozen=True)
@@ -101,13 +105,15 @@ def fetch_model(name: str, revision: str | None = None) -> str:
 
 def reinitialised(model: "TransformerBridge", seed: int) -> "TransformerBridge":
     """The model's twin: same architecture and tokenizer, weights drawn anew by the architecture's own initialisation."""
-    return _load_twin(provenance(model), seed)
+    of = provenance(model)
+    return (_load_twin if of.n_params < LARGE else _load_large_twin)(of, seed)
 
 
 def forget_models() -> None:
     """Drop every model kept in memory, so that the next `load_model` reads it anew."""
     _load.cache_clear()
     _load_twin.cache_clear()
+    _load_large_twin.cache_clear()
 
 
 def provenance(model: "TransformerBridge") -> Provenance:
@@ -152,8 +158,7 @@ def _bootable(source: Provenance) -> Path:
     return cached_bert(source.directory, source.weights_sha256)
 
 
-@lru_cache(maxsize=KEPT)
-def _load_twin(of: Provenance, seed: int) -> "TransformerBridge":
+def _make_twin(of: Provenance, seed: int) -> "TransformerBridge":
     from transformer_lens.tools.analysis import random_init_bridge
 
     with quiet_loading():
@@ -162,6 +167,9 @@ def _load_twin(of: Provenance, seed: int) -> "TransformerBridge":
     name = f"{of.name}#reinitialised-{seed}"
     source = Provenance(name, of.directory, of.revision, _hash_parameters(model), of.processing, of.dtype, of.device, of.n_params)
     return _finish(model, source)
+
+
+_load_twin, _load_large_twin = lru_cache(maxsize=KEPT_TWINS)(_make_twin), lru_cache(maxsize=2)(_make_twin)
 
 
 def _finish(model: "TransformerBridge", source: Provenance) -> "TransformerBridge":

@@ -57,6 +57,20 @@ class Measurement:
         unit = self.unit in ("", "share of prompts") if self.scale is None else self.scale == "yes/no"
         return unit and self.denominator is None and bool(np.isin(self.values, (0.0, 1.0)).all())
 
+    def linearised(self) -> "Measurement":
+        """What each prompt adds to the mean; for a ratio of means to first order, so that the ratio is their mean.
+
+        Raises:
+            MechcheckError: a ratio whose denominator sums to zero.
+        """
+        if self.denominator is None:
+            return replace(self, scale="real")
+        below = float(self.denominator.mean())
+        if abs(below) <= 1e-12 * float(np.abs(self.denominator).mean()):
+            raise MechcheckError(f"{self.name or 'the share'} is of nothing: its denominator sums to zero")
+        values = self.mean + (self.values - self.mean * self.denominator) / below
+        return replace(self, values=values, denominator=None, scale="real")
+
     def named(self, name: str, unit: str | None = None) -> "Measurement":
         """The same values under another name and unit, as the report will show them."""
         return replace(self, name=name, unit=self.unit if unit is None else unit)
