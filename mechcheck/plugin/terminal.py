@@ -13,8 +13,11 @@ from mechcheck.evidence.drift_text import change_lines, surroundings, tally
 from mechcheck.evidence.dtypes import decided_differently
 from mechcheck.plugin.properties import PROPERTY
 
-SYMBOLS = {"supported": "✓", "refuted": "✗", "inconclusive": "?", "vacuous": "∅", "skipped": "-", "errored": "!"}
-COLOURS = {"supported": "green", "refuted": "red", "inconclusive": "yellow", "vacuous": "red", "skipped": "cyan", "errored": "red"}
+SYMBOLS = {"supported": "✓", "refuted": "✗", "inconclusive": "?", "vacuous": "∅", "not_applicable": "∘", "skipped": "-", "errored": "!"}
+COLOURS = {
+    "supported": "green", "refuted": "red", "inconclusive": "yellow", "vacuous": "red", "not_applicable": "yellow", "skipped": "cyan",
+    "errored": "red",
+}  # fmt: skip
 CHANGE_COLOURS = {"drifted": "red", "flipped": "red", "missing": "red", "incomparable": "yellow", "unsure": "yellow"}
 _REASON = 300  # the report has the whole; a tokenizer may lack a hundred words
 _WIDTH = 62

@@ -200,6 +200,8 @@ class Check:
             said = ", ".join(f"{name}=" for name in chosen) or "none"
             raise ClaimError(f"requires takes one comparison ({', '.join(f'{name}=' for name in given)}), got {said}")
         ((name, value),) = chosen.items()
+        if name == "between" and len(np.atleast_1d(value)) != 2:
+            raise ClaimError(f"requires(between=...) takes the lower and the upper bound, (low, high), got {value!r}")
         compare = getattr(self, name)
         self.role = "precondition"
         try:
