@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from mechcheck.evidence.dtypes import mark_dtypes
+from mechcheck.evidence.ledger import remember
 
 SCHEMA = "mechcheck.evidence/2"
 FILE = "evidence.json"
@@ -53,7 +54,7 @@ def read_json(path: Path) -> Any:
 
 
 def merge(parts: Path, report: Path, run: dict[str, Any]) -> dict[str, Any]:
-    """Merge the claim records under `parts` into `report`/evidence.json; samples move to `report`/samples.
+    """Merge the claim records under `parts` into `report`/evidence.json; samples move to `report`/samples, tries into the ledger.
 
     p-values are adjusted over all expectations of the run (Benjamini and Hochberg 1995).
     """
@@ -61,7 +62,8 @@ def merge(parts: Path, report: Path, run: dict[str, Any]) -> dict[str, Any]:
     sentinels = {(s["model"], s["name"], s["passed"]): s for p in (parts / "sentinels").glob("*.json") for s in read_json(p)}
     _adjust(claims)
     mark_dtypes(claims)
-    evidence = {"run": run | {"sentinels": [sentinels[key] for key in sorted(sentinels)]}, "claims": claims}
+    about = {"sentinels": [sentinels[key] for key in sorted(sentinels)], "ledger_problem": remember(report, run, claims)}
+    evidence = {"run": run | about, "claims": claims}
     samples, fresh = report / "samples", parts / "samples"
     if samples.is_dir():
         shutil.rmtree(samples)

@@ -65,6 +65,8 @@ def write_summary(reporter: Any, evidence: Mapping[str, Any], page: str, file: s
         reporter.write_line("this run was interrupted: its evidence is incomplete", yellow=True)
     if evidence["run"]["baseline"]:
         _write_drift(reporter, evidence, failing)
+    if evidence["run"]["ledger_problem"]:
+        reporter.write_line(evidence["run"]["ledger_problem"], yellow=True)
     reporter.write_line(f"evidence: {file}   report: {page}")
 
 

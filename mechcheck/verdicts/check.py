@@ -2,7 +2,7 @@
 
 import math
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
@@ -200,12 +200,12 @@ class Check:
             said = ", ".join(f"{name}=" for name in chosen) or "none"
             raise ClaimError(f"requires takes one comparison ({', '.join(f'{name}=' for name in given)}), got {said}")
         ((name, value),) = chosen.items()
-        if name == "between" and len(np.atleast_1d(value)) != 2:
-            raise ClaimError(f"requires(between=...) takes the lower and the upper bound, (low, high), got {value!r}")
+        if between is not None and not (isinstance(between, Sequence) and len(between) == 2):
+            raise ClaimError(f"requires(between=...) takes the lower and the upper bound, (low, high), got {between!r}")
         compare = getattr(self, name)
         self.role = "precondition"
         try:
-            return compare(measured, *value, label=label) if name == "between" else compare(measured, value, label=label)
+            return compare(measured, *(between or (value,)), label=label)
         finally:
             self.role = "claim"
 
