@@ -10,7 +10,7 @@ import jsonschema
 import numpy as np
 
 from mechcheck.evidence.store import SCHEMA, schema, slug, write_json
-from mechcheck.stats.estimates import Sampling, estimate_mean
+from mechcheck.stats.estimates import Confidence, estimate_mean
 from mechcheck.stats.measurement import Measurement
 from mechcheck.verdicts.verdict import decide
 
@@ -50,7 +50,7 @@ def claim(name: str, *measured: Measurement, threshold: float = 0.0, **changes: 
     """A claim that each mean is above the threshold, and under "measured" what it was decided on."""
     expectations = []
     for i, m in enumerate(measured):
-        estimate = estimate_mean(m, Sampling(resamples=0)).estimate
+        estimate = estimate_mean(m, Confidence()).estimate
         expectations.append(
             {
                 "label": f"effect {i} > {threshold:g}",
@@ -62,6 +62,7 @@ def claim(name: str, *measured: Measurement, threshold: float = 0.0, **changes: 
                 "unit": "logits",
                 "estimate": vars(estimate),
                 "p": None,
+                "p_refuted": None,
                 "p_adjusted": None,
                 "control": None,
                 "by_template": {},
@@ -75,7 +76,7 @@ def claim(name: str, *measured: Measurement, threshold: float = 0.0, **changes: 
         "params": {}, "expect": "supported", "verdict": verdict, "met": verdict == "supported", "reason": "", "command": "pytest",
         "model": MODEL, "circuit": {"source": "here", "roles": {"mover": "0.1"}},
         "prompts": {"ids_sha256": sha, "n": N, "templates": TEMPLATES, "examples": []},
-        "expectations": expectations, "deciding": 0 if expectations else None, "decoys": None, "counterexamples": [], "figures": [], "drift": None, "duration_s": 0.1,
+        "expectations": expectations, "deciding": 0 if expectations else None, "p_adjusted": None, "decoys": None, "counterexamples": [], "figures": [], "drift": None, "duration_s": 0.1,
     }  # fmt: skip
     return base | changes | {"measured": measured}
 

@@ -9,8 +9,9 @@ import numpy as np
 from jaxtyping import Float
 
 from mechcheck.base.errors import MechcheckError, NonFiniteError
-from mechcheck.stats.estimates import Estimate, Sampling, adjust, estimate_mean
+from mechcheck.stats.estimates import Confidence, Estimate, estimate_mean
 from mechcheck.stats.measurement import Measurement
+from mechcheck.stats.multiplicity import adjust
 
 Change = Literal["same", "drifted", "unsure"]
 
@@ -36,13 +37,12 @@ class Difference:
     """Every prompt has the same value, bit for bit."""
 
 
-def difference(before: Measurement, after: Measurement, *, rate: bool = False, confidence: float = Sampling.confidence) -> Difference:
+def difference(before: Measurement, after: Measurement, *, rate: bool = False, confidence: float = Confidence.side) -> Difference:
     """The change of the mean (or ratio of means) over the prompts that both runs have, paired by prompt id.
 
     What prompts and templates have in common cancels in the pairs; what is left is clustered by template: a t interval over the
     templates' sums of differences (of linearised differences for a ratio). Two runs in which nothing changed are
-    exchangeable, so their differences are symmetric and a t interval holds well; a bootstrap's p-values end at 1 / resamples,
-    which adjusting for a hundred claims would make useless.
+    exchangeable, so their differences are symmetric and a t interval needs no correction for skewness.
 
     A rate (values 0 and 1) gets one pair more that changed in each direction (Bonett and Price 2012,
     J. Educ. Behav. Stat. 37:479), without which an interval from a handful of changed prompts is too narrow.
@@ -57,12 +57,13 @@ def difference(before: Measurement, after: Measurement, *, rate: bool = False, c
     if not np.isfinite([first.mean, second.mean]).all():
         raise NonFiniteError("the denominator sums to zero over the prompts in common")
     if np.array_equal(first.values, second.values) and np.array_equal(_below(first), _below(second)):
-        level = Sampling(confidence).level
+        level = Confidence(confidence).level
         nothing = Estimate(0.0, 0.0, 0.0, level, len(second), _clusters(second), "every prompt has the same value in both runs")
         return Difference(first.mean, second.mean, nothing, None, identical=True)
     change = second.mean - first.mean
-    paired = replace(second, values=change + _influence(second) - _influence(first), denominator=None, name="the difference")
-    found = estimate_mean(_with_a_pair_each_way(paired) if rate else paired, Sampling(confidence, resamples=0), 0.0)
+    influence = change + _influence(second) - _influence(first)
+    paired = replace(second, values=influence, denominator=None, name="the difference", scale="real")
+    found = estimate_mean(_with_a_pair_each_way(paired) if rate else paired, Confidence(confidence), symmetric=True)
     more = ", one pair added each way" if rate else ""
     estimate = replace(
         found.estimate,
@@ -71,9 +72,7 @@ def difference(before: Measurement, after: Measurement, *, rate: bool = False, c
         clusters=_clusters(second),
         method=f"paired by prompt, {found.estimate.method}{more}",
     )
-    p = None
-    if found.p_above is not None and found.p_below is not None:
-        p = max(2 * min(found.p_above, found.p_below), float(np.finfo(float).eps))  # each is known to rounding only
+    p = min(1.0, max(2 * min(found.p_above(0.0), found.p_below(0.0)), float(np.finfo(float).eps)))  # each is known to rounding only
     return Difference(first.mean, second.mean, estimate, p, identical=False)
 
 

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mechcheck.evidence.store import slug, write_json
+from mechcheck.evidence.store import read_json, slug, write_json
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -23,6 +23,10 @@ class Parts:
     def save_record(self, record: dict[str, Any]) -> None:
         """A claim's record, in place of the one that was there."""
         write_json(self.folder / "claims" / f"{slug(record['nodeid'])}.json", record)
+
+    def records(self) -> list[dict[str, Any]]:
+        """The records of all claims."""
+        return [read_json(path) for path in sorted((self.folder / "claims").glob("*.json"))]
 
     def save_samples(self, claim: str, samples: "Sequence[Measurement]") -> None:
         """The per-prompt values behind each expectation, by claim id; drift between runs is told by pairing them."""

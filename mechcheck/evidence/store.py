@@ -53,14 +53,10 @@ def read_json(path: Path) -> Any:
     return json.loads(path.read_text(encoding="utf-8"))
 
 
-def merge(parts: Path, report: Path, run: dict[str, Any]) -> dict[str, Any]:
-    """Merge the claim records under `parts` into `report`/evidence.json; samples move to `report`/samples, tries into the ledger.
-
-    p-values are adjusted over all expectations of the run (Benjamini and Hochberg 1995).
-    """
-    claims = sorted((read_json(p) for p in (parts / "claims").glob("*.json")), key=lambda c: c["id"])
+def merge(parts: Path, report: Path, run: dict[str, Any], records: Iterable[dict[str, Any]]) -> dict[str, Any]:
+    """Merge the claims' records into `report`/evidence.json, with what else lies under `parts`; samples and tries go beside it."""
+    claims = sorted(records, key=lambda c: c["id"])
     sentinels = {(s["model"], s["name"], s["passed"]): s for p in (parts / "sentinels").glob("*.json") for s in read_json(p)}
-    _adjust(claims)
     mark_dtypes(claims)
     about = {"sentinels": [sentinels[key] for key in sorted(sentinels)], "ledger_problem": remember(report, run, claims)}
     evidence = {"run": run | about, "claims": claims}
@@ -72,12 +68,3 @@ def merge(parts: Path, report: Path, run: dict[str, Any]) -> dict[str, Any]:
     write_json(report / FILE, evidence)
     shutil.rmtree(parts)
     return evidence
-
-
-def _adjust(claims: Iterable[dict[str, Any]]) -> None:
-    tested = [e for claim in claims for e in claim["expectations"] if e["p"] is not None]
-    if tested:
-        from mechcheck.stats.estimates import adjust
-
-        for expectation, adjusted in zip(tested, adjust([e["p"] for e in tested]), strict=True):
-            expectation["p_adjusted"] = adjusted

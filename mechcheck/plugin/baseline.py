@@ -13,7 +13,6 @@ from mechcheck.base.errors import MechcheckError
 from mechcheck.evidence.accepted import read_accepted
 from mechcheck.evidence.parts import Parts
 from mechcheck.evidence.runs import Json, RunRecord, read_baseline
-from mechcheck.evidence.store import read_json, write_json
 from mechcheck.models.names import model_name
 from mechcheck.plugin.cases import claim_spec
 from mechcheck.plugin.properties import PROPERTY
@@ -71,15 +70,14 @@ class Baseline:
             raise pytest.UsageError(f"--mech-baseline: {error}") from None
         self._margin = settings.margin
 
-    def compare(self, parts: Parts, run: Json) -> Json:
-        """Fill in the `drift` of the records under `parts`, before they are merged; returns the run's `baseline`."""
+    def compare(self, records: Sequence[Json], parts: Parts, run: Json) -> Json:
+        """Fill in the `drift` of the records, before they are merged; returns the run's `baseline`."""
         from mechcheck.evidence.compare import compare
 
-        records = {path: read_json(path) for path in (parts.folder / "claims").glob("*.json")}
-        after = RunRecord(run, {record["id"]: record for record in records.values()}, parts.folder / "samples")
+        after = RunRecord(run, {record["id"]: record for record in records}, parts.folder / "samples")
         found = compare(self._before, after, fraction=self._margin, accepted=self._accepted)
-        for path, record in records.items():
-            write_json(path, record | {"drift": found.drift.get(record["id"])})
+        for record in records:
+            record["drift"] = found.drift.get(record["id"])
         return found.baseline | {"file": os.path.relpath(self._before.file)}
 
 

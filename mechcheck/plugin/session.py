@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from mechcheck.evidence.multiplicity import judge_run
 from mechcheck.evidence.status import failing_changes
 from mechcheck.evidence.store import FILE, SCHEMA, merge
 from mechcheck.plugin.baseline import Baseline, Selection, add_to_junit
@@ -39,13 +40,14 @@ class Session:
             return
         stopped = bool(session.shouldstop or session.shouldfail)
         complete = exitstatus in _FINISHED and not stopped
-        run = self._run(complete)
+        run, records = self._run(complete), parts.records()
+        run["multiplicity"] = judge_run(records, self.settings.confidence, self.settings.fdr)
         if self.baseline is not None:
-            run["baseline"] = self.baseline.compare(parts, run)
+            run["baseline"] = self.baseline.compare(records, parts, run)
             if not ran and not run["baseline"]["missing"]:
                 return  # a run of other tests, which must not replace evidence by nothing
-            (parts.folder / "claims").mkdir(parents=True, exist_ok=True)
-        self.evidence = merge(parts.folder, self.settings.report, run)
+            parts.folder.mkdir(parents=True, exist_ok=True)
+        self.evidence = merge(parts.folder, self.settings.report, run, records)
         self._conclude(session, self.evidence)
         from mechcheck.report import write_report
 
@@ -58,6 +60,9 @@ class Session:
 
     def _conclude(self, session: pytest.Session, evidence: dict[str, Any]) -> None:
         """What only the whole run can tell: changes that fail it, and the drift in JUnit XML."""
+        undone = (evidence["run"]["multiplicity"] or {}).get("undone", 0)
+        if undone and "inconclusive" in self.settings.fail_on and session.exitstatus in _FINISHED:
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
         if self.baseline is None:
             return
         self.failing = failing_changes(evidence, self.settings.fail_on)
@@ -85,6 +90,7 @@ class Session:
             "argv": ["pytest", *map(str, self.config.invocation_params.args)],
             "selection": self.selection.record(),
             "baseline": None,
+            "multiplicity": None,
         }
 
 

@@ -30,6 +30,8 @@ class Settings(Conditions):
     """Evidence of an earlier run to compare this one with."""
     margin: float = 0.05
     """A change since the baseline is negligible below this fraction of the effect."""
+    fdr: float | None = None
+    """The false discovery rate over the run at which claims are decided; None decides each alone."""
     fail_on: frozenset[str] = FAIL_ON
     """Verdicts, and changes since the baseline, that fail the run."""
 
@@ -55,7 +57,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "that are decided differently (default: float32).",
     )  # fmt: skip
     group.addoption("--mech-seed", default=0, type=int, metavar="N", help="Seed of prompts, intervals and controls (default: 0).")
-    group.addoption("--mech-profile", default="ci", choices=sorted(PROFILES), help="How many prompts, resamples and decoys (default: ci).")
+    group.addoption("--mech-profile", default="ci", choices=sorted(PROFILES), help="How many prompts and decoys (default: ci).")
     group.addoption("--mech-report", default="reports", metavar="DIR", help="Where evidence.json and index.html go (default: reports).")
     group.addoption("--mech-decoys", default=None, type=int, metavar="N", help="Decoys per claim (default: by profile).")
     group.addoption(
@@ -65,6 +67,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption(
         "--mech-margin", default=0.05, type=float, metavar="FRACTION",
         help="A change is negligible below this fraction of the baseline's effect, or of its distance to the threshold (default: 0.05).",
+    )  # fmt: skip
+    group.addoption(
+        "--mech-fdr", default=None, type=float, metavar="Q",
+        help="Decide only the claims that stand when p-values are adjusted for all of the run's, at this false discovery rate "
+        "(Benjamini-Hochberg); the others become inconclusive (default: each claim is decided alone).",
     )  # fmt: skip
     group.addoption(
         "--mech-fail-on", default=None, metavar="LIST",
@@ -80,7 +87,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def make_settings(config: pytest.Config) -> Settings:
     """Read the options; in a worker process, take over the controller's folders."""
     profile = config.getoption("--mech-profile")
-    n_prompts, resamples, decoys = PROFILES[profile]
+    n_prompts, decoys = PROFILES[profile]
     wanted = config.getoption("--mech-decoys")
     if wanted is not None and wanted < 1:
         raise pytest.UsageError("--mech-decoys must be at least 1: a claim that was never shown able to fail is no evidence")
@@ -97,7 +104,6 @@ def make_settings(config: pytest.Config) -> Settings:
         seed=config.getoption("--mech-seed"),
         profile=profile,
         n_prompts=n_prompts,
-        resamples=resamples,
         decoys=decoys if wanted is None else wanted,
         threads=config.getoption("--mech-threads"),
         report=report,
@@ -106,6 +112,7 @@ def make_settings(config: pytest.Config) -> Settings:
         baseline=_baseline(config),
         margin=_margin(config),
         quiet=config.getoption("verbose") < 0,
+        fdr=_fdr(config),
         fail_on=_fail_on(config),
     )
 
@@ -130,6 +137,13 @@ def _device(config: pytest.Config, dtypes: tuple[str, ...]) -> str:
         except MechcheckError as error:
             raise pytest.UsageError(f"--mech-device: {error}") from None
     return device
+
+
+def _fdr(config: pytest.Config) -> float | None:
+    rate: float | None = config.getoption("--mech-fdr")
+    if rate is not None and not 0 < rate < 1:
+        raise pytest.UsageError(f"--mech-fdr {rate:g}: a false discovery rate lies between 0 and 1, for example 0.05")
+    return rate
 
 
 def _circuits(config: pytest.Config) -> Path | None:

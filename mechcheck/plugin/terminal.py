@@ -11,6 +11,7 @@ from mechcheck.evidence.counterexample_text import counterexample_lines
 from mechcheck.evidence.drift_text import SYMBOLS as CHANGE_SYMBOLS
 from mechcheck.evidence.drift_text import change_lines, surroundings, tally
 from mechcheck.evidence.dtypes import decided_differently
+from mechcheck.evidence.multiplicity import multiplicity_lines
 from mechcheck.plugin.properties import PROPERTY
 
 SYMBOLS = {"supported": "✓", "refuted": "✗", "inconclusive": "?", "vacuous": "∅", "not_applicable": "∘", "skipped": "-", "errored": "!"}
@@ -58,6 +59,8 @@ def write_summary(reporter: Any, evidence: Mapping[str, Any], page: str, file: s
     as_claimed = sum(claim["met"] is True for claim in claims)
     said = ", ".join(f"{counts[v]} {v}" for v in SYMBOLS if counts[v])
     reporter.write_line(f"{len(claims)} claim{'s' * (len(claims) != 1)}: {said}; {as_claimed} as claimed")
+    for line in multiplicity_lines(evidence["run"]["multiplicity"]):
+        reporter.write_line(line)
     for name, verdicts in decided_differently(claims).items():
         reporter.write("decided differently by dtype  ", yellow=True)
         reporter.write_line(f"{name}: {', '.join(f'{dtype} {verdict}' for dtype, verdict in verdicts.items())}")

@@ -1,20 +1,16 @@
-"""Estimates with intervals: bootstrap clustered by template, exact binomial for rates, p-values, FDR."""
+"""Estimates with intervals, and the p-values that agree with them: means, rates, ratios of means."""
 
 import math
-import warnings
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, Literal
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 import numpy as np
-from jaxtyping import Float
-from scipy import stats
+from jaxtyping import Float, Int
+from scipy import optimize, special
 
 from mechcheck.base.errors import MechcheckError, NonFiniteError
 from mechcheck.stats.measurement import Measurement
-
-# Below this many templates resampling them says little, and a t interval over the templates is used instead.
-MIN_CLUSTERS = 8
+from mechcheck.stats.pivot import SMALLEST, Pivot, pivot
 
 
 @dataclass(frozen=True)
@@ -22,188 +18,236 @@ class Estimate:
     """A value with its interval."""
 
     value: float
+    """NaN where a share is of nothing."""
     low: float
+    """Minus infinity, and `high` infinity, where the interval has no ends."""
     high: float
     level: float
     """Two-sided; each side alone has confidence (1 + level) / 2."""
     n: int
     """Prompts."""
     clusters: int
-    """Templates that the interval resamples; the number of prompts where there is one template only."""
+    """Templates, which are the units of the interval; the number of prompts where there is one template only."""
     method: str
     valid: bool = True
-    """Whether the interval keeps its promise on such data; where it does not, nothing is decided on it."""
+    """Whether the interval keeps its level on such data; where it does not, nothing is decided on it."""
     caveat: str | None = None
     """Why it is not valid, or what else a reader should know."""
 
 
 @dataclass(frozen=True)
-class Sampling:
-    """How an interval is computed; the seed makes it the same in every run."""
+class Confidence:
+    """How sure a decision must be."""
 
-    confidence: float = 0.975
-    """One-sided; the interval's level is 2 * confidence - 1."""
-    resamples: int = 2000
-    """Of the bootstrap; 0 takes a t interval over the templates however many there are."""
-    seed: int = 0
+    side: float = 0.975
+    """Of each one-sided decision; the interval's level is 2 * side - 1."""
 
     @property
     def level(self) -> float:
         """Two-sided level of the interval."""
-        return 2 * self.confidence - 1
+        return 2 * self.side - 1
+
+    @property
+    def alpha(self) -> float:
+        """The p-value at or below which something is decided."""
+        return 1 - self.side
 
 
 @dataclass(frozen=True)
 class Interval:
-    """An estimate, and the chance of being wrong about each side."""
+    """An estimate, and the tests that its interval is made of: a threshold lies outside exactly where one of them is at most alpha."""
 
     estimate: Estimate
-    p_above: float | None
-    """One-sided p-value against "the true value is at or below the threshold"."""
-    p_below: float | None
-    """One-sided p-value against "the true value is at or above the threshold"."""
+    p_above: Callable[[float], float]
+    """Threshold -> one-sided p-value against "the true value is at or below it"."""
+    p_below: Callable[[float], float]
+    """Threshold -> one-sided p-value against "the true value is at or above it"."""
+    error: float
+    """Standard error, as the tests use it."""
 
 
-def estimate_mean(measured: Measurement, sampling: Sampling, threshold: float | None = None) -> Interval:
-    """The mean over prompts (or ratio of means), with an interval that resamples whole templates.
+def estimate_mean(measured: Measurement, confidence: Confidence, *, symmetric: bool = False) -> Interval:
+    """The mean over prompts, clustered by template; a rate where the values are yes and no; a ratio of means where there is a denominator.
 
-    BCa bootstrap over templates (Efron 1987, scipy.stats.bootstrap), its levels expanded for the number of templates
-    (Hesterberg 2015, 10.1080/00031305.2015.1089789), without which it is too narrow; with fewer than 8 templates, or no resamples, a t
-    interval over the templates' linearised sums; with a single template the prompts are the units.
+    A t interval over templates, corrected for unequal sizes and for skewness (`mechcheck.stats.pivot`). A ratio a / b exceeds t where
+    the mean of a - t b is above zero: its interval holds the t for which that is not decided (Fieller 1954). It has no ends, and the
+    ratio is undefined, where the denominator's mean is not told from zero. With a single template the prompts are the units.
+
+    Args:
+        measured: one value per prompt.
+        confidence: of each side.
+        symmetric: no correction for skewness, as for the difference of two runs that may be exchanged.
 
     Raises:
-        NonFiniteError: the measurement holds NaN or infinity, or a ratio's denominator sums to zero.
+        NonFiniteError: the measurement holds NaN or infinity.
+        MechcheckError: fewer than two different prompts.
     """
-    below = np.ones(len(measured)) if measured.denominator is None else measured.denominator
-    name = measured.name or "the measurement"
-    bad = [i for i, a, b in zip(measured.ids, measured.values, below, strict=True) if not (np.isfinite(a) and np.isfinite(b))]
-    if bad:
-        raise NonFiniteError(f"{name} is not finite on {len(bad)} of {len(measured)} prompts ({', '.join(bad[:3])})")
-    if abs(below.sum()) <= 1e-12 * abs(below).sum():
-        raise NonFiniteError(f"{name}: the denominator sums to zero")
-    units, noun = _units(measured)
-    tops, bottoms = np.bincount(units, measured.values), np.bincount(units, below)
-    value, k = float(tops.sum() / bottoms.sum()), len(tops)
-    if np.allclose(tops, value * bottoms, rtol=1e-12, atol=1e-12):
-        low, high, method, p_above, p_below = value, value, f"every {noun} gives the same value", None, None
-    elif k < MIN_CLUSTERS or not sampling.resamples:
-        low, high, p_above, p_below = _t_interval(tops, bottoms, value, sampling.level, threshold)
-        method = f"t interval over {k} {noun}s"
-    else:
-        low, high, p_above, p_below, how = _bootstrap(tops, bottoms, sampling, threshold)
-        method = f"{how} bootstrap over {k} {noun}s, {sampling.resamples} resamples"
-    if not (math.isfinite(low) and math.isfinite(high)):
-        raise NonFiniteError(f"{name} has no finite interval: its denominator is zero on too many {noun}s")
-    return Interval(Estimate(value, low, high, sampling.level, len(measured), k, method), p_above, p_below)
+    if measured.is_yes_no:
+        return estimate_rate(measured, confidence)
+    _check_finite(measured)
+    units = _units(measured)
+    if measured.denominator is not None:
+        return _ratio(measured, units, confidence)
+    values, index, same, added = measured.values, units.index, units.same, ""
+    if measured.scale == "difference":
+        # One pair more that changed in each direction (Bonett and Price 2012, J. Educ. Behav. Stat. 37:479).
+        values, index = np.append(values, [1.0, -1.0]), np.append(index, [units.n, units.n + 1])
+        same, added = None if same is None else np.append(same, [same.max() + 1, same.max() + 2]), ", a pair added each way"
+    found = replace(pivot(values, index, same=same, scale=measured.size, symmetric=symmetric), value=float(measured.values.mean()))
+    if added and found.design > _AGREEING and found.units < _FEW_UNITS:
+        found = replace(found, valid=False, caveat="prompts of a template agree on the difference, and the templates are few")
+    method = "every prompt gives the same value"
+    if not found.agree:
+        method = f"t interval over {units.n} {units.noun}s{added}{', corrected for skewness' if found.skewness else ''}"
+    return Interval(
+        _estimate(measured, found, *found.interval(confidence.level), units, confidence, method), found.p_above, found.p_below, found.error
+    )
 
 
-def estimate_rate(measured: Measurement, sampling: Sampling, threshold: float | None = None) -> Interval:
-    """The share of prompts with value 1, with the exact (Clopper-Pearson) binomial interval.
+def estimate_rate(measured: Measurement, confidence: Confidence) -> Interval:
+    """The share of prompts with value 1: the exact (Clopper-Pearson) binomial interval for the effective number of prompts.
 
-    Where prompts of a template agree more than chance, the number of prompts is first reduced to the effective one
-    (Korn and Graubard 1998), so that clustering widens the interval.
+    That number is smaller where prompts of a template agree more than chance (Korn and Graubard 1998), with degrees of freedom for
+    templates of unequal sizes. Agreement cannot be told from a handful of templates that all say the same, so to what was measured a
+    template's worth of yes and one of no are added before it is judged; where all prompts agree each template counts once.
 
     Raises:
-        NonFiniteError, ValueError: values other than 0 and 1.
+        NonFiniteError: a prompt could not be decided.
+        ValueError: values other than 0 and 1.
     """
     values = measured.values
     if not np.isfinite(values).all():
         raise NonFiniteError(f"{measured.name or 'the measurement'} holds NaN: a prompt could not be decided")
     if not np.isin(values, (0.0, 1.0)).all():
         raise ValueError("a rate needs one yes (1) or no (0) per prompt, for example run(...) > 0")
-    units, noun = _units(measured)
+    units = _units(measured)
     n, rate = len(values), float(values.mean())
-    effective = min(_effective_n(values, units, sampling.level), len(set(measured.ids)))
-    hits = rate * effective
-    tail = (1 - sampling.level) / 2
-    low = float(stats.beta.ppf(tail, hits, effective - hits + 1)) if rate > 0 else 0.0
-    high = float(stats.beta.ppf(1 - tail, hits + 1, effective - hits)) if rate < 1 else 1.0
+    effective = min(_effective_prompts(values, units.index, confidence.level), float(len(set(measured.ids))))
+    yes, no = rate * effective, (1 - rate) * effective
+
+    def p_above(threshold: float) -> float:
+        if rate == 0 or threshold >= 1:
+            return SMALLEST if threshold < 0 else 1.0
+        return max(SMALLEST, float(special.betainc(yes, no + 1, max(threshold, 0.0))))
+
+    def p_below(threshold: float) -> float:
+        if rate == 1 or threshold <= 0:
+            return SMALLEST if threshold > 1 else 1.0
+        return max(SMALLEST, float(special.betainc(no, yes + 1, 1 - min(threshold, 1.0))))
+
+    low = float(special.betaincinv(yes, no + 1, confidence.alpha)) if rate > 0 else 0.0
+    high = 1 - float(special.betaincinv(no, yes + 1, confidence.alpha)) if rate < 1 else 1.0
     method = "exact binomial (Clopper-Pearson)"
     if effective < n:
-        method += f", {effective:.0f} effective prompts in {int(units.max()) + 1} {noun}s"
-    p_above = p_below = None
-    if threshold is not None and 0 < threshold < 1:
-        p_above = float(stats.beta.cdf(threshold, hits, effective - hits + 1)) if rate > 0 else 1.0
-        p_below = float(stats.beta.sf(threshold, hits + 1, effective - hits)) if rate < 1 else 1.0
-    return Interval(Estimate(rate, low, high, sampling.level, n, int(units.max()) + 1, method), p_above, p_below)
+        method += f", {effective:.0f} effective prompts in {units.n} {units.noun}s"
+    found = Estimate(rate, low, high, confidence.level, n, units.n, method)
+    smoothed = (rate * n + 1) / (n + 2)
+    return Interval(found, p_above, p_below, math.sqrt(smoothed * (1 - smoothed) / effective))
 
 
-def adjust(p_values: Sequence[float]) -> list[float]:
-    """Benjamini-Hochberg adjusted p-values."""
-    return [float(p) for p in stats.false_discovery_control(list(p_values))] if p_values else []
+def _ratio(measured: Measurement, units: "_Units", confidence: Confidence) -> Interval:
+    tops, bottoms = measured.values, measured.denominator
+    assert bottoms is not None
+    below = pivot(bottoms, units.index, same=units.same)
+    sign = 1.0 if below.value > 0 else -1.0
+    largest = float(np.abs(tops).max()), float(np.abs(bottoms).max())
+    method = f"ratio of means (Fieller) over {units.n} {units.noun}s"
+
+    def excess(ratio: float) -> Pivot:
+        """Of the numerator over so large a share of the denominator."""
+        return pivot(sign * (tops - ratio * bottoms), units.index, same=units.same, scale=max(largest[0], abs(ratio) * largest[1]))
+
+    def undefined(why: str) -> Interval:
+        vanishes = abs(bottoms.sum()) <= 1e-12 * np.abs(bottoms).sum()
+        value = math.nan if vanishes else float(tops.sum() / bottoms.sum())
+        found = Estimate(value, -math.inf, math.inf, confidence.level, len(tops), units.n, method, valid=False, caveat=why)
+        return Interval(found, lambda ratio: 1.0, lambda ratio: 1.0, math.inf)
+
+    if min(below.p_above(0.0), below.p_below(0.0)) > confidence.alpha:
+        low, high = below.interval(confidence.level)
+        return undefined(f"the share is of something that is not told from zero: {below.value:.3g} [{low:.3g}, {high:.3g}]")
+    value = float(tops.sum() / bottoms.sum())
+    at = replace(excess(value), value=value)
+    step = at.error / abs(below.value)
+    if at.agree:
+        found = _estimate(measured, at, value, value, units, confidence, f"every prompt gives the same share, {method}")
+    else:
+        start = _where(lambda ratio: excess(ratio).p_above(0.0), value, -step, confidence.alpha)
+        end = _where(lambda ratio: excess(ratio).p_below(0.0), value, step, confidence.alpha)
+        if start is None or end is None:
+            return undefined("the interval of the share has no end")
+        found = _estimate(measured, at, start, end, units, confidence, method)
+    return Interval(found, lambda ratio: excess(ratio).p_above(0.0), lambda ratio: excess(ratio).p_below(0.0), step)
 
 
-def _units(measured: Measurement) -> tuple[np.ndarray, str]:
-    """Cluster number of each prompt, and what a cluster is: a template, or a prompt where there is one template only.
+def _where(p_value: Callable[[float], float], start: float, step: float, alpha: float) -> float | None:
+    """The threshold, from the estimate on in steps, at which the p-value falls to alpha; None where it never does."""
+    near, reach = start, step
+    for _ in range(40):
+        far = start + reach
+        if p_value(far) <= alpha:
+            return float(optimize.brentq(lambda t: p_value(t) - alpha, near, far, xtol=abs(step) * 1e-9))
+        near, reach = far, 1.5 * reach
+    return None
 
-    A prompt that was given several times counts as one.
-    """
+
+def _estimate(
+    measured: Measurement, found: Pivot, low: float, high: float, units: "_Units", confidence: Confidence, method: str
+) -> Estimate:
+    return Estimate(found.value, low, high, confidence.level, len(measured), units.n, method, found.valid, found.caveat)
+
+
+def _check_finite(measured: Measurement) -> None:
+    below = np.ones(len(measured)) if measured.denominator is None else measured.denominator
+    bad = [i for i, a, b in zip(measured.ids, measured.values, below, strict=True) if not (np.isfinite(a) and np.isfinite(b))]
+    if bad:
+        name = measured.name or "the measurement"
+        raise NonFiniteError(f"{name} is not finite on {len(bad)} of {len(measured)} prompts ({', '.join(bad[:3])})")
+
+
+@dataclass(frozen=True)
+class _Units:
+    """What an interval is clustered by."""
+
+    index: Int[np.ndarray, " prompt"]
+    """The unit of each prompt."""
+    n: int
+    noun: str
+    """What a unit is: a template, or a prompt where there is one template only."""
+    same: Int[np.ndarray, " prompt"] | None
+    """Which are one prompt, given several times; None where all differ."""
+
+
+def _units(measured: Measurement) -> _Units:
     templates = len(set(measured.templates)) > 1
-    units = np.unique(measured.templates if templates else measured.ids, return_inverse=True)[1]
-    if units.max() < 1:
+    index = np.unique(measured.templates if templates else measured.ids, return_inverse=True)[1]
+    if index.max() < 1:
         raise MechcheckError("an interval needs at least 2 different prompts; one prompt shows nothing about others")
-    return units, "template" if templates else "prompt"
+    repeated = len(set(measured.ids)) < len(measured)
+    same = np.unique(measured.ids, return_inverse=True)[1] if repeated else None
+    return _Units(index, int(index.max()) + 1, "template" if templates else "prompt", same)
 
 
-def _bootstrap(
-    tops: np.ndarray, bottoms: np.ndarray, sampling: Sampling, threshold: float | None
-) -> tuple[float, float, float | None, float | None, str]:
-    def ratio(top: np.ndarray, bottom: np.ndarray, axis: int) -> np.ndarray:
-        return top.sum(axis) / bottom.sum(axis)
-
-    few = math.sqrt(len(tops) / (len(tops) - 1))
-    level = 1 - 2 * float(stats.norm.sf(few * stats.t.ppf((1 + sampling.level) / 2, len(tops) - 1)))
-
-    def draw(method: Literal["BCa", "percentile"]) -> Any:
-        with np.errstate(all="ignore"), warnings.catch_warnings():
-            warnings.simplefilter("ignore", stats.DegenerateDataWarning)
-            return stats.bootstrap(
-                (tops, bottoms),
-                ratio,
-                paired=True,
-                vectorized=True,
-                n_resamples=sampling.resamples,
-                confidence_level=level,
-                method=method,
-                rng=np.random.default_rng(sampling.seed),
-            )
-
-    found, how = draw("BCa"), "BCa"
-    if not np.isfinite([found.confidence_interval.low, found.confidence_interval.high]).all():
-        found, how = draw("percentile"), "percentile"  # BCa has no answer where nearly all resamples agree
-    draws = found.bootstrap_distribution
-
-    def p_value(contrary: np.ndarray) -> float:
-        share = (1 + contrary.sum()) / (len(draws) + 1)
-        return float(stats.t.sf(stats.norm.isf(share) / few, len(tops) - 1))  # the same expansion as the interval's
-
-    p_above = p_below = None
-    if threshold is not None:
-        p_above, p_below = p_value(draws <= threshold), p_value(draws >= threshold)
-    return float(found.confidence_interval.low), float(found.confidence_interval.high), p_above, p_below, how
+_AGREEING, _FEW_UNITS = 3.0, 10.0
+"""A difference of rates is not valid beyond this design effect on fewer effective templates: few pairs tell little of such templates."""
+_ADDED = 0.7
+"""Of a template's prompts, as yes and as no each, before the agreement within templates is judged (`python benchmarks/coverage.py`)."""
 
 
-def _t_interval(
-    tops: np.ndarray, bottoms: np.ndarray, value: float, level: float, threshold: float | None
-) -> tuple[float, float, float | None, float | None]:
-    k = len(tops)
-    residuals = tops - value * bottoms
-    error = math.sqrt(k / (k - 1) * float((residuals**2).sum())) / abs(float(bottoms.sum()))
-    reach = error * float(stats.t.ppf((1 + level) / 2, k - 1))
-    p_above = p_below = None
-    if threshold is not None:
-        p_above = float(stats.t.sf((value - threshold) / error, k - 1))
-        p_below = 1 - p_above
-    return value - reach, value + reach, p_above, p_below
-
-
-def _effective_n(values: Float[np.ndarray, " prompt"], units: np.ndarray, level: float) -> float:
-    """Prompts divided by the design effect of the clusters, and fewer still where it was estimated from few clusters."""
-    n, k, rate = len(values), int(units.max()) + 1, float(values.mean())
-    spread = rate * (1 - rate)
-    if k == n or k < 2 or spread == 0:
+def _effective_prompts(values: Float[np.ndarray, " prompt"], units: Int[np.ndarray, " prompt"], level: float) -> float:
+    """Prompts divided by the design effect of the templates, and fewer still where that was estimated from few of them."""
+    n, sizes = len(values), np.bincount(units)
+    if len(sizes) == n:
         return float(n)
-    residuals = np.bincount(units, values - rate)
-    variance = k / (k - 1) * float((residuals**2).sum()) / n**2
-    few = stats.t.ppf((1 + level) / 2, n - 1) / stats.t.ppf((1 + level) / 2, k - 1)
-    return float(n * few**2 / max(1.0, variance / (spread / (n - 1))))
+    effective_units = n**2 / float((sizes**2).sum())
+    if values.min() == values.max():
+        return effective_units
+    added = _ADDED * n / effective_units
+    sizes = np.append(sizes, [added, added])
+    yes = np.append(np.bincount(units, values), [added, 0.0])
+    total = float(sizes.sum())
+    rate, share = float(yes.sum()) / total, sizes / total
+    variance = float(((yes - rate * sizes) ** 2 / (1 - share)).sum()) / total**2
+    design = max(1.0, variance / (rate * (1 - rate) / (total - 1)))
+    few = special.stdtrit(n - 1, (1 + level) / 2) / special.stdtrit(effective_units + 1, (1 + level) / 2)
+    return float(min(n, max(n / design * few**2, effective_units)))

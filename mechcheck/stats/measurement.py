@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Optional, Union
+from typing import Literal, Optional, Union
 
 import numpy as np
 from jaxtyping import Bool, Float
@@ -10,6 +10,8 @@ from jaxtyping import Bool, Float
 from mechcheck.base.errors import MechcheckError
 
 Number = int | float
+Scale = Literal["yes/no", "difference", "real"]
+"""1 and 0 per prompt; the difference of two such, prompt by prompt; anything else."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,6 +31,10 @@ class Measurement:
     """Set for a ratio of means."""
     compared: Optional["Measurement"] = None
     """Set for a yes or no per prompt: what was compared with a threshold."""
+    scale: Scale | None = None
+    """None where nobody said: then ones and zeros without a unit, or as a share of prompts, are taken for yes and no."""
+    size: float = 0.0
+    """The largest value that went into these by addition and subtraction: far smaller differences are rounding."""
 
     def __post_init__(self) -> None:
         values = np.asarray(self.values, dtype=np.float64)
@@ -45,6 +51,12 @@ class Measurement:
         below = float(len(self)) if self.denominator is None else float(self.denominator.sum())
         return float(self.values.sum() / below) if below else float("nan")
 
+    @property
+    def is_yes_no(self) -> bool:
+        """Whether the mean is a rate."""
+        unit = self.unit in ("", "share of prompts") if self.scale is None else self.scale == "yes/no"
+        return unit and self.denominator is None and bool(np.isin(self.values, (0.0, 1.0)).all())
+
     def named(self, name: str, unit: str | None = None) -> "Measurement":
         """The same values under another name and unit, as the report will show them."""
         return replace(self, name=name, unit=self.unit if unit is None else unit)
@@ -56,19 +68,22 @@ class Measurement:
         return self._combine(other, np.subtract, "-")
 
     def __mul__(self, factor: Number) -> "Measurement":
-        return replace(self, values=self.values * float(factor), name=f"{factor} {self.name}")
+        return replace(self, values=self.values * float(factor), scale="real", size=abs(factor) * self.size, name=f"{factor} {self.name}")
 
     def __rmul__(self, factor: Number) -> "Measurement":
         return self * factor
 
     def __neg__(self) -> "Measurement":
-        return replace(self, values=-self.values, name=f"-{self.name}")
+        scale: Scale = "difference" if self.scale == "difference" else "real"
+        return replace(self, values=-self.values, scale=scale, name=f"-{self.name}")
 
     def __truediv__(self, other: Union["Measurement", Number]) -> "Measurement":
         if not isinstance(other, Measurement):
-            return replace(self, values=self.values / float(other))
+            return replace(self, values=self.values / float(other), scale="real", size=abs(self.size / other))
         self._check_same_prompts(other)
-        return replace(self, values=self._plain(), denominator=other._plain(), name=f"{self.name} / {other.name}", unit="share")
+        return replace(
+            self, values=self._plain(), denominator=other._plain(), scale="real", name=f"{self.name} / {other.name}", unit="share"
+        )
 
     def __gt__(self, threshold: Number) -> "Measurement":
         return self._compare(self._plain() > threshold, f"{self.name} > {threshold}")
@@ -84,13 +99,20 @@ class Measurement:
     def _compare(self, holds: Bool[np.ndarray, " prompt"], name: str) -> "Measurement":
         if not np.isfinite(self.values).all():
             holds = np.where(np.isfinite(self.values), holds, np.nan)
-        return replace(self, values=holds.astype(np.float64), name=name, unit="share of prompts", compared=self)
+        return replace(self, values=holds.astype(np.float64), name=name, unit="share of prompts", compared=self, scale="yes/no")
 
     def _combine(self, other: Union["Measurement", Number], how: Callable, sign: str) -> "Measurement":
         if isinstance(other, Measurement):
             self._check_same_prompts(other)
-            return replace(self, values=how(self._plain(), other._plain()), name=f"{self.name} {sign} {other.name}")
-        return replace(self, values=how(self._plain(), float(other)), name=f"{self.name} {sign} {other}")
+            scale: Scale = "difference" if sign == "-" and self.is_yes_no and other.is_yes_no else "real"
+            size, name = max(self._largest(), other._largest()), f"{self.name} {sign} {other.name}"
+            return replace(self, values=how(self._plain(), other._plain()), scale=scale, size=size, compared=None, name=name)
+        size, name = max(self._largest(), abs(float(other))), f"{self.name} {sign} {other}"
+        return replace(self, values=how(self._plain(), float(other)), scale="real", size=size, compared=None, name=name)
+
+    def _largest(self) -> float:
+        """The largest value, of these and of what went into them."""
+        return max(self.size, float(np.abs(self.values).max(initial=0.0)))
 
     def _check_same_prompts(self, other: "Measurement") -> None:
         if self.ids != other.ids:

@@ -15,10 +15,10 @@ if TYPE_CHECKING:
     from mechcheck.verdicts.check import Check
 
 PROFILES = {
-    # prompts per claim, bootstrap resamples, decoys per claim
-    "smoke": (96, 1000, 2),
-    "ci": (240, 2000, 4),
-    "full": (960, 9999, 10),
+    # prompts per claim, decoys per claim
+    "smoke": (96, 2),
+    "ci": (240, 4),
+    "full": (960, 10),
 }
 
 
@@ -33,7 +33,6 @@ class Conditions:
     seed: int
     profile: str
     n_prompts: int
-    resamples: int
     decoys: int
     threads: int
     """Of torch, on a CPU; 0 for its own choice."""
@@ -76,7 +75,7 @@ class Case:
 
     @property
     def seed(self) -> int:
-        """Of intervals and controls: from the claim's id and the run's seed alone."""
+        """Of controls: from the claim's id and the run's seed alone."""
         return seed_from(f"{self.id}|{self.conditions.seed}", 4)
 
     def check(self, model: "TransformerBridge | None" = None, circuit: "Circuit | None" = None, *, draws: bool = True) -> "Check":
@@ -87,9 +86,8 @@ class Case:
             circuit: what they must avoid.
             draws: whether anybody will see its figures and counterexamples.
         """
-        from mechcheck.stats.estimates import Sampling
+        from mechcheck.stats.estimates import Confidence
         from mechcheck.verdicts.check import Check
 
-        sampling = Sampling(self.conditions.confidence, self.conditions.resamples, self.seed)
         outside = circuit.sites if circuit is not None else None
-        return Check(sampling, model, outside, self.seed, draws=draws, examples=self.conditions.n_prompts)
+        return Check(Confidence(self.conditions.confidence), model, outside, self.seed, draws=draws, examples=self.conditions.n_prompts)

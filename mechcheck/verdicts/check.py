@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 
 import numpy as np
 
-from mechcheck.base.errors import ClaimError, NonFiniteError
+from mechcheck.base.errors import ClaimError
 from mechcheck.base.seeds import seed_from
-from mechcheck.stats.estimates import Estimate, Interval, Sampling, estimate_mean, estimate_rate
+from mechcheck.stats.estimates import Confidence, Estimate, Interval, estimate_mean, estimate_rate
 from mechcheck.stats.measurement import Measurement
-from mechcheck.verdicts.verdict import Control, Expectation, ExpectationKind, Region, Role, decide
+from mechcheck.verdicts.verdict import Control, Decision, Expectation, ExpectationKind, Region, Role, decide, p_values
 
 if TYPE_CHECKING:
     from hypothesis.strategies import SearchStrategy
@@ -34,7 +34,7 @@ class Figure(Protocol):
 class Check:
     """Collects the expectations, samples and figures of one run of a claim."""
 
-    sampling: Sampling = field(default_factory=Sampling)
+    confidence: Confidence = field(default_factory=Confidence)
     model: "TransformerBridge | None" = None
     outside: "Sites | None" = None
     """Sites that random controls must avoid: the claim's circuit."""
@@ -90,48 +90,54 @@ class Check:
             )
         _name(holds)
         try:
-            interval = estimate_rate(holds, self.sampling, threshold)
+            interval = estimate_rate(holds, self.confidence)
         except ValueError as error:
             raise ClaimError(str(error)) from error
         region = (threshold, math.inf) if above is not None else (-math.inf, threshold)
         text = label or f"share with {_name(holds)} {'>' if above is not None else '<'} {threshold:g}"
-        return self._add("rate", holds, interval, region, threshold, text)
+        return self._test("rate", holds, interval, region, threshold, text)
 
     def beats_random(
         self,
         effect: Callable[["Sites"], Measurement],
         sites: "Sites",
         *,
-        n: int = 20,
+        n: int | None = None,
         quantile: float = 0.9,
         label: str | None = None,
     ) -> Estimate:
         """`effect(sites)` exceeds the effect of random sites of the same kinds, layers and number.
 
+        Supported needs both: the mean effect's rank among the controls', whose p-value is (1 + those at least as large) / (1 + all), and
+        the difference, paired by prompt, from the control at the given quantile of their means. Refuted is what that difference
+        refutes. Where fewer controls exist than the rank needs, it is inconclusive, and the caveat says how many there are.
+
         With an `Effect` all sites are measured in one sweep; any other function is called for each.
 
-        The comparison is paired by prompt, with the random set at the given quantile of the controls' means (with fewer
-        than 1 / (1 - quantile) controls that is the strongest). The p-value is that of the rank among the controls.
+        Args:
+            effect: of a set of sites, one value per prompt.
+            sites: the claim's own.
+            n: controls, as far as there are so many; by default twice as many as the rank's p-value needs.
+            quantile: which of the controls the effect is paired with, from 0 (the weakest) to 1 (the strongest).
+            label: what the report calls it.
+
+        Raises:
+            ClaimError: no model to draw other sites from, or a quantile or a number that is none.
+            NoControlError: no other sites are left.
+            NonFiniteError: an effect that is not finite.
         """
-        from mechcheck.verdicts.controls import random_sites
+        from mechcheck.verdicts.rank import REGION, contest
 
         if self.model is None:
             raise ClaimError("beats_random draws other sites of the model: the claim must use the `model` fixture")
-        sets = random_sites(self.model, sites, outside=self.outside or sites, n=n, seed=self.seed)
-        each = getattr(effect, "each", lambda many: [effect(some) for some in many])
-        measured, *controls = each([sites, *sets])
-        means = [control.mean for control in controls]
-        if not np.isfinite(means).all():
-            raise NonFiniteError(
-                f"{_name(measured) or 'the effect'} is not finite for random sites ({sets[int(np.argmin(np.isfinite(means)))]})"
-            )
-        rival = controls[int(np.argsort(means)[math.ceil(quantile * (len(means) - 1))])]
-        interval = estimate_mean(measured - rival, self.sampling, 0.0)
-        p = (1 + sum(mean >= measured.mean for mean in means)) / (1 + len(means))
-        control = Control(f"random sites like {sites}", tuple(means), tuple(map(str, sets)), measured.mean)
-        text = label or f"{measured.name or 'effect'} of {sites} beats random sites"
-        difference = (measured - rival).named(text, measured.unit)
-        return self._add("beats_random", difference, interval, (0.0, math.inf), 0.0, text, p=p, control=control)
+        found = contest(
+            effect, sites, self.model, outside=self.outside or sites, n=n, quantile=quantile, seed=self.seed,
+            confidence=self.confidence, label=label,
+        )  # fmt: skip
+        return self._add(
+            "beats_random", found.difference, found.estimate, REGION, 0.0, found.difference.name,
+            p=found.p, p_refuted=found.p_refuted, verdict=found.verdict, control=found.control,
+        )  # fmt: skip
 
     def for_all(
         self,
@@ -163,8 +169,7 @@ class Check:
 
         seed = seed_from(f"{self.seed} for_all {len(self.expectations)}")
         found = search(examples, holds, n=self.examples if n is None else n, seed=seed, shrink=self.draws, label=label)
-        interval = Interval(found.estimate, None, None)
-        estimate = self._add("for_all", found.tried, interval, (THRESHOLD, math.inf), THRESHOLD, found.label)
+        estimate = self._add("for_all", found.tried, found.estimate, (THRESHOLD, math.inf), THRESHOLD, found.label)
         if found.counterexample is not None and self.draws:
             self.counterexamples.append(replace(found.counterexample, label=self.expectations[-1].label))
         return estimate
@@ -205,7 +210,8 @@ class Check:
         compare = getattr(self, name)
         self.role = "precondition"
         try:
-            return compare(measured, *(between or (value,)), label=label)
+            found: Estimate = compare(measured, *(between or (value,)), label=label)
+            return found
         finally:
             self.role = "claim"
 
@@ -221,37 +227,44 @@ class Check:
         _name(measured)
         if not np.isfinite(threshold).all():
             raise ClaimError(f"check.{kind} needs finite thresholds, got {threshold}")
-        at = threshold if isinstance(threshold, float) else None
-        interval = estimate_mean(measured, self.sampling, at)
-        return self._add(kind, measured, interval, region, threshold, label, margin=margin)
+        interval = estimate_mean(measured, self.confidence)
+        return self._test(kind, measured, interval, region, threshold, label, margin=margin)
+
+    def _test(
+        self, kind: ExpectationKind, measured: Measurement, interval: Interval, region: Region,
+        threshold: float | tuple[float, float], label: str, *, margin: float | None = None,
+    ) -> Estimate:  # fmt: skip
+        """Add what the tests of an interval decide."""
+        p, p_refuted = p_values(interval, region)
+        return self._add(kind, measured, interval.estimate, region, threshold, label, margin=margin, p=p, p_refuted=p_refuted)
 
     def _add(
-        self, kind: ExpectationKind, measured: Measurement, interval: Interval, region: Region,
+        self, kind: ExpectationKind, measured: Measurement, estimate: Estimate, region: Region,
         threshold: float | tuple[float, float], label: str, *,
-        margin: float | None = None, p: float | None = None, control: Control | None = None,
+        margin: float | None = None, p: float | None = None, p_refuted: float | None = None,
+        verdict: Decision | None = None, control: Control | None = None,
     ) -> Estimate:  # fmt: skip
-        if p is None:
-            p = interval.p_above if math.isinf(region[1]) else interval.p_below if math.isinf(region[0]) else None
         if label in (known.label for known in self.expectations):
             label = f"{label} ({len(self.expectations) + 1})"  # labels tell expectations apart in decoys and in the report
         self.samples.append(measured)
         self.expectations.append(
             Expectation(
-                label,
-                kind,
-                threshold,
-                region,
-                margin,
-                measured.unit,
-                interval.estimate,
-                p,
-                decide(interval.estimate, region),
-                self.role,
-                control,
-                _by_template(measured),
+                label=label,
+                kind=kind,
+                threshold=threshold,
+                region=region,
+                margin=margin,
+                unit=measured.unit,
+                estimate=estimate,
+                p=p,
+                p_refuted=p_refuted,
+                verdict=decide(estimate, region) if verdict is None else verdict,
+                role=self.role,
+                control=control,
+                by_template=_by_template(measured),
             )
         )
-        return interval.estimate
+        return estimate
 
 
 def _name(measured: Measurement) -> str:

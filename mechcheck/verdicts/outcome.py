@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from mechcheck.base.errors import ClaimError
 from mechcheck.verdicts.claim import Expected
-from mechcheck.verdicts.verdict import Verdict, combine, deciding
+from mechcheck.verdicts.verdict import Verdict, after_holm, combine, deciding
 
 if TYPE_CHECKING:
     from mechcheck.stats.measurement import Measurement
@@ -58,14 +58,15 @@ def decide_claim(check: "Check | None", expect: Expected) -> Outcome:
     __tracebackhide__ = True
     if check is None or all(e.role == "precondition" for e in check.expectations):
         raise ClaimError("this claim checked nothing: use the `check` fixture, for example check.above(measurement, 0.0)")
-    verdict = combine(check.expectations)
+    expectations = after_holm(check.expectations, check.confidence.alpha)
+    verdict = combine(expectations)
     return Outcome(
         verdict=verdict,
         met=verdict == expect,
-        reason="; ".join(f"{e.label}: {e.verdict}" for e in check.expectations),
-        expectations=tuple(check.expectations),
+        reason="; ".join(f"{e.label}: {e.verdict}" for e in expectations),
+        expectations=tuple(expectations),
         samples=tuple(check.samples),
-        deciding=deciding(check.expectations),
+        deciding=deciding(expectations),
         counterexamples=tuple(check.counterexamples),
         figures=tuple(figure.data() for figure in check.figures),
     )

@@ -9,7 +9,7 @@ from mechcheck.base.errors import ClaimError, NonFiniteError
 from mechcheck.verdicts.case import Case
 from mechcheck.verdicts.guard import Guard
 from mechcheck.verdicts.supplies import CircuitFor, PromptsFor, load
-from mechcheck.verdicts.verdict import Expectation, Verdict, combine
+from mechcheck.verdicts.verdict import Expectation, Verdict, after_holm, combine
 
 if TYPE_CHECKING:
     from transformer_lens.model_bridge import TransformerBridge
@@ -75,7 +75,7 @@ class Trial:
                 raise ClaimError(f"the test skipped its contrast ({label}): {skipped}") from skipped
             except Exception as error:
                 raise ClaimError(f"the test crashed on its contrast ({label}): {type(error).__name__}: {error}") from error
-        return Rerun(label, combine(check.expectations), _values(check.expectations))
+        return Rerun(label, combine(after_holm(check.expectations, check.confidence.alpha)), _values(check.expectations))
 
     def arguments_for(self, changes: Mapping[str, Any]) -> dict[str, Any]:
         """Arguments for what a claim says of a contrast: another model brings its own prompts and circuit.

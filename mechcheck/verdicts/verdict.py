@@ -2,11 +2,11 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
-    from mechcheck.stats.estimates import Estimate
+    from mechcheck.stats.estimates import Estimate, Interval
 
 Decision = Literal["supported", "refuted", "inconclusive", "undefined"]
 """What measurements can decide of an expectation; undefined: a share of something that is not told from nothing."""
@@ -43,7 +43,9 @@ class Expectation:
     unit: str
     estimate: "Estimate"
     p: float | None
-    """Of the expectation's failing: it is supported exactly where this is at most the level's tail; None where nothing is tested."""
+    """Against the true value's lying outside of the region: supported exactly where this is at most alpha. None where nothing is tested."""
+    p_refuted: float | None
+    """Against its lying inside: refuted exactly where this is at most alpha (divided among the claim's expectations, after Holm)."""
     verdict: Decision
     role: Role = "claim"
     control: Control | None = None
@@ -54,18 +56,55 @@ class Expectation:
 def decide(estimate: "Estimate", region: Region) -> Decision:
     """Supported when the whole interval lies in the region, refuted when it lies wholly outside, else inconclusive.
 
-    An estimate that is not valid decides nothing; one without a finite interval is undefined.
+    An end of the interval that ties with a threshold lies on neither side of it. An estimate that is not valid decides nothing; one
+    without a finite interval is undefined.
     """
     if math.isinf(estimate.low) and math.isinf(estimate.high):
         return "undefined"
     if not estimate.valid:
         return "inconclusive"
     low, high = region
-    if low < estimate.low and estimate.high < high:
+    if _below(low, estimate.low) and _below(estimate.high, high):
         return "supported"
-    if estimate.high < low or estimate.low > high:
+    if _below(estimate.high, low) or _below(high, estimate.low):
         return "refuted"
     return "inconclusive"
+
+
+def _below(a: float, b: float) -> bool:
+    """Whether a is below b, by more than rounding."""
+    return a < b and not math.isclose(a, b, rel_tol=2e-8, abs_tol=2e-11)
+
+
+def p_values(interval: "Interval", region: Region) -> tuple[float | None, float | None]:
+    """The p-values of an expectation's being supported and of its being refuted.
+
+    Supported takes both of two one-sided tests (Schuirmann 1987), so its p-value is the larger; refuted takes one of them.
+    """
+    if math.isinf(interval.estimate.low) and math.isinf(interval.estimate.high):
+        return None, None
+    tests = [(interval.p_above, interval.p_below, region[0]), (interval.p_below, interval.p_above, region[1])]
+    bounded = [(inside(end), outside(end)) for inside, outside, end in tests if math.isfinite(end)]
+    return max(p for p, _ in bounded), min(p for _, p in bounded)
+
+
+def after_holm(expectations: Sequence[Expectation], alpha: float) -> list[Expectation]:
+    """The expectations of one claim, which is refuted when one of them is: each refutation must stand among so many (Holm 1979).
+
+    Nothing is adjusted for being supported, as a claim is only when all of them are (an intersection-union test).
+    """
+    from mechcheck.stats.multiplicity import holm
+
+    tested = [i for i, e in enumerate(expectations) if e.role == "claim" and e.p_refuted is not None]
+    adjusted = dict(zip(tested, holm([expectations[i].p_refuted or 0.0 for i in tested]), strict=True))
+    found = []
+    for i, e in enumerate(expectations):
+        if e.verdict == "refuted" and adjusted.get(i, 0.0) > alpha:
+            why = f"refuted alone (p = {e.p_refuted:.2g}), and not among {len(tested)} checks (p = {adjusted[i]:.2g} after Holm)"
+            caveat = "; ".join(filter(None, [e.estimate.caveat, why]))
+            e = replace(e, verdict="inconclusive", estimate=replace(e.estimate, caveat=caveat))
+        found.append(e)
+    return found
 
 
 def combine(expectations: Sequence[Expectation]) -> Verdict:

@@ -13,7 +13,17 @@ SCHEMA = Path(__file__).parents[2] / "mechcheck" / "evidence.schema.json"
 
 def estimate(value: float, low: float, high: float, **changes: Any) -> dict:
     """An estimate with its interval."""
-    return {"value": value, "low": low, "high": high, "level": 0.95, "n": 400, "clusters": 20, "method": "t interval", "valid": True, "caveat": None} | changes
+    return {
+        "value": value,
+        "low": low,
+        "high": high,
+        "level": 0.95,
+        "n": 400,
+        "clusters": 20,
+        "method": "t interval",
+        "valid": True,
+        "caveat": None,
+    } | changes
 
 
 def expectation(value: float = 1.25, low: float = 0.98, high: float = 1.49, **changes: Any) -> dict:
@@ -27,6 +37,7 @@ def expectation(value: float = 1.25, low: float = 0.98, high: float = 1.49, **ch
         "unit": "logits",
         "estimate": estimate(value, low, high),
         "p": 0.00023,
+        "p_refuted": 0.99977,
         "p_adjusted": 0.0012,
         "control": None,
         "by_template": {},
@@ -103,7 +114,7 @@ def claim(id: str = "ioi/s_inhibition", **changes: Any) -> dict:
     }
     made = default | changes
     own = [i for i, e in enumerate(made["expectations"]) if e["verdict"] == made["verdict"]]
-    return {"deciding": next(iter([*own, *range(len(made["expectations"]))]), None)} | made
+    return {"p_adjusted": None, "deciding": next(iter([*own, *range(len(made["expectations"]))]), None)} | made
 
 
 def counterexample(tokens: list[str], **changes: Any) -> dict:

@@ -1,13 +1,15 @@
-"""Intervals and p-values against formulas written out by hand, scipy's exact tests, and simulated coverage."""
+"""Intervals and p-values against formulas written out by hand, scipy's exact tests, each other, and simulated coverage."""
 
 import math
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from scipy import stats
 
 from mechcheck.base.errors import MechcheckError, NonFiniteError
-from mechcheck.stats.estimates import Sampling, adjust, estimate_mean, estimate_rate
+from mechcheck.stats.estimates import Confidence, estimate_mean, estimate_rate
 from mechcheck.stats.measurement import Measurement
 
 
@@ -26,100 +28,238 @@ def clustered(rng: np.random.Generator, k: int, size: int, between: float) -> tu
     return np.repeat(effects, size) + rng.normal(size=k * size), list(np.repeat(np.arange(k), size))
 
 
+SURE = Confidence()
+
+
 def test_t_interval_over_few_templates():
     values, templates = [1.0, 3.0, 2.0, 6.0, 5.0, 7.0], [0, 0, 1, 1, 2, 2]  # template means 2, 4, 6
-    found = estimate_mean(measured(values, templates), Sampling(0.975), threshold=1.0)
+    found = estimate_mean(measured(values, templates), SURE)
     error = 2 / math.sqrt(3)
     reach = 4.302652729911275 * error  # t quantile at 0.975 with 2 degrees of freedom, from a table
     e = found.estimate
     assert (e.value, e.n, e.clusters, e.level) == (4.0, 6, 3, 0.95)
     assert (e.low, e.high) == pytest.approx((4 - reach, 4 + reach))
-    assert e.method == "t interval over 3 templates"
+    assert (e.method, e.valid, e.caveat) == ("t interval over 3 templates", True, None)
     expected = stats.ttest_1samp([2.0, 4.0, 6.0], 1.0, alternative="greater").pvalue
-    assert (found.p_above, found.p_below) == pytest.approx((expected, 1 - expected))
+    assert (found.p_above(1.0), found.p_below(1.0)) == pytest.approx((expected, 1 - expected))
 
 
 def test_one_template_makes_the_prompts_units():
-    found = estimate_mean(measured([1.0, 2.0, 4.0, 9.0]), Sampling(0.95)).estimate
-    assert (found.low, found.high) == pytest.approx(stats.ttest_1samp([1.0, 2.0, 4.0, 9.0], 0).confidence_interval(0.9))
+    values = [1.0, 2.0, 4.0, 5.0]
+    found = estimate_mean(measured(values), Confidence(0.95)).estimate
+    assert (found.low, found.high) == pytest.approx(stats.ttest_1samp(values, 0).confidence_interval(0.9))
     assert found.method == "t interval over 4 prompts"
 
 
-def test_ratio_is_linearised():
-    top, bottom = np.array([1.0, 2.0, 5.0, 3.0]), np.array([2.0, 3.0, 4.0, 6.0])
-    e = estimate_mean(measured(top, denominator=bottom), Sampling()).estimate
-    ratio = 11 / 15
-    error = np.std(top - ratio * bottom, ddof=1) / math.sqrt(4) / bottom.mean()
-    assert e.value == pytest.approx(ratio)
-    assert e.high - e.value == pytest.approx(error * stats.t.ppf(0.975, 3))
+def test_the_degrees_of_freedom_follow_the_sizes():
+    """One template with half of the prompts leaves little to tell the error from: Kish's effective number is 1 / 0.3."""
+    sizes = [10, 2, 2, 2, 2, 2]
+    values = np.repeat([1.0, -1.0, 0.5, -0.5, 2.0, -2.0], sizes) + np.tile([0.5, -0.5], 10)
+    found = estimate_mean(measured(values, list(np.repeat(range(6), sizes))), SURE, symmetric=True).estimate
+    share = np.array(sizes) / 20
+    kish = 1 / 0.3
+    df = kish - 1 - 0.5 * (1 - kish / 6)
+    sums = share * (np.array([1.0, -1.0, 0.5, -0.5, 2.0, -2.0]) - values.mean())
+    error = math.sqrt((sums**2 / (1 - share)).sum())
+    assert found.high - found.value == pytest.approx(error * stats.t.ppf(0.975, df))
+    assert found.high - found.low > 1.5 * 2 * error * stats.t.ppf(0.975, 5) * 0.8
 
 
-def test_templates_of_unequal_size_weigh_by_their_prompts():
-    e = estimate_mean(measured([0.0, 0.0, 0.0, 1.0], [0, 0, 0, 1]), Sampling()).estimate
-    assert (e.value, e.clusters) == (0.25, 2)
+def skewed(seed: int, k: int, size: int) -> Measurement:
+    values, templates = clustered(np.random.default_rng(seed), k, size, 3.0)
+    return measured(values, templates)
 
 
-def test_many_templates_are_bootstrapped():
-    values, templates = clustered(np.random.default_rng(0), 12, 5, 1.0)
-    found = estimate_mean(measured(values, templates), Sampling(resamples=4000, seed=3), threshold=-0.1)
-    means = values.reshape(12, 5).mean(1)
-    # 2.2010 is the t quantile at 0.975 with 11 degrees of freedom; it takes the place of the normal's 1.96.
-    level = 1 - 2 * stats.norm.sf(2.2010 * math.sqrt(12 / 11))
-    oracle = stats.bootstrap((means,), np.mean, n_resamples=20000, confidence_level=level, rng=np.random.default_rng(9)).confidence_interval
+def test_a_long_tail_widens_the_side_that_it_is_on():
+    found = estimate_mean(skewed(0, 20, 5), SURE)
+    plain = estimate_mean(skewed(0, 20, 5), SURE, symmetric=True).estimate
     e = found.estimate
-    assert (e.low, e.high) == pytest.approx((oracle.low, oracle.high), abs=0.1)
-    assert e.method == "BCa bootstrap over 12 templates, 4000 resamples"
-    z = stats.norm.isf((np.random.default_rng(1).choice(means, (20000, 12)).mean(1) <= -0.1).mean())
-    assert found.p_above == pytest.approx(stats.t.sf(z * math.sqrt(11 / 12), 11), abs=0.01)
-    assert found.p_above + found.p_below == pytest.approx(1, abs=0.001)
+    assert e.method == "t interval over 20 templates, corrected for skewness"
+    assert e.high - e.value > 1.2 * (e.value - e.low)
+    assert plain.high - plain.value == pytest.approx(plain.value - plain.low)
+    mirrored = estimate_mean(-skewed(0, 20, 5), SURE).estimate
+    assert (mirrored.low, mirrored.high) == pytest.approx((-e.high, -e.low))
 
 
-def test_a_p_value_is_never_zero():
-    found = estimate_mean(measured(np.arange(10.0)), Sampling(resamples=999), threshold=-5)
-    assert found.p_above > 1 / 1000
-    assert found.p_below > 0.99
+@settings(deadline=None, max_examples=150)
+@given(
+    st.sampled_from(["normal", "skewed", "yes/no", "spike", "ratio", "equal"]), st.integers(2, 20), st.integers(1, 6), st.integers(0, 10**6),
+    st.sampled_from([0.9, 0.95, 0.975, 0.99]),
+)  # fmt: skip
+def test_a_threshold_is_outside_exactly_where_a_p_value_is_small(kind, k, size, seed, side):
+    """One construction: whatever the data and the sizes of templates, the interval holds what neither test excludes."""
+    rng = np.random.default_rng(seed)
+    sizes = rng.integers(1, size + 1, size=k)
+    n, templates = int(sizes.sum()), list(np.repeat(np.arange(k), sizes))
+    values = {
+        "normal": lambda: rng.normal(size=n), "skewed": lambda: np.exp(1.5 * rng.normal(size=n)), "equal": lambda: np.full(n, 0.3),
+        "yes/no": lambda: (rng.random(n) < 0.8).astype(float), "spike": lambda: np.where(rng.random(n) < 0.8, 0.0, rng.normal(size=n)),
+        "ratio": lambda: rng.normal(size=n),
+    }[kind]()  # fmt: skip
+    below = np.exp(0.2 * rng.normal(size=n)) if kind == "ratio" else None
+    confidence = Confidence(side)
+    found = estimate_mean(measured(values, templates, denominator=below), confidence)
+    e = found.estimate
+    for threshold in (*np.linspace(-1.5, 1.5, 13), e.low - 1e-3, e.low + 1e-3, e.high - 1e-3, e.high + 1e-3):
+        above, under = found.p_above(threshold), found.p_below(threshold)
+        assert 0 < above <= 1
+        assert 0 < under <= 1
+        if min(abs(threshold - e.low), abs(threshold - e.high)) > 1e-6:
+            assert (threshold < e.low) == (above <= confidence.alpha)
+            assert (threshold > e.high) == (under <= confidence.alpha)
 
 
-def test_a_resample_on_the_threshold_counts_against_both_sides():
-    found = estimate_mean(measured([0.0, 1.0] * 5), Sampling(), threshold=0.5)
-    assert found.p_above > 0.55
-    assert found.p_below > 0.55
-
-
-def test_coverage_of_the_clustered_interval():
-    rng, sampling, covered, naive = np.random.default_rng(1), Sampling(resamples=500), 0, 0
-    for _ in range(400):
-        values, templates = clustered(rng, 16, 6, 0.7)
-        e = estimate_mean(measured(values, templates), sampling).estimate
-        covered += e.low < 0 < e.high
-        reach = 1.96 * values.std(ddof=1) / math.sqrt(len(values))
-        naive += abs(values.mean()) < reach
-    assert 0.915 <= covered / 400 <= 0.985
-    assert naive / 400 < 0.85
-
-
-def test_the_seed_decides_the_interval():
-    m = measured(*clustered(np.random.default_rng(0), 10, 3, 1.0))
-    first, again, other = (estimate_mean(m, Sampling(seed=seed)).estimate for seed in (1, 1, 2))
-    assert first == again
-    assert (first.low, first.high) != (other.low, other.high)
-    assert first.value == other.value
-
-
-def test_equal_values_have_no_width():
-    found = estimate_mean(measured([0.5] * 9), Sampling(), threshold=0.0)
-    assert (found.estimate.low, found.estimate.high, found.p_above) == (0.5, 0.5, None)
+@pytest.mark.parametrize("n", [3, 10, 1000, 100_000])
+def test_a_tie_is_no_difference_at_any_number_of_prompts(n):
+    found = estimate_mean(measured([0.1] * n), SURE)
+    assert found.p_above(0.1) == pytest.approx(0.5, abs=1e-3)
+    assert (found.estimate.low, found.estimate.high) == pytest.approx((0.1, 0.1))
     assert found.estimate.method == "every prompt gives the same value"
+    assert 0 < found.p_above(0.09) < 1e-8
+
+
+def test_rounding_is_no_effect():
+    for values in ([1e-14] * 8, list(1e-14 * np.random.default_rng(0).random(8))):
+        assert estimate_mean(measured(values), SURE).p_above(0.0) > 0.4
+    # What was computed from large values is rounded as they are, however small the difference itself.
+    large = measured(np.linspace(1e4, 2e4, 8))
+    assert estimate_mean((large + 1e-7) - large, SURE).p_above(0.0) > 0.3
+    assert estimate_mean((large + 1e-2) - large, SURE).p_above(0.0) < 1e-6
+
+
+def test_small_values_are_judged_by_their_own_scale():
+    values = np.random.default_rng(0).normal(1.0, 0.5, size=12)
+    plain, small = (estimate_mean(measured(values * scale), SURE) for scale in (1.0, 1e-8))
+    assert small.p_above(0.0) == pytest.approx(plain.p_above(0.0))
+
+
+def test_templates_that_agree_by_design_do_not_make_the_interval_vanish():
+    """Every template has the same two values: their means agree exactly, the prompts do not."""
+    found = estimate_mean(measured([0.2, 0.7] * 8, list(np.repeat(range(8), 2))), SURE).estimate
+    independent = np.std([0.2, 0.7] * 8, ddof=1) / 4
+    assert found.high - found.value == pytest.approx(stats.t.ppf(0.975, 7) * independent / 2)
+
+
+class TestYesAndNo:
+    """The mean of ones and zeros is a rate."""
+
+    def test_a_mean_of_yes_and_no_is_a_rate(self):
+        m = measured([1.0] * 16, list(np.repeat(range(8), 2)))
+        assert estimate_mean(m, SURE).estimate == estimate_rate(m, SURE).estimate
+        assert estimate_mean(m, SURE).estimate.low == pytest.approx(0.025 ** (1 / 8))
+
+    def test_what_has_a_unit_is_what_it_says(self):
+        attention = Measurement(np.ones(8), tuple(map(str, range(8))), ("t",) * 8, "attention", "share of attention")
+        assert (estimate_mean(attention, SURE).estimate.low, attention.is_yes_no) == (1.0, False)
+        share = Measurement(np.ones(8), tuple(map(str, range(8))), ("t",) * 8, "attention", "share of prompts")
+        assert estimate_mean(share, SURE).estimate.low == pytest.approx(0.025 ** (1 / 8))
+
+    def test_a_difference_of_two_is_widened_by_a_pair_each_way(self):
+        first, second = (measured(v, list(np.repeat(range(6), 2))) > 0.5 for v in ([1.0] * 12, [1.0] * 12))
+        e = estimate_mean(first - second, SURE).estimate
+        assert e.value == 0.0
+        assert e.low < -0.1 < 0.1 < e.high
+        assert e.method.endswith("a pair added each way")
+        assert (e.n, e.clusters) == (12, 6)
+
+
+class TestRatio:
+    """A ratio exceeds t where the mean of a - t b is above zero (Fieller)."""
+
+    top = np.array([1.0, 2.0, 5.0, 3.0, 4.0, 2.0])
+    bottom = np.array([2.0, 3.0, 6.0, 5.0, 6.0, 4.0])
+
+    def test_its_tests_are_those_of_a_mean(self):
+        found = estimate_mean(measured(self.top, denominator=self.bottom), SURE)
+        assert found.estimate.value == pytest.approx(17 / 26)
+        for t in (0.3, 0.6, 0.9):
+            of_mean = estimate_mean(measured(self.top - t * self.bottom), SURE)
+            assert found.p_above(t) == pytest.approx(of_mean.p_above(0.0))
+            assert found.p_below(t) == pytest.approx(of_mean.p_below(0.0))
+
+    def test_the_interval_is_fiellers(self):
+        """Written out: the t with (mean(a) - t mean(b))^2 = q^2 var(a - t b) / n, for values without skewness."""
+        half = np.random.default_rng(3).normal(size=(2, 20))
+        a, b = 1 + 0.2 * np.c_[half, -half][0], 2 + 0.2 * np.c_[half, -half][1]  # symmetric: there is no skewness to correct
+        e = estimate_mean(measured(a, denominator=b), SURE).estimate
+        q2 = stats.t.ppf(0.975, 39) ** 2 / 40
+        c = np.cov(a, b)
+        quadratic = [b.mean() ** 2 - q2 * c[1, 1], -2 * (a.mean() * b.mean() - q2 * c[0, 1]), a.mean() ** 2 - q2 * c[0, 0]]
+        assert (e.low, e.high) == pytest.approx(sorted(np.roots(quadratic)))
+
+    def test_a_negative_denominator_turns_nothing_round(self):
+        plain, turned = (estimate_mean(measured(s * self.top, denominator=s * self.bottom), SURE) for s in (1, -1))
+        assert (turned.estimate.low, turned.estimate.high) == pytest.approx((plain.estimate.low, plain.estimate.high))
+        assert turned.p_above(0.5) == pytest.approx(plain.p_above(0.5))
+
+    @pytest.mark.parametrize("bottom", [[1.0, -1.0, 0.5, -0.4, 0.2, 0.1], [1.0, -1.0, 1.0, -1.0, 1.0, -1.0], [0.0] * 6])
+    def test_of_nothing_it_is_undefined(self, bottom):
+        found = estimate_mean(measured(self.top, denominator=bottom), SURE)
+        e = found.estimate
+        assert (e.low, e.high, e.valid) == (-math.inf, math.inf, False)
+        assert e.caveat.startswith("the share is of something that is not told from zero")
+        assert (found.p_above(0.0), found.p_below(0.0)) == (1.0, 1.0)
+
+    def test_the_same_share_everywhere_has_no_width(self):
+        found = estimate_mean(measured(0.25 * self.bottom, denominator=self.bottom), SURE)
+        assert (found.estimate.low, found.estimate.high) == pytest.approx((0.25, 0.25))
+        assert found.p_above(0.25) > 0.4
+        assert found.p_above(0.24) < 0.001
+
+
+class TestCaveats:
+    """Where an interval keeps its level only if it is widened, or by no means known, it says so."""
+
+    def test_few_that_differ(self):
+        values = [0.0] * 30 + [1.7, 2.1]
+        e = estimate_mean(measured(values), SURE).estimate
+        assert e.valid
+        assert e.caveat == "30 of 32 prompts have one value, and the mean rests on the others: the interval is 3.0 times as wide"
+        plain = estimate_mean(measured(values), SURE, symmetric=True).estimate
+        assert e.high - e.low > 3 * (plain.high - plain.low)
+
+    def test_skewed_and_few(self):
+        e = estimate_mean(measured([0.1, 0.2, 0.1, 0.3, 0.2, 9.0]), SURE).estimate
+        assert not e.valid
+        assert e.caveat == "skewed values, and only 6 independent prompts' worth of them: no interval is known to hold"
+
+    def test_skewed_and_not_so_few(self):
+        e = estimate_mean(measured([*np.linspace(0.1, 1.0, 13), 9.0]), SURE).estimate
+        assert e.valid
+        assert e.caveat == "skewed values, and only 14 independent prompts' worth of them: the interval is twice as wide"
+
+    def test_plenty_need_none(self):
+        assert estimate_mean(measured(np.exp(np.random.default_rng(0).normal(size=200))), SURE).estimate.caveat is None
+
+
+@pytest.mark.parametrize(
+    ("draw", "truth"),
+    [
+        (lambda rng: clustered(rng, 16, 6, 0.7), 0.0),
+        (lambda rng: (np.exp(rng.normal(size=80)), list(np.repeat(range(16), 5))), math.exp(0.5)),
+        (lambda rng: (np.where(rng.random(160) < 0.1, rng.exponential(size=160), 0.0), list(np.repeat(range(16), 10))), 0.1),
+        (lambda rng: (rng.normal(size=30), list(np.repeat(range(5), [15, 6, 4, 3, 2]))), 0.0),
+    ],
+    ids=["skewed templates", "lognormal", "mostly zero", "unequal"],
+)
+def test_coverage(draw, truth):
+    """`python benchmarks/coverage.py` has the whole grid."""
+    rng, missed = np.random.default_rng(1), np.zeros(2)
+    for _ in range(400):
+        e = estimate_mean(measured(*draw(rng)), SURE).estimate
+        missed += [truth < e.low, e.high < truth]
+    assert missed.max() / 400 <= 0.06
+    assert missed.sum() / 400 <= 0.08
 
 
 def test_a_repeated_prompt_counts_once():
     values, ids = [1.0, 2.0, 6.0], ["a", "b", "c"]
-    once = estimate_mean(measured(values, ids=ids), Sampling()).estimate
-    thrice = estimate_mean(measured(values * 3, ids=ids * 3), Sampling()).estimate
+    once = estimate_mean(measured(values, ids=ids), SURE).estimate
+    thrice = estimate_mean(measured(values * 3, ids=ids * 3), SURE).estimate
     assert (thrice.low, thrice.high) == pytest.approx((once.low, once.high))
     assert thrice.clusters == 3
-    single = estimate_rate(measured([1, 1, 1], ids=ids), Sampling()).estimate
-    many = estimate_rate(measured([1, 1, 1] * 5, ids=ids * 5), Sampling()).estimate
+    single = estimate_rate(measured([1, 1, 1], ids=ids), SURE).estimate
+    many = estimate_rate(measured([1, 1, 1] * 5, ids=ids * 5), SURE).estimate
     assert many.low == pytest.approx(single.low)
 
 
@@ -127,52 +267,69 @@ def test_a_repeated_prompt_counts_once():
 def test_one_prompt_has_no_interval(estimate):
     for ids in (["a"], ["a", "a", "a"]):
         with pytest.raises(MechcheckError, match="an interval needs at least 2 different prompts"):
-            estimate(measured([1.0] * len(ids), ids=ids), Sampling())
+            estimate(measured([1.0] * len(ids), ids=ids), SURE)
 
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
 def test_non_finite_values(bad):
     with pytest.raises(NonFiniteError, match=r"drop is not finite on 1 of 3 prompts \(1\)"):
-        estimate_mean(measured([1.0, bad, 2.0], name="drop"), Sampling())
+        estimate_mean(measured([1.0, bad, 2.0], name="drop"), SURE)
     with pytest.raises(NonFiniteError):
-        estimate_mean(measured([1.0, 2.0, 3.0], denominator=[1.0, bad, 1.0]), Sampling())
+        estimate_mean(measured([1.0, 2.0, 3.0], denominator=[1.0, bad, 1.0]), SURE)
     with pytest.raises(NonFiniteError):
-        estimate_rate(measured([1.0, bad, 0.0]), Sampling())
-
-
-def test_a_denominator_that_vanishes():
-    with pytest.raises(NonFiniteError, match="share: the denominator sums to zero"):
-        estimate_mean(measured([1.0, 2.0], denominator=[1.0, -1.0], name="share"), Sampling())
-    with pytest.raises(NonFiniteError, match="no finite interval"):
-        estimate_mean(measured(np.arange(10.0), denominator=[1.0] + [0.0] * 9, name="share"), Sampling())
+        estimate_rate(measured([1.0, bad, 0.0]), SURE)
 
 
 @pytest.mark.parametrize(("k", "n"), [(0, 12), (1, 12), (7, 12), (12, 12), (38, 40)])
 def test_rate_is_exact(k, n):
-    found = estimate_rate(measured([1.0] * k + [0.0] * (n - k)), Sampling(0.975), threshold=0.6)
+    found = estimate_rate(measured([1.0] * k + [0.0] * (n - k)), SURE)
     exact = stats.binomtest(k, n).proportion_ci(0.95, method="exact")
     assert (found.estimate.low, found.estimate.high) == pytest.approx((exact.low, exact.high), abs=1e-12)
-    assert found.p_above == pytest.approx(stats.binomtest(k, n, 0.6, "greater").pvalue)
-    assert found.p_below == pytest.approx(stats.binomtest(k, n, 0.6, "less").pvalue)
+    assert found.p_above(0.6) == pytest.approx(stats.binomtest(k, n, 0.6, "greater").pvalue)
+    assert found.p_below(0.6) == pytest.approx(stats.binomtest(k, n, 0.6, "less").pvalue)
     assert found.estimate.method == "exact binomial (Clopper-Pearson)"
 
 
 def test_a_rate_widens_when_templates_agree():
+    """Templates that are unanimous, half of them each way, count for no less than a prompt each, and for no more."""
     agreeing = [1.0] * 50 + [0.0] * 50
     templates = list(np.repeat(np.arange(20), 5))
-    plain = estimate_rate(measured(agreeing), Sampling()).estimate
-    found = estimate_rate(measured(agreeing, templates), Sampling()).estimate
-    # By hand: the design effect is 99 / 19, and 19 degrees of freedom in place of 99 cost (1.9842 / 2.0930)^2.
-    effective = 100 * 19 / 99 * (1.9842 / 2.0930) ** 2
-    low = stats.beta.ppf(0.025, effective / 2, effective / 2 + 1)
-    assert (found.low, found.high) == pytest.approx((low, 1 - low), abs=1e-4)
+    plain = estimate_rate(measured(agreeing), SURE).estimate
+    found = estimate_rate(measured(agreeing, templates), SURE).estimate
+    assert (found.low, found.high) == pytest.approx((stats.beta.ppf(0.025, 10, 11), stats.beta.ppf(0.975, 11, 10)))
     assert found.high - found.low > 2 * (plain.high - plain.low)
-    assert found.method.endswith(f"{effective:.0f} effective prompts in 20 templates")
+    assert found.method.endswith("20 effective prompts in 20 templates")
+
+
+def test_the_agreement_within_templates_is_judged_with_some_added():
+    values = np.r_[np.ones(50), np.tile([1.0, 0.0, 1.0, 1.0, 0.0], 10)]
+    found = estimate_rate(measured(values, list(np.repeat(np.arange(20), 5))), SURE).estimate
+    # Written out: 0.7 of a template's prompts are added as yes, and as many as no.
+    sizes, yes = np.r_[np.full(20, 5.0), 3.5, 3.5], np.r_[np.full(10, 5.0), np.full(10, 3.0), 3.5, 0.0]
+    rate = yes.sum() / 107
+    variance = ((yes - rate * sizes) ** 2 / (1 - sizes / 107)).sum() / 107**2
+    effective = 100 * rate * (1 - rate) / 106 / variance * (stats.t.ppf(0.975, 99) / stats.t.ppf(0.975, 21)) ** 2
+    assert 20 < effective < 100
+    assert found.low == pytest.approx(stats.beta.ppf(0.025, 0.8 * effective, 0.2 * effective + 1))
+
+
+def test_unanimous_templates_count_once_each():
+    """120 of 120 in 4 templates is 4 of 4; and one no among them tells no more."""
+    templates = list(np.repeat(np.arange(4), 30))
+    all_yes = estimate_rate(measured([1.0] * 120, templates), SURE)
+    assert (all_yes.estimate.low, all_yes.estimate.high) == (pytest.approx(0.025**0.25), 1.0)
+    assert all_yes.p_above(0.3) == pytest.approx(0.3**4)
+    one_no = estimate_rate(measured([0.0] + [1.0] * 119, templates), SURE).estimate
+    assert 0.3 < one_no.low < all_yes.estimate.low
+    none = estimate_rate(measured([0.0] * 120, templates), SURE).estimate
+    assert (none.low, none.high) == (0.0, pytest.approx(1 - 0.025**0.25))
+    uneven = estimate_rate(measured([1.0] * 120, list(np.repeat(range(4), [90, 10, 10, 10]))), SURE).estimate
+    assert uneven.low == pytest.approx(0.025 ** (8400 / 14400))  # Kish: 120^2 / (90^2 + 3 * 10^2)
 
 
 def test_templates_that_disagree_evenly_do_not_narrow_a_rate():
     balanced, templates = [1.0, 0.0] * 20, list(np.repeat(np.arange(20), 2))
-    plain, found = (estimate_rate(m, Sampling()).estimate for m in (measured(balanced), measured(balanced, templates)))
+    plain, found = (estimate_rate(m, SURE).estimate for m in (measured(balanced), measured(balanced, templates)))
     assert 1 <= (found.high - found.low) / (plain.high - plain.low) < 1.1
 
 
@@ -181,18 +338,11 @@ def test_coverage_of_a_clustered_rate():
     for _ in range(400):
         chance = rng.beta(3, 1, size=16)
         hits = (rng.random((16, 8)) < chance[:, None]).astype(float).ravel()
-        e = estimate_rate(measured(hits, list(np.repeat(np.arange(16), 8))), Sampling()).estimate
+        e = estimate_rate(measured(hits, list(np.repeat(np.arange(16), 8))), SURE).estimate
         covered += e.low < 0.75 < e.high
     assert covered / 400 >= 0.93
 
 
 def test_a_rate_is_of_yes_and_no():
     with pytest.raises(ValueError, match=r"needs one yes \(1\) or no \(0\) per prompt"):
-        estimate_rate(measured([0.0, 0.5, 1.0]), Sampling())
-
-
-def test_benjamini_hochberg():
-    # By hand: p * m / rank, then the running minimum from the largest.
-    assert adjust([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.02, 0.04, 0.04, 0.02])
-    assert adjust([0.2]) == [0.2]
-    assert adjust([]) == []
+        estimate_rate(measured([0.0, 0.5, 1.0]), SURE)

@@ -27,7 +27,7 @@ def case(tmp_path: Path) -> Callable[..., Case]:
     """case(spec's fields): a claim under small conditions; `params` and `decoys_wanted` are the case's."""
 
     def make(params: dict[str, Any] | None = None, decoys_wanted: int = 2, **spec: Any) -> Case:
-        conditions = Conditions((), "cpu", ("float32",), 0, "smoke", 96, 200, decoys_wanted, 1)
+        conditions = Conditions((), "cpu", ("float32",), 0, "smoke", 96, decoys_wanted, 1)
         return Case("it", ClaimSpec("it is so", **spec), conditions, tmp_path, params=params or {})
 
     return make

@@ -22,4 +22,4 @@ def test_every_check_is_fresh_and_alike(case, around):
     first, second = one.check(), one.check(draws=False)
     assert first.above(around(1.0), 0.0) == second.above(around(1.0), 0.0)
     assert (len(first.expectations), first.draws, second.draws) == (1, True, False)
-    assert (first.seed, first.sampling.seed, first.sampling.resamples, first.examples) == (one.seed, one.seed, 200, 96)
+    assert (first.seed, first.confidence.side, first.examples) == (one.seed, 0.975, 96)

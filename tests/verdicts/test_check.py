@@ -8,7 +8,7 @@ import pytest
 
 from mechcheck.base.errors import ClaimError, MechcheckError, NonFiniteError
 from mechcheck.notation.sites import Sites, heads
-from mechcheck.stats.estimates import Sampling
+from mechcheck.stats.estimates import Confidence
 from mechcheck.stats.measurement import Measurement
 from mechcheck.verdicts.check import Check
 
@@ -24,7 +24,7 @@ def around(mean: float, name: str = "effect", unit: str = "logits") -> Measureme
 
 @pytest.fixture
 def check() -> Check:
-    return Check(Sampling(resamples=500))
+    return Check(Confidence())
 
 
 @pytest.mark.parametrize(
@@ -76,10 +76,23 @@ def test_p_is_that_of_the_claimed_side(check):
     check.above(around(0.1), 0.0)
     check.below(around(0.1), 0.0)
     check.between(around(0.1), -1, 1)
-    p_above, p_below, p_between = (e.p for e in check.expectations)
-    assert 0.01 < p_above < 0.1
-    assert p_below > 0.9
-    assert p_between is None
+    above, below, between = check.expectations
+    assert 0.01 < above.p < 0.1
+    assert below.p == pytest.approx(1 - above.p)
+    assert (above.p_refuted, below.p_refuted) == (pytest.approx(below.p), pytest.approx(above.p))
+    assert between.p < 0.025  # the larger of the two one-sided tests
+    assert between.p_refuted > 0.99
+
+
+@pytest.mark.parametrize("threshold", [-0.2, -0.05, 0.0, 0.05, 0.1, 0.15, 0.3])
+def test_supported_and_refuted_are_what_the_p_values_say(check, threshold):
+    check.above(around(0.1), threshold)
+    check.below(around(0.1), threshold)
+    check.equivalent(around(0.1), 0.06, to=threshold)
+    check.rate(around(0.1) > threshold, above=0.5)
+    for e in check.expectations:
+        assert (e.verdict == "supported") == (e.p <= check.confidence.alpha)
+        assert (e.verdict == "refuted") == (e.p_refuted <= check.confidence.alpha)
 
 
 def test_own_labels_and_templates(check):
@@ -142,49 +155,74 @@ def test_figures_are_drawn_only_where_they_are_seen(check):
 
 
 class TestBeatsRandom:
-    """A model of 1 layer and 21 heads; head h has effect h, so head 20 beats all 20 others."""
+    """A model of 1 layer and 61 heads; head h has effect h, so head 60 beats all 60 others."""
+
+    @staticmethod
+    def of(n_heads: int) -> Check:
+        return Check(Confidence(), SimpleNamespace(cfg=SimpleNamespace(n_layers=1, n_heads=n_heads, d_mlp=8)), seed=1)
 
     @pytest.fixture
     def check(self) -> Check:
-        return Check(Sampling(resamples=500), SimpleNamespace(cfg=SimpleNamespace(n_layers=1, n_heads=21, d_mlp=8)), seed=1)
+        return self.of(61)
 
     @staticmethod
     def effect(sites: Sites) -> Measurement:
         return around(float(sum(site.index for site in sites)))
 
     def test_the_rival_is_at_the_quantile(self, check):
-        check.beats_random(self.effect, heads("0.20"))
-        check.beats_random(self.effect, heads("0.20"), quantile=1.0)
-        check.beats_random(self.effect, heads("0.20"), quantile=0.5)
-        assert [e.estimate.value for e in check.expectations] == pytest.approx([20 - 18, 20 - 19, 20 - 10])
+        check.beats_random(self.effect, heads("0.60"))
+        check.beats_random(self.effect, heads("0.60"), quantile=1.0)
+        check.beats_random(self.effect, heads("0.60"), quantile=0.5)
+        assert [e.estimate.value for e in check.expectations] == pytest.approx([60 - 54, 60 - 59, 60 - 30])
         assert {e.verdict for e in check.expectations} == {"supported"}
         control = check.expectations[0].control
-        assert sorted(control.values) == pytest.approx(range(20))
-        assert sorted(control.labels) == sorted(f"0.{h}" for h in range(20))
-        assert control.kind == "random sites like 0.20"
-        assert control.effect == pytest.approx(20)  # the site's own, not its distance to a control
-        assert check.expectations[0].label == "effect of 0.20 beats random sites"
+        assert sorted(control.values) == pytest.approx(range(60))
+        assert sorted(control.labels) == sorted(f"0.{h}" for h in range(60))
+        assert control.kind == "random sites like 0.60"
+        assert control.effect == pytest.approx(60)  # the site's own, not its distance to a control
+        assert check.expectations[0].label == "effect of 0.60 beats random sites"
 
-    @pytest.mark.parametrize(("head", "p", "verdict"), [(20, 1 / 21, "supported"), (15, 6 / 21, "refuted"), (0, 1.0, "refuted")])
-    def test_p_is_the_rank(self, check, head, p, verdict):
+    @pytest.mark.parametrize(
+        ("head", "p", "verdict"),
+        [(60, 1 / 61, "supported"), (59, 2 / 61, "inconclusive"), (56, 5 / 61, "inconclusive"), (0, 1.0, "refuted")],
+    )
+    def test_supported_takes_the_rank_too(self, check, head, p, verdict):
+        """Head 59 exceeds the rival at the quantile by far, but one control of sixty exceeds it."""
         check.beats_random(self.effect, heads(f"0.{head}"))
-        assert check.expectations[0].p == pytest.approx(p)
-        assert check.expectations[0].verdict == verdict
+        found = check.expectations[0]
+        assert found.verdict == verdict
+        assert found.p == pytest.approx(p)
+        assert found.estimate.caveat is None
 
     def test_a_tie_counts_against_the_claim(self, check):
         check.beats_random(lambda sites: around(1.0), heads("0.3"))
         assert check.expectations[0].p == 1.0
         assert check.expectations[0].verdict == "inconclusive"
 
+    @pytest.mark.parametrize(("n_heads", "verdict"), [(2, "inconclusive"), (21, "inconclusive"), (39, "inconclusive"), (40, "supported")])
+    def test_too_few_controls_decide_nothing(self, n_heads, verdict):
+        check = self.of(n_heads)
+        check.beats_random(self.effect, heads(f"0.{n_heads - 1}"))
+        found = check.expectations[0]
+        assert (found.verdict, found.p) == (verdict, pytest.approx(1 / n_heads))
+        if verdict == "inconclusive":
+            best = f"only {n_heads - 1} other sets of sites, with which the rank's p-value is at best {1 / n_heads:.3f}; it takes 39"
+            assert found.estimate.caveat == best
+
+    @pytest.mark.parametrize("arguments", [{"quantile": -0.1}, {"quantile": 1.1}, {"quantile": 90}, {"quantile": math.nan}, {"n": 0}])
+    def test_no_such_control(self, check, arguments):
+        with pytest.raises(ClaimError, match=rf"beats_random\({'|'.join(arguments)}="):
+            check.beats_random(self.effect, heads("0.60"), **arguments)
+
     def test_few_controls_take_the_strongest(self, check):
-        check.beats_random(self.effect, heads("0.20"), n=5)
+        check.beats_random(self.effect, heads("0.60"), n=5)
         found = check.expectations[0]
         assert len(found.control.values) == 5
-        assert found.estimate.value == pytest.approx(20 - max(found.control.values))
+        assert found.estimate.value == pytest.approx(60 - max(found.control.values))
 
     def test_controls_avoid_the_circuit(self, check):
-        check.outside = heads("0.10-20")
-        check.beats_random(self.effect, heads("0.20"))
+        check.outside = heads("0.10-60")
+        check.beats_random(self.effect, heads("0.60"))
         assert max(check.expectations[0].control.values) == pytest.approx(9)
 
     def test_a_control_without_a_value(self, check):

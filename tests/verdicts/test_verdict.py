@@ -55,7 +55,7 @@ def said(*outcomes: str, needs: tuple[str, ...] = ()) -> list[Expectation]:
     """Preconditions, then what is claimed, with these outcomes."""
     roles = [*(("precondition", outcome) for outcome in needs), *(("claim", outcome) for outcome in outcomes)]
     return [
-        Expectation(f"{role} {i}", "above", 0.0, (0.0, math.inf), None, "", interval(0, 1), None, outcome, role)
+        Expectation(f"{role} {i}", "above", 0.0, (0.0, math.inf), None, "", interval(0, 1), None, None, outcome, role)
         for i, (role, outcome) in enumerate(roles)
     ]
 

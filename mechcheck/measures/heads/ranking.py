@@ -7,8 +7,9 @@ from mechcheck.base.errors import MechcheckError
 from mechcheck.measures.figures.charts import Bars
 from mechcheck.measures.head_scores import HeadScores
 from mechcheck.notation.sites import heads
-from mechcheck.stats.estimates import Estimate, Sampling, adjust, estimate_mean
+from mechcheck.stats.estimates import Confidence, Estimate, estimate_mean
 from mechcheck.stats.measurement import Measurement
+from mechcheck.stats.multiplicity import adjust
 
 
 class HeadComparison(NamedTuple):
@@ -30,8 +31,7 @@ def compare_heads(
     """Every head's mean difference from what it is compared with, paired prompt by prompt, the largest first.
 
     The heads with `p_adjusted` below 0.05 are a list of which one in twenty is expected to be wrong (Benjamini and Hochberg
-    1995). Intervals and p-values are of a t test over templates (over prompts where there is one template only): a bootstrap's
-    smallest p-value is set by its number of resamples and would not stand up among hundreds of heads.
+    1995). Intervals and p-values are of a t test over templates (over prompts where there is one template only).
 
     Args:
         scores: one number per head and prompt.
@@ -46,24 +46,22 @@ def compare_heads(
     if isinstance(against, HeadScores) and against.values.shape[:2] != (n_layers, n_heads):
         shape = " x ".join(map(str, against.values.shape[:2]))
         raise MechcheckError(f"scores of {n_layers} x {n_heads} heads cannot be compared with scores of {shape}")
-    sampling = Sampling(confidence, resamples=0)
+    side = Confidence(confidence)
     rows = []
     for layer in range(n_layers):
         for head in range(n_heads):
             site = heads([(layer, head)])
             other = against.of(site) if isinstance(against, HeadScores) else against
-            rows.append((layer, head, *_excess(scores.of(site) - other, sampling)))
+            rows.append((layer, head, *_excess(scores.of(site) - other, side)))
     adjusted = adjust([p for *_, p in rows])
     found = (HeadComparison(*row, p_adjusted) for row, p_adjusted in zip(rows, adjusted, strict=True))
     return tuple(sorted(found, key=lambda row: -row.estimate.value))
 
 
-def _excess(difference: Measurement, sampling: Sampling) -> tuple[Estimate, float]:
+def _excess(difference: Measurement, side: Confidence) -> tuple[Estimate, float]:
     """The mean difference and the p-value of its being no larger than zero."""
-    found = estimate_mean(difference, sampling, 0.0)
-    if found.p_above is None:  # no spread at all: nothing is left to chance
-        return found.estimate, float(found.estimate.value <= 0)
-    return found.estimate, found.p_above
+    found = estimate_mean(difference, side, symmetric=True)
+    return found.estimate, found.p_above(0.0)
 
 
 def ranking_figure(title: str, ranking: Sequence[HeadComparison], unit: str = "") -> Bars:

@@ -72,10 +72,14 @@ def test_prompts_are_the_units_where_there_is_one_template(drawn):
     assert row.estimate.clusters == N
 
 
-def test_no_spread_leaves_nothing_to_chance():
+def test_no_spread_leaves_nothing_to_chance_and_no_p_value_is_zero():
     values = np.zeros((1, 3, N))
     values[0, 1], values[0, 2] = 0.5, -0.5
-    assert [(row.head, row.p) for row in compare_heads(scores(values))] == [(1, 0.0), (0, 1.0), (2, 1.0)]
+    first, equal, last = compare_heads(scores(values))
+    assert (first.head, equal.head, last.head) == (1, 0, 2)
+    assert 0 < first.p < 1e-20
+    assert equal.p == pytest.approx(0.5)  # no difference is as likely above as below
+    assert last.p == 1.0
 
 
 def test_p_values_are_not_bounded_by_resamples(drawn):

@@ -1,0 +1,92 @@
+"""Whether sites matter more than random ones: their effect's rank among controls, and the paired difference from a strong one."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from mechcheck.base.errors import ClaimError, NonFiniteError
+from mechcheck.stats.estimates import Confidence, Estimate, estimate_mean
+from mechcheck.stats.measurement import Measurement
+from mechcheck.verdicts.controls import random_sites
+from mechcheck.verdicts.verdict import Control, Decision, Region, decide, p_values
+
+if TYPE_CHECKING:
+    from transformer_lens.model_bridge import TransformerBridge
+
+    from mechcheck.notation.sites import Sites
+
+REGION: Region = (0.0, math.inf)
+"""What is claimed of the difference from the rival."""
+
+
+@dataclass(frozen=True)
+class Contest:
+    """The claim's sites among random ones."""
+
+    difference: Measurement
+    """Of the effect from the rival's, prompt by prompt."""
+    estimate: Estimate
+    verdict: Decision
+    p: float | None
+    """Against the sites' being like the random ones: the larger of the rank's and the difference's."""
+    p_refuted: float | None
+    control: Control
+
+
+def controls_needed(confidence: Confidence) -> int:
+    """How many controls a rank must lead for its p-value, (1 + those at least as large) / (1 + all), to be small enough."""
+    return math.ceil(round(1 / confidence.alpha, 9)) - 1
+
+
+def contest(
+    effect: "Callable[[Sites], Measurement]", sites: "Sites", model: "TransformerBridge", *,
+    outside: "Sites", n: int | None, quantile: float, seed: int, confidence: Confidence, label: str | None = None,
+) -> Contest:  # fmt: skip
+    """Measure sites and random ones like them, and decide whether theirs is the larger effect.
+
+    Args:
+        effect: of a set of sites, one value per prompt; all at once where it has `each`.
+        sites: the claim's.
+        model: what other sites are drawn from.
+        outside: what they must avoid.
+        n: controls, as far as there are so many; twice as many as the rank needs where None.
+        quantile: which control the paired difference is from, in the order of their means.
+        seed: of the draw.
+        confidence: of each side.
+        label: what the report calls the difference.
+
+    Raises:
+        ClaimError: a quantile or a number that is none.
+        NoControlError: no other sites are left.
+        NonFiniteError: an effect that is not finite.
+    """
+    if not 0 <= quantile <= 1:
+        raise ClaimError(f"beats_random(quantile={quantile}): which of the controls to beat, from 0 (the weakest) to 1 (the strongest)")
+    if n is not None and n < 1:
+        raise ClaimError(f"beats_random(n={n}): at least one control is needed")
+    needed = controls_needed(confidence)
+    sets = random_sites(model, sites, outside=outside, n=2 * needed if n is None else n, seed=seed)
+    each = getattr(effect, "each", lambda many: [effect(some) for some in many])
+    measured, *controls = each([sites, *sets])
+    means = [control.mean for control in controls]
+    name = measured.name or "effect"
+    if not np.isfinite(means).all():
+        raise NonFiniteError(f"{name} is not finite for random sites ({sets[int(np.argmin(np.isfinite(means)))]})")
+    rival = controls[int(np.argsort(means)[math.ceil(quantile * (len(means) - 1))])]
+    difference = (measured - rival).named(label or f"{name} of {sites} beats random sites", measured.unit)
+    interval = estimate_mean(difference, confidence)
+    paired, p_refuted = p_values(interval, REGION)
+    rank = (1 + sum(mean >= measured.mean for mean in means)) / (1 + len(means))
+    estimate, verdict = interval.estimate, decide(interval.estimate, REGION)
+    if verdict == "supported" and rank > confidence.alpha:
+        verdict = "inconclusive"
+    if len(means) < needed:
+        few = (
+            f"only {len(means)} other sets of sites, with which the rank's p-value is at best {1 / (1 + len(means)):.3f}; it takes {needed}"
+        )
+        estimate = replace(estimate, caveat="; ".join(filter(None, [estimate.caveat, few])))
+    control = Control(f"random sites like {sites}", tuple(means), tuple(map(str, sets)), measured.mean)
+    return Contest(difference, estimate, verdict, rank if paired is None else max(rank, paired), p_refuted, control)
