@@ -1,10 +1,12 @@
 """Where attention goes, before and after it is weighted by what it fetches, gathered over heads and over layers."""
 
+import pytest
 import torch
 
 from mechcheck import (
     Heatmap,
     Measurement,
+    Patch,
     attention_rollup,
     attention_view,
     claim,
@@ -21,15 +23,18 @@ NAMES = ["IO", "S1", "S2"]
 SHORTCUT = {"names-gpt2-seed0": "refuted"}  # learned IOI without heads that look for the indirect object
 
 
+@pytest.mark.parametrize("s_inhibition", ["clean"])
 @claim(
     "Most of the attention that name movers give to the three names goes to the indirect object",
-    source=WANG, task="ioi", kind="structure", expect=SHORTCUT,
+    source=WANG, task="ioi", kind="structure", expect=SHORTCUT, decoy={"s_inhibition": "flipped"},
 )  # fmt: skip
-def test_rollup_to_names(model, prompts, circuit, check):
-    found = attention_rollup(model, prompts, circuit["name_mover"], NAMES)
+def test_rollup_to_names(model, prompts, circuit, check, s_inhibition):
+    """The contrast is the same heads when S-inhibition heads tell them that the other person was the subject."""
+    what = () if s_inhibition == "clean" else Patch(circuit["s_inhibition"])
+    found = attention_rollup(model, prompts, circuit["name_mover"], NAMES, interventions=what)
     to_names = found.to("IO") + found.to("S1") + found.to("S2")
+    check.requires(to_names, above=0.5, label="names get more than half of the attention")
     check.above(found.to("IO") / to_names, 0.5, "the indirect object's share of the attention to names > 0.5")
-    check.above(to_names, 0.5, "names get more than half of the attention")
     everyone = attention_rollup(model, prompts, f"0-{model.cfg.n_layers - 1}.0-{model.cfg.n_heads - 1}", NAMES, threshold=0.1)
     rows = [str(layer) for layer in everyone.layers]
     check.figure(

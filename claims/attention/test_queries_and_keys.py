@@ -15,15 +15,15 @@ SHORTCUT = "names-gpt2-seed0"  # learned IOI without heads that look for the ind
 
 def check_share(check, clean, patched, broken):
     """More than half of the attention that the counterfactual takes away is taken away by the patch alone."""
+    check.requires(clean - broken, above=0.1, label="there is attention to lose: more than 0.1")
     check.above((clean - patched) / (clean - broken), 0.5, "share of the lost attention that the patch explains > 0.5")
-    check.above(clean - broken, 0.1, "there is attention to lose: more than 0.1")
 
 
 @pytest.mark.parametrize("side", ["keys", "queries"])
 @claim(
     "Induction heads learn what stood before a token through their keys: K-composition",
     source=ELHAGE, task="induction", kind="necessity", models=WITH_INDUCTION,
-    expect={"queries": "refuted"}, positive_control={"side": "keys"},
+    expect={"queries": "refuted"}, positive_control={"side": "keys"}, decoy={"side": "queries"},
 )  # fmt: skip
 def test_induction_heads_compose_through_keys(model, prompts, circuit, check, side):
     """The token before NEXT is replaced in the keys at NEXT alone, or in the queries at END alone."""
@@ -40,7 +40,7 @@ def test_induction_heads_compose_through_keys(model, prompts, circuit, check, si
 @claim(
     "Name movers learn whom to avoid through their queries: Q-composition",
     source=WANG, task="ioi", kind="necessity",
-    expect={SHORTCUT: "refuted", "keys": "refuted"}, positive_control={"side": "queries"},
+    expect={SHORTCUT: "not_applicable", "keys": "refuted"}, positive_control={"side": "queries"}, decoy={"side": "keys"},
 )  # fmt: skip
 def test_name_movers_compose_through_queries(model, prompts, circuit, check, side):
     """The second subject is flipped in the queries at END alone, or in the keys at all three names alone."""
@@ -54,21 +54,22 @@ def test_name_movers_compose_through_queries(model, prompts, circuit, check, sid
     check_share(check, attention(prompts), patched, attention(prompts.counterfactual))
 
 
+@pytest.mark.parametrize("position", ["END"])
 @claim(
     "What S-inhibition heads do to the name movers' attention, they do through the name movers' queries",
-    source=WANG, task="ioi", kind="sufficiency", expect={SHORTCUT: "refuted"},
+    source=WANG, task="ioi", kind="sufficiency", expect={SHORTCUT: "not_applicable"}, decoy={"position": "S2"},
 )  # fmt: skip
-def test_s_inhibition_acts_through_queries(model, prompts, circuit, check):
+def test_s_inhibition_acts_through_queries(model, prompts, circuit, check, position):
     """Their output is flipped, and the name movers' queries alone are put back: the attention returns."""
     flip = Patch(circuit["s_inhibition"])
-    restore = Patch(queries(circuit["name_mover"].pairs, at="END"), source=prompts)
+    restore = Patch(queries(circuit["name_mover"].pairs, at=position), source=prompts)
 
     def attention(*what):
         return attention_to(model, prompts, circuit["name_mover"], "END", "IO", what)
 
     clean, flipped, restored = attention(), attention(flip), attention(flip, restore)
+    check.requires(clean - flipped, above=0.1, label="there is attention to lose: more than 0.1")
     check.above((restored - flipped) / (clean - flipped), 0.5, "share of the lost attention that the queries bring back > 0.5")
-    check.above(clean - flipped, 0.1, "there is attention to lose: more than 0.1")
 
 
 @claim(

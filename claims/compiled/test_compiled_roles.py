@@ -21,8 +21,8 @@ def sites_of(name, roles):
 def check_share_lost(model, prompts, check, what):
     """More than three quarters of the preference are lost, and there is one to lose."""
     clean = run(model, prompts)
+    check.requires(clean, above=1.0, label="there is a preference to lose: logit difference > 1")
     check.above((clean - run(model, prompts, what)) / clean, 0.75, "share of the preference lost > 0.75")
-    check.above(clean, 1.0, "there is a preference to lose: logit difference > 1")
 
 
 @pytest.mark.parametrize("method", ["zero", "mean", "resample"])

@@ -56,7 +56,10 @@ def test_copying(model, prompts, circuit, check):
     check.figure(head_heatmap("Copying score", scores.mean, "share of prompts"))
 
 
-@claim("Previous-token heads feed the induction heads' attention", source=OLSSON, task="induction", kind="necessity", models=WITH)
+@claim(
+    "Previous-token heads feed the induction heads' attention",
+    source=OLSSON, task="induction", kind="necessity", models=WITH, decoy={"circuit": {"previous_token": "0.1@NEXT 0.3@NEXT"}},
+)  # fmt: skip
 def test_previous_token_heads_feed_induction_heads(model, prompts, circuit, check):
     """The token before NEXT is replaced, in the whole run or only in the previous-token heads' output at NEXT."""
 
@@ -65,14 +68,18 @@ def test_previous_token_heads_feed_induction_heads(model, prompts, circuit, chec
 
     clean, broken = attention(prompts), attention(prompts.counterfactual)
     patched = attention(prompts, Patch(circuit["previous_token"]))
+    check.requires(clean - broken, above=0.1, label="there is attention to lose: more than 0.1")
     check.above((clean - patched) / (clean - broken), 0.5, "share of the lost attention that goes through the heads > 0.5")
-    check.above(clean - broken, 0.1, "there is attention to lose: more than 0.1")
 
 
+@pytest.mark.parametrize("position", ["END"])
 @pytest.mark.parametrize("method", ["zero", "mean", "resample"])
-@claim("Ablating the induction heads destroys in-context copying", source=OLSSON, task="induction", kind="necessity", models=WITH)
-def test_ablation_destroys_copying(model, prompts, circuit, check, method):
+@claim(
+    "Ablating the induction heads destroys in-context copying",
+    source=OLSSON, task="induction", kind="necessity", models=WITH, decoy={"position": "NEXT"},
+)  # fmt: skip
+def test_ablation_destroys_copying(model, prompts, circuit, check, method, position):
     clean = run(model, prompts, metric=probability)
-    ablated = run(model, prompts, Ablate(circuit["induction"], method), probability)
+    ablated = run(model, prompts, Ablate(circuit["induction"].at(position), method), probability)
+    check.requires(clean, above=0.1, label="there is copying to destroy: p(answer) > 0.1")
     check.above((clean - ablated) / clean, 0.75, "share of p(answer) that is lost > 0.75")
-    check.above(clean, 0.1, "there is copying to destroy: p(answer) > 0.1")

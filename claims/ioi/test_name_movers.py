@@ -29,9 +29,12 @@ def test_copy_names(model, prompts, circuit, check):
     check.figure(head_heatmap("Copying score at IO", scores.mean, "share of prompts"))
 
 
-@claim("Most of the preference is written to the output directly by the name movers", source=WANG, task="ioi", kind="sufficiency")
+@claim(
+    "Most of the preference is written to the output directly by the name movers",
+    source=WANG, task="ioi", kind="sufficiency", decoy={"circuit": {"name_mover": "0.0-3@END"}},
+)  # fmt: skip
 def test_write_the_answer(model, prompts, circuit, check):
     found, movers = direct_logit_attribution(model, prompts), circuit["name_mover"]
+    check.requires(found.total, above=1.0, label="there is a preference to write: logit difference > 1")
     check.above(found.heads.of(movers) * len(movers) / found.total, 0.5, "name movers' share of the logit difference > 0.5")
-    check.above(found.total, 1.0, "there is a preference to write: logit difference > 1")
     check.figure(head_heatmap("Direct effect on the logit difference", found.heads.mean, "logits"))

@@ -20,8 +20,8 @@ def lost_share(model, prompts, sites, method="mean"):
 @pytest.mark.parametrize("method", ["zero", "mean", "resample"])
 @claim("Ablating the negation heads takes away most of the preference for the right answer", source=OURS, task="negation", kind="necessity")
 def test_ablation_removes_the_preference(model, prompts, circuit, check, method):
+    check.requires(run(model, prompts), above=1.0, label="there is a preference to lose: logit difference > 1")
     check.above(lost_share(model, prompts, circuit["negation_heads"], method), 0.75, "share of the preference lost > 0.75")
-    check.above(run(model, prompts), 1.0, "there is a preference to lose: logit difference > 1")
 
 
 @pytest.mark.parametrize("method", ["zero", "mean", "resample", "patched"])
@@ -46,10 +46,10 @@ def test_removing_flips_the_answer(model, prompts, circuit, check, method):
 def test_patching_flips_the_answer(model, prompts, circuit, check):
     clean, affirmed, sites = run(model, prompts), run(model, prompts.counterfactual), circuit["negation_heads"]
     patched, reverse = run(model, prompts, Patch(sites)), run(model, prompts.counterfactual, Patch(sites, prompts))
+    check.requires(clean - affirmed, above=1.0, label="there is a way to go: the logit differences are more than 1 apart")
     check.rate(patched < 0, above=0.75, label="affirmation's heads in the negation: foil preferred on more than 75%")
     check.rate(reverse > 0, above=0.75, label="negation's heads in the affirmation: answer preferred on more than 75%")
     check.above((clean - patched) / (clean - affirmed), 0.5, "share of the way to the affirmation > 0.5")
-    check.above(clean - affirmed, 1.0, "there is a way to go: the logit differences are more than 1 apart")
     check.figure(
         lambda: head_heatmap(
             "Share of the way by head, at every position", recovery(head_patching(model, prompts), clean, affirmed), "share"
@@ -101,7 +101,7 @@ def test_leave_agreement_alone(model, prompts, circuit, check):
 )
 def test_carry_other_statements(model, prompts, circuit, check, statements):
     asked = negation_prompts(model, n=len(prompts), seed=check.seed, statements=statements)
+    check.requires(run(model, asked), above=1.0, label="there is an answer to flip: logit difference > 1")
     patched = run(model, asked, Patch(circuit["negation_heads"]))
     check.rate(patched < 0, above=0.75)
     check.below(patched, 0.0)
-    check.above(run(model, asked), 1.0, "there is an answer to flip: logit difference > 1")

@@ -49,13 +49,13 @@ def test_later_layers_choose_more_sharply(model, prompts, check):
 
 @claim(
     "The answer is not yet there before the last layer: the logit lens shows less than half of the preference",
-    source=LENS, task="ioi", kind="structure", expect={"names-gpt2-seed1": "refuted"},
+    source=LENS, task="ioi", kind="structure", expect={"names-gpt2-seed1": "refuted"}, decoy={"model": "names-gpt2-seed1"},
 )  # fmt: skip
 def test_the_answer_appears_in_the_last_layer(model, prompts, check):
     lens = logit_lens(model, prompts)
     before, final = lens.at_layer(model.cfg.n_layers - 1), lens.at_layer(model.cfg.n_layers)
+    check.requires(final, above=1.0, label="there is a preference in the end: logit difference > 1")
     check.below(before / final, 0.5, "share of the preference that is there before the last layer < 0.5")
-    check.above(final, 1.0, "there is a preference in the end: logit difference > 1")
     check.figure(
         Lines("Logit lens at END", range(len(lens.logit_diff)), {"preference": lens.logit_diff.mean(1)}, "layers run", "logit difference")
     )

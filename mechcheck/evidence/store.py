@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from mechcheck.evidence.dtypes import mark_dtypes
+from mechcheck.evidence.ledger import remember
 
 SCHEMA = "mechcheck.evidence/2"
 FILE = "evidence.json"
@@ -53,11 +54,12 @@ def read_json(path: Path) -> Any:
 
 
 def merge(parts: Path, report: Path, run: dict[str, Any], records: Iterable[dict[str, Any]]) -> dict[str, Any]:
-    """Merge the claims' records into `report`/evidence.json, with what else lies under `parts`; samples move to `report`/samples."""
+    """Merge the claims' records into `report`/evidence.json, with what else lies under `parts`; samples and tries go beside it."""
     claims = sorted(records, key=lambda c: c["id"])
     sentinels = {(s["model"], s["name"], s["passed"]): s for p in (parts / "sentinels").glob("*.json") for s in read_json(p)}
     mark_dtypes(claims)
-    evidence = {"run": run | {"sentinels": [sentinels[key] for key in sorted(sentinels)]}, "claims": claims}
+    about = {"sentinels": [sentinels[key] for key in sorted(sentinels)], "ledger_problem": remember(report, run, claims)}
+    evidence = {"run": run | about, "claims": claims}
     samples, fresh = report / "samples", parts / "samples"
     if samples.is_dir():
         shutil.rmtree(samples)

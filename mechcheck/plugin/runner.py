@@ -51,7 +51,7 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, object, o
         with trial.guard.untouched(arguments.get("model")):
             result = yield
         outcome = decide_claim(arguments.get("check"), case.expect)
-        if outcome.met and outcome.verdict != "not_applicable":
+        if outcome.met and outcome.verdict != "not_applicable":  # what decided nothing needs no contrast
             outcome = outcome.against(contrast(trial, outcome.expectations, outcome.samples))
     except pytest.skip.Exception as skip:
         outcome = skipped(str(skip.msg))
@@ -127,7 +127,7 @@ def _conclude(record: Record) -> None:
     if record["met"]:
         return
     message = f"{record['verdict']}: {record['statement']}\n" + "\n".join(_line(e, record) for e in record["expectations"])
-    if record["verdict"] == "inconclusive":
+    if record["verdict"] in ("inconclusive", "not_applicable"):
         raise pytest.xfail.Exception(message)
     if record["verdict"] == "vacuous":
         message += f"\n  {record['reason']}"

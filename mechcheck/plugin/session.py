@@ -13,7 +13,7 @@ from mechcheck.evidence.multiplicity import judge_run
 from mechcheck.evidence.status import failing_changes
 from mechcheck.evidence.store import FILE, SCHEMA, merge
 from mechcheck.plugin.baseline import Baseline, Selection, add_to_junit
-from mechcheck.plugin.settings import SETTINGS, Settings
+from mechcheck.plugin.settings import RUN_FOLDER, SETTINGS, Settings
 from mechcheck.plugin.terminal import write_summary
 
 PAGE = "index.html"
@@ -77,6 +77,7 @@ class Session:
         commit, dirty = _git_state(self.config.rootpath)
         return {
             "schema": SCHEMA,
+            "id": settings.parts.folder.name.removeprefix(RUN_FOLDER),
             "complete": complete,
             "created": datetime.now(UTC).isoformat(timespec="seconds"),
             "commit": commit,

@@ -14,6 +14,8 @@ from mechcheck.verdicts.case import PROFILES, Conditions
 
 VERDICTS = ("refuted", "vacuous", "errored", "inconclusive")
 FAIL_ON = frozenset(VERDICTS[:3])
+RUN_FOLDER = ".run-"
+"""What the name of the folder that processes write to begins with; the run's id is the rest of it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,7 +94,7 @@ def make_settings(config: pytest.Config) -> Settings:
     dtypes = _dtypes(config)
     worker = getattr(config, "workerinput", None)
     report = config.invocation_params.dir / config.getoption("--mech-report")
-    folder = report / f".run-{uuid.uuid4().hex[:12]}"
+    folder = report / f"{RUN_FOLDER}{uuid.uuid4().hex[:12]}"
     if worker is not None:
         report, folder = Path(worker["mechcheck_report"]), Path(worker["mechcheck_parts"])
     return Settings(

@@ -14,8 +14,11 @@ from mechcheck.evidence.dtypes import decided_differently
 from mechcheck.evidence.multiplicity import multiplicity_lines
 from mechcheck.plugin.properties import PROPERTY
 
-SYMBOLS = {"supported": "✓", "refuted": "✗", "inconclusive": "?", "vacuous": "∅", "skipped": "-", "errored": "!"}
-COLOURS = {"supported": "green", "refuted": "red", "inconclusive": "yellow", "vacuous": "red", "skipped": "cyan", "errored": "red"}
+SYMBOLS = {"supported": "✓", "refuted": "✗", "inconclusive": "?", "vacuous": "∅", "not_applicable": "∘", "skipped": "-", "errored": "!"}
+COLOURS = {
+    "supported": "green", "refuted": "red", "inconclusive": "yellow", "vacuous": "red", "not_applicable": "yellow", "skipped": "cyan",
+    "errored": "red",
+}  # fmt: skip
 CHANGE_COLOURS = {"drifted": "red", "flipped": "red", "missing": "red", "incomparable": "yellow", "unsure": "yellow"}
 _REASON = 300  # the report has the whole; a tokenizer may lack a hundred words
 _WIDTH = 62
@@ -65,6 +68,8 @@ def write_summary(reporter: Any, evidence: Mapping[str, Any], page: str, file: s
         reporter.write_line("this run was interrupted: its evidence is incomplete", yellow=True)
     if evidence["run"]["baseline"]:
         _write_drift(reporter, evidence, failing)
+    if evidence["run"]["ledger_problem"]:
+        reporter.write_line(evidence["run"]["ledger_problem"], yellow=True)
     reporter.write_line(f"evidence: {file}   report: {page}")
 
 

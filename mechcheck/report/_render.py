@@ -11,7 +11,7 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
-from mechcheck.report import _claims, _figures, _glyphs, _numbers, _palette, _text
+from mechcheck.report import _claims, _figures, _glyphs, _numbers, _palette, _text, _tries
 from mechcheck.report._anchor import anchor
 from mechcheck.report._pack import Pack
 from mechcheck.report._sources import Sources
@@ -45,6 +45,7 @@ def _environment() -> jinja2.Environment:
         numbers=_numbers,
         linked=_text.linked,
         token=_text.token,
+        tries=_tries,
     )
     return env
 
@@ -84,7 +85,7 @@ def _page(evidence: Json, pack: Pack) -> str:
         _environment()
         .get_template("page.html.j2")
         .render(
-            run={"baseline": None} | evidence["run"],
+            run={"baseline": None, "ledger_problem": None} | evidence["run"],
             claims=claims,
             counts=_claims.counts(claims),
             cards=_claims.cards(evidence["claims"]),

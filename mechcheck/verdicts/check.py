@@ -2,7 +2,7 @@
 
 import math
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
@@ -205,11 +205,12 @@ class Check:
             said = ", ".join(f"{name}=" for name in chosen) or "none"
             raise ClaimError(f"requires takes one comparison ({', '.join(f'{name}=' for name in given)}), got {said}")
         ((name, value),) = chosen.items()
+        if between is not None and not (isinstance(between, Sequence) and len(between) == 2):
+            raise ClaimError(f"requires(between=...) takes the lower and the upper bound, (low, high), got {between!r}")
         compare = getattr(self, name)
         self.role = "precondition"
         try:
-            bounds = value if isinstance(value, tuple) else (value,)
-            found: Estimate = compare(measured, *bounds, label=label)
+            found: Estimate = compare(measured, *(between or (value,)), label=label)
             return found
         finally:
             self.role = "claim"

@@ -18,7 +18,8 @@ def parts(tmp_path):
     """Two claims' records, a sentinel seen by two processes, and samples."""
     folder = tmp_path / "report" / ".run"
     for name, p_values in (("b", [0.01, None]), ("a", [0.04, 0.03])):
-        write_json(folder / "claims" / f"{name}.json", {"id": name, "expectations": [{"p": p, "p_adjusted": None} for p in p_values]})
+        expectations = [{"p": p, "p_adjusted": None} for p in p_values]
+        write_json(folder / "claims" / f"{name}.json", {"id": name, "verdict": "skipped", "expectations": expectations})
     for pid in (1, 2):
         write_json(folder / "sentinels" / f"m-{pid}.json", [{"model": "m", "name": "ablation", "passed": True, "detail": str(pid)}])
     (folder / "samples").mkdir()
@@ -30,7 +31,7 @@ def test_merge(parts):
     report = parts.parent
     (report / "samples").mkdir()
     (report / "samples" / "of-an-earlier-run.npz").touch()
-    evidence = merge(parts, report, {"seed": 3}, reversed(Parts(parts).records()))
+    evidence = merge(parts, report, {"id": "r", "seed": 3}, reversed(Parts(parts).records()))
     assert [c["id"] for c in evidence["claims"]] == ["a", "b"]
     assert evidence["run"]["seed"] == 3
     assert [s["name"] for s in evidence["run"]["sentinels"]] == ["ablation"]

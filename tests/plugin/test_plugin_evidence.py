@@ -126,7 +126,7 @@ def test_each_run_replaces_the_last(claims):
     run = claims.again("test_claims.py::test_a")
     assert set(run.verdicts) == {"test_a"}
     assert len(list((run.report / "samples").iterdir())) == 1
-    assert sorted(p.name for p in run.report.iterdir()) == ["evidence.json", "index.html", "samples"]
+    assert sorted(p.name for p in run.report.iterdir()) == ["evidence.json", "index.html", "ledger.jsonl", "samples"]
 
 
 def test_nothing_is_written_without_claims(claims):

@@ -63,7 +63,12 @@ def test_options_that_are_refused(claims, option, message):
 
 def test_report_directory(claims, pytester):
     claims(SYNTHETIC, "--mech-report=some/where")
-    assert sorted(p.name for p in (pytester.path / "some" / "where").iterdir()) == ["evidence.json", "index.html", "samples"]
+    assert sorted(p.name for p in (pytester.path / "some" / "where").iterdir()) == [
+        "evidence.json",
+        "index.html",
+        "ledger.jsonl",
+        "samples",
+    ]
     assert not (pytester.path / "reports").exists()
 
 

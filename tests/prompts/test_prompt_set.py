@@ -1,5 +1,6 @@
 """Prompt sets: alignment, padding, text, and errors that say what to do."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -45,6 +46,12 @@ def test_ids_say_which_prompt_it_is():
     assert random_prompts(2, (5, 5, 7)).sha256 != prompts.sha256
     assert prompts[[2, 0]].ids == (prompts.ids[2], prompts.ids[0])
     assert prompts[1:].counterfactual.ids == prompts.counterfactual.ids[1:]
+
+
+def test_the_hash_is_of_what_they_are_compared_with_too():
+    prompts, other = random_prompts(1, (5, 5, 7)), random_prompts(2, (5, 5, 7))
+    hashes = {replace(prompts, counterfactual=one, reference=two).sha256 for one in (prompts, other) for two in (prompts, other)}
+    assert len(hashes) == 4
 
 
 def test_text_errors(tiny):

@@ -154,6 +154,9 @@ def test_positions_of_words(small):
 
     assert find("Then", "Then Mary and John went") == 1
     assert find("John", "Then Mary and John went") == 4
+    several = len(pieces(small, " Quentin"))
+    assert several > 1
+    assert find("Quentin", "Then Quentin went") == 1 + several  # the last of its tokens
     with pytest.raises(PromptError, match="'Then' stands 2 times"):  # the first without a space, the second with one
         find("Then", "Then Mary and Then")
     with pytest.raises(PromptError, match="'he' is not a word of"):

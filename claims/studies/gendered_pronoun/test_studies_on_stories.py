@@ -22,10 +22,10 @@ MICHEL = "Michel et al. 2019, arXiv:1905.10650"
 @claim("One head of forty carries most of the choice between her and his", source=MICHEL, task="gendered_pronoun", kind="necessity")
 def test_one_head_carries_most_of_the_choice(model, prompts, circuit, check, method):
     clean = run(model, prompts)
+    check.requires(clean, above=1.0, label="there is a preference to lose: logit difference > 1")
     for site in circuit["critical"]:
         lost = clean - run(model, prompts, Ablate(Sites([site]), method))
         check.above(lost / clean, 0.5, f"share lost without {site} > 0.5")
-    check.above(clean, 1.0, "there is a preference to lose: logit difference > 1")
     check.figure(lambda: head_heatmap("KL by mean ablation", ablation_effects(model, prompts)["kl"].mean, "nats"))
 
 

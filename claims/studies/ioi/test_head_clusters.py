@@ -22,8 +22,8 @@ def pairs(model, prompts, clean):
 def test_one_path(model, prompts, circuit, check):
     clean = run(model, prompts)
     together = interaction(model, prompts, circuit["critical"], circuit["redundant"])
+    check.requires(clean, above=1.0, label="there is a preference to share: logit difference > 1")
     check.below(together / clean, -0.5, "interaction, as a share of the preference < -0.5")
-    check.above(clean, 1.0, "there is a preference to share: logit difference > 1")
     check.figure(lambda: pairs(model, prompts, clean))
 
 
@@ -48,6 +48,6 @@ def test_the_cluster_works_together(model, prompts, circuit, check):
 def test_the_shortcut_has_a_substitute(model, prompts, circuit, check):
     clean, (one, other) = run(model, prompts), circuit["cluster"]
     together = interaction(model, prompts, Sites([one]), Sites([other]))
+    check.requires(clean, above=1.0, label="there is a preference to share: logit difference > 1")
     check.above(together / clean, LINKED / 2, f"interaction, as a share of the preference > {LINKED / 2}")
-    check.above(clean, 1.0, "there is a preference to share: logit difference > 1")
     check.figure(lambda: pairs(model, prompts, clean))

@@ -27,13 +27,13 @@ def effects_of_permuting(model, prompts):
 def test_permuting_a_critical_head_breaks_the_prediction(model, prompts, circuit, check):
     effects, clean = effects_of_permuting(model, prompts), run(model, prompts)
     critical = circuit["critical"]
+    check.requires(clean, above=1.0, label="there is a preference to lose: logit difference > 1")
     for site in all_heads(model):
         lost = -effects.of(Sites([site])) / clean
         if site in critical:
             check.above(lost, 0.5, f"share lost with {site} permuted > 0.5")
         else:
             check.below(lost, 0.5, f"share lost with {site} permuted < 0.5")
-    check.above(clean, 1.0, "there is a preference to lose: logit difference > 1")
     check.figure(head_heatmap("Share of the preference lost by permuting a head", -effects.mean / clean.mean, "share"))
 
 

@@ -22,12 +22,12 @@ def test_spared_one_by_one_not_together(model, prompts, circuit, check, method):
         return clean - run(model, prompts, Ablate(what, method))
 
     alone, together = {str(site): lost(Sites([site])) for site in sites}, lost(sites)
+    check.requires(clean, above=1.0, label="there is a preference to lose: logit difference > 1")
     for site, loss in alone.items():
         check.below(loss / clean, SPARED, f"share lost without {site} alone < {SPARED}")
     check.above(together / clean, LOST_TOGETHER, f"share lost without all of them > {LOST_TOGETHER}")
     first, *others = alone.values()
     check.above((together - sum(others, first)) / clean, BEYOND_THE_SUM, f"share lost beyond the sum > {BEYOND_THE_SUM}")
-    check.above(clean, 1.0, "there is a preference to lose: logit difference > 1")
     losses = {**alone, "sum": sum(others, first), "all": together}
     check.figure(Bars(f"Share lost, {method} ablation", list(losses), [(loss / clean).mean for loss in losses.values()], unit="share"))
     check.figure(lambda: _pairs(model, prompts, clean, method))

@@ -15,9 +15,9 @@ STEP = 0.1
 def test_the_preference_follows_the_dose(model, prompts, circuit, check):
     clean = run(model, prompts)
     none, half, double = (run(model, prompts, Scale(circuit["critical"], factor)) for factor in (0.0, 0.5, 2.0))
+    check.requires(clean, above=1.0, label="there is a preference to follow: logit difference > 1")
     for label, less, more in (("0 to 1/2", none, half), ("1/2 to 1", half, clean), ("1 to 2", clean, double)):
         check.above((more - less) / clean, STEP, f"gain from {label} of the output, as a share of the preference > {STEP}")
-    check.above(clean, 1.0, "there is a preference to follow: logit difference > 1")
     check.figure(lambda: _curves(model, prompts, clean))
 
 
