@@ -143,6 +143,10 @@ def ruling(pair: Pair) -> Ruling:
     return next(found for rule in RULES if (found := rule(pair)) is not None)
 
 
+_UNKNOWN = [None, None]
+"""The region of a rate that schema 1 did not say the side of: nobody can tell that it was another."""
+
+
 def _otherwise(earlier: Json, claim: Json) -> str:
     """What the claim says or demands otherwise than it did, or nothing."""
     if earlier["statement"] != claim["statement"]:
@@ -152,7 +156,7 @@ def _otherwise(earlier: Json, claim: Json) -> str:
         return f"{len(old)} checks -> {len(new)}"
     for a, b in zip(old, new, strict=True):
         for key in ("label", "kind", "role", "threshold", "region", "margin"):
-            if a[key] != b[key]:
+            if a[key] != b[key] and not (key == "region" and _UNKNOWN in (a[key], b[key])):
                 return f"{key} {a[key]} -> {b[key]}"
     return ""
 

@@ -12,7 +12,7 @@ from mechcheck.evidence.parts import Parts
 from mechcheck.evidence.status import CHANGES, words_among
 from mechcheck.verdicts.case import PROFILES, Conditions
 
-VERDICTS = ("refuted", "vacuous", "errored", "inconclusive")
+VERDICTS = ("refuted", "vacuous", "errored", "inconclusive", "not_applicable")
 FAIL_ON = frozenset(VERDICTS[:3])
 
 
