@@ -15,7 +15,7 @@ def nearest(word: str, known: Iterable[str], likeness: float = 0.6) -> str | Non
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """"; did you mean 'x'?", to be added to an error about a word that is not known; nothing where none is like it."""
+    """ "; did you mean 'x'?", to be added to an error about a word that is not known; nothing where none is like it."""
     found = nearest(word, known)
     return f"; did you mean {found!r}?" if found is not None else ""
 

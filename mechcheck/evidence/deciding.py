@@ -8,6 +8,11 @@ from mechcheck.base.text import side_text
 Json = Mapping[str, Any]
 
 
+def verdict_word(verdict: str) -> str:
+    """A verdict as a reader is told it."""
+    return verdict.replace("_", " ")
+
+
 def deciding_check(claim: Json) -> Json | None:
     """The expectation that decided; None where nothing was measured."""
     return None if claim["deciding"] is None else claim["expectations"][claim["deciding"]]

@@ -6,6 +6,7 @@ from functools import cached_property
 from typing import Literal, NamedTuple
 
 from mechcheck.base.errors import MechcheckError, NonFiniteError
+from mechcheck.evidence.deciding import verdict_word
 from mechcheck.evidence.drift import Difference
 from mechcheck.evidence.runs import Json
 from mechcheck.evidence.status import Status
@@ -40,7 +41,7 @@ class Pair:
     def turned(self) -> str:
         """Both verdicts, where they are not the same; else nothing."""
         before, now = self.verdicts
-        return f"{before} -> {now}" if before != now else ""
+        return f"{before and verdict_word(before)} -> {verdict_word(now)}" if before != now else ""
 
     @property
     def remark(self) -> str:

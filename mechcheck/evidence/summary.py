@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from mechcheck.evidence.deciding import deciding_check, deciding_name, estimate_text
+from mechcheck.evidence.deciding import deciding_check, deciding_name, estimate_text, verdict_word
 from mechcheck.evidence.drift_text import SYMBOLS, tally, telling
 
 LIMIT = 1024 * 1024
@@ -66,11 +66,7 @@ def markdown(runs: Sequence[Mapping[str, Any]], only: Collection[str] = (), limi
     head = ["task", "claim", *models, *(["since the baseline"] if compared else [])]
     lines = [_line(head), _line(["---"] * len(head))]
     table = [
-        _line(
-            [_escape(row.task), row.head()]
-            + [row.cell(model) for model in models]
-            + (["<br>".join(row.changes)] if compared else [])
-        )
+        _line([_escape(row.task), row.head()] + [row.cell(model) for model in models] + (["<br>".join(row.changes)] if compared else []))
         for row in rows
     ]
     foot = [*_totals(claims), *(line for baseline in compared for line in _since(baseline))]
@@ -109,7 +105,7 @@ def _fitting(lines: Sequence[str], quiet: Sequence[bool], room: int) -> set[int]
 
 def _totals(claims: Sequence[Mapping[str, Any]]) -> list[str]:
     counts = {verdict: sum(claim["verdict"] == verdict for claim in claims) for verdict in _MARKS}
-    said = ", ".join(f"{count} {_word(verdict)}" for verdict, count in counts.items() if count)
+    said = ", ".join(f"{count} {verdict_word(verdict)}" for verdict, count in counts.items() if count)
     return ["", f"{len(claims)} claims: {said}; {sum(bool(claim['met']) for claim in claims)} as claimed."]
 
 
@@ -142,7 +138,7 @@ def _model(claim: Mapping[str, Any]) -> str:
 
 
 def _cell(claim: Mapping[str, Any], named: bool) -> str:
-    mark = f"{_MARKS[claim['verdict']]} {_word(claim['verdict'])}"
+    mark = f"{_MARKS[claim['verdict']]} {verdict_word(claim['verdict'])}"
     if claim["verdict"] != "supported" and claim["met"]:
         mark += ", as claimed"
     deciding = deciding_check(claim)
@@ -153,10 +149,6 @@ def _cell(claim: Mapping[str, Any], named: bool) -> str:
         broken = (found for found in claim["counterexamples"] if found["expectation"] == deciding["label"])
         said += "".join(f": {_escape(example['example'])}" for example in list(broken)[:1])
     return f"{said}<br>{_escape(deciding_name(claim))}" if named else said
-
-
-def _word(verdict: str) -> str:
-    return verdict.replace("_", " ")
 
 
 def _line(cells: Iterable[str]) -> str:

@@ -24,7 +24,12 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo) -> Gener
     if report.failed and not fails:
         report.outcome = "skipped"
         report.wasxfail = f"{outcome.verdict}, which --mech-fail-on does not list"
-    elif fails and outcome.verdict in ("inconclusive", "not_applicable") and isinstance(error, pytest.xfail.Exception) and hasattr(report, "wasxfail"):
+    elif (
+        fails
+        and outcome.verdict in ("inconclusive", "not_applicable")
+        and isinstance(error, pytest.xfail.Exception)
+        and hasattr(report, "wasxfail")
+    ):
         report.outcome = "failed"
         report.longrepr = str(error.msg)
         del report.wasxfail

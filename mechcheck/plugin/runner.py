@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from mechcheck.evidence.counterexample_text import counterexample_lines
-from mechcheck.evidence.deciding import check_name, interval_text, value_text
+from mechcheck.evidence.deciding import check_name, interval_text, value_text, verdict_word
 from mechcheck.evidence.record import NOT_MEASURED, Record, describe_arguments, record_of
 from mechcheck.plugin.cases import case_of
 from mechcheck.plugin.fixtures import CIRCUIT_FOR, PROMPTS_FOR
@@ -129,13 +129,13 @@ def _conclude(record: Record) -> None:
         return
     places = range(len(record["expectations"]))
     first = sorted(places, key=lambda place: place != record["deciding"])
-    message = f"{record['verdict']}: {record['statement']}\n" + "\n".join(_line(place, record) for place in first)
+    message = f"{verdict_word(record['verdict'])}: {record['statement']}\n" + "\n".join(_line(place, record) for place in first)
     if record["verdict"] in ("inconclusive", "not_applicable"):
         raise pytest.xfail.Exception(message)
     if record["verdict"] == "vacuous":
         message += f"\n  {record['reason']}"
     elif record["expect"] != record["verdict"]:
-        message += f"\n  expected: {record['expect']}"
+        message += f"\n  expected: {verdict_word(record['expect'])}"
     pytest.fail(message, pytrace=False)
 
 

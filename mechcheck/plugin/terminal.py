@@ -8,7 +8,7 @@ import pytest
 
 from mechcheck.base.text import shorten
 from mechcheck.evidence.counterexample_text import counterexample_lines
-from mechcheck.evidence.deciding import deciding_check, deciding_name, estimate_text
+from mechcheck.evidence.deciding import deciding_check, deciding_name, estimate_text, verdict_word
 from mechcheck.evidence.drift_text import SYMBOLS as CHANGE_SYMBOLS
 from mechcheck.evidence.drift_text import change_lines, surroundings, tally
 from mechcheck.evidence.dtypes import decided_differently
@@ -32,14 +32,14 @@ def pytest_report_teststatus(report: pytest.TestReport, config: pytest.Config) -
         return None
     verdict = dict(report.user_properties).get(f"{PROPERTY}.verdict")
     if verdict == "inconclusive" or (verdict == "not_applicable" and not report.passed):
-        word = _word(verdict)
+        word = verdict_word(verdict)
         return ("failed" if report.failed else word), SYMBOLS[verdict], (word.upper(), {"red" if report.failed else "yellow": True})
     if verdict in ("refuted", "vacuous") and report.failed:
         return "failed", str(verdict)[0].upper(), (str(verdict).upper(), {"red": True})
     if verdict in ("refuted", "vacuous", "errored") and hasattr(report, "wasxfail"):
         return str(verdict), str(verdict)[0], (str(verdict).upper(), {"yellow": True})
     if verdict in ("supported", "refuted", "not_applicable") and report.passed:
-        return "passed", ".", (f"{_word(str(verdict)).upper()} AS CLAIMED", {"green": True})
+        return "passed", ".", (f"{verdict_word(str(verdict)).upper()} AS CLAIMED", {"green": True})
     return None
 
 
@@ -52,7 +52,7 @@ def write_summary(reporter: Any, evidence: Mapping[str, Any], page: str, file: s
         if claim["verdict"] == "skipped":
             continue
         markup = {COLOURS[claim["verdict"]] if claim["met"] is not True else "green": True}
-        reporter.write(f"{SYMBOLS[claim['verdict']]} {_word(claim['verdict']):<15}", **markup)
+        reporter.write(f"{SYMBOLS[claim['verdict']]} {verdict_word(claim['verdict']):<15}", **markup)
         reporter.write_line(_line(claim))
         for line in (line for found in claim["counterexamples"] for line in counterexample_lines(found)):
             reporter.write_line(f"    {line}")
@@ -60,11 +60,11 @@ def write_summary(reporter: Any, evidence: Mapping[str, Any], page: str, file: s
         reporter.write_line(f"{SYMBOLS['skipped']} {count} skipped: {shorten(reason, _REASON)}", cyan=True)
     counts = Counter(claim["verdict"] for claim in claims)
     as_claimed = sum(claim["met"] is True for claim in claims)
-    said = ", ".join(f"{counts[v]} {_word(v)}" for v in SYMBOLS if counts[v])
+    said = ", ".join(f"{counts[v]} {verdict_word(v)}" for v in SYMBOLS if counts[v])
     reporter.write_line(f"{len(claims)} claim{'s' * (len(claims) != 1)}: {said}; {as_claimed} as claimed")
     for name, verdicts in decided_differently(claims).items():
         reporter.write("decided differently by dtype  ", yellow=True)
-        reporter.write_line(f"{name}: {', '.join(f'{dtype} {_word(verdict)}' for dtype, verdict in verdicts.items())}")
+        reporter.write_line(f"{name}: {', '.join(f'{dtype} {verdict_word(verdict)}' for dtype, verdict in verdicts.items())}")
     for line in _unmet_criteria(claims):
         reporter.write("criteria not met  ", yellow=True)
         reporter.write_line(line)
@@ -105,10 +105,6 @@ def _line(claim: Mapping[str, Any]) -> str:
     expected = "  (as claimed)" if claim["met"] and claim["verdict"] != "supported" else ""
     which = claim["id"].rpartition("[")[2].rstrip("]") if "[" in claim["id"] else ""
     return f"{statement:<{_WIDTH}} {which}  {numbers}{which_check}{rejected}{expected}"
-
-
-def _word(verdict: str) -> str:
-    return verdict.replace("_", " ")
 
 
 def _unmet_criteria(claims: Sequence[Mapping[str, Any]]) -> Iterator[str]:

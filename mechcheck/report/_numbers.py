@@ -50,9 +50,7 @@ def interval_decimals(low: float | None, high: float | None, thresholds: Iterabl
     return decimals
 
 
-def estimate_text(
-    value: float | None, low: float | None, high: float | None, thresholds: Iterable[float] = ()
-) -> tuple[str, str]:
+def estimate_text(value: float | None, low: float | None, high: float | None, thresholds: Iterable[float] = ()) -> tuple[str, str]:
     """The value and its interval, e.g. `("1.23", "[0.98, 1.49]")`, with as many digits as the interval deserves.
 
     None is a value that is not defined, or an end that the interval does not have.

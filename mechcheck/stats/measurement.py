@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from mechcheck.base.errors import MechcheckError
+from mechcheck.stats.formulas import compared, minus, negative, over, plus, times
 
 Number = int | float
 
@@ -50,31 +51,31 @@ class Measurement:
         return replace(self, name=name, unit=self.unit if unit is None else unit)
 
     def __add__(self, other: Union["Measurement", Number]) -> "Measurement":
-        return self._combine(other, np.add, "+")
+        return self._combine(other, np.add, plus)
 
     def __sub__(self, other: Union["Measurement", Number]) -> "Measurement":
-        return self._combine(other, np.subtract, "-")
+        return self._combine(other, np.subtract, minus)
 
     def __mul__(self, factor: Number) -> "Measurement":
-        return replace(self, values=self.values * float(factor), name=f"{factor} {self.name}")
+        return replace(self, values=self.values * float(factor), name=times(f"{factor}", self.name))
 
     def __rmul__(self, factor: Number) -> "Measurement":
         return self * factor
 
     def __neg__(self) -> "Measurement":
-        return replace(self, values=-self.values, name=f"-{self.name}")
+        return replace(self, values=-self.values, name=negative(self.name))
 
     def __truediv__(self, other: Union["Measurement", Number]) -> "Measurement":
         if not isinstance(other, Measurement):
-            return replace(self, values=self.values / float(other))
+            return replace(self, values=self.values / float(other), name=over(self.name, f"{other}"))
         self._check_same_prompts(other)
-        return replace(self, values=self._plain(), denominator=other._plain(), name=f"{self.name} / {other.name}", unit="share")
+        return replace(self, values=self._plain(), denominator=other._plain(), name=over(self.name, other.name), unit="share")
 
     def __gt__(self, threshold: Number) -> "Measurement":
-        return self._compare(self._plain() > threshold, f"{self.name} > {threshold}")
+        return self._compare(self._plain() > threshold, compared(self.name, ">", f"{threshold}"))
 
     def __lt__(self, threshold: Number) -> "Measurement":
-        return self._compare(self._plain() < threshold, f"{self.name} < {threshold}")
+        return self._compare(self._plain() < threshold, compared(self.name, "<", f"{threshold}"))
 
     def _plain(self) -> Float[np.ndarray, " prompt"]:
         if self.denominator is not None:
@@ -86,11 +87,11 @@ class Measurement:
             holds = np.where(np.isfinite(self.values), holds, np.nan)
         return replace(self, values=holds.astype(np.float64), name=name, unit="share of prompts", compared=self)
 
-    def _combine(self, other: Union["Measurement", Number], how: Callable, sign: str) -> "Measurement":
+    def _combine(self, other: Union["Measurement", Number], how: Callable, named: Callable[[str, str], str]) -> "Measurement":
         if isinstance(other, Measurement):
             self._check_same_prompts(other)
-            return replace(self, values=how(self._plain(), other._plain()), name=f"{self.name} {sign} {other.name}")
-        return replace(self, values=how(self._plain(), float(other)), name=f"{self.name} {sign} {other}")
+            return replace(self, values=how(self._plain(), other._plain()), name=named(self.name, other.name))
+        return replace(self, values=how(self._plain(), float(other)), name=named(self.name, f"{other}"))
 
     def _check_same_prompts(self, other: "Measurement") -> None:
         if self.ids != other.ids:

@@ -78,6 +78,7 @@ def claim(id: str = "ioi/s_inhibition", **changes: Any) -> dict:
         "circuit": {
             "source": "found on one half of the prompts, arXiv:2304.14997",
             "roles": {"s_inhibition": "0.3@END", "name_mover": "1.0 1.2@END"},
+            "criteria": {"met": True, "unmet": {}},
         },
         "prompts": {
             "ids_sha256": "cd" * 32,

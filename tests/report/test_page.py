@@ -129,7 +129,7 @@ def test_the_deciding_expectation_is_the_one_in_the_row(make: SimpleNamespace) -
     expectations = [make.expectation(), make.expectation(-3.0, -3.5, -2.5, label="the culprit", verdict="refuted")]
     html = render(make.evidence([make.claim(verdict="refuted", met=False, expectations=expectations)]))
     summary = Page(html[html.index('<summary class="line">') : html.index('<div class="body"')]).text
-    assert "deciding check of 2: the culprit" in summary
+    assert "decided by check 2 of 2: the culprit" in summary
     assert "-3.00 logits [-3.50, -2.50]" in summary
 
 
