@@ -208,7 +208,7 @@ class Check:
         compare = getattr(self, name)
         self.role = "precondition"
         try:
-            return compare(measured, *value, label=label) if name == "between" else compare(measured, value, label=label)
+            return compare(measured, *(value if isinstance(value, tuple) else (value,)), label=label)
         finally:
             self.role = "claim"
 
