@@ -75,7 +75,8 @@ def claim(name: str, *measured: Measurement, threshold: float = 0.0, **changes: 
         "params": {}, "expect": "supported", "verdict": verdict, "met": verdict == "supported", "reason": "", "command": "pytest",
         "model": MODEL, "circuit": {"source": "here", "roles": {"mover": "0.1"}, "criteria": {"met": None, "unmet": {}}},
         "prompts": {"ids_sha256": sha, "n": N, "templates": TEMPLATES, "examples": []},
-        "expectations": expectations, "deciding": 0 if expectations else None, "decoys": None, "counterexamples": [], "figures": [], "drift": None, "duration_s": 0.1,
+        "expectations": expectations, "deciding": 0 if expectations else None, "decoys": None, "counterexamples": [], "figures": [],
+        "drift": None, "duration_s": 0.1,
     }  # fmt: skip
     return base | changes | {"measured": measured}
 

@@ -37,8 +37,8 @@ def load_circuit(path: Path) -> Circuit:
 
     The file has `source`, `weights_sha256` and a table `roles`; a role is text in the grammar of `heads`
     ("0.3 1.1@END"), or a table with one of heads, queries, keys, values, mlps, resid, resid_post, neurons or attn_outs.
-    What else the table says is for readers: `criterion`, whether it is `met`, and what was `measured`. A circuit that was published without a hash of the
-    weights has `shape = [layers, heads]` instead.
+    What else the table says is for readers: `criterion`, whether it is `met`, and what was `measured`. A circuit that was
+    published without a hash of the weights has `shape = [layers, heads]` instead.
     """
     try:
         raw = tomllib.loads(path.read_text(encoding="utf-8"))

@@ -60,4 +60,6 @@ def estimate_text(expectation: Json, spec: str) -> str:
     estimate = expectation["estimate"]
     if expectation["kind"] == "for_all":
         return str(estimate["method"])
+    if estimate["value"] is None and estimate["low"] is None and estimate["high"] is None:
+        return value_text(estimate, spec)
     return f"{value_text(estimate, spec)} {interval_text(estimate, spec)}"

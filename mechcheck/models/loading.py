@@ -210,7 +210,8 @@ def _download(name: str, revision: str | None, offline: bool) -> Path:
         asked = f"{name}@{revision}" if revision else name
         raise ModelError(
             f"cannot load {asked!r}: it is no embedded model ({', '.join(embedded_models())}), no directory, and {error}"
-            f"{did_you_mean(name, embedded_models()) or '.'} Fetch it once where there is a network (mechcheck prefetch {asked}), or give a directory"
+            f"{did_you_mean(name, embedded_models()) or '.'} Fetch it once where there is a network (mechcheck prefetch {asked}), "
+            "or give a directory"
         ) from error
 
 

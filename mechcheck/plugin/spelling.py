@@ -99,14 +99,14 @@ class _Words:
         """Parts of the keys of `expect` that no model and no parameter is called; a model that nobody knows yet may be called anything."""
         if isinstance(self.spec.expect, str):
             return
-        known = {str(value) for params in [*self._calls, *self._changes] for value in params.values()}
-        known |= {model_name(value) for value in known}
+        values = {str(value) for params in [*self._calls, *self._changes] for value in params.values()}
+        known = values | {model_name(value) for value in values}
         takes_model = "model" in self.metafunc.fixturenames
         if takes_model:
             known |= self._known_models()
         for part in dict.fromkeys(part for key in self.spec.expect for part in ((key,) if isinstance(key, str) else key)):
             some_model = takes_model and not self.spec.models
-            if part in known or (some_model and ("/" in part or not nearest(part, known, _A_SLIP))):
+            if part in known or (some_model and ("/" in part or not (nearest(part, values) or nearest(part, known, _A_SLIP)))):
                 continue
             yield (
                 f"expect: {part!r} is no value of a parameter of this test, and no model that it is about{did_you_mean(part, known)}"

@@ -33,7 +33,7 @@ def pytest_report_teststatus(report: pytest.TestReport, config: pytest.Config) -
     verdict = dict(report.user_properties).get(f"{PROPERTY}.verdict")
     if verdict == "inconclusive" or (verdict == "not_applicable" and not report.passed):
         word = verdict_word(verdict)
-        return ("failed" if report.failed else word), SYMBOLS[verdict], (word.upper(), {"red" if report.failed else "yellow": True})
+        return ("failed" if report.failed else verdict), SYMBOLS[verdict], (word.upper(), {"red" if report.failed else "yellow": True})
     if verdict in ("refuted", "vacuous") and report.failed:
         return "failed", str(verdict)[0].upper(), (str(verdict).upper(), {"red": True})
     if verdict in ("refuted", "vacuous", "errored") and hasattr(report, "wasxfail"):

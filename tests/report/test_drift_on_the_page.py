@@ -10,7 +10,17 @@ from mechcheck.report import render
 
 def drift(status: str = "drifted", **changes: object) -> dict:
     """A claim's comparison with a baseline."""
-    difference = {"value": -0.4, "low": -0.5, "high": -0.3, "level": 0.95, "n": 40, "clusters": 20, "method": "paired t", "valid": True, "caveat": None}
+    difference = {
+        "value": -0.4,
+        "low": -0.5,
+        "high": -0.3,
+        "level": 0.95,
+        "n": 40,
+        "clusters": 20,
+        "method": "paired t",
+        "valid": True,
+        "caveat": None,
+    }
     one = {"label": "effect", "status": "drifted", "before": 1.5, "after": 1.1, "difference": difference, "margin": 0.075,
            "p": 0.001, "p_adjusted": 0.004}  # fmt: skip
     default = {"status": status, "reason": "beyond the margin: effect", "verdict_before": "supported", "p_adjusted": 0.004,
