@@ -133,7 +133,7 @@ ERRORS = """
         raise RuntimeError("no set-up")
 
     @claim("set-up fails", decoy={"mean": -1.0})
-    def test_setup(check, broken):
+    def test_setup(check, broken, mean=1.0):
         check.above(around(1), 0)
 
     @claim("its decoy crashes", decoy={"mean": None})
