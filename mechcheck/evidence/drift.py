@@ -84,14 +84,17 @@ def difference_of_searches(before: Estimate, after: Estimate) -> Difference:
     return Difference(before.value, after.value, told, None, identical=not change)
 
 
-def margin_of(effect: float, threshold: float | Sequence[float], fraction: float = MARGIN) -> float:
+def margin_of(effect: float | None, threshold: float | Sequence[float], fraction: float = MARGIN) -> float:
     """How much of a change is negligible: a fraction of the baseline's effect, or of its distance to the threshold if that is larger.
 
     A change is small beside what was found, so the effect is the yardstick. A claim of no effect has none; there it is the
     distance to the threshold, which a negligible change must leave nearly whole. The larger of the two may be a claim's
     that lies close to its threshold: that a small change carries it across is told by its verdict, which is compared too.
-    The sample's spread is no yardstick: a noisy claim would be called the same for being noisy.
+    The sample's spread is no yardstick: a noisy claim would be called the same for being noisy. An effect that is not defined
+    (None) has no negligible change.
     """
+    if effect is None:
+        return 0.0
     distance = min(abs(effect - t) for t in ([threshold] if isinstance(threshold, int | float) else threshold))
     return fraction * max(abs(effect), distance)
 

@@ -80,7 +80,12 @@ def describe_arguments(arguments: Mapping[str, Any]) -> Record:
 
 
 def _circuit(circuit: "Circuit") -> Record:
-    return {"source": circuit.source, "roles": {role: str(sites) for role, sites in circuit.roles.items()}}
+    unmet = {role: f"{stated.text} ({stated.measured})" if stated.measured else stated.text for role, stated in circuit.unmet.items()}
+    return {
+        "source": circuit.source,
+        "roles": {role: str(sites) for role, sites in circuit.roles.items()},
+        "criteria": {"met": circuit.met, "unmet": unmet},
+    }
 
 
 def _prompts(prompts: "PromptSet") -> Record:

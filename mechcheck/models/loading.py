@@ -13,6 +13,7 @@ import torch
 from mechcheck.base.device import check_device
 from mechcheck.base.errors import ModelError
 from mechcheck.base.paths import data_dir, trained_models
+from mechcheck.base.text import did_you_mean
 from mechcheck.models.directory import architecture_named, check_faithful, checked, hash_files, quiet_loading, stores
 from mechcheck.models.distilbert import cached_bert
 from mechcheck.models.hub import HubError, snapshot
@@ -200,7 +201,9 @@ def _resolve(name: str, revision: str | None, offline: bool) -> tuple[Path, str,
     if path.is_dir():
         return checked(path.resolve(), name), path.resolve().name, None
     if path.is_absolute() or name.startswith((".", "~")) or name.count("/") > 1 or path.exists():
-        raise ModelError(f"no model directory at {name!r}; embedded models: {', '.join(embedded_models())}")
+        raise ModelError(
+            f"no model directory at {name!r}; embedded models: {', '.join(embedded_models())}{did_you_mean(path.name, embedded_models())}"
+        )
     hub_id, _, pinned = name.partition("@")
     if pinned and revision and pinned != revision:
         raise ModelError(f"{name!r} names one revision and revision={revision!r} another; give one of them")
@@ -214,8 +217,9 @@ def _download(name: str, revision: str | None, offline: bool) -> Path:
     except HubError as error:
         asked = f"{name}@{revision}" if revision else name
         raise ModelError(
-            f"cannot load {asked!r}: it is no embedded model ({', '.join(embedded_models())}), no directory, and {error}. "
-            f"Fetch it once where there is a network (mechcheck prefetch {asked}), or give a directory"
+            f"cannot load {asked!r}: it is no embedded model ({', '.join(embedded_models())}), no directory, and {error}"
+            f"{did_you_mean(name, embedded_models()) or '.'} Fetch it once where there is a network (mechcheck prefetch {asked}), "
+            "or give a directory"
         ) from error
 
 

@@ -72,7 +72,8 @@ class Whole:
         satisfied, failed, neither = self.tally
         undecided = f", {neither} decide nothing" if neither else ""
         if self.alternatives == self.tally.n == 1:
-            return f"{self.decision}: the only alternative {'satisfies' if satisfied else 'fails' if failed else 'neither satisfies nor fails'} it"
+            answer = "satisfies" if satisfied else "fails" if failed else "neither satisfies nor fails"
+            return f"{self.decision}: the only alternative {answer} it"
         if self.alternatives == self.tally.n:
             return f"{self.decision}: {satisfied} of all {self.tally.n} alternatives satisfy it{undecided}"
         low, high = self.bounds
@@ -142,7 +143,7 @@ def judge(
     """
     found = tally(runs, expectation.label, place)
     results = (run.result(expectation.label, place) for run in runs)
-    others = [result.measured for result in results if result is not None]
+    others = [result.measured for result in results if result is not None and result.verdict != "undefined"]
     values = [other.mean for other in others if math.isfinite(other.mean)]
     contrast = _contrast(measured, others, confidence)
     return Specificity(kind, found, alternatives, contrast, _separating(expectation.estimate, expectation.region, values))

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from mechcheck.base.errors import ClaimError, NonFiniteError
+from mechcheck.base.text import did_you_mean
 from mechcheck.verdicts.case import Case
 from mechcheck.verdicts.guard import Guard
 from mechcheck.verdicts.supplies import CircuitFor, PromptsFor, load
@@ -111,8 +112,9 @@ class Trial:
         results = tuple(Result(e.label, e.verdict, m) for e, m in zip(expectations, check.samples, strict=True))
         if verdict == "not_applicable":
             needed = next((e.label for e in expectations if e.role == "precondition" and e.verdict != "supported"), None)
-            note = f"nothing to measure: {needed} ({verdict})" if needed else note
-            results = () if needed else results
+            if needed is not None:
+                note = f"nothing to measure: {needed}"
+                results = tuple(replace(result, verdict="undefined") for result in results)
         return Rerun(label, "inconclusive" if note and verdict == "supported" else verdict, results, note)
 
     def arguments_for(self, changes: Mapping[str, Any]) -> dict[str, Any]:
@@ -122,9 +124,11 @@ class Trial:
             ClaimError: the test takes no such argument, or nobody said how prompts for another model are made.
         """
         __tracebackhide__ = True
-        unknown = set(changes) - set(inspect.signature(self.body).parameters)
+        takes = inspect.signature(self.body).parameters
+        unknown = sorted(set(changes) - set(takes))
         if unknown:
-            raise ClaimError(f"the contrast changes {', '.join(sorted(unknown))}, which the test does not take")
+            meant = did_you_mean(unknown[0], takes)
+            raise ClaimError(f"the contrast changes {', '.join(unknown)}, which the test does not take{meant}")
         new = dict(changes)
         if isinstance(new.get("model"), str):
             new["model"] = load(self.case.conditions, new["model"], self._dtype)
@@ -169,4 +173,8 @@ class _Unheard:
 def _with_roles(circuit: "Circuit", roles: Mapping[str, Any]) -> "Circuit":
     from mechcheck.notation.sites import heads
 
+    for role in roles:
+        if role not in circuit.roles:
+            meant = did_you_mean(role, circuit.roles)
+            raise ClaimError(f"the contrast changes the role {role!r}, which the circuit does not have{meant}")
     return replace(circuit, roles={**circuit.roles, **{role: heads(sites) for role, sites in roles.items()}})
