@@ -15,7 +15,10 @@ from mechcheck.verdicts.case import PROFILES, Conditions
 
 DISTANCES = (1, 2, 4)
 """From the threshold to the truth, in standard errors."""
-CLAIMS = 2000
+CLAIMS = 8000
+LEAST = 80
+JUDGED = 800
+"""Circuits and models that are contrasted with alternatives, vacuous ones and specific ones each, at most."""
 Json = dict[str, Any]
 
 
@@ -25,7 +28,7 @@ def calibrate(benches: Sequence[Bench], profile: str, *, claims: int = CLAIMS, s
     Args:
         benches: models and tasks to plant them on.
         profile: how many prompts and decoys a claim has.
-        claims: null claims, and true ones at each distance; of the kinds that take long, fewer.
+        claims: null claims; a quarter as many true ones at each distance, and fewer of those that take long.
         seed: of all draws.
         device: that the models are on.
 
@@ -35,25 +38,25 @@ def calibrate(benches: Sequence[Bench], profile: str, *, claims: int = CLAIMS, s
     n, decoys = PROFILES[profile]
     conditions = Conditions((), device, ("float32",), seed, profile, n, decoys, 1)
     rng = np.random.default_rng(seed_from(f"calibrate {profile} {seed}"))
-    few = max(2, claims // 10)
+    others, few = max(2, claims // 4), max(2, claims // 40)
 
     def kinds(count: int, distance: float) -> list[Decided]:
         return _some(lambda i: plant(benches, KINDS[i % len(KINDS)], distance, n, rng), count)
 
     null = kinds(claims, 0.0)
-    true = {distance: kinds(claims, distance) for distance in DISTANCES}
-    false = kinds(claims, -4.0)
-    elsewhere = _some(lambda i: plant_elsewhere(benches, n, rng), claims)
-    several = _some(lambda i: plant_several(benches, n, rng), claims)
+    true = {distance: kinds(others, distance) for distance in DISTANCES}
+    false = kinds(others, -4.0)
+    elsewhere = _some(lambda i: plant_elsewhere(benches, n, rng), others)
+    several = _some(lambda i: plant_several(benches, n, rng), others)
     among = list(contested(benches, rng))
-    alike = _some(lambda i: plant_contest(among, None, n, rng), claims // 2) if among else []
-    ahead = {d: _some(lambda i, d=d: plant_contest(among, d, n, rng), few) if among else [] for d in DISTANCES}  # type: ignore[misc]
+
+    def contests(count: int, distance: float | None) -> list[Decided]:
+        return _some(lambda i: plant_contest(among, distance, n, rng), count) if among else []
+
+    alike, ahead = contests(others // 2, None), {distance: contests(few, distance) for distance in DISTANCES}
     unbroken, broken = (_some(lambda i, share=share: plant_for_all(benches, share, n, rng), few // 4) for share in (0.0, 0.05))  # type: ignore[misc]
     ground = Ground(benches, conditions)
-    vacuous, specific = (
-        _some(lambda i, v=v: ground.judge(rng, vacuous=v, twins=i % 4 == 3), max(400, few) if claims >= 400 else claims)  # type: ignore[misc]
-        for v in (True, False)
-    )
+    vacuous, specific = (ground.judge_many(rng, min(claims, JUDGED), vacuous=v) for v in (True, False))
     every_true = [one for found in true.values() for one in found]
     return {
         "false_positive_rate": _share(null, _is_decided),
@@ -81,6 +84,8 @@ def calibrate(benches: Sequence[Bench], profile: str, *, claims: int = CLAIMS, s
             }
             for d in DISTANCES
         },
+        "power_by_templates": _by(true[4], _templates, _is("supported")),
+        "power_of_a_t_test": {_templates(one): _power_of_a_t_test(one.templates, 4) for one in sorted(true[4], key=_templates)},
         "power_by_subject": _by(true[4], lambda one: one.subject, _is("supported")),
         "false_by_kind": _by([*false, *elsewhere], lambda one: one.kind, _is("supported")),
         "for_all": {"unbroken_supported": _share(unbroken, _is("supported")), "broken_refuted": _share(broken, _is("refuted"))},
@@ -104,6 +109,17 @@ def _is(verdict: str) -> Callable[[Decided], bool]:
 
 def _is_decided(one: Decided) -> bool:
     return one.verdict in ("supported", "refuted")
+
+
+def _templates(one: Decided) -> str:
+    return f"{one.templates:2d} templates"
+
+
+def _power_of_a_t_test(units: int, distance: float) -> float:
+    """How often it supports a claim so many standard errors away, of normal values: no method that knows no more does better."""
+    from scipy import stats
+
+    return round(float(stats.nct.sf(stats.t.ppf(Confidence().side, units - 1), units - 1, distance)), 4)
 
 
 def _band(one: Judged) -> str:

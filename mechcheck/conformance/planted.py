@@ -56,14 +56,17 @@ class Decided:
     kind: str
     subject: str
     verdict: Verdict
-    valid: bool = True
+    valid: bool
     """Whether the estimate says that its interval holds."""
+    templates: int
+    """Units of the estimate with the fewest."""
 
 
 def decided(kind: str, subject: str, check: Check) -> Decided:
     """The verdict of a claim that checked this."""
     outcome = decide_claim(check, "supported")
-    return Decided(kind, subject, outcome.verdict, all(e.estimate.valid for e in outcome.expectations))
+    found = [expectation.estimate for expectation in outcome.expectations]
+    return Decided(kind, subject, outcome.verdict, all(one.valid for one in found), min(one.clusters for one in found))
 
 
 def draw_target(benches: Sequence[Bench], kind: Kind, n: int, rng: np.random.Generator) -> Target | None:
@@ -154,7 +157,7 @@ def plant_elsewhere(benches: Sequence[Bench], n: int, rng: np.random.Generator) 
     """A claim that is true of a model, made of other labels or other weights, of which it is false by 4 standard errors and more."""
     for _ in range(_TRIES):
         bench = benches[rng.integers(len(benches))]
-        other = bench.swapped if rng.random() < 0.5 else bench.twin(int(rng.integers(4)))
+        other = bench.subjects[rng.integers(1, 3)]
         sites = (Sites(()), *(circuit.sites for circuit in bench.circuits))[rng.integers(1 + len(bench.circuits))]
         right, wrong = bench.right.value(sites), other.value(sites)
         truth, elsewhere = bench.right.population.truth(right), other.population.truth(wrong)

@@ -65,6 +65,7 @@ class Population:
         self.ids = tuple(ids)
         self.names, self.index = np.unique(templates, return_inverse=True)
         self.rows = [np.flatnonzero(self.index == t) for t in range(len(self.names))]
+        self._sizes = np.bincount(self.index)
 
     def sizes(self, n: int) -> Int[np.ndarray, " template"]:
         """Prompts of each template in a sample of n, as even as the tasks' generators have them."""
@@ -102,8 +103,8 @@ class Population:
         if float(np.ptp(values)) <= _CONSTANT * largest:
             return 0.0
         means, share = self._means(values), self.sizes(n) / n
-        within = float(np.mean([values[rows].var() for rows in self.rows]))
+        within = float(self._means((values - means[self.index]) ** 2).mean())
         return float(np.sqrt(means.var() * (share**2).sum() + within / n)) / divided
 
     def _means(self, values: Float[np.ndarray, " prompt"]) -> Float[np.ndarray, " template"]:
-        return np.array([values[rows].mean() for rows in self.rows])
+        return np.bincount(self.index, values) / self._sizes

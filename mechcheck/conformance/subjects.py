@@ -73,7 +73,7 @@ class Bench:
     swapped: Subject
     """Answers and foils have changed places."""
     circuits: tuple[Circuit, ...]
-    _twins: dict[int, Subject] = field(default_factory=dict)
+    _twins: dict[str, Subject] = field(default_factory=dict)
 
     def twin(self, seed: int) -> Subject:
         """The model with weights drawn anew."""
@@ -83,14 +83,18 @@ class Bench:
         """This model, or a twin of it, on the right prompts."""
         if model is self.right.model:
             return self.right
-        if id(model) not in self._twins:
-            self._twins[id(model)] = Subject(f"{self.right.name}, {provenance(model).name}", model, self.right.prompts)
-        return self._twins[id(model)]
+        name = provenance(model).name
+        if name not in self._twins:
+            self._twins[name] = Subject(f"{self.task}, {name}", model, self.right.prompts)
+        return self._twins[name]
 
-    @property
-    def subjects(self) -> tuple[Subject, ...]:
+    @cached_property
+    def subjects(self) -> tuple[Subject, Subject, Subject]:
         """Where thresholds are put at and around the truth."""
-        return self.right, self.swapped, self.twin(0)
+        found = self.right, self.swapped, self.twin(0)
+        for subject in found:
+            subject.measure([NOWHERE, *(circuit.sites for circuit in self.circuits)])
+        return found
 
 
 def benches(models: Sequence[str], *, seed: int, device: str = "cpu", population: int = POPULATION) -> Iterator[Bench]:
@@ -116,10 +120,10 @@ def bench(model: "TransformerBridge", task: str, *, seed: int, population: int =
     from mechcheck.tasks.shipped import task_prompts
 
     prompts = task_prompts(task, model, n=population, seed=seed, split="verify")
-    name = f"{provenance(model).name}, {task}"
+    name = f"{task}, {provenance(model).name}"
     changed = replace(prompts, answers=prompts.foils, foils=prompts.answers)
     circuits = tuple(_random_circuits(model, seed_from(f"{name}|{seed}")))
-    return Bench(task, Subject(name, model, prompts), Subject(f"{name}, swapped labels", model, changed), circuits)
+    return Bench(task, Subject(name, model, prompts), Subject(f"{name}, labels swapped", model, changed), circuits)
 
 
 def _tasks(name: str, model: "TransformerBridge") -> tuple[str, ...]:
