@@ -70,7 +70,7 @@ def _add_calibrate(commands: "argparse._SubParsersAction[argparse.ArgumentParser
     calibrate.add_argument("--profile", action="append", choices=PROFILES, help="repeatable (default: all of them)")
     calibrate.add_argument("--claims", type=int, default=8000, metavar="N", help="null claims for each profile (default: %(default)s)")
     calibrate.add_argument("--seed", type=int, default=0, metavar="N", help="of prompts, claims and samples (default: %(default)s)")
-    calibrate.add_argument("--population", type=int, default=2400, metavar="N", help="prompts whose mean is the truth (default: %(default)s)")
+    calibrate.add_argument("--population", type=int, default=2400, metavar="N", help="prompts, whose mean is true (default: %(default)s)")
     calibrate.add_argument("--device", default="cpu", help="cpu, cuda, cuda:N or mps (default: %(default)s)")
     calibrate.add_argument("-o", "--out", type=Path, default=Path("reports"), help="for calibration.json and .html (default: %(default)s)")
     calibrate.set_defaults(run=_calibrate)

@@ -169,7 +169,9 @@ class Ground:
             return None
         for _ in range(_TRIES):
             sample = spot.bench.right.population.draw(rng, self.conditions.n_prompts)
-            trial = self._trial(spot.bench, spot.arguments, spot.decoy, Planted(spot.bench, spot.shape, sample, spot.sign * threshold, spot.centre))
+            trial = self._trial(
+                spot.bench, spot.arguments, spot.decoy, Planted(spot.bench, spot.shape, sample, spot.sign * threshold, spot.centre)
+            )
             check = trial.check()
             trial.body(**(dict(spot.arguments) | {"check": check}))
             outcome = decide_claim(check, "supported")

@@ -1,7 +1,6 @@
 """`check`: what a claim expects of its measurements. Each method decides one expectation and returns its estimate."""
 
 import math
-from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Protocol, TypeVar
@@ -13,7 +12,7 @@ from mechcheck.base.seeds import seed_from
 from mechcheck.stats.estimates import Confidence, Estimate, Interval, estimate_mean, estimate_rate
 from mechcheck.stats.formulas import SUM, bracketed, compared, minus, plus
 from mechcheck.stats.measurement import Measurement
-from mechcheck.verdicts.verdict import Control, Decision, Expectation, ExpectationKind, Region, Role, decide, p_values
+from mechcheck.verdicts.verdict import Control, Decision, Expectation, ExpectationKind, Region, Role, Verdict, decide, p_values
 
 if TYPE_CHECKING:
     from hypothesis.strategies import SearchStrategy
@@ -31,7 +30,7 @@ class Figure(Protocol):
     def data(self) -> dict: ...
 
 
-@dataclass
+@dataclass(repr=False)
 class Check:
     """Collects the expectations, samples and figures of one run of a claim."""
 
@@ -51,6 +50,23 @@ class Check:
     counterexamples: list["Counterexample"] = field(default_factory=list)
     role: Role = "claim"
     """Of the expectations that are being added."""
+
+    @property
+    def verdict(self) -> Verdict:
+        """What the checks come to as one claim, by the rules that decide every claim; it has no decoys here."""
+        from mechcheck.verdicts.outcome import decide_claim
+
+        return decide_claim(self, "supported").verdict
+
+    def summary(self, statement: str = "") -> str:
+        """The verdict and each check, in the words of a run's terminal."""
+        from mechcheck.verdicts.outcome import decide_claim
+        from mechcheck.verdicts.words import summary
+
+        return summary(decide_claim(self, "supported"), statement)
+
+    def __repr__(self) -> str:
+        return self.summary() if any(e.role == "claim" for e in self.expectations) else "nothing is checked yet"
 
     def above(self, measured: Measurement, threshold: float, label: str | None = None) -> Estimate:
         """The mean is above the threshold."""
@@ -266,7 +282,7 @@ class Check:
                 verdict=decide(estimate, region) if verdict is None else verdict,
                 role=self.role,
                 control=control,
-                by_template=_by_template(measured),
+                by_template=measured.by_template,
             )
         )
         return estimate
@@ -277,13 +293,3 @@ def _name(measured: Measurement) -> str:
     if not isinstance(measured, Measurement):
         raise ClaimError(f"an expectation needs a Measurement (one value per prompt), got {type(measured).__name__}")
     return measured.name
-
-
-def _by_template(measured: Measurement) -> dict[str, tuple[float, int]]:
-    below = np.ones(len(measured)) if measured.denominator is None else measured.denominator
-    parts: dict[str, list[int]] = defaultdict(list)
-    for row, template in enumerate(measured.templates):
-        parts[template].append(row)
-    if len(parts) < 2:
-        return {}
-    return {t: (float(measured.values[r].sum() / below[r].sum()), len(r)) for t, r in parts.items() if below[r].sum() != 0}
