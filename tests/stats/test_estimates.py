@@ -52,7 +52,7 @@ def test_one_template_makes_the_prompts_units():
 
 
 def test_the_degrees_of_freedom_follow_the_sizes():
-    """One template with half of the prompts leaves little to tell the error from: Kish's number of them is 1 / 0.3."""
+    """One template with half of the prompts leaves little to tell the error from: Kish's number is 1 / 0.3."""
     sizes = [10, 2, 2, 2, 2, 2]
     values = np.repeat([1.0, -1.0, 0.5, -0.5, 2.0, -2.0], sizes) + np.tile([0.5, -0.5], 10)
     found = estimate_mean(measured(values, list(np.repeat(range(6), sizes))), SURE, symmetric=True).estimate
@@ -83,9 +83,12 @@ def test_a_long_tail_widens_the_side_that_it_is_on():
 
 @settings(deadline=None, max_examples=150)
 @given(
-    st.sampled_from(["normal", "skewed", "yes/no", "spike", "ratio", "equal"]), st.integers(2, 20), st.integers(1, 6), st.integers(0, 10**6),
+    st.sampled_from(["normal", "skewed", "yes/no", "spike", "ratio", "equal"]),
+    st.integers(2, 20),
+    st.integers(1, 6),
+    st.integers(0, 10**6),
     st.sampled_from([0.9, 0.95, 0.975, 0.99]),
-)  # fmt: skip
+)
 def test_a_threshold_is_outside_exactly_where_a_p_value_is_small(kind, k, size, seed, side):
     """One construction: whatever the data and the sizes of templates, the interval holds what neither test excludes."""
     rng = np.random.default_rng(seed)
