@@ -279,7 +279,7 @@ def test_a_claim_that_is_not_applicable(make: SimpleNamespace) -> None:
     assert page.unbalanced == []
     undefined, needed, other = (Page(claim_html(html, name)).text for name in ("undefined", "needed", "other"))
     assert undefined.startswith("∘ not applicable Ablating")
-    assert "decided by check 2 of 2: share lost names-gpt2-s0 undefined share – 95% 400 (20) –" in undefined
+    assert "decided by check 2 of 2: share lost names-gpt2-s0 undefined share – 400 (20) –" in undefined
     assert (
         "∘ undefined check 2 of 2: share lost claimed: > 0 share (above); this one decided effect undefined share 95% interval –"
         in undefined
