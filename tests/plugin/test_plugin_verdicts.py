@@ -200,6 +200,31 @@ def test_an_assertion_on_a_decoy_decides_nothing(claims):
         assert "cannot tell: the only alternative neither satisfies nor fails it" in decoys["caveat"]
 
 
+SUBTESTS = """
+    @claim("its own subtests fail", decoy={"mean": -1.0})
+    def test_own(check, subtests, mean=1.0):
+        with subtests.test("never"):
+            assert mean > 2
+        check.above(around(mean), 0)
+
+    @claim("its decoy's subtests fail", decoy={"mean": -1.0})
+    def test_decoys(check, subtests, mean=1.0):
+        with subtests.test("large"):
+            assert mean > 0
+        check.above(around(mean), 0)
+"""
+
+
+@pytest.mark.parametrize("workers", [(), ("-n2",)], ids=["one process", "two"])
+def test_subtests(claims, workers):
+    """A claim whose subtests fail is not supported; those of its decoy decide nothing, and fail nothing."""
+    run = claims(SUBTESTS, *workers)
+    assert run.verdicts == {"test_own": "errored", "test_decoys": "supported"}
+    assert run.claim("own")["reason"].startswith("AssertionError: 1 of its subtests failed: ")
+    assert run.claim("decoys")["decoys"]["runs"][0]["verdict"] == "refuted"
+    assert "test_decoys" not in "".join(line for line in run.output.splitlines() if line.startswith(("FAILED", "SUBFAILED")))
+
+
 def test_skips(claims):
     run = claims("""
         @pytest.mark.skip(reason="not yet")
