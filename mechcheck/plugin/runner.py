@@ -22,6 +22,9 @@ from mechcheck.verdicts.words import check_lines, deciding_first, verdict_word
 OUTCOME = pytest.StashKey[Outcome]()
 """What became of a claim, for whoever makes its report."""
 
+_SUBTESTS = pytest.StashKey[list[str]]()
+"""What failed in a claim's subtests, which catch it before it reaches the claim."""
+
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
@@ -52,6 +55,8 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, object, o
         with trial.guard.untouched(arguments.get("model")):
             result = yield
         outcome = decide_claim(arguments.get("check"), case.expect)
+        if failed := pyfuncitem.stash.get(_SUBTESTS, None):
+            raise AssertionError(f"{len(failed)} of its subtests failed: {failed[0]}")
         if outcome.met and outcome.verdict != "not_applicable":  # what decided nothing needs no contrast
             outcome = outcome.against(contrast(trial, outcome.expectations, outcome.samples))
     except pytest.skip.Exception as skip:
@@ -70,6 +75,8 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, object, o
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """A claim that did not get as far as its body is recorded too: errored, or skipped with the reason."""
     report = yield
+    if report.when == "call" and report.failed and OUTCOME not in item.stash:  # of a subtest, as the body has not ended
+        item.stash.setdefault(_SUBTESTS, []).append(call.excinfo.exconly() if call.excinfo else "no message")
     if report.when != "setup" or report.passed:
         return report
     case = case_of(item)

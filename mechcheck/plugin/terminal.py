@@ -54,7 +54,7 @@ def write_summary(reporter: Any, evidence: Mapping[str, Any], page: str, file: s
         if claim["verdict"] == "skipped":
             continue
         markup = {COLOURS[claim["verdict"]] if claim["met"] is not True else "green": True}
-        reporter.write(f"{SYMBOLS[claim['verdict']]} {verdict_word(claim['verdict']):<15}", **markup)
+        reporter.write(f"{SYMBOLS[claim['verdict']]} {verdict_word(claim['verdict']) + ' ':<13}", **markup)
         reporter.write_line(_line(claim))
         for line in (line for found in claim["counterexamples"] for line in counterexample_lines(found)):
             reporter.write_line(f"    {line}")
@@ -98,7 +98,7 @@ def _write_drift(reporter: Any, evidence: Mapping[str, Any], failing: Sequence[s
 def _line(claim: Mapping[str, Any]) -> str:
     statement = shorten(claim["statement"], _WIDTH)
     deciding = deciding_check(claim)
-    if deciding is None:
+    if deciding is None or claim["verdict"] == "errored":  # what had been measured before the error decides nothing
         return f"{statement}  [{claim['id'].rpartition('[')[2].rstrip(']')}]  {claim['reason'].splitlines()[0] if claim['reason'] else ''}"
     numbers = estimate_text(deciding, "+.3f")
     if deciding["kind"] != "for_all":  # a search says itself how much it tried
@@ -107,10 +107,22 @@ def _line(claim: Mapping[str, Any]) -> str:
     decoys = claim["decoys"]
     rejected = ""
     if decoys and decoys["kind"] != "positive control":
-        rejected = f"  {decoys['n'] - decoys['supported']}/{decoys['n']} decoys rejected"
+        rejected = f"  {decoys['rejected']}/{decoys['n']} decoys rejected{_weak_checks(claim)}"
     expected = "  (as claimed)" if claim["met"] and claim["verdict"] != "supported" else ""
     which = claim["id"].rpartition("[")[2].rstrip("]") if "[" in claim["id"] else ""
     return f"{statement:<{_WIDTH}} {which}  {numbers}{which_check}{rejected}{expected}"
+
+
+def _weak_checks(claim: Mapping[str, Any]) -> str:
+    """How many of a claim's checks its decoys satisfy by themselves, or do not tell from it."""
+    told = [{one["decision"] for one in e["specificity"]} for e in claim["expectations"]]
+    vacuous, open_ = (sum(decision in one for one in told) for decision in ("vacuous", "cannot_tell"))
+    found = []
+    if vacuous and claim["verdict"] != "vacuous":
+        found.append(f"{vacuous} check{'s' * (vacuous != 1)} satisfied by them too")
+    if open_:
+        found.append(f"{open_} not told from them")
+    return f" ({'; '.join(found)})" if found else ""
 
 
 def _unmet_criteria(claims: Sequence[Mapping[str, Any]]) -> Iterator[str]:
