@@ -2,18 +2,19 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Literal, TypeVar
 
 import numpy as np
 
 from mechcheck.conformance.populations import Sample, Series
-from mechcheck.conformance.subjects import Bench, Subject
+from mechcheck.conformance.subjects import NOWHERE, Bench, Subject
 from mechcheck.notation.sites import Site, Sites, site_count
 from mechcheck.stats.measurement import Measurement
 from mechcheck.verdicts.check import Check
 from mechcheck.verdicts.outcome import decide_claim
 from mechcheck.verdicts.verdict import Verdict
 
+One = TypeVar("One")
 Kind = Literal["above", "below", "between", "equivalent", "greater", "rate", "share"]
 KINDS: tuple[Kind, ...] = ("above", "below", "between", "equivalent", "greater", "rate", "share")
 """Expectations with a threshold; "share" is `above` or `below` of a quotient of two measurements."""
@@ -62,6 +63,10 @@ class Decided:
     """Units of the estimate with the fewest."""
 
 
+def _any(rng: np.random.Generator, among: Sequence[One]) -> One:
+    return among[int(rng.integers(len(among)))]
+
+
 def decided(kind: str, subject: str, check: Check) -> Decided:
     """The verdict of a claim that checked this."""
     outcome = decide_claim(check, "supported")
@@ -72,9 +77,9 @@ def decided(kind: str, subject: str, check: Check) -> Decided:
 def draw_target(benches: Sequence[Bench], kind: Kind, n: int, rng: np.random.Generator) -> Target | None:
     """Something of this kind that varies, on any model, with any labels and weights; None where there is nothing."""
     for _ in range(_TRIES):
-        bench = benches[rng.integers(len(benches))]
-        subject = bench.subjects[rng.integers(len(bench.subjects))]
-        sites = bench.circuits[rng.integers(len(bench.circuits))].sites
+        bench = _any(rng, benches)
+        subject = _any(rng, bench.subjects)
+        sites = _any(rng, bench.circuits).sites
         target = _target(subject, kind, sites, rng)
         if target is not None and target.error(n) > 0:
             return target
@@ -82,7 +87,7 @@ def draw_target(benches: Sequence[Bench], kind: Kind, n: int, rng: np.random.Gen
 
 
 def _target(subject: Subject, kind: Kind, sites: Sites, rng: np.random.Generator) -> Target | None:
-    plain, without = (subject.value(some, int(rng.integers(2))) for some in (Sites(()), sites))
+    plain, without = (subject.value(some, int(rng.integers(2))) for some in (NOWHERE, sites))
     lost = subject.lost(sites)
     if kind == "greater":
         a, b = (subject.value(), subject.value(sites))[:: 1 if rng.random() < 0.5 else -1]
@@ -96,7 +101,7 @@ def _target(subject: Subject, kind: Kind, sites: Sites, rng: np.random.Generator
         whole, share = Target(subject, "above", subject.value()), Target(subject, kind, lost.over(subject.value()))
         enough = whole.error(96) > 0 and abs(whole.truth) > _TOLD * whole.error(96)
         return share if enough else None
-    return Target(subject, kind, (plain, without, lost)[rng.integers(3)])
+    return Target(subject, kind, _any(rng, (plain, without, lost)))
 
 
 def claim_at(target: Target, distance: float, n: int, rng: np.random.Generator) -> Check | None:
@@ -121,11 +126,11 @@ def claim_at(target: Target, distance: float, n: int, rng: np.random.Generator) 
             check.equivalent(measured, (high - low) / 2, to=(low + high) / 2)
         case "greater":
             assert target.pair is not None
-            check.greater(*map(sample.measured, target.pair), margin=truth - distance * error)
+            check.greater(sample.measured(target.pair[0]), sample.measured(target.pair[1]), truth - distance * error)
         case "rate":
             if not 0 < threshold < 1:
                 return None
-            check.rate(measured, **{"above" if up else "below": threshold})
+            check.rate(measured, above=threshold if up else None, below=None if up else threshold)
         case "share":
             (check.above if up else check.below)(measured, threshold)
     return check
@@ -143,8 +148,8 @@ def plant(benches: Sequence[Bench], kind: Kind, distance: float, n: int, rng: np
 
 def plant_several(benches: Sequence[Bench], n: int, rng: np.random.Generator) -> Decided:
     """A claim with two or three checks of the same prompts, each with its threshold at the truth."""
-    bench = benches[rng.integers(len(benches))]
-    subject = bench.subjects[rng.integers(len(bench.subjects))]
+    bench = _any(rng, benches)
+    subject = _any(rng, bench.subjects)
     sample, check = subject.population.draw(rng, n), Check()
     for circuit in bench.circuits[: int(rng.integers(2, 4))]:
         series = subject.value(circuit.sites)
@@ -156,9 +161,9 @@ def plant_several(benches: Sequence[Bench], n: int, rng: np.random.Generator) ->
 def plant_elsewhere(benches: Sequence[Bench], n: int, rng: np.random.Generator) -> Decided | None:
     """A claim that is true of a model, made of other labels or other weights, of which it is false by 4 standard errors and more."""
     for _ in range(_TRIES):
-        bench = benches[rng.integers(len(benches))]
-        other = bench.subjects[rng.integers(1, 3)]
-        sites = (Sites(()), *(circuit.sites for circuit in bench.circuits))[rng.integers(1 + len(bench.circuits))]
+        bench = _any(rng, benches)
+        other = _any(rng, bench.subjects[1:])
+        sites = _any(rng, (NOWHERE, *(circuit.sites for circuit in bench.circuits)))
         right, wrong = bench.right.value(sites), other.value(sites)
         truth, elsewhere = bench.right.population.truth(right), other.population.truth(wrong)
         threshold = (truth + elsewhere) / 2
@@ -216,7 +221,7 @@ def contested(benches: Sequence[Bench], rng: np.random.Generator, most: int = 3)
 def plant_contest(among: Sequence[Contested], distance: float | None, n: int, rng: np.random.Generator) -> Decided | None:
     """A neuron like the others (distance None), or one that exceeds the strongest of them by so many standard errors."""
     for _ in range(_TRIES):
-        one = among[rng.integers(len(among))]
+        one = _any(rng, among)
         mine, added, population = int(rng.integers(len(one.sites))), 0.0, one.subject.population
         own = one.subject.lost(one.sites[mine])
         if distance is not None:
@@ -232,7 +237,7 @@ def plant_for_all(benches: Sequence[Bench], broken: float, n: int, rng: np.rando
     """That a value exceeds a threshold on every prompt, where it does not on this share of them."""
     from hypothesis import strategies
 
-    bench = benches[rng.integers(len(benches))]
+    bench = _any(rng, benches)
     values = bench.right.value().values
     threshold = float(np.quantile(values, broken)) if broken else float(values.min()) - 1.0
     check = Check(seed=int(rng.integers(2**31)), examples=n)

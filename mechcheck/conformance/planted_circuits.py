@@ -64,7 +64,7 @@ class Planted:
             case "greater":
                 subject = self.bench.on(model)
                 sites = NOWHERE if circuit is None else circuit.sites
-                check.greater(*map(self.sample.measured, (subject.value(), subject.value(sites))), margin=self.threshold)
+                check.greater(self.sample.measured(subject.value()), self.sample.measured(subject.value(sites)), self.threshold)
             case "equivalent":
                 check.equivalent(measured, self.threshold, to=self.centre)
 

@@ -12,7 +12,8 @@ from mechcheck.base.seeds import seed_from
 from mechcheck.stats.estimates import Confidence, Estimate, Interval, estimate_mean, estimate_rate
 from mechcheck.stats.formulas import SUM, bracketed, compared, minus, plus
 from mechcheck.stats.measurement import Measurement
-from mechcheck.verdicts.verdict import Control, Decision, Expectation, ExpectationKind, Region, Role, Verdict, decide, p_values
+from mechcheck.verdicts.told import Told
+from mechcheck.verdicts.verdict import Control, Decision, Expectation, ExpectationKind, Region, Role, decide, p_values
 
 if TYPE_CHECKING:
     from hypothesis.strategies import SearchStrategy
@@ -31,7 +32,7 @@ class Figure(Protocol):
 
 
 @dataclass(repr=False)
-class Check:
+class Check(Told):
     """Collects the expectations, samples and figures of one run of a claim."""
 
     confidence: Confidence = field(default_factory=Confidence)
@@ -50,23 +51,6 @@ class Check:
     counterexamples: list["Counterexample"] = field(default_factory=list)
     role: Role = "claim"
     """Of the expectations that are being added."""
-
-    @property
-    def verdict(self) -> Verdict:
-        """What the checks come to as one claim, by the rules that decide every claim; it has no decoys here."""
-        from mechcheck.verdicts.outcome import decide_claim
-
-        return decide_claim(self, "supported").verdict
-
-    def summary(self, statement: str = "") -> str:
-        """The verdict and each check, in the words of a run's terminal."""
-        from mechcheck.verdicts.outcome import decide_claim
-        from mechcheck.verdicts.words import summary
-
-        return summary(decide_claim(self, "supported"), statement)
-
-    def __repr__(self) -> str:
-        return self.summary() if any(e.role == "claim" for e in self.expectations) else "nothing is checked yet"
 
     def above(self, measured: Measurement, threshold: float, label: str | None = None) -> Estimate:
         """The mean is above the threshold."""

@@ -8,8 +8,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from mechcheck.verdicts.verdict import Expectation, Verdict, deciding
+
 if TYPE_CHECKING:
-    from mechcheck.verdicts.outcome import Outcome
+    from mechcheck.verdicts.for_all import Counterexample
 
 Json = Mapping[str, Any]
 
@@ -53,17 +55,19 @@ def check_lines(checks: Sequence[Json], place: int) -> list[str]:
     return [f"  {check['verdict']}: {check_name(checks, place)}", f"    {measured_text(check)}", *([f"    {caveat}"] if caveat else [])]
 
 
-def deciding_first(checks: Sequence[Json], deciding: int | None) -> list[int]:
+def deciding_first(checks: Sequence[object], which: int | None) -> list[int]:
     """The checks' places in the order in which they are told."""
-    return sorted(range(len(checks)), key=lambda place: place != deciding)
+    return sorted(range(len(checks)), key=lambda place: place != which)
 
 
-def summary(outcome: "Outcome", statement: str = "") -> str:
+def summary(
+    verdict: Verdict, expectations: Sequence[Expectation], counterexamples: "Sequence[Counterexample]" = (), statement: str = ""
+) -> str:
     """A claim's verdict, and each of its checks, the deciding one first."""
-    checks = [asdict(expectation) for expectation in outcome.expectations]
-    examples = {found.label: found.example for found in outcome.counterexamples}
-    lines = [": ".join(filter(None, [verdict_word(outcome.verdict), statement]))]
-    for place in deciding_first(checks, outcome.deciding):
+    checks = [asdict(expectation) for expectation in expectations]
+    examples = {found.label: found.example for found in counterexamples}
+    lines = [": ".join(filter(None, [verdict_word(verdict), statement]))]
+    for place in deciding_first(checks, deciding(expectations)):
         lines += check_lines(checks, place)
         if (example := examples.get(checks[place]["label"])) is not None:
             lines.append(f"    {example}")
