@@ -234,7 +234,7 @@ def _calibrate(chosen: argparse.Namespace) -> None:
     from mechcheck.verdicts.case import PROFILES
 
     if chosen.claims < LEAST:
-        raise MechcheckError(f"--claims {chosen.claims}: {LEAST} at least, of which some are of each kind")
+        raise MechcheckError(f"--claims {chosen.claims}: at least {LEAST}, so that there are some of each kind")
     torch.set_num_threads(1)
     repeat_exactly()
     names = chosen.model or embedded_models()

@@ -59,28 +59,28 @@ def calibrate(benches: Sequence[Bench], profile: str, *, claims: int = CLAIMS, s
     vacuous, specific = (ground.judge_many(rng, min(claims, JUDGED), vacuous=v) for v in (True, False))
     every_true = [one for found in true.values() for one in found]
     return {
-        "false_positive_rate": _share(null, _is_decided),
-        "power": _share(true[4], _is("supported")),
-        "vacuity_detection": _share(vacuous, lambda one: one.decision == "vacuous"),
-        "inconclusive_rate": _share(every_true, _is("inconclusive")),
-        "power_by_distance": {f"{d}": _share(found, _is("supported")) for d, found in true.items()},
-        "inconclusive_by_distance": {f"{d}": _share(found, _is("inconclusive")) for d, found in true.items()},
-        "true_claims_refuted": _share(every_true, _is("refuted")),
-        "false_claims_supported": _share([*false, *elsewhere], _is("supported")),
-        "false_claims_refuted": _share([*false, *elsewhere], _is("refuted")),
-        "true_called_vacuous": _share(specific, lambda one: one.vacuous),
-        "true_called_specific": _share(specific, lambda one: one.decision == "specific"),
-        "not_valid": _share(null, lambda one: not one.valid),
+        "false_positive_rate": share(null, _is_decided),
+        "power": share(true[4], _is("supported")),
+        "vacuity_detection": share(vacuous, lambda one: one.decision == "vacuous"),
+        "inconclusive_rate": share(every_true, _is("inconclusive")),
+        "power_by_distance": {f"{d}": share(found, _is("supported")) for d, found in true.items()},
+        "inconclusive_by_distance": {f"{d}": share(found, _is("inconclusive")) for d, found in true.items()},
+        "true_claims_refuted": share(every_true, _is("refuted")),
+        "false_claims_supported": share([*false, *elsewhere], _is("supported")),
+        "false_claims_refuted": share([*false, *elsewhere], _is("refuted")),
+        "true_called_vacuous": share(specific, lambda one: one.vacuous),
+        "true_called_specific": share(specific, lambda one: one.decision == "specific"),
+        "not_valid": share(null, lambda one: not one.valid),
         "null_by_kind": {
             **_by(null, lambda one: one.kind, _is_decided),
-            "several checks": _share(several, _is_decided),
-            "beats_random (supported)": _share(alike, _is("supported")),
+            "several checks": share(several, _is_decided),
+            "beats_random (supported)": share(alike, _is("supported")),
         },
         "null_by_subject": _by(null, lambda one: one.subject, _is_decided),
         "power_by_kind": {
             f"{d}": {
                 **_by(true[d], lambda one: one.kind, _is("supported")),
-                "beats_random": _share(ahead[d], _is("supported")),
+                "beats_random": share(ahead[d], _is("supported")),
             }
             for d in DISTANCES
         },
@@ -88,7 +88,7 @@ def calibrate(benches: Sequence[Bench], profile: str, *, claims: int = CLAIMS, s
         "power_of_a_t_test": {_templates(one): _power_of_a_t_test(one.templates, 4) for one in sorted(true[4], key=_templates)},
         "power_by_subject": _by(true[4], lambda one: one.subject, _is("supported")),
         "false_by_kind": _by([*false, *elsewhere], lambda one: one.kind, _is("supported")),
-        "for_all": {"unbroken_supported": _share(unbroken, _is("supported")), "broken_refuted": _share(broken, _is("refuted"))},
+        "for_all": {"unbroken_supported": share(unbroken, _is("supported")), "broken_refuted": share(broken, _is("refuted"))},
         "vacuity_by_share": _by(vacuous, _band, lambda one: one.decision == "vacuous"),
         "vacuity_by_kind": _by(vacuous, lambda one: one.kind, lambda one: one.decision == "vacuous"),
         "true_called_vacuous_by_alternatives": _by(specific, lambda one: one.alternatives, lambda one: one.vacuous),
@@ -128,10 +128,10 @@ def _band(one: Judged) -> str:
 
 
 def _by(found: Sequence[Any], group: Callable[[Any], str], counts: Callable[[Any], bool]) -> dict[str, Json]:
-    return {name: _share([one for one in found if group(one) == name], counts) for name in sorted({group(one) for one in found})}
+    return {name: share([one for one in found if group(one) == name], counts) for name in sorted({group(one) for one in found})}
 
 
-def _share(found: Iterable[Any], counts: Callable[[Any], bool]) -> Json:
+def share(found: Iterable[Any], counts: Callable[[Any], bool]) -> Json:
     """The share that counts, with its exact (Clopper-Pearson) 95% interval."""
     values = np.array([float(counts(one)) for one in found])
     if len(values) < 2:

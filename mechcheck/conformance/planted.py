@@ -1,5 +1,6 @@
 """Planted claims: thresholds at the true value, and at so many standard errors from it, decided by the very `Check` that claims use."""
 
+import itertools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, TypeVar
@@ -202,20 +203,14 @@ class Contested:
 
 
 def contested(benches: Sequence[Bench], rng: np.random.Generator, most: int = 3) -> Iterator[Contested]:
-    """Layers with neurons enough, of so many models at most."""
-    for bench in benches:
-        model, found = bench.right.model, 0
-        count = site_count(model, "neuron")[1]
-        if count < RIVALS or found == most:
-            continue
-        layer = int(rng.integers(model.cfg.n_layers))
+    """A layer of each model that has neurons enough, of so many models at most."""
+    models = {id(bench.right.model): bench.right for bench in benches if site_count(bench.right.model, "neuron")[1] >= RIVALS}
+    for subject in itertools.islice(models.values(), most):
+        count, layer = site_count(subject.model, "neuron")[1], int(rng.integers(subject.model.cfg.n_layers))
         chosen = {int(i) for i in rng.choice(count, RIVALS, replace=False)}
         sites = tuple(Sites([Site("neuron", layer, i, None)]) for i in sorted(chosen))
-        bench.right.measure(sites)
-        yield Contested(bench.right, sites, Sites(Site("neuron", layer, i, None) for i in range(count) if i not in chosen))
-        most -= 1
-        if not most:
-            return
+        subject.measure(sites)
+        yield Contested(subject, sites, Sites(Site("neuron", layer, i, None) for i in range(count) if i not in chosen))
 
 
 def plant_contest(among: Sequence[Contested], distance: float | None, n: int, rng: np.random.Generator) -> Decided | None:

@@ -48,12 +48,12 @@ class Subject:
         new = {str(sites): sites for sites in many if (logit_diff.name, str(sites)) not in self._found}
         if not new:
             return
-        variants = [[Ablate(sites, "mean")] if len(sites) else [] for sites in new.values()]
+        variants = [[Ablate(sites, "zero")] if len(sites) else [] for sites in new.values()]
         for metric, found in zip(METRICS, sweep_metrics(self.model, self.prompts, variants, METRICS), strict=True):
             self._found.update({(metric.name, name): values for name, values in zip(new, found, strict=True)})
 
     def value(self, sites: Sites = NOWHERE, metric: int = 0) -> Series:
-        """A metric on every prompt, with these sites at their mean."""
+        """A metric on every prompt, with these sites at zero."""
         self.measure([sites])
         chosen = METRICS[metric]
         name = chosen.name + (f" without {sites}" if len(sites) else "")
