@@ -17,6 +17,8 @@ DISTANCES = (1, 2, 4)
 """From the threshold to the truth, in standard errors."""
 CLAIMS = 8000
 LEAST = 80
+MANY, SKEWED = 16, 2.0
+"""Templates, and skewness of the prompts' values, by which power is told apart."""
 JUDGED = 800
 """Circuits and models that are contrasted with alternatives, vacuous ones and specific ones each, at most."""
 Json = dict[str, Any]
@@ -53,7 +55,7 @@ def calibrate(benches: Sequence[Bench], profile: str, *, claims: int = CLAIMS, s
     def contests(count: int, distance: float | None) -> list[Decided]:
         return _some(lambda i: plant_contest(among, distance, n, rng), count) if among else []
 
-    alike, ahead = contests(others // 2, None), {distance: contests(few, distance) for distance in DISTANCES}
+    alike, ahead = contests(others // 5, None), {distance: contests(few, distance) for distance in DISTANCES}
     unbroken, broken = (_some(lambda i, share=share: plant_for_all(benches, share, n, rng), few // 4) for share in (0.0, 0.05))  # type: ignore[misc]
     ground = Ground(benches, conditions)
     vacuous, specific = (ground.judge_many(rng, min(claims, JUDGED), vacuous=v) for v in (True, False))
@@ -85,6 +87,7 @@ def calibrate(benches: Sequence[Bench], profile: str, *, claims: int = CLAIMS, s
             for d in DISTANCES
         },
         "power_by_templates": _by(true[4], _templates, _is("supported")),
+        "power_by_data": _by(true[4], _data, _is("supported")),
         "power_of_a_t_test": {_templates(one): _power_of_a_t_test(one.templates, 4) for one in sorted(true[4], key=_templates)},
         "power_by_subject": _by(true[4], lambda one: one.subject, _is("supported")),
         "false_by_kind": _by([*false, *elsewhere], lambda one: one.kind, _is("supported")),
@@ -109,6 +112,11 @@ def _is(verdict: str) -> Callable[[Decided], bool]:
 
 def _is_decided(one: Decided) -> bool:
     return one.verdict in ("supported", "refuted")
+
+
+def _data(one: Decided) -> str:
+    few = f"fewer than {MANY} templates" if one.templates < MANY else f"{MANY} templates and more"
+    return f"{few}, skewness {'below' if one.skewness < SKEWED else 'at least'} {SKEWED:g}"
 
 
 def _templates(one: Decided) -> str:

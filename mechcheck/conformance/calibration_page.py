@@ -31,6 +31,7 @@ HEADLINES = (
 SECTIONS = (
     ("Null claims decided, by kind of expectation", ("null_by_kind",)),
     ("True claims supported at 4 standard errors, by kind of expectation", ("power_by_kind", "4")),
+    ("True claims supported at 4 standard errors, by data", ("power_by_data",)),
     ("True claims supported at 4 standard errors, by number of templates", ("power_by_templates",)),
     ("Most that can be had there: a t test of normal values", ("power_of_a_t_test",)),
     ("False claims supported, by what makes them false", ("false_by_kind",)),

@@ -62,6 +62,8 @@ class Decided:
     """Whether the estimate says that its interval holds."""
     templates: int
     """Units of the estimate with the fewest."""
+    skewness: float = 0.0
+    """Of the values over the population, where they are of one kind."""
 
 
 def _any(rng: np.random.Generator, among: Sequence[One]) -> One:
@@ -143,7 +145,7 @@ def plant(benches: Sequence[Bench], kind: Kind, distance: float, n: int, rng: np
         target = draw_target(benches, kind, n, rng)
         check = claim_at(target, distance, n, rng) if target else None
         if target and check:
-            return decided(kind, target.subject.name, check)
+            return replace(decided(kind, target.subject.name, check), skewness=target.subject.population.skewness(target.series))
     return None
 
 

@@ -106,5 +106,11 @@ class Population:
         within = float(self._means((values - means[self.index]) ** 2).mean())
         return float(np.sqrt(means.var() * (share**2).sum() + within / n)) / divided
 
+    def skewness(self, series: Series) -> float:
+        """Of the prompts' values, without its sign; of a share, of what each prompt has above it."""
+        values = series.values if series.below is None else series.values - self.truth(series) * series.below
+        deviations = values - values.mean()
+        return abs(float((deviations**3).mean())) / float((deviations**2).mean()) ** 1.5
+
     def _means(self, values: Float[np.ndarray, " prompt"]) -> Float[np.ndarray, " template"]:
         return np.bincount(self.index, values) / self._sizes

@@ -43,6 +43,12 @@ def test_the_truth_counts_templates_alike(population):
     assert population.error(series, 10) == pytest.approx(np.sqrt(2.0 / 5))  # the variance of 0 to 4 over five templates
 
 
+def test_skewness():
+    population = Population(["a", "b", "c", "d"], ["t"] * 4)
+    assert population.skewness(Series("one of four", np.array([0.0, 0.0, 0.0, 1.0]))) == pytest.approx(0.5 / np.sqrt(0.25 * 0.75))
+    assert population.skewness(Series("even", np.array([0.0, 0.0, -1.0, -1.0]))) == 0.0
+
+
 def test_constant_values_have_no_error(population):
     assert population.error(Series("constant", np.full(len(population.ids), 3.0)), 10) == 0.0
 
