@@ -11,6 +11,7 @@ from mechcheck.evidence.counterexample_text import counterexample_lines
 from mechcheck.evidence.deciding import check_name, interval_text, value_text, verdict_word
 from mechcheck.evidence.record import NOT_MEASURED, Record, describe_arguments, record_of
 from mechcheck.plugin.cases import case_of
+from mechcheck.plugin.drawing import draw_of
 from mechcheck.plugin.fixtures import CIRCUIT_FOR, PROMPTS_FOR
 from mechcheck.plugin.instrument import examine
 from mechcheck.plugin.properties import attach
@@ -41,17 +42,22 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, object, o
     from mechcheck.verdicts.contrast import contrast
     from mechcheck.verdicts.guard import Guard
     from mechcheck.verdicts.outcome import decide_claim
+    from mechcheck.verdicts.sampling import looks
     from mechcheck.verdicts.trial import Trial
 
     arguments: dict[str, Any] = {name: pyfuncitem.funcargs[name] for name in pyfuncitem._fixtureinfo.argnames}
     trial = Trial(case, _plain(pyfuncitem.obj), arguments, Guard(), *map(_plain, _makers(pyfuncitem, case)))
-    subject, outcome, started = NOT_MEASURED, Outcome(), time.perf_counter()
+    subject, outcome, draw, started = NOT_MEASURED, Outcome(), draw_of(pyfuncitem), time.perf_counter()
     try:
         subject = describe_arguments(arguments)
         examine(pyfuncitem.config, arguments)
         with trial.guard.untouched(arguments.get("model")):
             result = yield
-        outcome = decide_claim(arguments.get("check"), case.expect)
+        if draw is None:
+            outcome = decide_claim(arguments.get("check"), case.expect)
+        else:
+            for trial, outcome in looks(trial, draw, pyfuncitem.obj):
+                subject = describe_arguments(trial.arguments)
         if outcome.met and outcome.verdict != "not_applicable":  # what decided nothing needs no contrast
             outcome = outcome.against(contrast(trial, outcome.expectations, outcome.samples))
     except pytest.skip.Exception as skip:
@@ -130,6 +136,7 @@ def _conclude(record: Record) -> None:
     places = range(len(record["expectations"]))
     first = sorted(places, key=lambda place: place != record["deciding"])
     message = f"{verdict_word(record['verdict'])}: {record['statement']}\n" + "\n".join(_line(place, record) for place in first)
+    message += f"\n  {record['sampling']['text']}" if record["sampling"] else ""
     if record["verdict"] in ("inconclusive", "not_applicable"):
         raise pytest.xfail.Exception(message)
     if record["verdict"] == "vacuous":
@@ -146,7 +153,9 @@ def _line(place: int, record: Record) -> str:
         found = [line for c in record["counterexamples"] if c["expectation"] == expectation["label"] for line in counterexample_lines(c)]
         again = f"\n    again: {record['command']}" if found else ""
         return f"  {expectation['verdict']}: {name}\n    {e['method']}" + "".join(f"\n    {line}" for line in found) + again
+    settles = f"\n    {expectation['settles']['text']}" if expectation["settles"] else ""
     return (
         f"  {expectation['verdict']}: {name}\n"
-        f"    measured {value_text(e, '.4g')}, {e['level']:.0%} interval {interval_text(e, '.4g')}, n={e['n']} ({e['method']})"
+        f"    measured {value_text(e, '.4g')}, {100 * e['level']:.4g}% interval {interval_text(e, '.4g')}, n={e['n']} ({e['method']})"
+        f"{settles}"
     )

@@ -9,6 +9,7 @@ import pytest
 from mechcheck.base.text import shorten
 from mechcheck.evidence.counterexample_text import counterexample_lines
 from mechcheck.evidence.deciding import deciding_check, deciding_name, estimate_text, verdict_word
+from mechcheck.evidence.drawn import drawn_lines
 from mechcheck.evidence.drift_text import SYMBOLS as CHANGE_SYMBOLS
 from mechcheck.evidence.drift_text import change_lines, surroundings, tally
 from mechcheck.evidence.dtypes import decided_differently
@@ -63,7 +64,7 @@ def write_summary(reporter: Any, evidence: Mapping[str, Any], page: str, file: s
     as_claimed = sum(claim["met"] is True for claim in claims)
     said = ", ".join(f"{counts[v]} {verdict_word(v)}" for v in SYMBOLS if counts[v])
     reporter.write_line(f"{len(claims)} claim{'s' * (len(claims) != 1)}: {said}; {as_claimed} as claimed")
-    for line in multiplicity_lines(evidence["run"]["multiplicity"]):
+    for line in (*drawn_lines(claims), *multiplicity_lines(evidence["run"]["multiplicity"])):
         reporter.write_line(line)
     for name, verdicts in decided_differently(claims).items():
         reporter.write("decided differently by dtype  ", yellow=True)
@@ -109,7 +110,8 @@ def _line(claim: Mapping[str, Any]) -> str:
         rejected = f"  {decoys['n'] - decoys['supported']}/{decoys['n']} decoys rejected"
     expected = "  (as claimed)" if claim["met"] and claim["verdict"] != "supported" else ""
     which = claim["id"].rpartition("[")[2].rstrip("]") if "[" in claim["id"] else ""
-    return f"{statement:<{_WIDTH}} {which}  {numbers}{which_check}{rejected}{expected}"
+    drawn = f"  {claim['sampling']['text']}" if claim["sampling"] else ""
+    return f"{statement:<{_WIDTH}} {which}  {numbers}{which_check}{rejected}{expected}{drawn}"
 
 
 def _unmet_criteria(claims: Sequence[Mapping[str, Any]]) -> Iterator[str]:

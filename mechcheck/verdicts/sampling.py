@@ -1,0 +1,172 @@
+"""Sequential sampling: a claim draws part of its prompts, and more until it is decided or its budget is spent."""
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Literal
+from weakref import WeakKeyDictionary
+
+from mechcheck.verdicts.rank import rank_p
+from mechcheck.verdicts.settling import beyond_prompts
+from mechcheck.verdicts.verdict import Verdict
+
+if TYPE_CHECKING:
+    from mechcheck.prompts.prompt_set import PromptSet
+    from mechcheck.stats.estimates import Confidence
+    from mechcheck.verdicts.check import Check
+    from mechcheck.verdicts.outcome import Outcome
+    from mechcheck.verdicts.trial import Trial
+
+PARTS = (0.25, 0.5, 0.75, 1.0)
+"""Of the budget, drawn by the time of each look."""
+FEWEST = 16
+"""Prompts at which the first look may be taken."""
+Stopped = Literal["decided", "spent", "futile"]
+"""Why no more was drawn: futile where what is missing is not prompts."""
+
+_parts: "WeakKeyDictionary[PromptSet, dict[int, PromptSet]]" = WeakKeyDictionary()
+
+
+@dataclass(frozen=True)
+class Look:
+    """What a claim came to on part of its prompts."""
+
+    prompts: int
+    templates: int
+    alpha_spent: float
+    """One-sided, by this look and those before it."""
+    verdict: Verdict
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How a claim drew its prompts."""
+
+    budget: int
+    planned: int
+    """Looks that there would have been."""
+    looks: tuple[Look, ...]
+    stopped: Stopped | None
+    """None where an error ended it."""
+
+    @property
+    def text(self) -> str:
+        """What a reader is told."""
+        how = {"decided": "decided", "spent": "not decided", "futile": "not decided, and more would not help,", None: "ended by an error"}
+        last = self.looks[-1]
+        return f"{how[self.stopped]} after {last.prompts} of {self.budget} prompts (look {len(self.looks)} of {self.planned})"
+
+
+@dataclass
+class Draw:
+    """How much of its prompts a claim has drawn, for whatever asks for them while its body runs."""
+
+    budget: int
+    confidence: "Confidence"
+    """Over all looks."""
+    number: int = 0
+    """Of the look, from 0."""
+    looks: list[Look] = field(default_factory=list)
+    ranks: dict[int, float] = field(default_factory=dict)
+    """Place of an expectation among its claim's -> the worst rank p-value that it has had at any look."""
+
+    @property
+    def parts(self) -> tuple[float, ...]:
+        """Of the budget, at each look; a first look at hardly anything is none."""
+        return tuple(part for part in PARTS if part == 1 or part * self.budget >= FEWEST)
+
+    @property
+    def at_look(self) -> "Confidence":
+        """How sure a decision must be at this look."""
+        from mechcheck.stats.sequential import at_look
+
+        return at_look(self.confidence, self.parts, self.number)
+
+    def drawn(self, prompts: "PromptSet") -> "PromptSet":
+        """Those of all prompts that this look is at: as many of each template as can be, the first ones; the same object each time."""
+        n = math.ceil(self.parts[self.number] * len(prompts) - 1e-9)
+        if n >= len(prompts):
+            return prompts
+        known = _parts.setdefault(prompts, {})
+        if n not in known:
+            known[n] = prompts[_in_rounds(prompts.templates)[:n]]
+        return known[n]
+
+    def look(self, check: "Check", outcome: "Outcome", prompts: "PromptSet") -> "Outcome":
+        """The outcome at this look, on these prompts, with what is known of the looks up to it."""
+        from mechcheck.stats.sequential import spent
+
+        alpha = spent(self.confidence.alpha, self.parts[self.number])
+        self.looks.append(Look(len(prompts), len(set(prompts.templates)), alpha, outcome.verdict))
+        stopped = self._stopped(check, outcome)
+        return replace(outcome, sampling=Sampling(self.budget, len(self.parts), tuple(self.looks), stopped))
+
+    def _stopped(self, check: "Check", outcome: "Outcome") -> Stopped | None:
+        unmet = any(e.role == "precondition" and e.verdict == "refuted" for e in outcome.expectations)
+        if outcome.verdict in ("supported", "refuted") or unmet:
+            return "decided"
+        if self.number + 1 == len(self.parts):
+            return "spent"
+        left = [e for e in outcome.expectations if e.verdict != "supported"]
+        return "futile" if all(e.verdict == "inconclusive" and beyond_prompts(e, check.confidence) for e in left) else None
+
+    def hold_ranks(self, check: "Check") -> None:
+        """Let the rank of a claim's sites among random ones count as it was at the worst look.
+
+        Then looking at it again gives no second chance: it is small enough at all looks no more often than at the first.
+        """
+        for place, e in enumerate(check.expectations):
+            if e.control is None:
+                continue
+            rank = self.ranks[place] = max(self.ranks.get(place, 0.0), rank_p(e.control))
+            e = replace(e, p=None if e.p is None else max(e.p, rank))
+            if e.verdict == "supported" and rank > check.confidence.overall:
+                why = f"at an earlier look its rank among the controls was too low (p = {rank:.2g})"
+                caveat = "; ".join(filter(None, [e.estimate.caveat, why]))
+                e = replace(e, verdict="inconclusive", estimate=replace(e.estimate, caveat=caveat))
+            check.expectations[place] = e
+
+
+def looks(trial: "Trial", draw: Draw, body: Callable[..., object]) -> "Iterator[tuple[Trial, Outcome]]":
+    """The claim's outcome at each look, and the trial that it was: the first has been run, the others are run here.
+
+    Args:
+        trial: as the claim was run at the first look.
+        draw: what it draws from.
+        body: the test, which is run again for each look with prompts and check in place of those it had.
+    """
+    __tracebackhide__ = True
+    from mechcheck.verdicts.outcome import decide_claim
+
+    while True:
+        check = trial.arguments.get("check")
+        if check is not None:
+            draw.hold_ranks(check)
+        outcome = draw.look(check, decide_claim(check, trial.case.expect), trial.arguments["prompts"])
+        yield trial, outcome
+        assert outcome.sampling is not None
+        if outcome.sampling.stopped is not None:
+            return
+        draw.number += 1
+        trial = _with_more(trial, draw)
+        with trial.guard.untouched(trial.arguments.get("model")):
+            body(**trial.arguments)
+
+
+def _with_more(trial: "Trial", draw: Draw) -> "Trial":
+    """The same with the prompts of the next look, and a check that knows of none yet."""
+    assert trial.prompts_for is not None
+    arguments = dict(trial.arguments)
+    arguments["prompts"] = trial.prompts_for(arguments["model"])
+    arguments["check"] = trial.case.check(arguments["model"], arguments.get("circuit"), confidence=draw.at_look)
+    return replace(trial, arguments=arguments)
+
+
+def _in_rounds(templates: tuple[str, ...]) -> list[int]:
+    """Rows, the first of each template first, then the second of each, and so on."""
+    seen: dict[str, int] = {}
+    turns = []
+    for template in templates:
+        seen[template] = seen.get(template, 0) + 1
+        turns.append(seen[template])
+    return sorted(range(len(templates)), key=lambda row: (turns[row], row))
