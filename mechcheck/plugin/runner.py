@@ -41,8 +41,8 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, object, o
         return (yield)
     from mechcheck.verdicts.contrast import contrast
     from mechcheck.verdicts.guard import Guard
+    from mechcheck.verdicts.looks import looks
     from mechcheck.verdicts.outcome import decide_claim
-    from mechcheck.verdicts.sampling import looks
     from mechcheck.verdicts.trial import Trial
 
     arguments: dict[str, Any] = {name: pyfuncitem.funcargs[name] for name in pyfuncitem._fixtureinfo.argnames}
@@ -56,7 +56,8 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, object, o
         if draw is None:
             outcome = decide_claim(arguments.get("check"), case.expect)
         else:
-            for trial, outcome in looks(trial, draw, pyfuncitem.obj):
+            for look in looks(trial, draw, pyfuncitem.obj):
+                trial, outcome = look
                 subject = describe_arguments(trial.arguments)
         if outcome.met and outcome.verdict != "not_applicable":  # what decided nothing needs no contrast
             outcome = outcome.against(contrast(trial, outcome.expectations, outcome.samples))

@@ -43,10 +43,7 @@ def levels(alpha: float, parts: tuple[float, ...]) -> tuple[float, ...]:
     before, used = 0.0, 0.0
     for part in parts:
         step, new = math.sqrt(part - before), spent(alpha, part) - used
-        if state is None:
-            edge = -float(special.ndtri(new)) * step
-        else:
-            edge = _edge(state, step, new, math.sqrt(part))
+        edge = -float(special.ndtri(new)) * step if state is None else _edge(state, step, new, math.sqrt(part))
         low = -_FAR * math.sqrt(part)
         sums = low + (edge - low) * (_NODES + 1) / 2
         weights = _WEIGHTS * (edge - low) / 2

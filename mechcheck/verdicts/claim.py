@@ -107,7 +107,9 @@ def claim(
     if budget is not None and budget < LEAST_BUDGET:
         raise ClaimError(f"budget={budget}: prompts that the claim may draw, at least {LEAST_BUDGET}, as one shows nothing about others")
     partners = models if isinstance(models, Mapping) else {}
-    spec = ClaimSpec(statement, source, task, kind, expect, decoys, positive_control or {}, tuple(models), partners, prompts or {}, id, budget)
+    spec = ClaimSpec(
+        statement, source, task, kind, expect, decoys, positive_control or {}, tuple(models), partners, prompts or {}, id, budget
+    )
 
     def mark(test: Test) -> Test:
         import pytest  # the one thing here that knows it: everything else can be used without

@@ -1,21 +1,19 @@
 """Sequential sampling: a claim draws part of its prompts, and more until it is decided or its budget is spent."""
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal
 from weakref import WeakKeyDictionary
 
 from mechcheck.verdicts.rank import rank_p
 from mechcheck.verdicts.settling import beyond_prompts
-from mechcheck.verdicts.verdict import Verdict
+from mechcheck.verdicts.verdict import Expectation, Verdict
 
 if TYPE_CHECKING:
     from mechcheck.prompts.prompt_set import PromptSet
     from mechcheck.stats.estimates import Confidence
     from mechcheck.verdicts.check import Check
-    from mechcheck.verdicts.outcome import Outcome
-    from mechcheck.verdicts.trial import Trial
 
 PARTS = (0.25, 0.5, 0.75, 1.0)
 """Of the budget, drawn by the time of each look."""
@@ -92,23 +90,22 @@ class Draw:
             known[n] = prompts[_in_rounds(prompts.templates)[:n]]
         return known[n]
 
-    def look(self, check: "Check", outcome: "Outcome", prompts: "PromptSet") -> "Outcome":
-        """The outcome at this look, on these prompts, with what is known of the looks up to it."""
+    def look(self, verdict: Verdict, expectations: Sequence[Expectation], prompts: "PromptSet") -> Sampling:
+        """Remember what the claim came to at this look, on these prompts; returns all the looks up to it."""
         from mechcheck.stats.sequential import spent
 
         alpha = spent(self.confidence.alpha, self.parts[self.number])
-        self.looks.append(Look(len(prompts), len(set(prompts.templates)), alpha, outcome.verdict))
-        stopped = self._stopped(check, outcome)
-        return replace(outcome, sampling=Sampling(self.budget, len(self.parts), tuple(self.looks), stopped))
+        self.looks.append(Look(len(prompts), len(set(prompts.templates)), alpha, verdict))
+        return Sampling(self.budget, len(self.parts), tuple(self.looks), self._stopped(verdict, expectations))
 
-    def _stopped(self, check: "Check", outcome: "Outcome") -> Stopped | None:
-        unmet = any(e.role == "precondition" and e.verdict == "refuted" for e in outcome.expectations)
-        if outcome.verdict in ("supported", "refuted") or unmet:
+    def _stopped(self, verdict: Verdict, expectations: Sequence[Expectation]) -> Stopped | None:
+        unmet = any(e.role == "precondition" and e.verdict == "refuted" for e in expectations)
+        if verdict in ("supported", "refuted") or unmet:
             return "decided"
         if self.number + 1 == len(self.parts):
             return "spent"
-        left = [e for e in outcome.expectations if e.verdict != "supported"]
-        return "futile" if all(e.verdict == "inconclusive" and beyond_prompts(e, check.confidence) for e in left) else None
+        left = [e for e in expectations if e.verdict != "supported"]
+        return "futile" if all(e.verdict == "inconclusive" and beyond_prompts(e, self.at_look) for e in left) else None
 
     def hold_ranks(self, check: "Check") -> None:
         """Let the rank of a claim's sites among random ones count as it was at the worst look.
@@ -125,41 +122,6 @@ class Draw:
                 caveat = "; ".join(filter(None, [e.estimate.caveat, why]))
                 e = replace(e, verdict="inconclusive", estimate=replace(e.estimate, caveat=caveat))
             check.expectations[place] = e
-
-
-def looks(trial: "Trial", draw: Draw, body: Callable[..., object]) -> "Iterator[tuple[Trial, Outcome]]":
-    """The claim's outcome at each look, and the trial that it was: the first has been run, the others are run here.
-
-    Args:
-        trial: as the claim was run at the first look.
-        draw: what it draws from.
-        body: the test, which is run again for each look with prompts and check in place of those it had.
-    """
-    __tracebackhide__ = True
-    from mechcheck.verdicts.outcome import decide_claim
-
-    while True:
-        check = trial.arguments.get("check")
-        if check is not None:
-            draw.hold_ranks(check)
-        outcome = draw.look(check, decide_claim(check, trial.case.expect), trial.arguments["prompts"])
-        yield trial, outcome
-        assert outcome.sampling is not None
-        if outcome.sampling.stopped is not None:
-            return
-        draw.number += 1
-        trial = _with_more(trial, draw)
-        with trial.guard.untouched(trial.arguments.get("model")):
-            body(**trial.arguments)
-
-
-def _with_more(trial: "Trial", draw: Draw) -> "Trial":
-    """The same with the prompts of the next look, and a check that knows of none yet."""
-    assert trial.prompts_for is not None
-    arguments = dict(trial.arguments)
-    arguments["prompts"] = trial.prompts_for(arguments["model"])
-    arguments["check"] = trial.case.check(arguments["model"], arguments.get("circuit"), confidence=draw.at_look)
-    return replace(trial, arguments=arguments)
 
 
 def _in_rounds(templates: tuple[str, ...]) -> list[int]:

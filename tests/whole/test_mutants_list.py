@@ -1,4 +1,4 @@
-"""The list of deliberate bugs fits the code and its tests, and what makes them touches a copy alone. `python benchmarks/mutants.py` runs it."""
+"""The list of deliberate bugs (`python benchmarks/mutants.py`) fits the code and its tests, and what makes them touches a copy alone."""
 
 import runpy
 from collections import Counter
