@@ -111,7 +111,8 @@ def table(rows: list[dict]) -> list[str]:
     for row in rows:
         wrong = f"{row['naive_supported']:.3f} | {row['fixed_supported']:.3f}"
         lines.append(
-            f"| {row['data']} | {row['templates']} | {row['icc']} | {row['effect']:g} | {row['supported']:.3f} | {row['refuted']:.3f} | {wrong} "
+            f"| {row['data']} | {row['templates']} | {row['icc']} | {row['effect']:g} "
+            f"| {row['supported']:.3f} | {row['refuted']:.3f} | {wrong} "
             f"| {row['mean_prompts']:.0f} of {BUDGET} |"
         )
     return lines
