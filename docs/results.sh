@@ -7,7 +7,8 @@ NAMES="--model names-gpt2-seed4 --model names-gpt2-seed6 --model names-neox-seed
 cat <<'TEXT'
 # Results
 
-Verdicts of the shipped claims, with the first estimate of each and its 95% interval, on prompts that no circuit was found on.
+Verdicts of the shipped claims, each with the estimate of the check that decided it and its 95% interval, on prompts that no circuit was found on.
+Where the claims of a row were decided by different checks, each cell names its own.
 "Refuted, as claimed" is a refutation that the claim predicted, with a positive control. Written by `sh docs/results.sh > docs/results.md`
 after `make verify` (and `pytest claims --mech-model path/to/stories260k --mech-report reports/stories260k`).
 

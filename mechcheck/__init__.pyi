@@ -40,7 +40,7 @@ from .notation.sites import (
     resid as resid,
     resid_post as resid_post,
 )
-from .notation.circuit import Circuit as Circuit
+from .notation.circuit import Circuit as Circuit, Criterion as Criterion
 from .circuits.files import load_circuit as load_circuit, write_circuit as write_circuit
 from .verdicts.controls import random_sites as random_sites
 from .circuits.roles import Found as Found, Role as Role, choose_heads as choose_heads

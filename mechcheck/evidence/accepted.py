@@ -8,6 +8,7 @@ from pathlib import Path
 from mechcheck.base.errors import MechcheckError
 from mechcheck.evidence.runs import Json
 from mechcheck.evidence.store import read_json, write_json
+from mechcheck.evidence.upgrade import same_words
 
 ACCEPTED_FILE = "accepted.json"
 ACCEPTED_SCHEMA = "mechcheck.accepted/1"
@@ -58,7 +59,7 @@ def accept(baseline: Path, claim: str, statement: str, why: str, now: Json | Non
         "on": datetime.now(UTC).date().isoformat(),
         "verdict": now and now["verdict"],
         "expectations": [
-            {"label": e["label"], "threshold": e["threshold"], "value": e["estimate"]["value"], "margin": margins[e["label"]]}
+            {key: e[key] for key in ("label", "threshold", "region")} | {"value": e["estimate"]["value"], "margin": margins[e["label"]]}
             for e in (now["expectations"] if now else [])
         ],
     }
@@ -77,7 +78,9 @@ def is_accepted(entry: Json | None, now: Json | None) -> bool:
     if (entry["verdict"], entry["statement"]) != (now["verdict"], now["statement"]):
         return False
     return len(entry["expectations"]) == len(now["expectations"]) and all(
-        (a["label"], a["threshold"]) == (e["label"], e["threshold"]) and _is_near(a["value"], e["estimate"]["value"], a["margin"])
+        same_words(a["label"], e["label"])
+        and (a["threshold"], a.get("region", e["region"])) == (e["threshold"], e["region"])  # regions were not always written down
+        and _is_near(a["value"], e["estimate"]["value"], a["margin"])
         for a, e in zip(entry["expectations"], now["expectations"], strict=True)
     )
 

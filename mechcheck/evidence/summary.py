@@ -29,7 +29,11 @@ class _Row:
     @property
     def shown(self) -> str | None:
         """Which check every cell shows; None where they are not the same, or not in the same unit, so that each has to say it itself."""
-        found = {(deciding_name(c), deciding["unit"]) for c in self.claims.values() if (deciding := deciding_check(c))}
+        found = {
+            (deciding_name(c), deciding["unit"])
+            for c in self.claims.values()
+            if (deciding := deciding_check(c)) and c["verdict"] != "errored"
+        }
         return next(iter(found))[0] if len(found) == 1 else None if found else ""
 
     @property
@@ -142,7 +146,7 @@ def _cell(claim: Mapping[str, Any], named: bool) -> str:
     if claim["verdict"] != "supported" and claim["met"]:
         mark += ", as claimed"
     deciding = deciding_check(claim)
-    if deciding is None:
+    if deciding is None or claim["verdict"] == "errored":
         return mark
     said = f"{mark}<br>{estimate_text(deciding, '.2f')}"
     if deciding["kind"] == "for_all":

@@ -8,7 +8,7 @@ Json = dict[str, Any]
 
 EARLIER = "mechcheck.evidence/1"
 
-_ROUND_BRACKETS_AND_SIGNS = re.compile(r"[()*]|\s+")
+_BRACKETS_AND_SIGNS = re.compile(r"[()*]")
 
 
 def upgraded(evidence: Json, schema: str) -> Json:
@@ -33,11 +33,13 @@ def in_the_words_of(earlier: Json, now: Json) -> Json:
     if len(old) != len(new):
         return earlier
     pairs = zip(old, new, strict=True)
-    return earlier | {"expectations": [a | {"label": b["label"]} if _bare(a) == _bare(b) else a for a, b in pairs]}
+    return earlier | {"expectations": [a | {"label": b["label"]} if same_words(a["label"], b["label"]) else a for a, b in pairs]}
 
 
-def _bare(expectation: Json) -> list[str]:
-    return _ROUND_BRACKETS_AND_SIGNS.sub(" ", expectation["label"]).split()
+def same_words(one: str, other: str) -> bool:
+    """Whether two labels differ by the brackets of a formula and the signs of its products at most."""
+    bare, others = (_BRACKETS_AND_SIGNS.sub(" ", label).split() for label in (one, other))
+    return bare == others
 
 
 def _claim(claim: Json) -> Json:

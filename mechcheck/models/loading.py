@@ -17,6 +17,7 @@ from mechcheck.base.text import did_you_mean
 from mechcheck.models.directory import architecture_named, check_faithful, checked, hash_files, quiet_loading, stores
 from mechcheck.models.distilbert import cached_bert
 from mechcheck.models.hub import HubError, snapshot
+from mechcheck.models.names import unlike_any
 
 if TYPE_CHECKING:
     from transformer_lens.model_bridge import TransformerBridge
@@ -204,6 +205,8 @@ def _resolve(name: str, revision: str | None, offline: bool) -> tuple[Path, str,
         raise ModelError(
             f"no model directory at {name!r}; embedded models: {', '.join(embedded_models())}{did_you_mean(path.name, embedded_models())}"
         )
+    if problem := unlike_any(name, embedded_models()):
+        raise ModelError(problem)
     hub_id, _, pinned = name.partition("@")
     if pinned and revision and pinned != revision:
         raise ModelError(f"{name!r} names one revision and revision={revision!r} another; give one of them")

@@ -54,7 +54,7 @@ def write_summary(reporter: Any, evidence: Mapping[str, Any], page: str, file: s
         if claim["verdict"] == "skipped":
             continue
         markup = {COLOURS[claim["verdict"]] if claim["met"] is not True else "green": True}
-        reporter.write(f"{SYMBOLS[claim['verdict']]} {verdict_word(claim['verdict']):<15}", **markup)
+        reporter.write(f"{SYMBOLS[claim['verdict']]} {verdict_word(claim['verdict']) + ' ':<13}", **markup)
         reporter.write_line(_line(claim))
         for line in (line for found in claim["counterexamples"] for line in counterexample_lines(found)):
             reporter.write_line(f"    {line}")
@@ -98,7 +98,7 @@ def _write_drift(reporter: Any, evidence: Mapping[str, Any], failing: Sequence[s
 def _line(claim: Mapping[str, Any]) -> str:
     statement = shorten(claim["statement"], _WIDTH)
     deciding = deciding_check(claim)
-    if deciding is None:
+    if deciding is None or claim["verdict"] == "errored":  # what had been measured before the error decides nothing
         return f"{statement}  [{claim['id'].rpartition('[')[2].rstrip(']')}]  {claim['reason'].splitlines()[0] if claim['reason'] else ''}"
     numbers = estimate_text(deciding, "+.3f")
     if deciding["kind"] != "for_all":  # a search says itself how much it tried

@@ -120,7 +120,8 @@ def row(claim: Json) -> Row:
         return Row(verdict_text(claim), said, "", MISSING, None, f"{e['n']:,}", e["value"], e["low"], e["n"], check)
     value, interval = estimate_text(e["value"], e["low"], e["high"], edges(deciding))
     n = f"{e['n']:,}" if e["clusters"] == e["n"] else f"{e['n']:,} ({e['clusters']:,})"
-    return Row(verdict_text(claim), value, deciding["unit"], interval, e["level"], n, e["value"], e["low"], e["n"], check)
+    level = None if interval == MISSING else e["level"]
+    return Row(verdict_text(claim), value, deciding["unit"], interval, level, n, e["value"], e["low"], e["n"], check)
 
 
 class Decoys(NamedTuple):

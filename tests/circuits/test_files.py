@@ -19,7 +19,7 @@ from mechcheck.circuits.files import (
 )
 from mechcheck.circuits.roles import Role
 from mechcheck.models.loading import provenance
-from mechcheck.notation.circuit import Circuit
+from mechcheck.notation.circuit import Circuit, Criterion, traced
 from mechcheck.notation.sites import attn_outs, heads, mlps, neurons, resid, resid_post
 
 GOOD = """
@@ -68,8 +68,24 @@ def test_broken_files(written, broken, message):
 
 
 def test_a_role_it_does_not_have():
-    with pytest.raises(CircuitError, match="no role 's_inhibition'; its roles are induction"):
+    with pytest.raises(CircuitError, match=r"no role 's_inhibition'; its roles are induction$"):
         Circuit({"induction": heads("1.0")})["s_inhibition"]
+    with pytest.raises(CircuitError, match=r"no role 'inductoin'; its roles are a, induction; did you mean 'induction'\?$"):
+        Circuit({"induction": heads("1.0"), "a": heads("0.0")})["inductoin"]
+
+
+def test_criteria_are_read(written):
+    """A circuit says whether all that its roles state is met, and which is not; a published one states none."""
+    assert load_circuit(written(GOOD)).met is None
+    stated = "met = {}\ncriterion = 'x above 1'\nmeasured = '1.0: x {}'\n"
+    path = written(GOOD + "[roles.one]\nheads = '1.0'\n" + stated.format("true", 2))
+    found = load_circuit(path)
+    assert (found.met, found.unmet) == (True, {})
+    assert found.criteria == {"one": Criterion("x above 1", True, "1.0: x 2")}
+    path.write_text(path.read_text() + "[roles.two]\nheads = '0.1'\n" + stated.format("false", 0.5))
+    found = traced(load_circuit(path))
+    assert (found.met, found.unmet) == (False, {"two": Criterion("x above 1", False, "1.0: x 0.5")})
+    assert "criteria" not in found.roles
 
 
 def test_other_weights(tiny, written):
@@ -127,6 +143,8 @@ def test_files_read_back(tiny, tmp_path, sites):
     write_circuit(path, model, roles, method="a search", prompts=prompts, split="discover", found={"layer": 1, "share": 0.25})
     circuit = load_circuit(path)
     assert dict(circuit) == {"found": sites, "candidate": heads("1.0")}
+    assert circuit.unmet == {"candidate": Criterion("strong", False, "none")}
+    assert circuit.criteria["found"] == Criterion('quotes " and \\ and\nlines', True, "1.2: été ✓")
     assert (circuit.source, circuit.weights_sha256) == ("a search", provenance(model).weights_sha256)
     assert circuit.notes["found"] == {"layer": 1, "share": 0.25}
     assert circuit.notes["found_on"] == {"split": "discover", "prompts": 2, "prompts_sha256": prompts.sha256}

@@ -22,7 +22,9 @@ class TestAccepting:
         assert path == baseline.parent / "accepted.json" == accepted_path(baseline.parent)
         (entry,) = json.loads(path.read_text(encoding="utf-8"))["accepted"]
         assert (entry["id"], entry["why"], entry["verdict"]) == ("a", "new\noptimiser ✓", "supported")
-        assert entry["expectations"] == [{"label": "effect 0 > 0", "threshold": 0.0, "value": pytest.approx(MOVED.mean), "margin": 0.1}]
+        assert entry["expectations"] == [
+            {"label": "effect 0 > 0", "threshold": 0.0, "region": [0.0, None], "value": pytest.approx(MOVED.mean), "margin": 0.1}
+        ]
         assert read_accepted(baseline) == {"a": entry}
 
     def test_a_later_acceptance_replaces_the_earlier(self, baseline):
@@ -47,6 +49,21 @@ class TestAccepting:
     def test_it_covers_the_change_that_was_seen_and_no_other(self, baseline, now, covered):
         self.accept(baseline, claim("a", MOVED))
         assert is_accepted(read_accepted(baseline)["a"], now) is covered
+
+    def test_that_a_value_is_not_defined(self, baseline):
+        undefined = claim("a", MOVED, verdict="not_applicable")
+        undefined["expectations"][0]["estimate"] |= {"value": None, "low": None, "high": None}
+        self.accept(baseline, undefined)
+        assert is_accepted(read_accepted(baseline)["a"], undefined)
+        assert not is_accepted(read_accepted(baseline)["a"], claim("a", MOVED, verdict="not_applicable"))
+
+    def test_a_direction_is_a_part_of_it_where_it_was_written_down(self, baseline):
+        self.accept(baseline, claim("a", MOVED))
+        entry, turned = read_accepted(baseline)["a"], claim("a", MOVED)
+        turned["expectations"][0]["region"] = [None, 0.0]
+        assert not is_accepted(entry, turned)
+        del entry["expectations"][0]["region"]
+        assert is_accepted(entry, turned)
 
     def test_that_a_claim_is_gone(self, baseline):
         self.accept(baseline, None)

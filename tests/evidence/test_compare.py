@@ -146,3 +146,18 @@ def test_errored_twice_says_nothing(drift):
 def test_a_claim_is_known_by_its_id_wherever_its_file_is(drift):
     found = drift([claim("a", OLD)], [claim("a", OLD, nodeid="elsewhere/test_new.py::test_other")])
     assert (found.drift["a"]["status"], found.baseline["missing"]) == ("same", [])
+
+
+def undefined(found):
+    """The same claim, whose first estimate is not defined."""
+    found["expectations"][0] |= {"verdict": "undefined"}
+    found["expectations"][0]["estimate"] |= {"value": None, "low": None, "high": None}
+    return found | {"verdict": "not_applicable", "met": False}
+
+
+def test_what_is_not_defined_has_no_differences_unless_nothing_changed(drift):
+    after = [undefined(claim("a", NOISY)), undefined(claim("b", OLD)), undefined(claim("c", NOISY))]
+    found = drift([undefined(claim("a", OLD)), undefined(claim("b", OLD)), claim("c", OLD)], after).drift
+    assert (found["a"]["status"], found["a"]["reason"]) == ("incomparable", "effect 0 > 0 is undefined")
+    assert found["b"]["status"] == "same"
+    assert (found["c"]["status"], found["c"]["reason"]) == ("flipped", "supported -> not applicable; effect 0 > 0 is undefined")

@@ -73,6 +73,11 @@ def test_no_directory(name):
         load_model(name)
 
 
+def test_a_name_that_is_nearly_an_embedded_models_asks_no_hub():
+    with pytest.raises(ModelError, match=r"^unknown model 'names-gpt2-sed4'; did you mean 'names-gpt2-seed4'\?$"):
+        load_model("names-gpt2-sed4")
+
+
 def test_an_unknown_hub_id_offline(tmp_path, monkeypatch):
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
     with pytest.raises(ModelError, match=r"cannot load 'nobody/nothing': .* this run is offline\. Fetch it once .*mechcheck prefetch"):

@@ -74,6 +74,7 @@ def test_drift_is_told(claims, baseline, pytester, processes):
     found = properties(pytester.path / "junit.xml", "test_b")
     assert found["mechcheck.drift"] == "drifted"
     d = drift["expectations"][0]["difference"]
+    assert found["mechcheck.difference.check"] == drift["expectations"][0]["label"]
     assert found["mechcheck.difference"] == f"{d['value']:.6g} [{d['low']:.6g}, {d['high']:.6g}], margin 0.05"
     assert json.loads(found["mechcheck"])["drift"] == drift
     assert properties(pytester.path / "junit.xml", "test_a")["mechcheck.drift"] == "same"

@@ -13,17 +13,8 @@ SCHEMA = Path(__file__).parents[2] / "mechcheck" / "evidence.schema.json"
 
 def estimate(value: float | None, low: float | None, high: float | None, **changes: Any) -> dict:
     """An estimate with its interval."""
-    return {
-        "value": value,
-        "low": low,
-        "high": high,
-        "level": 0.95,
-        "n": 400,
-        "clusters": 20,
-        "method": "t interval",
-        "valid": True,
-        "caveat": None,
-    } | changes
+    about = {"level": 0.95, "n": 400, "clusters": 20, "method": "t interval", "valid": True, "caveat": None}
+    return {"value": value, "low": low, "high": high} | about | changes
 
 
 def expectation(value: float = 1.25, low: float = 0.98, high: float | None = 1.49, **changes: Any) -> dict:
@@ -123,16 +114,9 @@ def counterexample(tokens: list[str], **changes: Any) -> dict:
     """One prompt that breaks the expectation, whose first token is the answer and has position IO."""
     prompt = {"id": "f00d", "template": "t", "tokens": tokens, "positions": {"IO": 0}, "answer": tokens[0], "foil": None}
     default = {
-        "expectation": expectation()["label"],
-        "example": " ".join(tokens),
-        "tried": 37,
-        "shrunk": True,
-        "measured": "logit difference",
-        "unit": "logits",
-        "values": [-0.5],
-        "n_prompts": 1,
-        "prompts": [prompt],
-    }
+        "expectation": expectation()["label"], "example": " ".join(tokens), "tried": 37, "shrunk": True,
+        "measured": "logit difference", "unit": "logits", "values": [-0.5], "n_prompts": 1, "prompts": [prompt],
+    }  # fmt: skip
     return default | changes
 
 

@@ -31,6 +31,8 @@ def test_filter_by_text_verdict_model_and_task(browser: Browser, write, rich: Js
     fill("verdict", "refuted")
     assert set(shown(browser)) == ids(verdict="refuted")
     assert browser.evaluate("document.getElementById('shown').value") == f"2 of {len(rich['claims'])} shown"
+    fill("verdict", "not_applicable")
+    assert set(shown(browser)) == ids(verdict="not_applicable")
     fill("verdict", "")
     fill("task", "induction")
     assert set(shown(browser)) == ids(task="induction")

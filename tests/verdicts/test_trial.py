@@ -77,7 +77,9 @@ def test_endings_that_decide_nothing(trial, error, message):
 
 
 def test_arguments_that_the_body_does_not_take(trial):
-    with pytest.raises(ClaimError, match="the contrast changes layer, which the test does not take"):
+    with pytest.raises(ClaimError, match=r"the contrast changes chek, which the test does not take; did you mean 'check'\?"):
+        trial(lambda check: None, {}).arguments_for({"chek": 3})
+    with pytest.raises(ClaimError, match=r"the contrast changes layer, which the test does not take$"):
         trial(lambda check: None, {}).arguments_for({"layer": 3})
 
 
@@ -86,6 +88,10 @@ def test_roles_are_replaced_one_by_one(trial):
     one = trial(lambda check, circuit: None, {"circuit": circuit})
     found = one.arguments_for({"circuit": {"b": "0.1 0.2"}})["circuit"]
     assert dict(found) == {"a": heads("0.0"), "b": heads("0.1 0.2")}
+    with pytest.raises(ClaimError, match=r"changes the role 'inductoin', which the circuit does not have; did you mean 'induction'\?$"):
+        trial(lambda check, circuit: None, {"circuit": Circuit({"induction": heads("0.0")})}).arguments_for(
+            {"circuit": {"inductoin": "0.1"}}
+        )
 
 
 def test_another_model_brings_its_own_prompts(trial, tiny, model_dirs):
