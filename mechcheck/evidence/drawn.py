@@ -12,4 +12,4 @@ def drawn_lines(claims: Sequence[Any]) -> Iterable[str]:
     prompts, budget = sum(one["looks"][-1]["prompts"] for one in drew), sum(one["budget"] for one in drew)
     decided = sum(one["stopped"] == "decided" for one in drew)
     many = f"{len(drew)} claim{'s' * (len(drew) != 1)}"
-    yield f"{many} drew {prompts:,} of {budget:,} prompts ({1 - prompts / budget:.0%} saved); {decided} of them {'was' if decided == 1 else 'were'} decided"
+    yield f"{many} drew {prompts:,} of {budget:,} prompts ({1 - prompts / budget:.0%} saved), {decided} of them until decided"

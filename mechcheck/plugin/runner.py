@@ -39,6 +39,7 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, object, o
     case = case_of(pyfuncitem)
     if case is None:
         return (yield)
+    from mechcheck.base.errors import PromptError
     from mechcheck.verdicts.contrast import contrast
     from mechcheck.verdicts.guard import Guard
     from mechcheck.verdicts.looks import looks
@@ -51,12 +52,18 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, object, o
     try:
         subject = describe_arguments(arguments)
         examine(pyfuncitem.config, arguments)
-        with trial.guard.untouched(arguments.get("model")):
-            result = yield
+        result, too_few = None, False
+        try:
+            with trial.guard.untouched(arguments.get("model")):
+                result = yield
+        except PromptError:
+            if draw is None or draw.is_last:
+                raise
+            too_few = True
         if draw is None:
             outcome = decide_claim(arguments.get("check"), case.expect)
         else:
-            for look in looks(trial, draw, pyfuncitem.obj):
+            for look in looks(trial, draw, pyfuncitem.obj, too_few):
                 trial, outcome = look
                 subject = describe_arguments(trial.arguments)
         if outcome.met and outcome.verdict != "not_applicable":  # what decided nothing needs no contrast

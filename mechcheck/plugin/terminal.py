@@ -56,6 +56,8 @@ def write_summary(reporter: Any, evidence: Mapping[str, Any], page: str, file: s
         markup = {COLOURS[claim["verdict"]] if claim["met"] is not True else "green": True}
         reporter.write(f"{SYMBOLS[claim['verdict']]} {verdict_word(claim['verdict']) + ' ':<13}", **markup)
         reporter.write_line(_line(claim))
+        if claim["verdict"] == "inconclusive" and (settles := (deciding_check(claim) or {}).get("settles")):
+            reporter.write_line(f"    to settle it: {settles['text']}")
         for line in (line for found in claim["counterexamples"] for line in counterexample_lines(found)):
             reporter.write_line(f"    {line}")
     for reason, count in Counter(claim["reason"] for claim in claims if claim["verdict"] == "skipped").most_common():

@@ -1,11 +1,12 @@
 """Looking at a growing sample several times, and still deciding wrongly no more often than promised: alpha spending.
 
 Lan and DeMets (1983, Biometrika 70:659): by the time that a part t of the sample has been seen, a part of the level has been spent,
-here as much as Pocock's (1977) boundaries spend about, alpha ln(1 + (e - 1) t). The p-value at which a look decides follows from the
-joint distribution of what the looks see, independent increments (Armitage, McPherson and Rowe 1969); it is applied to p-values of
-t and exact tests as it stands ("significance levels", Jennison and Turnbull 2000, section 3.3). Part of the sample is its part of the
-prompts. Where prompts of a template agree, early looks know more than that of what the last one knows: their results are more alike,
-and the chance that any of them is wrong is smaller still (Slepian 1962).
+here alpha t^2 (Kim and DeMets 1987, Biometrika 74:149). That lies between boundaries like Pocock's, which stop earlier and leave the last
+look with less than half of the level, and like O'Brien and Fleming's, which hardly stop before. The p-value at which a look decides
+follows from the joint distribution of what the looks see, independent increments (Armitage, McPherson and Rowe 1969); it is applied
+to p-values of t and exact tests as it stands ("significance levels", Jennison and Turnbull 2000, section 3.3). Part of the sample is
+its part of the prompts. Where early looks know more than that of what the last one knows, as where prompts of a template agree, their
+results are more alike, and the chance that any of them is wrong is smaller still (Slepian 1962); so it is where a look is left out.
 """
 
 import math
@@ -27,7 +28,7 @@ _LEVELS = np.exp(np.linspace(math.log(1e-12), math.log(0.5), 48))
 
 def spent(alpha: float, part: float) -> float:
     """Of the level, what may have been spent when a part of the sample has been seen."""
-    return alpha * math.log1p((math.e - 1) * part)
+    return alpha * part**2
 
 
 @lru_cache(maxsize=512)

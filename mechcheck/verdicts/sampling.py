@@ -34,6 +34,7 @@ class Look:
     alpha_spent: float
     """One-sided, by this look and those before it."""
     verdict: Verdict
+    """Errored where the prompts were too few for its body."""
 
 
 @dataclass(frozen=True)
@@ -81,28 +82,40 @@ class Draw:
         return at_look(self.confidence, self.parts, self.number)
 
     def drawn(self, prompts: "PromptSet") -> "PromptSet":
-        """Those of all prompts that this look is at: as many of each template as can be, the first ones; the same object each time."""
+        """Those of all prompts that this look is at: the first two of each template, the next two, ...; the same object each time."""
         n = math.ceil(self.parts[self.number] * len(prompts) - 1e-9)
         if n >= len(prompts):
             return prompts
         known = _parts.setdefault(prompts, {})
         if n not in known:
-            known[n] = prompts[_in_rounds(prompts.templates)[:n]]
+            known[n] = prompts[sorted(_in_pairs(prompts.templates)[:n])]
         return known[n]
+
+    @property
+    def is_last(self) -> bool:
+        """Whether everything has been drawn."""
+        return self.number + 1 == len(self.parts)
+
+    def pass_over(self, prompts: "PromptSet") -> None:
+        """Remember that these prompts were too few for the claim's body: nothing was looked at."""
+        self._remember("errored", prompts)
 
     def look(self, verdict: Verdict, expectations: Sequence[Expectation], prompts: "PromptSet") -> Sampling:
         """Remember what the claim came to at this look, on these prompts; returns all the looks up to it."""
+        self._remember(verdict, prompts)
+        return Sampling(self.budget, len(self.parts), tuple(self.looks), self._stopped(verdict, expectations))
+
+    def _remember(self, verdict: Verdict, prompts: "PromptSet") -> None:
         from mechcheck.stats.sequential import spent
 
-        alpha = spent(self.confidence.alpha, self.parts[self.number])
+        alpha = round(spent(self.confidence.alpha, self.parts[self.number]), 9)
         self.looks.append(Look(len(prompts), len(set(prompts.templates)), alpha, verdict))
-        return Sampling(self.budget, len(self.parts), tuple(self.looks), self._stopped(verdict, expectations))
 
     def _stopped(self, verdict: Verdict, expectations: Sequence[Expectation]) -> Stopped | None:
         unmet = any(e.role == "precondition" and e.verdict == "refuted" for e in expectations)
         if verdict in ("supported", "refuted") or unmet:
             return "decided"
-        if self.number + 1 == len(self.parts):
+        if self.is_last:
             return "spent"
         left = [e for e in expectations if e.verdict != "supported"]
         return "futile" if all(e.verdict == "inconclusive" and beyond_prompts(e, self.at_look) for e in left) else None
@@ -124,11 +137,15 @@ class Draw:
             check.expectations[place] = e
 
 
-def _in_rounds(templates: tuple[str, ...]) -> list[int]:
-    """Rows, the first of each template first, then the second of each, and so on."""
-    seen: dict[str, int] = {}
-    turns = []
-    for template in templates:
-        seen[template] = seen.get(template, 0) + 1
-        turns.append(seen[template])
-    return sorted(range(len(templates)), key=lambda row: (turns[row], row))
+def _in_pairs(templates: tuple[str, ...]) -> list[int]:
+    """Rows, two of each template, then two more of each, and so on.
+
+    Pairs, because one prompt alone tells nothing of how much a template's prompts agree, and leaves none to take a mean with.
+    """
+    order = {template: i for i, template in enumerate(dict.fromkeys(templates))}
+    seen = dict.fromkeys(templates, 0)
+    places = []
+    for row, template in enumerate(templates):
+        places.append((seen[template] // 2, order[template], row))
+        seen[template] += 1
+    return [row for _, _, row in sorted(places)]

@@ -9,7 +9,7 @@ def claim(prompts, stopped="decided"):
 
 def test_what_was_drawn_of_what_might_have_been():
     assert list(drawn_lines([claim(60), claim(240, "spent"), claim(60, None), {"sampling": None}])) == [
-        "3 claims drew 360 of 720 prompts (50% saved); 1 of them was decided"
+        "3 claims drew 360 of 720 prompts (50% saved), 1 of them until decided"
     ]
 
 

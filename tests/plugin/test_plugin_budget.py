@@ -30,7 +30,7 @@ CLAIMS = """
 @pytest.fixture
 def drawn(claims):
     """The claims above with 80 prompts to draw."""
-    return claims(CLAIMS, MODEL, "--mech-budget=80", "-rx")
+    return claims(CLAIMS, MODEL, "--mech-budget=80")
 
 
 def test_it_draws_until_it_is_decided(drawn):
@@ -39,10 +39,11 @@ def test_it_draws_until_it_is_decided(drawn):
         "budget": 80, "planned": 4, "looks": [], "stopped": "decided", "text": "decided after 20 of 80 prompts (look 1 of 4)",
     }  # fmt: skip
     assert (plain["prompts"]["n"], plain["expectations"][0]["estimate"]["n"], len(plain["prompts"]["examples"])) == (20, 20, 8)
-    assert plain["expectations"][0]["estimate"]["level"] == pytest.approx(0.98213, abs=1e-4)
+    assert plain["expectations"][0]["estimate"]["level"] == pytest.approx(1 - 0.05 / 16)
     assert plain["decoys"]["n"] == plain["decoys"]["n"] - plain["decoys"]["supported"] > 0
     assert [(look["prompts"], look["verdict"]) for look in open_["sampling"]["looks"]] == [(n, "inconclusive") for n in (20, 40, 60, 80)]
-    assert [round(look["alpha_spent"], 4) for look in open_["sampling"]["looks"]] == [0.0089, 0.0155, 0.0207, 0.025]
+    assert [round(look["alpha_spent"], 4) for look in open_["sampling"]["looks"]] == [0.0016, 0.0062, 0.0141, 0.025]
+    assert [look["templates"] for look in open_["sampling"]["looks"]] == [10, 20, 30, 40]
     assert (open_["prompts"]["n"], open_["prompts"]["templates"], open_["sampling"]["stopped"]) == (80, 48, "spent")
     assert [len(c["figures"]) for c in (plain, open_)] == [1, 1]
     assert [c["figures"][0]["title"] for c in (plain, open_)] == ["of 20 prompts", "of 80 prompts"]
@@ -51,7 +52,7 @@ def test_it_draws_until_it_is_decided(drawn):
 
 def test_what_a_claim_says_goes_before_the_run(drawn):
     assert drawn.claim("own")["sampling"]["budget"] == 64
-    assert [look["prompts"] for look in drawn.claim("own")["sampling"]["looks"]] == [16, 32]
+    assert [look["prompts"] for look in drawn.claim("own")["sampling"]["looks"]] == [16]
 
 
 def test_others_are_as_ever(claims, drawn):
@@ -67,8 +68,8 @@ def test_others_are_as_ever(claims, drawn):
 
 def test_what_is_said_of_it(drawn):
     assert "decided after 20 of 80 prompts (look 1 of 4)" in drawn.output
-    assert "3 claims drew 132 of 224 prompts (41% saved); 2 of them were decided" in drawn.output
-    assert "this sample would have decided an effect" in drawn.output
+    assert "3 claims drew 116 of 224 prompts (48% saved), 2 of them until decided" in drawn.output
+    assert "    to settle it: this sample would have decided an effect" in drawn.output
     assert "no feasible number of prompts (up to 100,000) will" in drawn.output
     settles = drawn.claim("open")["expectations"][0]["settles"]
     assert (settles["templates"], settles["prompts"]) == (None, None)
@@ -178,3 +179,27 @@ def test_budgets_that_are_none(claims, budget):
     run = claims(CLAIMS, f"--mech-budget={budget}")
     assert run.result.ret == pytest.ExitCode.USAGE_ERROR
     assert f"--mech-budget {budget}: prompts that a claim may draw, at least 2" in run.result.stderr.str()
+
+
+def test_prompts_that_are_too_few_for_the_body_are_no_end_of_it(claims):
+    run = claims(
+        """
+    @claim("It takes many", task="ioi")
+    def test_it(model, prompts, check):
+        check.above(run(model, prompts), 1.0)
+        if len(prompts) < 60:
+            raise mechcheck.base.errors.PromptError("too few")
+
+    @claim("It takes more than there are", task="ioi")
+    def test_more(model, prompts, check):
+        raise mechcheck.base.errors.PromptError("too few")
+    """,
+        MODEL,
+        "--mech-budget=80",
+    )
+    assert [(look["prompts"], look["verdict"]) for look in run.claim("test_it")["sampling"]["looks"]] == [
+        (20, "errored"), (40, "errored"), (60, "supported"),
+    ]  # fmt: skip
+    assert run.claim("test_it")["verdict"] == "supported"
+    assert len(run.claim("test_it")["expectations"]) == 1
+    assert (run.claim("more")["verdict"], run.claim("more")["reason"]) == ("errored", "PromptError: too few")

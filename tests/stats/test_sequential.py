@@ -22,10 +22,15 @@ def test_one_look_is_no_other_than_before():
     assert look.over_looks(0.01) == pytest.approx(0.01, rel=1e-3)
 
 
-def test_as_they_are_published():
-    """Two-sided .05 with five equal looks and Pocock-type spending, as gsDesign and ldbounds print it: Z = 2.44, 2.43, 2.41, 2.40, 2.39."""
-    found = stats.norm.isf(levels(0.025, tuple(i / 5 for i in range(1, 6))))
-    assert found == pytest.approx([2.438, 2.427, 2.410, 2.397, 2.386], abs=0.002)
+@pytest.mark.parametrize("alpha", [0.025, 0.001])
+def test_as_the_normal_distribution_of_all_looks_has_it(alpha):
+    parts = np.array([0.3, 0.5, 1.0])
+    alike = np.sqrt(np.minimum.outer(parts, parts) / np.maximum.outer(parts, parts))
+    inside = stats.multivariate_normal(cov=alike, abseps=1e-8, releps=1e-8, maxpts=10**7)
+    edges = stats.norm.isf(levels(alpha, tuple(parts)))
+    assert 1 - inside.cdf(edges) == pytest.approx(alpha, rel=1e-3)
+    assert 1 - inside.cdf([*edges[:2], np.inf]) == pytest.approx(alpha / 4, rel=1e-3)
+    assert edges[0] == pytest.approx(stats.norm.isf(0.09 * alpha))
 
 
 @pytest.mark.parametrize("parts", [QUARTERS, (0.1, 0.9, 1.0)], ids=["quarters", "uneven"])
@@ -67,5 +72,5 @@ def test_an_interval_of_a_look_is_wider_and_agrees_with_its_p_value():
     look = at_look(Confidence(), QUARTERS, 0)
     plain, here = estimate_mean(measured, Confidence()), estimate_mean(measured, look)
     assert here.estimate.low < plain.estimate.low < plain.estimate.high < here.estimate.high
-    assert here.estimate.level == pytest.approx(1 - 2 * 0.00893, abs=1e-4)
+    assert here.estimate.level == pytest.approx(1 - 2 * 0.025 / 16, abs=1e-6)
     assert look.over_looks(here.p_above(here.estimate.low)) == pytest.approx(0.025, rel=1e-4)
