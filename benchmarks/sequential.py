@@ -1,6 +1,6 @@
 """Stopping when decided: how often it is wrong, and what it saves. `python benchmarks/sequential.py` measures both on simulated claims.
 
-A claim "above the threshold" draws 240 prompts in four looks, in rounds over its templates, and stops as soon as it is decided. With
+A claim "above the threshold" draws 240 prompts in four looks, in pairs of each template, and stops as soon as it is decided. With
 the true value at the threshold every decision is wrong; with it 1, 2 and 4 standard errors of the whole sample above, decisions
 should come early. Beside it stand the same looks without alpha spending ("naive"), and one look at all prompts ("fixed").
 
@@ -12,6 +12,7 @@ import json
 import math
 import multiprocessing
 import zlib
+from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -21,7 +22,7 @@ from mechcheck.stats.estimates import Confidence, estimate_rate
 from mechcheck.stats.measurement import Measurement
 from mechcheck.stats.pivot import pivot
 from mechcheck.stats.sequential import levels
-from mechcheck.verdicts.sampling import PARTS
+from mechcheck.verdicts.sampling import PARTS, in_pairs
 
 RESULT = Path(__file__).parent / "results" / "sequential.json"
 BUDGET, EFFECTS = 240, (0.0, 1.0, 2.0, 4.0)
@@ -52,9 +53,16 @@ def truth(kind: Kind) -> tuple[float, float]:
     return p, math.sqrt(p * (1 - p))
 
 
+@lru_cache
+def template_of(templates: int) -> np.ndarray:
+    """Of each prompt, in the order in which they are drawn; tasks make one prompt of each template after the other."""
+    made = np.arange(BUDGET) % templates
+    return made[in_pairs(tuple(map(str, made)))]
+
+
 def sample(kind: Kind, rng: np.random.Generator) -> np.ndarray:
-    """Values of the whole budget; prompt i is of template i modulo their number, as the tasks make them."""
-    template = np.arange(BUDGET) % kind.templates
+    """Values of the whole budget, in the order in which they are drawn."""
+    template = template_of(kind.templates)
     if kind.data.startswith("yes/no"):
         p, icc = truth(kind)[0], kind.icc
         chance = rng.beta(p * (1 - icc) / icc, (1 - p) * (1 - icc) / icc, kind.templates)[template] if icc else p
@@ -65,7 +73,7 @@ def sample(kind: Kind, rng: np.random.Generator) -> np.ndarray:
 
 def p_values(kind: Kind, values: np.ndarray, threshold: float) -> tuple[float, float]:
     """One-sided: against "at or below the threshold", and against "at or above it"; 1 where no interval is valid."""
-    template = np.arange(len(values)) % kind.templates
+    template = template_of(kind.templates)[: len(values)]
     if kind.data.startswith("yes/no"):
         ids, names = tuple(map(str, range(len(values)))), tuple(map(str, template))
         rate = estimate_rate(Measurement(values, ids, names, scale="yes/no"), Confidence(1 - levels(ALPHA, PARTS)[0]))

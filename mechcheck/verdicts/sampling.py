@@ -88,7 +88,7 @@ class Draw:
             return prompts
         known = _parts.setdefault(prompts, {})
         if n not in known:
-            known[n] = prompts[sorted(_in_pairs(prompts.templates)[:n])]
+            known[n] = prompts[sorted(in_pairs(prompts.templates)[:n])]
         return known[n]
 
     @property
@@ -137,7 +137,7 @@ class Draw:
             check.expectations[place] = e
 
 
-def _in_pairs(templates: tuple[str, ...]) -> list[int]:
+def in_pairs(templates: tuple[str, ...]) -> list[int]:
     """Rows, two of each template, then two more of each, and so on.
 
     Pairs, because one prompt alone tells nothing of how much a template's prompts agree, and leaves none to take a mean with.
