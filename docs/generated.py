@@ -52,8 +52,7 @@ def profiles() -> str:
         (
             "`--mech-profile`",
             "prompts of a claim",
-            "resamples of the bootstrap",
-            "decoys of a claim",
+            "decoys of a claim, at most",
         ),
         rows,
     )

@@ -3,6 +3,7 @@
 # claims
 from .verdicts.claim import claim as claim
 from .verdicts.check import Check as Check
+from .stats.estimates import Confidence as Confidence
 from .stats.estimates import Estimate as Estimate
 
 # prompts

@@ -188,4 +188,5 @@ def _contrast(found: "Contrast") -> Record:
         {"label": run.label, "verdict": run.verdict, "values": {label: _finite(v) for label, v in run.values.items()}, "note": run.note}
         for run in found.runs
     ]
-    return {"kind": found.kind, "n": len(runs), "supported": found.supported, "caveat": found.caveat, "runs": runs}
+    counts = {"n": len(runs), "supported": found.supported, "rejected": found.rejected}
+    return {"kind": found.kind, **counts, "caveat": found.caveat, "runs": runs}

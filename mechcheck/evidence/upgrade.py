@@ -50,7 +50,8 @@ def _claim(claim: Json) -> Json:
     added |= {"p_adjusted": None}
     if claim["decoys"]:
         runs = [run | {"note": None} for run in claim["decoys"]["runs"]]
-        added["decoys"] = claim["decoys"] | {"caveat": None, "runs": runs}
+        rejected = claim["decoys"]["n"] - claim["decoys"]["supported"]  # as schema 1 counted them
+        added["decoys"] = claim["decoys"] | {"rejected": rejected, "caveat": None, "runs": runs}
     if claim["drift"]:
         changes = [e | {"difference": _estimate(e["difference"])} for e in claim["drift"]["expectations"]]
         added["drift"] = claim["drift"] | {"expectations": changes}

@@ -23,6 +23,9 @@ from mechcheck.verdicts.supplies import CircuitFor, PromptsFor, circuit_of
 OUTCOME = pytest.StashKey[Outcome]()
 """What became of a claim, for whoever makes its report."""
 
+_SUBTESTS = pytest.StashKey[list[str]]()
+"""What failed in a claim's subtests, which catch it before it reaches the claim."""
+
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
@@ -66,6 +69,8 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, object, o
             for look in looks(trial, draw, pyfuncitem.obj, too_few):
                 trial, outcome = look
                 subject = describe_arguments(trial.arguments)
+        if failed := pyfuncitem.stash.get(_SUBTESTS, None):
+            raise AssertionError(f"{len(failed)} of its subtests failed: {failed[0]}")
         if outcome.met and outcome.verdict != "not_applicable":  # what decided nothing needs no contrast
             outcome = outcome.against(contrast(trial, outcome.expectations, outcome.samples))
     except pytest.skip.Exception as skip:
@@ -84,6 +89,8 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, object, o
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """A claim that did not get as far as its body is recorded too: errored, or skipped with the reason."""
     report = yield
+    if report.when == "call" and report.failed and OUTCOME not in item.stash:  # of a subtest, as the body has not ended
+        item.stash.setdefault(_SUBTESTS, []).append(call.excinfo.exconly() if call.excinfo else "no message")
     if report.when != "setup" or report.passed:
         return report
     case = case_of(item)

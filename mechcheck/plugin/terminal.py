@@ -109,11 +109,23 @@ def _line(claim: Mapping[str, Any]) -> str:
     decoys = claim["decoys"]
     rejected = ""
     if decoys and decoys["kind"] != "positive control":
-        rejected = f"  {decoys['n'] - decoys['supported']}/{decoys['n']} decoys rejected"
+        rejected = f"  {decoys['rejected']}/{decoys['n']} decoys rejected{_weak_checks(claim)}"
     expected = "  (as claimed)" if claim["met"] and claim["verdict"] != "supported" else ""
     which = claim["id"].rpartition("[")[2].rstrip("]") if "[" in claim["id"] else ""
     drawn = f"  {claim['sampling']['text']}" if claim["sampling"] else ""
     return f"{statement:<{_WIDTH}} {which}  {numbers}{which_check}{rejected}{expected}{drawn}"
+
+
+def _weak_checks(claim: Mapping[str, Any]) -> str:
+    """How many of a claim's checks its decoys satisfy by themselves, or do not tell from it."""
+    told = [{one["decision"] for one in e["specificity"]} for e in claim["expectations"]]
+    vacuous, open_ = (sum(decision in one for one in told) for decision in ("vacuous", "cannot_tell"))
+    found = []
+    if vacuous and claim["verdict"] != "vacuous":
+        found.append(f"{vacuous} check{'s' * (vacuous != 1)} satisfied by them too")
+    if open_:
+        found.append(f"{open_} not told from them")
+    return f" ({'; '.join(found)})" if found else ""
 
 
 def _unmet_criteria(claims: Sequence[Mapping[str, Any]]) -> Iterator[str]:

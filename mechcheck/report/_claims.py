@@ -139,7 +139,7 @@ def decoys(claim: Json) -> Decoys | None:
         return None
     if claim["expect"] == "refuted":
         return Decoys(runs["supported"], runs["n"], "supported")
-    return Decoys(runs["n"] - runs["supported"], runs["n"], "rejected")
+    return Decoys(runs["rejected"], runs["n"], "rejected")
 
 
 # What has changed comes first.

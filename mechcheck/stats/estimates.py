@@ -111,7 +111,7 @@ def estimate_mean(measured: Measurement, confidence: Confidence, *, symmetric: b
         found = replace(found, valid=False, caveat="prompts of a template agree on the difference, and the templates are few")
     method = "every prompt gives the same value"
     if not found.agree:
-        method = f"t interval over {units.n} {units.noun}s{added}{', corrected for skewness' if found.skewness else ''}"
+        method = f"t interval over {units.n} {units.noun}s{added}{', corrected for skewness' if abs(found.skewness) > _TOLD else ''}"
     estimate = _estimate(measured, found, *found.interval(confidence.level), units, confidence, method)
     return Interval(estimate, found.p_above, found.p_below, found.error, found.df, found.design)
 
@@ -251,6 +251,8 @@ def _units(measured: Measurement) -> _Units:
     return _Units(index, int(index.max()) + 1, "template" if templates else "prompt", same)
 
 
+_TOLD = 0.01
+"""A correction for less skewness is not worth a word."""
 _AGREEING, _FEW_UNITS = 3.0, 10.0
 """A difference of rates is not valid beyond this design effect on fewer effective templates: few pairs tell little of such templates."""
 _ADDED = 0.7

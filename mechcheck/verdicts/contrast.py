@@ -37,6 +37,11 @@ class Contrast:
         """Runs that came out supported."""
         return sum(run.verdict == "supported" for run in self.runs)
 
+    @property
+    def rejected(self) -> int:
+        """Runs that came out refuted; what decides nothing rejects nothing."""
+        return sum(run.verdict == "refuted" for run in self.runs)
+
 
 def contrast(trial: Trial, expectations: "Sequence[Expectation]", samples: "Sequence[Measurement]") -> Contrast:
     """Run the claim's decoys (if it was expected to be supported) or its positive controls (if refuted).

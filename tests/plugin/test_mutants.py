@@ -94,7 +94,7 @@ def test_a_detector_that_always_fires_is_noticed(shipped, monkeypatch, defect):
     rejects = f"induction/test_thresholds_find_nothing_where_there_is_nothing[{WITHOUT}-variance]"
     if "detectors" not in HONEST:
         HONEST["detectors"] = shipped(file, chosen)
-    assert HONEST["detectors"] == {finds: "supported", rejects: "supported"}
+    assert HONEST["detectors"] == {finds: "supported", rejects: "inconclusive"}  # some prompts have heads flagged, and they are few
     for name, mutant in DETECTORS[defect].items():
         monkeypatch.setattr(mechcheck, name, mutant)
     found = shipped(file, chosen)
@@ -124,7 +124,7 @@ EFFECTS = """
 
 def test_a_constant_effect_is_noticed(claims):
     both = [f"ioi/test_{name}[{TRAINED}]" for name in ("beats_random", "has_an_effect")]
-    assert claims(EFFECTS.format(effect="effect")).verdicts == dict.fromkeys(both, "supported")
+    assert claims(EFFECTS.format(effect="effect")).verdicts == {both[0]: "inconclusive", both[1]: "supported"}  # 3 other heads
     run = claims(EFFECTS.format(effect="constant"))
     assert run.verdicts[both[1]] == "vacuous"
     assert run.claim("has_an_effect")["decoys"]["supported"] == run.claim("has_an_effect")["decoys"]["n"]

@@ -22,7 +22,9 @@ def test_claims_on_an_accelerator(claims, float64):
     with pretend(float64=float64):
         there = claims(CLAIMS, "--mech-model", MODEL, "--mech-device", NAME)
     assert there.verdicts == on_cpu.verdicts
-    assert set(there.verdicts.values()) == {"supported"}
+    assert {name.split("[")[0]: verdict for name, verdict in there.verdicts.items()} == {
+        "ioi/test_it": "supported", "ioi/test_circuit": "inconclusive",  # four other heads are too few for a rank
+    }  # fmt: skip
     assert {c["model"]["device"] for c in there.evidence["claims"]} == {there.evidence["run"]["device"]} == {NAME}
     assert f"--mech-device={NAME}" in there.claim("test_it")["command"]
     for one, other in zip(there.evidence["claims"], on_cpu.evidence["claims"], strict=True):

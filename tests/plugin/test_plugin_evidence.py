@@ -55,15 +55,62 @@ def test_samples_are_what_was_estimated(claims):
     assert "denominator_0" not in samples
 
 
-def test_p_values_are_adjusted_over_the_run(claims):
-    body = "check.above(around(0.06), 0); check.between(around(0), -1, 1)"
-    run = claims(three(body))
-    e = [e for c in run.evidence["claims"] for e in c["expectations"]]
-    p, adjusted = [x["p"] for x in e], [x["p_adjusted"] for x in e]
-    assert (p[2], adjusted[2]) == (None, None)
-    assert p[1] > 0.05
-    assert adjusted[1] == pytest.approx(p[1])  # the largest of three
-    assert adjusted[0] == adjusted[3] == pytest.approx(1.5 * max(p[0], p[3]))
+def test_p_values_are_adjusted_over_the_claims_of_the_run(claims):
+    """Three claims: two of one p-value, each the smaller of two sides, and one of two checks, of which the larger counts."""
+    run = claims(three("check.above(around(0.06), 0); check.between(around(0), -1, 1)"))
+    found = run.evidence["claims"]
+    two_sided = [min(1.0, 2 * min(max(e["p"] for e in c["expectations"]), *(e["p_refuted"] for e in c["expectations"]))) for c in found]
+    by_rank = sorted(two_sided)
+    for claim, p in zip(found, two_sided, strict=True):
+        expected = min(q * 3 / (i + 1) for i, q in enumerate(by_rank) if q >= p)
+        assert claim["p_adjusted"] == pytest.approx(min(1.0, expected))
+        for e in claim["expectations"]:
+            assert e["p_adjusted"] == pytest.approx(min(1.0, e["p"] * claim["p_adjusted"] / p))
+    about = run.evidence["run"]["multiplicity"]
+    assert (about["tested"], about["fdr"], about["undone"]) == (3, None, 0)
+
+
+CHANCE = """
+    @pytest.mark.parametrize("i", range(12))
+    @claim("there is something", decoy={"mean": -9.0})
+    def test_it(check, i, mean=0.3):
+        check.above(around(mean), 0.0)
+
+    @pytest.mark.parametrize("i", range(12))
+    @claim("there is nothing", decoy={"mean": -9.0})
+    def test_no(check, i, mean=0.0):
+        check.above(around(mean), 0.0)
+
+    @claim("barely", decoy={"mean": -9.0})
+    def test_barely(check, mean=0.128):
+        check.above(around(mean), 0.0)
+"""
+
+
+@pytest.mark.parametrize("workers", [(), ("-n2",)], ids=["one process", "two"])
+def test_a_false_discovery_rate_over_the_run(claims, workers):
+    """What is decided alone and not among so many becomes inconclusive, and says so; the rest stays as it was."""
+    alone, bounded = (claims(CHANCE, *options, *workers) for options in ((), ("--mech-fdr=0.02",)))
+    assert alone.verdicts["test_barely"] == "supported"
+    assert alone.claim("test_barely")["p_adjusted"] > 0.02
+    about = bounded.evidence["run"]["multiplicity"]
+    assert about["fdr"] == 0.02
+    barely = bounded.claim("test_barely")
+    assert (barely["verdict"], barely["met"], about["undone"]) == ("inconclusive", False, 1)
+    assert barely["reason"].startswith("supported alone, and not at a false discovery rate of 0.02 over this run (p = 0.0")
+    assert {n: v for n, v in bounded.verdicts.items() if "barely" not in n} == {
+        n: v for n, v in alone.verdicts.items() if "barely" not in n
+    }
+    assert "1 more were decided alone, and not at the false discovery rate of 0.02 that was asked for" in bounded.output
+    assert bounded.evidence["run"]["multiplicity"]["false_share"] <= 0.02
+    assert 0 < alone.evidence["run"]["multiplicity"]["false_share"] < 0.2
+
+
+@pytest.mark.parametrize("rate", ["0", "1", "-0.1", "5"])
+def test_a_rate_that_is_none(claims, rate):
+    run = claims(three(), f"--mech-fdr={rate}")
+    assert run.result.ret == pytest.ExitCode.USAGE_ERROR
+    assert "a false discovery rate lies between 0 and 1, for example 0.05" in run.result.stderr.str()
 
 
 def test_the_run_describes_itself(claims):

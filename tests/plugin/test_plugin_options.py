@@ -33,16 +33,14 @@ def test_seed(claims):
     assert first.claim()["prompts"] == again.claim()["prompts"]
     assert first.claim()["prompts"]["ids_sha256"] != other.claim()["prompts"]["ids_sha256"]
     assert (other.evidence["run"]["seed"], other.claim()["verdict"]) == (1, "supported")
-    synthetic = [claims(SYNTHETIC, f"--mech-seed={seed}").claim()["expectations"][0]["estimate"] for seed in (0, 1)]
-    assert (synthetic[0]["low"], synthetic[0]["high"]) != (synthetic[1]["low"], synthetic[1]["high"])
 
 
 def test_profiles(claims):
     found = {}
     for profile in ("smoke", "ci"):
         claim = claims(BEHAVIOUR, "--mech-model", MODEL, f"--mech-profile={profile}").claim()
-        found[profile] = (claim["prompts"]["n"], claim["expectations"][0]["estimate"]["method"].split(", ")[1])
-    assert found == {"smoke": (96, "1000 resamples"), "ci": (240, "2000 resamples")}
+        found[profile] = claim["prompts"]["n"]
+    assert found == {"smoke": 96, "ci": 240}
 
 
 @pytest.mark.parametrize(

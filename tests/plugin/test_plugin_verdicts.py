@@ -66,13 +66,13 @@ def test_what_a_failure_says(claims):
     for line in (
         "refuted: refuted",
         "  refuted: effect > 0",
-        "    measured -1, 95% interval [[]-*, -*[]], n=24 (BCa bootstrap over 8 templates, 1000 resamples)",
+        "    measured -1, 95% interval [[]-*, -*[]], n=24 (t interval over 8 templates)",
         "  expected: supported",
         "supported: supported against expectation",
         "  expected: refuted",
         "vacuous: supported whatever the mean",
-        "  1 of 1 decoys (named by the claim) satisfy it too, so it says nothing about this case",
-        "  nothing was found on which the same test is supported, so its refutation says nothing. Name one: *positive_control=...*",
+        "  vacuous: the only alternative satisfies it (named by the claim), so it says nothing about this case*",
+        "  its refutation says nothing: nothing was found on which the same test is supported. Name one: *positive_control=...*",
     ):
         run.result.stdout.fnmatch_lines_random([line])
     assert "Traceback" not in run.output
@@ -116,8 +116,8 @@ ERRORS = """
     def test_nan(check, mean=1.0):
         check.above(around(float("nan")), 0)
 
-    @claim("a control without a value", decoy={"mean": -1.0})
-    def test_infinite(check, mean=1.0):
+    @claim("a share of nothing", decoy={"mean": -1.0})
+    def test_of_nothing(check, mean=1.0):
         check.above(around(mean) / around(0) , 0)
 
     @claim("checks nothing", decoy={"mean": -1.0})
@@ -154,15 +154,16 @@ ERRORS = """
 
 def test_errors_are_no_refutations(claims):
     run = claims(ERRORS)
-    assert set(run.verdicts.values()) == {"errored"}
+    assert {verdict for name, verdict in run.verdicts.items() if name != "test_of_nothing"} == {"errored"}
+    assert run.verdicts["test_of_nothing"] == "not_applicable"
     assert all(c["met"] is False for c in run.evidence["claims"])
-    assert run.result.parseoutcomes() == {"failed": 10, "errors": 1}
+    assert run.result.parseoutcomes() == {"failed": 9, "not_applicable": 1, "errors": 1}
     for name, reason in {
         "exception": "KeyError: 'no such thing'",
         "assertion": "AssertionError: mean is off",
         "fail": "Failed: gave up",
         "nan": "NonFiniteError: effect is not finite on 24 of 24 prompts (p0, p1, p2)",
-        "infinite": "NonFiniteError: effect / effect: the denominator sums to zero",
+        "of_nothing": "effect / effect > 0: undefined",
         "nothing_checked": "ClaimError: this claim checked nothing: use the `check` fixture",
         "no_check": "ClaimError: this claim checked nothing: use the `check` fixture",
         "setup": "RuntimeError: no set-up",
@@ -178,7 +179,7 @@ def test_what_was_measured_before_an_error_stays_out(claims):
     assert claims(ERRORS, "-k", "test_assertion").claim()["expectations"] == []
 
 
-def test_a_decoy_that_refuses_is_rejected(claims):
+def test_an_assertion_on_a_decoy_decides_nothing(claims):
     run = claims("""
         @claim("the mean is positive", decoy={"mean": -1.0})
         def test_assert(check, mean=1.0):
@@ -192,7 +193,36 @@ def test_a_decoy_that_refuses_is_rejected(claims):
             check.above(around(mean), 0)
     """)
     assert set(run.verdicts.values()) == {"supported"}
-    assert [run.claim(name)["decoys"]["runs"][0]["verdict"] for name in ("assert", "fail")] == ["refuted", "refuted"]
+    for name, note in (("assert", "an assertion ended it: "), ("fail", "an assertion ended it: negative")):
+        decoys = run.claim(name)["decoys"]
+        assert decoys["runs"][0]["verdict"] == "inconclusive"
+        assert decoys["runs"][0]["note"].startswith(note)
+        assert "cannot tell: the only alternative neither satisfies nor fails it" in decoys["caveat"]
+
+
+SUBTESTS = """
+    @claim("its own subtests fail", decoy={"mean": -1.0})
+    def test_own(check, subtests, mean=1.0):
+        with subtests.test("never"):
+            assert mean > 2
+        check.above(around(mean), 0)
+
+    @claim("its decoy's subtests fail", decoy={"mean": -1.0})
+    def test_decoys(check, subtests, mean=1.0):
+        with subtests.test("large"):
+            assert mean > 0
+        check.above(around(mean), 0)
+"""
+
+
+@pytest.mark.parametrize("workers", [(), ("-n2",)], ids=["one process", "two"])
+def test_subtests(claims, workers):
+    """A claim whose subtests fail is not supported; those of its decoy decide nothing, and fail nothing."""
+    run = claims(SUBTESTS, *workers)
+    assert run.verdicts == {"test_own": "errored", "test_decoys": "supported"}
+    assert run.claim("own")["reason"].startswith("AssertionError: 1 of its subtests failed: ")
+    assert run.claim("decoys")["decoys"]["runs"][0]["verdict"] == "refuted"
+    assert "test_decoys" not in "".join(line for line in run.output.splitlines() if line.startswith(("FAILED", "SUBFAILED")))
 
 
 def test_skips(claims):

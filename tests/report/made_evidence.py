@@ -228,7 +228,7 @@ def _decoys(draw: random.Random, n: int, supported: int, label: str) -> dict:
         }
         for i in range(n)
     ]
-    return {"kind": "random sites", "n": n, "supported": supported, "runs": runs}
+    return {"kind": "random sites", "n": n, "supported": supported, "rejected": n - supported, "caveat": None, "runs": runs}
 
 
 def rich_claims() -> list[dict]:

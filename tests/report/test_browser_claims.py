@@ -144,7 +144,7 @@ def thousand(make: SimpleNamespace) -> Json:
         claim = make.claim(
             f"{task}/test_{i // 64}[{method}-{model}]-{i}", task=task, params={"method": method}, model=make.model(model),
             statement=f"Claim {i // 64}: ablating the heads of {task} takes away most of the preference for the answer",
-            expectations=expectations, decoys={"kind": "random sites", "n": 4, "supported": 0, "runs": runs},
+            expectations=expectations, decoys={"kind": "random sites", "n": 4, "supported": 0, "rejected": 4, "caveat": None, "runs": runs},
             figures=[make.heatmap(12, 12, seed=i)] if i % 2 == 0 else [],
         )  # fmt: skip
         claims.append(claim)

@@ -118,7 +118,7 @@ def test_arxiv_numbers_are_links(make: SimpleNamespace) -> None:
 
 def test_a_row_shows_effect_interval_n_and_decoys(make: SimpleNamespace) -> None:
     runs = [{"label": f"d{i}", "verdict": "refuted" if i else "supported", "values": {"x": 0.25}} for i in range(20)]
-    claim = make.claim(decoys={"kind": "random sites", "n": 20, "supported": 1, "runs": runs})
+    claim = make.claim(decoys={"kind": "random sites", "n": 20, "supported": 1, "rejected": 19, "caveat": None, "runs": runs})
     text = Page(render(make.evidence([claim]))).text
     assert "names-gpt2-s0 1.25 logits [0.98, 1.49] 95% 400 (20) 19 of 20 rejected" in text
     assert "p (adjusted) 2.3e-04 (0.0012)" in text
@@ -127,7 +127,7 @@ def test_a_row_shows_effect_interval_n_and_decoys(make: SimpleNamespace) -> None
 
 def test_an_expected_refutation_is_as_claimed(make: SimpleNamespace) -> None:
     refuted = [make.expectation(-1.0, -1.5, -0.5, verdict="refuted")]
-    decoys = {"kind": "compiled model", "n": 2, "supported": 1, "runs": []}
+    decoys = {"kind": "compiled model", "n": 2, "supported": 1, "rejected": 1, "caveat": None, "runs": []}
     expected = make.claim("a", expect="refuted", verdict="refuted", met=True, expectations=refuted, decoys=decoys)
     plain = make.claim("b", verdict="refuted", met=False, expectations=refuted)
     surprise = make.claim("c", expect="refuted", verdict="supported", met=False)
@@ -205,7 +205,9 @@ def test_decoys_are_known_by_their_place_where_labels_name_sites(make: SimpleNam
         {"label": "0.2", "verdict": "refuted", "values": {"share": 0.75}},
         {"label": "0.0", "verdict": "inconclusive", "values": {}},
     ]
-    claim = make.claim(expectations=expectations, decoys={"kind": "random sites", "n": 3, "supported": 0, "runs": runs})
+    claim = make.claim(
+        expectations=expectations, decoys={"kind": "random sites", "n": 3, "supported": 0, "rejected": 3, "caveat": None, "runs": runs}
+    )
     assert contrast_values(claim) == [[0.125, 0.5], [None, 0.75], [None, None]]
     text = Page(render(make.evidence([claim]))).text
     assert "0.1 ✗ refuted 0.12 0.50 0.2 ✗ refuted – 0.75 0.0 ? inconclusive – –" in text

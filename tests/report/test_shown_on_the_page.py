@@ -92,3 +92,24 @@ def test_the_deciding_expectation_is_the_one_in_the_row(make: SimpleNamespace) -
     summary = Page(html[html.index('<summary class="line">') : html.index('<div class="body"')]).text
     assert "decided by check 2 of 2: the culprit" in summary
     assert "-3.00 logits [-3.50, -2.50]" in summary
+
+
+def test_what_alternatives_say_of_each_check(make: SimpleNamespace) -> None:
+    told = {
+        "kind": "random sites", "decision": "vacuous", "text": "vacuous: 3 of all 3 alternatives satisfy it", "satisfied": 3, "failed": 0,
+        "neither": 0, "alternatives": 3, "share": [1.0, 1.0], "contrast": make.estimate(0.5, 0.4, 0.6), "separating": 0.75,
+    }  # fmt: skip
+    decoys = {"kind": "random sites", "n": 3, "supported": 0, "rejected": 2, "caveat": "logits: vacuous", "runs": []}
+    html = render(make.evidence([make.claim(expectations=[make.expectation(specificity=[told])], decoys=decoys)]))
+    assert "vacuous: 3 of all 3 alternatives satisfy it" in html
+    assert "the claim less its alternatives: 0.50 [0.40, 0.60]" in html
+    assert "a threshold of 0.75 would tell them apart" in html
+    assert "2 of 3 rejected" in html
+    assert "logits: vacuous" in html
+
+
+def test_the_expected_share_of_false_verdicts(make: SimpleNamespace) -> None:
+    about = {"tested": 250, "decided": 40, "nulls": 0.9, "false_share": 0.21, "fdr": None, "undone": 0}
+    assert "about 21% of 40 decided claims are expected to be false" in render(make.evidence([make.claim()], multiplicity=about))
+    bounded = about | {"false_share": 0.05, "fdr": 0.05, "undone": 12}
+    assert "(bounded by --mech-fdr at 5%, 12 undecided by it)" in render(make.evidence([make.claim()], multiplicity=bounded))
