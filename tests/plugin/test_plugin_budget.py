@@ -43,7 +43,7 @@ def test_it_draws_until_it_is_decided(drawn):
     assert plain["decoys"]["n"] == plain["decoys"]["n"] - plain["decoys"]["supported"] > 0
     assert [(look["prompts"], look["verdict"]) for look in open_["sampling"]["looks"]] == [(n, "inconclusive") for n in (20, 40, 60, 80)]
     assert [round(look["alpha_spent"], 4) for look in open_["sampling"]["looks"]] == [0.0016, 0.0063, 0.0141, 0.025]
-    assert [look["templates"] for look in open_["sampling"]["looks"]] == [10, 20, 30, 40]
+    assert [look["templates"] for look in open_["sampling"]["looks"]] == [10, 20, 30, 48]
     assert (open_["prompts"]["n"], open_["prompts"]["templates"], open_["sampling"]["stopped"]) == (80, 48, "spent")
     assert [len(c["figures"]) for c in (plain, open_)] == [1, 1]
     assert [c["figures"][0]["title"] for c in (plain, open_)] == ["of 20 prompts", "of 80 prompts"]
