@@ -1,8 +1,6 @@
-"""The list of deliberate bugs fits the code and its tests, and what makes them touches a copy alone. `python benchmarks/mutants.py` runs it."""
+"""The list of deliberate bugs fits the code and its tests, and what makes them touches a copy alone."""
 
 import runpy
-import subprocess
-import sys
 from collections import Counter
 from pathlib import Path
 
