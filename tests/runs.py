@@ -65,6 +65,7 @@ def claim(name: str, *measured: Measurement, threshold: float = 0.0, **changes: 
                 "p_refuted": None,
                 "p_adjusted": None,
                 "control": None,
+                "specificity": [],
                 "by_template": {},
                 "verdict": decide(estimate, (threshold, math.inf)),
             }
@@ -74,9 +75,10 @@ def claim(name: str, *measured: Measurement, threshold: float = 0.0, **changes: 
     base = {
         "id": name, "statement": f"{name} is so", "source": None, "task": "t", "kind": None, "nodeid": f"claims/test_{name[0]}.py::test_it",
         "params": {}, "expect": "supported", "verdict": verdict, "met": verdict == "supported", "reason": "", "command": "pytest",
-        "model": MODEL, "circuit": {"source": "here", "roles": {"mover": "0.1"}},
+        "model": MODEL, "circuit": {"source": "here", "roles": {"mover": "0.1"}, "criteria": {"met": None, "unmet": {}}},
         "prompts": {"ids_sha256": sha, "n": N, "templates": TEMPLATES, "examples": []},
-        "expectations": expectations, "deciding": 0 if expectations else None, "p_adjusted": None, "decoys": None, "counterexamples": [], "figures": [], "drift": None, "duration_s": 0.1,
+        "expectations": expectations, "deciding": 0 if expectations else None, "p_adjusted": None, "decoys": None, "counterexamples": [],
+        "figures": [], "drift": None, "duration_s": 0.1,
     }  # fmt: skip
     return base | changes | {"measured": measured}
 

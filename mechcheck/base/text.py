@@ -1,6 +1,30 @@
-"""Text cut to the room there is for it."""
+"""Text cut to the room there is for it, and the few phrases that many rooms use."""
+
+import difflib
+from collections.abc import Callable, Iterable
 
 
 def shorten(text: str, most: int) -> str:
     """The text in at most `most` characters; where some are cut off at its end, the last one is an ellipsis."""
     return text if len(text) <= most else text[: most - 1] + "…"
+
+
+def nearest(word: str, known: Iterable[str], likeness: float = 0.6) -> str | None:
+    """The known word that is most like this one, if any is alike enough (difflib's ratio): what was meant, if it is a slip."""
+    return next(iter(difflib.get_close_matches(word, sorted(set(known)), 1, likeness)), None)
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """ "; did you mean 'x'?", to be added to an error about a word that is not known; nothing where none is like it."""
+    found = nearest(word, known)
+    return f"; did you mean {found!r}?" if found is not None else ""
+
+
+def side_text(low: float | None, high: float | None, said: Callable[[float], str] = "{:g}".format) -> str:
+    """Where a number is to lie, in words: "> 0.5", "< 2", "between 0.5 and 2"; an open side is None, and not both are."""
+    if low is not None and high is not None:
+        return f"between {said(low)} and {said(high)}"
+    if low is not None:
+        return f"> {said(low)}"
+    assert high is not None, "a number may lie anywhere: nothing is claimed of it"
+    return f"< {said(high)}"

@@ -11,7 +11,7 @@ from mechcheck.base.errors import CircuitError, SiteError
 from mechcheck.base.paths import data_dir
 from mechcheck.circuits.roles import Role
 from mechcheck.models.loading import provenance
-from mechcheck.notation.circuit import Circuit
+from mechcheck.notation.circuit import Circuit, Criterion
 from mechcheck.notation.sites import Kind, Sites, attn_outs, check_sites, heads, keys, mlps, neurons, queries, resid, resid_post, values
 from mechcheck.prompts.prompt_set import PromptSet
 
@@ -37,16 +37,18 @@ def load_circuit(path: Path) -> Circuit:
 
     The file has `source`, `weights_sha256` and a table `roles`; a role is text in the grammar of `heads`
     ("0.3 1.1@END"), or a table with one of heads, queries, keys, values, mlps, resid, resid_post, neurons or attn_outs.
-    What else the table says (criterion, measured) is for readers. A circuit that was published without a hash of the
-    weights has `shape = [layers, heads]` instead.
+    What else the table says is for readers: `criterion`, whether it is `met`, and what was `measured`. A circuit that was
+    published without a hash of the weights has `shape = [layers, heads]` instead.
     """
     try:
         raw = tomllib.loads(path.read_text(encoding="utf-8"))
-        roles = {role: _role(role, value) for role, value in raw.pop("roles").items()}
+        recorded = raw.pop("roles")
+        roles = {role: _role(role, value) for role, value in recorded.items()}
+        criteria = {role: stated for role, value in recorded.items() if (stated := _criterion(value))}
         if "shape" in raw:
             layers, heads_each = raw.pop("shape")
-            return Circuit(roles, raw.pop("source"), None, raw, (layers, heads_each))
-        return Circuit(roles, raw.pop("source"), raw.pop("weights_sha256"), raw)
+            return Circuit(roles, raw.pop("source"), None, raw, (layers, heads_each), criteria)
+        return Circuit(roles, raw.pop("source"), raw.pop("weights_sha256"), raw, criteria=criteria)
     except KeyError as error:
         raise CircuitError(f"{path.name} lacks {error.args[0]!r}; a circuit file has source, weights_sha256 and [roles]") from error
     except (tomllib.TOMLDecodeError, SiteError) as error:
@@ -62,6 +64,13 @@ def _role(role: str, value: object) -> Sites:
     assert isinstance(value, dict)
     _, read = _KINDS[kinds[0]]
     return read(value[kinds[0]])
+
+
+def _criterion(value: object) -> Criterion | None:
+    """What a role's table states of its criterion; None where it does not say whether it is met."""
+    if not isinstance(value, dict) or not isinstance(value.get("met"), bool):
+        return None
+    return Criterion(str(value.get("criterion", "")), value["met"], str(value.get("measured", "")))
 
 
 def write_circuit(

@@ -77,6 +77,11 @@ def is_accepted(entry: Json | None, now: Json | None) -> bool:
     if (entry["verdict"], entry["statement"]) != (now["verdict"], now["statement"]):
         return False
     return len(entry["expectations"]) == len(now["expectations"]) and all(
-        (a["label"], a["threshold"]) == (e["label"], e["threshold"]) and abs(a["value"] - e["estimate"]["value"]) <= a["margin"]
+        (a["label"], a["threshold"]) == (e["label"], e["threshold"]) and _is_near(a["value"], e["estimate"]["value"], a["margin"])
         for a, e in zip(entry["expectations"], now["expectations"], strict=True)
     )
+
+
+def _is_near(accepted: float | None, now: float | None, margin: float) -> bool:
+    """None is a value that is not defined."""
+    return accepted is now if accepted is None or now is None else abs(accepted - now) <= margin

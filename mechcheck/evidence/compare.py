@@ -6,6 +6,7 @@ from dataclasses import asdict
 from functools import partial
 from typing import NamedTuple
 
+from mechcheck.base.errors import MechcheckError
 from mechcheck.evidence.accepted import is_accepted
 from mechcheck.evidence.changes import changes_around_claim, changes_around_run
 from mechcheck.evidence.drift import (
@@ -22,6 +23,7 @@ from mechcheck.evidence.missing import missing_claims
 from mechcheck.evidence.rules import Pair, Ruling, ruling
 from mechcheck.evidence.runs import Json, RunRecord
 from mechcheck.evidence.status import Status
+from mechcheck.evidence.upgrade import in_the_words_of
 from mechcheck.stats.estimates import Estimate
 
 
@@ -77,6 +79,8 @@ def compare(before: RunRecord, after: RunRecord, *, fraction: float = MARGIN, ac
 def _pair(before: RunRecord, after: RunRecord, name: str) -> Pair:
     earlier = before.claims.get(name, {})
     was_skipped = earlier and earlier["verdict"] == "skipped"
+    if earlier and before.run.get("upgraded_from"):
+        earlier = in_the_words_of(earlier, after.claims[name])
     return Pair({} if was_skipped else earlier, after.claims[name], partial(_differences, before, after, name))
 
 
@@ -93,8 +97,12 @@ def _differences(before: RunRecord, after: RunRecord, name: str) -> list[Differe
         if expectation["kind"] == "for_all":
             searches = (Estimate(**side.claims[name]["expectations"][place]["estimate"]) for side in (before, after))
             found.append(difference_of_searches(*searches))
-        else:
-            found.append(difference(earlier, now, rate=expectation["kind"] == "rate", confidence=confidence))
+            continue
+        changed = difference(earlier, now, rate=expectation["kind"] == "rate", confidence=confidence)
+        undefined = "undefined" in (expectation["verdict"], before.claims[name]["expectations"][place]["verdict"])
+        if undefined and not changed.identical:
+            raise MechcheckError(f"{expectation['label']} is undefined")
+        found.append(changed)
     return found
 
 

@@ -61,7 +61,7 @@ def difference(before: Measurement, after: Measurement, *, rate: bool = False, c
         nothing = Estimate(0.0, 0.0, 0.0, level, len(second), _clusters(second), "every prompt has the same value in both runs")
         return Difference(first.mean, second.mean, nothing, None, identical=True)
     change = second.mean - first.mean
-    influence = change + _influence(second) - _influence(first)
+    influence = second.linearised().values - first.linearised().values
     paired = replace(second, values=influence, denominator=None, name="the difference", scale="real")
     found = estimate_mean(_with_a_pair_each_way(paired) if rate else paired, Confidence(confidence), symmetric=True)
     more = ", one pair added each way" if rate else ""
@@ -84,14 +84,17 @@ def difference_of_searches(before: Estimate, after: Estimate) -> Difference:
     return Difference(before.value, after.value, told, None, identical=not change)
 
 
-def margin_of(effect: float, threshold: float | Sequence[float], fraction: float = MARGIN) -> float:
+def margin_of(effect: float | None, threshold: float | Sequence[float], fraction: float = MARGIN) -> float:
     """How much of a change is negligible: a fraction of the baseline's effect, or of its distance to the threshold if that is larger.
 
     A change is small beside what was found, so the effect is the yardstick. A claim of no effect has none; there it is the
     distance to the threshold, which a negligible change must leave nearly whole. The larger of the two may be a claim's
     that lies close to its threshold: that a small change carries it across is told by its verdict, which is compared too.
-    The sample's spread is no yardstick: a noisy claim would be called the same for being noisy.
+    The sample's spread is no yardstick: a noisy claim would be called the same for being noisy. An effect that is not defined
+    (None) has no negligible change.
     """
+    if effect is None:
+        return 0.0
     distance = min(abs(effect - t) for t in ([threshold] if isinstance(threshold, int | float) else threshold))
     return fraction * max(abs(effect), distance)
 
@@ -163,13 +166,6 @@ def _rows(measured: Measurement, rows: Sequence[int]) -> Measurement:
 
 def _below(measured: Measurement) -> Float[np.ndarray, " prompt"]:
     return np.ones(len(measured)) if measured.denominator is None else measured.denominator
-
-
-def _influence(measured: Measurement) -> Float[np.ndarray, " prompt"]:
-    """What each prompt adds to the estimate's error (first order): they sum to zero, and for a mean are the deviations from it."""
-    below = _below(measured)
-    with np.errstate(all="ignore"):  # a vanishing denominator is refused by whoever estimates
-        return (measured.values - measured.mean * below) / below.mean()
 
 
 def _clusters(measured: Measurement) -> int:

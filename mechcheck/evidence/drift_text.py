@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from mechcheck.base.text import shorten
+from mechcheck.evidence.deciding import verdict_word
 
 Json = Mapping[str, Any]
 
@@ -18,7 +19,9 @@ _HASH = 40  # characters from which on a word is taken for a hash
 def change_lines(claims: Iterable[Json], baseline: Json) -> list[tuple[str, str]]:
     """(status, line) of each claim that is neither the same nor new, the gravest first."""
     found = [(claim["drift"]["status"], _line(claim)) for claim in claims if claim["drift"]]
-    found += [("missing", f"{gone['id']}: {gone['verdict']} in the baseline{_accepted(gone)}") for gone in baseline["missing"]]
+    found += [
+        ("missing", f"{gone['id']}: {verdict_word(gone['verdict'])} in the baseline{_accepted(gone)}") for gone in baseline["missing"]
+    ]
     return sorted(((status, line) for status, line in found if status in _ORDER), key=lambda pair: (_ORDER.index(pair[0]), pair[1]))
 
 

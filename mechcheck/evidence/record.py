@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from mechcheck.verdicts.contrast import Contrast
     from mechcheck.verdicts.for_all import Counterexample
     from mechcheck.verdicts.outcome import Outcome
+    from mechcheck.verdicts.specificity import Specificity
     from mechcheck.verdicts.verdict import Expectation
 
 EXAMPLES = 8
@@ -46,7 +47,7 @@ def record_of(case: "Case", outcome: "Outcome", subject: Record = NOT_MEASURED, 
         "reason": outcome.reason,
         "command": case.command,
         **subject,
-        "expectations": [_expectation(e) for e in outcome.expectations],
+        "expectations": _expectations(outcome),
         "deciding": outcome.deciding,
         "p_adjusted": None,
         "decoys": None if outcome.contrast is None else _contrast(outcome.contrast),
@@ -79,7 +80,12 @@ def describe_arguments(arguments: Mapping[str, Any]) -> Record:
 
 
 def _circuit(circuit: "Circuit") -> Record:
-    return {"source": circuit.source, "roles": {role: str(sites) for role, sites in circuit.roles.items()}}
+    unmet = {role: f"{stated.text} ({stated.measured})" if stated.measured else stated.text for role, stated in circuit.unmet.items()}
+    return {
+        "source": circuit.source,
+        "roles": {role: str(sites) for role, sites in circuit.roles.items()},
+        "criteria": {"met": circuit.met, "unmet": unmet},
+    }
 
 
 def _prompts(prompts: "PromptSet") -> Record:
@@ -103,6 +109,33 @@ def _prompt(prompts: "PromptSet", row: int) -> Record:
         "positions": {name: int(at[row]) for name, at in prompts.positions.items()},
         "answer": prompts.vocabulary[int(prompts.answers[row])],
         "foil": prompts.vocabulary[int(prompts.foils[row])],
+    }
+
+
+def _expectations(outcome: "Outcome") -> list[Record]:
+    told = outcome.contrast.specificity if outcome.contrast is not None else ()
+    rows = [_expectation(e) | {"specificity": []} for e in outcome.expectations]
+    for row, found in zip(rows, told, strict=False):  # without decoys there is none
+        row["specificity"] = [_specificity(one) for one in found]
+    return rows
+
+
+def _specificity(found: "Specificity") -> Record:
+    contrast = None
+    if found.contrast is not None:
+        contrast = asdict(found.contrast)
+        contrast |= {end: _finite(contrast[end]) for end in ("value", "low", "high")}
+    return {
+        "kind": found.kind,
+        "decision": found.decision.replace(" ", "_"),
+        "text": found.text,
+        "satisfied": found.tally.satisfied,
+        "failed": found.tally.failed,
+        "neither": found.tally.neither,
+        "alternatives": found.alternatives,
+        "share": list(found.bounds),
+        "contrast": contrast,
+        "separating": found.separating,
     }
 
 
@@ -150,5 +183,8 @@ def _counterexample(found: "Counterexample") -> Record:
 
 def _contrast(found: "Contrast") -> Record:
     """Decoys or positive controls."""
-    runs = [{"label": run.label, "verdict": run.verdict, "values": dict(run.values)} for run in found.runs]
-    return {"kind": found.kind, "n": len(runs), "supported": found.supported, "runs": runs}
+    runs = [
+        {"label": run.label, "verdict": run.verdict, "values": {label: _finite(v) for label, v in run.values.items()}, "note": run.note}
+        for run in found.runs
+    ]
+    return {"kind": found.kind, "n": len(runs), "supported": found.supported, "caveat": found.caveat, "runs": runs}

@@ -6,6 +6,7 @@ from functools import cached_property
 from typing import Literal, NamedTuple
 
 from mechcheck.base.errors import MechcheckError, NonFiniteError
+from mechcheck.evidence.deciding import verdict_word
 from mechcheck.evidence.drift import Difference
 from mechcheck.evidence.runs import Json
 from mechcheck.evidence.status import Status
@@ -40,7 +41,7 @@ class Pair:
     def turned(self) -> str:
         """Both verdicts, where they are not the same; else nothing."""
         before, now = self.verdicts
-        return f"{before} -> {now}" if before != now else ""
+        return f"{before and verdict_word(before)} -> {verdict_word(now)}" if before != now else ""
 
     @property
     def remark(self) -> str:
@@ -143,6 +144,10 @@ def ruling(pair: Pair) -> Ruling:
     return next(found for rule in RULES if (found := rule(pair)) is not None)
 
 
+_UNKNOWN = [None, None]
+"""The region of a rate that schema 1 did not say the side of: nobody can tell that it was another."""
+
+
 def _otherwise(earlier: Json, claim: Json) -> str:
     """What the claim says or demands otherwise than it did, or nothing."""
     if earlier["statement"] != claim["statement"]:
@@ -152,7 +157,7 @@ def _otherwise(earlier: Json, claim: Json) -> str:
         return f"{len(old)} checks -> {len(new)}"
     for a, b in zip(old, new, strict=True):
         for key in ("label", "kind", "role", "threshold", "region", "margin"):
-            if a[key] != b[key]:
+            if a[key] != b[key] and not (key == "region" and _UNKNOWN in (a[key], b[key])):
                 return f"{key} {a[key]} -> {b[key]}"
     return ""
 

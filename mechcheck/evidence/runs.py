@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from mechcheck.base.errors import MechcheckError
 from mechcheck.evidence.store import FILE, SCHEMA, read_json, schema, slug
+from mechcheck.evidence.upgrade import EARLIER, upgraded
 
 if TYPE_CHECKING:
     from mechcheck.stats.measurement import Measurement
@@ -60,19 +61,20 @@ class RunRecord:
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
             raise MechcheckError(f"its samples cannot be read ({path}: {type(error).__name__}: {error})") from error
         for measured, expectation in zip(found, expectations, strict=True):
-            if not math.isclose(measured.mean, expectation["estimate"]["value"], rel_tol=1e-6, abs_tol=1e-9):
+            value = expectation["estimate"]["value"]
+            if value is not None and not math.isclose(measured.mean, value, rel_tol=1e-6, abs_tol=1e-9):
                 raise MechcheckError(
                     f"its samples are of another run than the evidence: {expectation['label']} was estimated as "
-                    f"{expectation['estimate']['value']:.6g}, the samples' mean is {measured.mean:.6g} ({path})"
+                    f"{value:.6g}, the samples' mean is {measured.mean:.6g} ({path})"
                 )
         return found
 
 
 def read_evidence(path: Path) -> Json:
-    """The content of an evidence file; a directory stands for the evidence.json in it.
+    """The content of an evidence file; a directory stands for the evidence.json in it. One of schema 1 is brought up to this version's.
 
     Raises:
-        MechcheckError: there is none, or it is no evidence of this version.
+        MechcheckError: there is none, or it is no evidence of a version that is known.
     """
     if path.is_dir():
         path = path / FILE
@@ -83,9 +85,18 @@ def read_evidence(path: Path) -> Json:
         raise MechcheckError(f"no evidence at {path}; run `pytest claims` first, or name the file") from None
     except (OSError, UnicodeDecodeError, json.JSONDecodeError, KeyError, TypeError) as error:
         raise MechcheckError(f"{path} is not an evidence file of mechcheck ({type(error).__name__}: {error})") from error
-    if found != SCHEMA:
-        raise MechcheckError(f"{path} has schema {found!r}, this version reads {SCHEMA!r}")
-    return evidence
+    if found == SCHEMA:
+        return evidence
+    if found != EARLIER:
+        raise MechcheckError(f"{path} has schema {found!r}, this version reads {SCHEMA!r} and {EARLIER!r}")
+    try:
+        return upgraded(evidence, SCHEMA)
+    except (KeyError, TypeError, AttributeError) as error:
+        raise _not_whole(path, error) from error
+
+
+def _not_whole(path: Path, error: Exception) -> MechcheckError:
+    return MechcheckError(f"{path} is not whole: {type(error).__name__}: {error}")
 
 
 def read_run(path: Path) -> RunRecord:
@@ -101,7 +112,7 @@ def read_run(path: Path) -> RunRecord:
         parts += [("expectation", e) for claim in evidence["claims"] for e in claim["expectations"]]
         lacking = sorted({f"{kind}.{key}" for kind, part in parts for key in required[kind] if key not in part})
     except (KeyError, TypeError) as error:
-        raise MechcheckError(f"{path} is not whole: {type(error).__name__}: {error}") from error
+        raise _not_whole(path, error) from error
     if lacking:
         raise MechcheckError(f"{path} is not whole: it lacks {', '.join(lacking)}; make it again with `pytest claims`")
     folder = (path if path.is_dir() else path.parent) / SAMPLES

@@ -4,12 +4,13 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from mechcheck.evidence.deciding import deciding_check, deciding_name, estimate_text, verdict_word
 from mechcheck.evidence.drift_text import SYMBOLS, tally, telling
 
 LIMIT = 1024 * 1024
 """Bytes that a CI job's page takes (GitHub refuses a step summary above 1 MiB)."""
 
-_MARKS = {"supported": "✓", "refuted": "✗", "inconclusive": "?", "vacuous": "∅", "errored": "!"}
+_MARKS = {"supported": "✓", "refuted": "✗", "inconclusive": "?", "vacuous": "∅", "not_applicable": "∘", "errored": "!"}
 _GONE = 20
 
 
@@ -19,11 +20,31 @@ class _Row:
 
     task: str
     statement: str
-    cells: dict[str, str] = field(default_factory=dict)
-    """Model -> verdict and estimate."""
+    claims: dict[str, Mapping[str, Any]] = field(default_factory=dict)
+    """By model."""
     changes: list[str] = field(default_factory=list)
     quiet: bool = True
     """As claimed and unchanged on every model: what is left out first where there is no room."""
+
+    @property
+    def shown(self) -> str | None:
+        """Which check every cell shows; None where they are not the same, or not in the same unit, so that each has to say it itself."""
+        found = {(deciding_name(c), deciding["unit"]) for c in self.claims.values() if (deciding := deciding_check(c))}
+        return next(iter(found))[0] if len(found) == 1 else None if found else ""
+
+    @property
+    def several(self) -> bool:
+        """Whether one of the claims has more than one check."""
+        return any(len(claim["expectations"]) > 1 for claim in self.claims.values())
+
+    def head(self) -> str:
+        """The statement, and, where every cell shows the same of several checks, which."""
+        which = f"<br>{_escape(self.shown)}" if self.shown and self.several else ""
+        return f"{_escape(self.statement)}{which}"
+
+    def cell(self, model: str) -> str:
+        """Verdict and deciding check on a model; nothing where it was not run."""
+        return _cell(self.claims[model], named=self.shown is None) if model in self.claims else ""
 
 
 def markdown(runs: Sequence[Mapping[str, Any]], only: Collection[str] = (), limit: int = LIMIT, match: str = "") -> str:
@@ -31,8 +52,9 @@ def markdown(runs: Sequence[Mapping[str, Any]], only: Collection[str] = (), limi
 
     With `match`, only claims whose statement or task contains these words, whatever their case.
 
-    A cell has the verdict, the first expectation's estimate and its interval; "as claimed" marks a refutation that the
-    claim predicted. Where a run was compared with a baseline, a column says what changed on which model. Rows that do not fit are
+    A cell has the verdict, and the estimate and interval of the check that decided it. Numbers that stand in one row are of one
+    check: where the claims of a row were decided by different ones, each cell names its own. "as claimed" marks a refutation that
+    the claim predicted. Where a run was compared with a baseline, a column says what changed on which model. Rows that do not fit are
     left out, those in which all is as claimed and unchanged first, and a note says how many.
     """
     claims = [c for run in runs for c in run["claims"] if c["verdict"] != "skipped" and (not only or _model(c) in only)]
@@ -44,11 +66,7 @@ def markdown(runs: Sequence[Mapping[str, Any]], only: Collection[str] = (), limi
     head = ["task", "claim", *models, *(["since the baseline"] if compared else [])]
     lines = [_line(head), _line(["---"] * len(head))]
     table = [
-        _line(
-            [_escape(row.task), _escape(row.statement)]
-            + [row.cells.get(model, "") for model in models]
-            + (["<br>".join(row.changes)] if compared else [])
-        )
+        _line([_escape(row.task), row.head()] + [row.cell(model) for model in models] + (["<br>".join(row.changes)] if compared else []))
         for row in rows
     ]
     foot = [*_totals(claims), *(line for baseline in compared for line in _since(baseline))]
@@ -67,7 +85,7 @@ def _rows(claims: Iterable[Mapping[str, Any]]) -> list[_Row]:
         method = ", ".join(claim["params"].values())
         key = (claim["task"] or "", f"{claim['statement']}{f' ({method})' if method else ''}")
         row = rows.setdefault(key, _Row(*key))
-        row.cells[_model(claim)] = _cell(claim)
+        row.claims[_model(claim)] = claim
         drift = claim.get("drift")
         if drift and drift["status"] != "same":
             row.changes.append(f"{_escape(_model(claim))}: {_change(drift)}")
@@ -87,7 +105,7 @@ def _fitting(lines: Sequence[str], quiet: Sequence[bool], room: int) -> set[int]
 
 def _totals(claims: Sequence[Mapping[str, Any]]) -> list[str]:
     counts = {verdict: sum(claim["verdict"] == verdict for claim in claims) for verdict in _MARKS}
-    said = ", ".join(f"{count} {verdict}" for verdict, count in counts.items() if count)
+    said = ", ".join(f"{count} {verdict_word(verdict)}" for verdict, count in counts.items() if count)
     return ["", f"{len(claims)} claims: {said}; {sum(bool(claim['met']) for claim in claims)} as claimed."]
 
 
@@ -119,17 +137,18 @@ def _model(claim: Mapping[str, Any]) -> str:
     return f"{model['name']} {model['dtype']}" if claim.get("by_dtype") else str(model["name"])
 
 
-def _cell(claim: Mapping[str, Any]) -> str:
-    mark = f"{_MARKS[claim['verdict']]} {claim['verdict']}"
-    if claim["verdict"] == "refuted" and claim["met"]:
+def _cell(claim: Mapping[str, Any], named: bool) -> str:
+    mark = f"{_MARKS[claim['verdict']]} {verdict_word(claim['verdict'])}"
+    if claim["verdict"] != "supported" and claim["met"]:
         mark += ", as claimed"
-    if not claim["expectations"]:
+    deciding = deciding_check(claim)
+    if deciding is None:
         return mark
-    e = claim["expectations"][0]["estimate"]
-    if claim["expectations"][0]["kind"] == "for_all":  # a search has no interval
-        found = "".join(f": {_escape(example['example'])}" for example in claim["counterexamples"][:1])
-        return f"{mark}<br>{e['method']}{found}"
-    return f"{mark}<br>{e['value']:.2f} [{e['low']:.2f}, {e['high']:.2f}]"
+    said = f"{mark}<br>{estimate_text(deciding, '.2f')}"
+    if deciding["kind"] == "for_all":
+        broken = (found for found in claim["counterexamples"] if found["expectation"] == deciding["label"])
+        said += "".join(f": {_escape(example['example'])}" for example in list(broken)[:1])
+    return f"{said}<br>{_escape(deciding_name(claim))}" if named else said
 
 
 def _line(cells: Iterable[str]) -> str:

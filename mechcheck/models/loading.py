@@ -13,6 +13,7 @@ import torch
 from mechcheck.base.device import check_device
 from mechcheck.base.errors import ModelError
 from mechcheck.base.paths import data_dir, trained_models
+from mechcheck.base.text import did_you_mean
 from mechcheck.models.directory import architecture_named, check_faithful, checked, hash_files, quiet_loading, stores
 from mechcheck.models.distilbert import cached_bert
 from mechcheck.models.hub import HubError, snapshot
@@ -25,6 +26,10 @@ Processing = Literal["folded", "raw"]
 DTYPES = {"float32": torch.float32, "float64": torch.float64, "bfloat16": torch.bfloat16, "float16": torch.float16}
 # Models kept in memory at once: one under test, one contrast, and the re-initialised twin of each.
 KEPT = 4
+# A claim draws several twins by turns, so that keeping fewer of them keeps none; of a large model they take too much room.
+KEPT_TWINS = 8
+LARGE = 30_000_000
+"""Parameters."""
 
 
 @dataclass(frozen=True)
@@ -101,13 +106,15 @@ def fetch_model(name: str, revision: str | None = None) -> str:
 
 def reinitialised(model: "TransformerBridge", seed: int) -> "TransformerBridge":
     """The model's twin: same architecture and tokenizer, weights drawn anew by the architecture's own initialisation."""
-    return _load_twin(provenance(model), seed)
+    of = provenance(model)
+    return (_load_twin if of.n_params < LARGE else _load_large_twin)(of, seed)
 
 
 def forget_models() -> None:
     """Drop every model kept in memory, so that the next `load_model` reads it anew."""
     _load.cache_clear()
     _load_twin.cache_clear()
+    _load_large_twin.cache_clear()
 
 
 def provenance(model: "TransformerBridge") -> Provenance:
@@ -152,8 +159,7 @@ def _bootable(source: Provenance) -> Path:
     return cached_bert(source.directory, source.weights_sha256)
 
 
-@lru_cache(maxsize=KEPT)
-def _load_twin(of: Provenance, seed: int) -> "TransformerBridge":
+def _make_twin(of: Provenance, seed: int) -> "TransformerBridge":
     from transformer_lens.tools.analysis import random_init_bridge
 
     with quiet_loading():
@@ -162,6 +168,9 @@ def _load_twin(of: Provenance, seed: int) -> "TransformerBridge":
     name = f"{of.name}#reinitialised-{seed}"
     source = Provenance(name, of.directory, of.revision, _hash_parameters(model), of.processing, of.dtype, of.device, of.n_params)
     return _finish(model, source)
+
+
+_load_twin, _load_large_twin = lru_cache(maxsize=KEPT_TWINS)(_make_twin), lru_cache(maxsize=2)(_make_twin)
 
 
 def _finish(model: "TransformerBridge", source: Provenance) -> "TransformerBridge":
@@ -192,7 +201,9 @@ def _resolve(name: str, revision: str | None, offline: bool) -> tuple[Path, str,
     if path.is_dir():
         return checked(path.resolve(), name), path.resolve().name, None
     if path.is_absolute() or name.startswith((".", "~")) or name.count("/") > 1 or path.exists():
-        raise ModelError(f"no model directory at {name!r}; embedded models: {', '.join(embedded_models())}")
+        raise ModelError(
+            f"no model directory at {name!r}; embedded models: {', '.join(embedded_models())}{did_you_mean(path.name, embedded_models())}"
+        )
     hub_id, _, pinned = name.partition("@")
     if pinned and revision and pinned != revision:
         raise ModelError(f"{name!r} names one revision and revision={revision!r} another; give one of them")
@@ -206,8 +217,9 @@ def _download(name: str, revision: str | None, offline: bool) -> Path:
     except HubError as error:
         asked = f"{name}@{revision}" if revision else name
         raise ModelError(
-            f"cannot load {asked!r}: it is no embedded model ({', '.join(embedded_models())}), no directory, and {error}. "
-            f"Fetch it once where there is a network (mechcheck prefetch {asked}), or give a directory"
+            f"cannot load {asked!r}: it is no embedded model ({', '.join(embedded_models())}), no directory, and {error}"
+            f"{did_you_mean(name, embedded_models()) or '.'} Fetch it once where there is a network (mechcheck prefetch {asked}), "
+            "or give a directory"
         ) from error
 
 

@@ -3,6 +3,11 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from mechcheck.base.text import nearest
+
+_A_SLIP = 0.8
+"""From which likeness to an embedded model on a name is taken for that name misspelt; ids of the hub are less like them."""
+
 
 def model_name(name_or_path: str) -> str:
     """How a model is called in ids and circuit files."""
@@ -13,3 +18,23 @@ def model_name(name_or_path: str) -> str:
 def place_of(name: str, given: Sequence[str]) -> str:
     """Where a model comes from: the one of those given that is called so, or as the last part of the hub id; else its own name."""
     return next((one for one in given if model_name(one) in (name, name.rpartition("/")[2])), name)
+
+
+def unlike_any(name: str, embedded: Sequence[str]) -> str | None:
+    """What is wrong with the name of a model, as far as can be told without a network; None where there may be such a model.
+
+    An embedded model, a directory and whatever looks like the id of a repository are fine; a name that is nearly that of an embedded
+    model is none of these, but a slip.
+
+    Args:
+        name: as in --mech-model.
+        embedded: names of the embedded models.
+    """
+    if name in embedded or Path(name).expanduser().is_dir():
+        return None
+    if Path(name).is_absolute() or name.startswith((".", "~")) or name.count("/") > 1:
+        siblings = Path(name).expanduser().parent
+        near = nearest(Path(name).name, (path.name for path in siblings.iterdir() if path.is_dir())) if siblings.is_dir() else None
+        return f"there is no directory {name}" + (f"; did you mean {siblings / near}?" if near else "")
+    near = None if "/" in name else nearest(name.partition("@")[0], embedded, _A_SLIP)
+    return near and f"unknown model {name!r}; did you mean {near!r}?"

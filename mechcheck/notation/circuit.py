@@ -4,7 +4,20 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from mechcheck.base.errors import CircuitError
+from mechcheck.base.text import did_you_mean
 from mechcheck.notation.sites import Sites
+
+
+@dataclass(frozen=True)
+class Criterion:
+    """What the sites of a role had to satisfy, and whether they do."""
+
+    text: str
+    """Written down before the search."""
+    met: bool
+    """False: nothing satisfied it, and the sites are the nearest candidates."""
+    measured: str = ""
+    """What was measured on the sites."""
 
 
 @dataclass(frozen=True)
@@ -20,10 +33,13 @@ class Circuit(Mapping[str, Sites]):
     """Everything else the file says: method, thresholds, date, data hash."""
     shape: tuple[int, int] | None = None
     """Layers and heads per layer of the model that a published circuit is about; its weights are known by name only."""
+    criteria: Mapping[str, Criterion] = field(default_factory=dict)
+    """Role -> what its sites had to satisfy; a role that states none is not in it."""
 
     def __getitem__(self, role: str) -> Sites:
         if role not in self.roles:
-            raise CircuitError(f"the circuit has no role {role!r}; its roles are {', '.join(sorted(self.roles)) or 'none'}")
+            known = ", ".join(sorted(self.roles)) or "none"
+            raise CircuitError(f"the circuit has no role {role!r}; its roles are {known}{did_you_mean(role, self.roles)}")
         return self.roles[role]
 
     def __iter__(self) -> Iterator[str]:
@@ -36,6 +52,16 @@ class Circuit(Mapping[str, Sites]):
     def sites(self) -> Sites:
         """Every site of every role."""
         return Sites(site for sites in self.roles.values() for site in sites)
+
+    @property
+    def unmet(self) -> dict[str, Criterion]:
+        """Role -> the criterion that its sites do not satisfy."""
+        return {role: criterion for role, criterion in self.criteria.items() if not criterion.met}
+
+    @property
+    def met(self) -> bool | None:
+        """Whether every role satisfies its criterion; None where none is stated."""
+        return not self.unmet if self.criteria else None
 
 
 @dataclass(frozen=True)
@@ -52,4 +78,4 @@ class TracedCircuit(Circuit):
 
 def traced(circuit: Circuit) -> TracedCircuit:
     """The same circuit, tracing from now on."""
-    return TracedCircuit(circuit.roles, circuit.source, circuit.weights_sha256, circuit.notes, circuit.shape)
+    return TracedCircuit(circuit.roles, circuit.source, circuit.weights_sha256, circuit.notes, circuit.shape, circuit.criteria)

@@ -11,6 +11,7 @@ import pytest
 
 from mechcheck.base.errors import MechcheckError
 from mechcheck.evidence.accepted import read_accepted
+from mechcheck.evidence.drift_text import telling
 from mechcheck.evidence.parts import Parts
 from mechcheck.evidence.runs import Json, RunRecord, read_baseline
 from mechcheck.models.names import model_name
@@ -105,9 +106,10 @@ def add_to_junit(path: Path, evidence: Mapping[str, Any]) -> None:
 
 def _properties(drift: Json) -> dict[str, str]:
     found = {f"{PROPERTY}.drift": drift["status"]}
-    if drift["expectations"]:
-        e = drift["expectations"][0]
+    e = telling(drift)
+    if e is not None:
         d = e["difference"]
+        found[f"{PROPERTY}.difference.check"] = e["label"]
         found[f"{PROPERTY}.difference"] = f"{d['value']:.6g} [{d['low']:.6g}, {d['high']:.6g}], margin {e['margin']:.6g}"
     if drift["accepted"]:
         found[f"{PROPERTY}.drift.accepted"] = drift["accepted"]["why"]

@@ -11,7 +11,7 @@ from mechcheck.verdicts.outcome import Outcome
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Fail or excuse a claim's test by its verdict; an excused one is an xfail, as an inconclusive one is by default.
+    """Fail or excuse a claim's test by its verdict; an excused one is an xfail, as those are by default that could not be decided.
 
     Changing the report, and not the exit status, makes -x, --lf and JUnit XML agree with it.
     """
@@ -24,7 +24,12 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo) -> Gener
     if report.failed and not fails:
         report.outcome = "skipped"
         report.wasxfail = f"{outcome.verdict}, which --mech-fail-on does not list"
-    elif fails and outcome.verdict == "inconclusive" and isinstance(error, pytest.xfail.Exception) and hasattr(report, "wasxfail"):
+    elif (
+        fails
+        and outcome.verdict in ("inconclusive", "not_applicable")
+        and isinstance(error, pytest.xfail.Exception)
+        and hasattr(report, "wasxfail")
+    ):
         report.outcome = "failed"
         report.longrepr = str(error.msg)
         del report.wasxfail

@@ -69,10 +69,11 @@ class HtmlAdapter:
             cells[_AT:_AT] = [_cell("verdict"), _cell("effect"), _cell("interval"), _cell("n")]
             return
         r = row(claim)
+        effect = with_unit(r.effect, r.unit)
         other_level = f" ({percent(r.level)})" if r.level is not None and abs(r.level - self._level) > 1e-9 else ""
         cells[_AT:_AT] = [
             _cell("verdict", r.verdict, str(rank(claim))),
-            _cell("effect", with_unit(r.effect, r.unit), _number_key(r.value)),
+            _cell("effect", f"{effect} ({r.check})" if r.check else effect, _number_key(r.value)),
             _cell("interval", r.interval + other_level, _number_key(r.low)),
             _cell("n", r.n, _number_key(r.size)),
         ]

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from mechcheck.evidence.deciding import claimed_text, deciding_check, deciding_name, interval_text, value_text
 from mechcheck.evidence.record import Record
 
 PROPERTY = "mechcheck"
@@ -16,11 +17,14 @@ def attach(item: pytest.Item, record: Record) -> None:
     slim["expectations"] = [e | {"by_template": {}, "control": None} for e in record["expectations"]]
     item.user_properties.append((PROPERTY, json.dumps(slim, allow_nan=False)))
     item.user_properties.append((f"{PROPERTY}.verdict", record["verdict"]))
-    if record["expectations"]:
-        estimate = record["expectations"][0]["estimate"]
-        item.user_properties.append((f"{PROPERTY}.effect", f"{estimate['value']:.6g}"))
-        if record["expectations"][0]["kind"] != "for_all":  # a search has no interval
-            item.user_properties.append((f"{PROPERTY}.interval", f"[{estimate['low']:.6g}, {estimate['high']:.6g}]"))
+    deciding = deciding_check(record)
+    if deciding is not None:
+        estimate = deciding["estimate"]
+        item.user_properties.append((f"{PROPERTY}.check", deciding_name(record)))
+        item.user_properties.append((f"{PROPERTY}.claimed", claimed_text(deciding)))
+        item.user_properties.append((f"{PROPERTY}.effect", value_text(estimate, ".6g")))
+        if deciding["kind"] != "for_all":  # a search has no interval
+            item.user_properties.append((f"{PROPERTY}.interval", interval_text(estimate, ".6g")))
         item.user_properties.append((f"{PROPERTY}.n", str(estimate["n"])))
     for found in record["counterexamples"]:
         item.user_properties.append((f"{PROPERTY}.counterexample", found["example"]))

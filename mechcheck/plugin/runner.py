@@ -2,12 +2,13 @@
 
 import functools
 import time
-from collections.abc import Generator, Mapping
+from collections.abc import Generator
 from typing import Any
 
 import pytest
 
 from mechcheck.evidence.counterexample_text import counterexample_lines
+from mechcheck.evidence.deciding import check_name, interval_text, value_text, verdict_word
 from mechcheck.evidence.record import NOT_MEASURED, Record, describe_arguments, record_of
 from mechcheck.plugin.cases import case_of
 from mechcheck.plugin.fixtures import CIRCUIT_FOR, PROMPTS_FOR
@@ -52,7 +53,7 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, object, o
             result = yield
         outcome = decide_claim(arguments.get("check"), case.expect)
         if outcome.met and outcome.verdict != "not_applicable":  # what decided nothing needs no contrast
-            outcome = outcome.against(contrast(trial))
+            outcome = outcome.against(contrast(trial, outcome.expectations, outcome.samples))
     except pytest.skip.Exception as skip:
         outcome = skipped(str(skip.msg))
         raise
@@ -126,23 +127,26 @@ def _conclude(record: Record) -> None:
     __tracebackhide__ = True
     if record["met"]:
         return
-    message = f"{record['verdict']}: {record['statement']}\n" + "\n".join(_line(e, record) for e in record["expectations"])
+    places = range(len(record["expectations"]))
+    first = sorted(places, key=lambda place: place != record["deciding"])
+    message = f"{verdict_word(record['verdict'])}: {record['statement']}\n" + "\n".join(_line(place, record) for place in first)
     if record["verdict"] in ("inconclusive", "not_applicable"):
         raise pytest.xfail.Exception(message)
     if record["verdict"] == "vacuous":
         message += f"\n  {record['reason']}"
     elif record["expect"] != record["verdict"]:
-        message += f"\n  expected: {record['expect']}"
+        message += f"\n  expected: {verdict_word(record['expect'])}"
     pytest.fail(message, pytrace=False)
 
 
-def _line(expectation: Mapping[str, Any], record: Record) -> str:
-    e = expectation["estimate"]
+def _line(place: int, record: Record) -> str:
+    expectation = record["expectations"][place]
+    e, name = expectation["estimate"], check_name(record, place)
     if expectation["kind"] == "for_all":
         found = [line for c in record["counterexamples"] if c["expectation"] == expectation["label"] for line in counterexample_lines(c)]
         again = f"\n    again: {record['command']}" if found else ""
-        return f"  {expectation['verdict']}: {expectation['label']}\n    {e['method']}" + "".join(f"\n    {line}" for line in found) + again
+        return f"  {expectation['verdict']}: {name}\n    {e['method']}" + "".join(f"\n    {line}" for line in found) + again
     return (
-        f"  {expectation['verdict']}: {expectation['label']}\n"
-        f"    measured {e['value']:.4g}, {e['level']:.0%} interval [{e['low']:.4g}, {e['high']:.4g}], n={e['n']} ({e['method']})"
+        f"  {expectation['verdict']}: {name}\n"
+        f"    measured {value_text(e, '.4g')}, {e['level']:.0%} interval {interval_text(e, '.4g')}, n={e['n']} ({e['method']})"
     )

@@ -17,6 +17,8 @@ from mechcheck.plugin.settings import RUN_FOLDER, SETTINGS, Settings
 from mechcheck.plugin.terminal import write_summary
 
 PAGE = "index.html"
+NOTHING_MEASURED = 10
+"""Exit status of a run that collected claims and measured none of them. pytest ends with 0 to 5, its plugins with 6 or 7."""
 _FINISHED = (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED, pytest.ExitCode.NO_TESTS_COLLECTED)
 _PACKAGES = ("mechcheck", "torch", "transformer-lens", "transformers", "numpy", "scipy", "hypothesis", "pytest")
 
@@ -31,12 +33,23 @@ class Session:
         self.baseline = Baseline(self.settings, self.settings.baseline) if self.settings.baseline else None
         self.evidence: dict[str, Any] | None = None
         self.failing: list[str] = []
+        self.unmeasured = ""
+        """Why nothing was measured, where that is so."""
 
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> None:
+        if self.config.option.collectonly:
+            return
+        self._gather(session, exitstatus)
+        if session.exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED):
+            self.unmeasured = self._why_unmeasured(session)
+        if self.unmeasured:
+            session.exitstatus = NOTHING_MEASURED
+
+    def _gather(self, session: pytest.Session, exitstatus: int) -> None:
         parts = self.settings.parts
         ran = (parts.folder / "claims").is_dir()
-        if self.config.option.collectonly or not (ran or self.baseline):
+        if not (ran or self.baseline):
             return
         stopped = bool(session.shouldstop or session.shouldfail)
         complete = exitstatus in _FINISHED and not stopped
@@ -57,6 +70,19 @@ class Session:
         if self.evidence is not None:
             page, file = _shown(self.settings.report / PAGE), _shown(self.settings.report / FILE)
             write_summary(terminalreporter, self.evidence, page, file, self.failing)
+        if self.unmeasured:
+            terminalreporter.ensure_newline()
+            terminalreporter.write_line(f"nothing was measured: {self.unmeasured} (exit status {NOTHING_MEASURED})", red=True)
+
+    def _why_unmeasured(self, session: pytest.Session) -> str:
+        """Why no claim was measured in a run that was asked for some; nothing where one was, or where it was about other tests."""
+        claims = self.evidence["claims"] if self.evidence is not None else []
+        if any(claim["verdict"] != "skipped" for claim in claims):
+            return ""
+        if claims:
+            return "every claim was skipped"
+        nothing_ran = session.exitstatus == pytest.ExitCode.NO_TESTS_COLLECTED
+        return "every claim was deselected" if nothing_ran and self.selection.deselected else ""
 
     def _conclude(self, session: pytest.Session, evidence: dict[str, Any]) -> None:
         """What only the whole run can tell: changes that fail it, and the drift in JUnit XML."""

@@ -7,12 +7,14 @@ from pathlib import Path
 import pytest
 
 from mechcheck.base.errors import MechcheckError
+from mechcheck.base.paths import trained_models
 from mechcheck.evidence.dtypes import DTYPE_NAMES
 from mechcheck.evidence.parts import Parts
 from mechcheck.evidence.status import CHANGES, words_among
+from mechcheck.models.names import unlike_any
 from mechcheck.verdicts.case import PROFILES, Conditions
 
-VERDICTS = ("refuted", "vacuous", "errored", "inconclusive")
+VERDICTS = ("refuted", "vacuous", "errored", "inconclusive", "not_applicable")
 FAIL_ON = frozenset(VERDICTS[:3])
 RUN_FOLDER = ".run-"
 """What the name of the folder that processes write to begins with; the run's id is the rest of it."""
@@ -98,7 +100,7 @@ def make_settings(config: pytest.Config) -> Settings:
     if worker is not None:
         report, folder = Path(worker["mechcheck_report"]), Path(worker["mechcheck_parts"])
     return Settings(
-        models=tuple(config.getoption("--mech-model")),
+        models=_models(config),
         device=_device(config, dtypes),
         dtypes=dtypes,
         seed=config.getoption("--mech-seed"),
@@ -115,6 +117,17 @@ def make_settings(config: pytest.Config) -> Settings:
         fdr=_fdr(config),
         fail_on=_fail_on(config),
     )
+
+
+def _models(config: pytest.Config) -> tuple[str, ...]:
+    """The models asked for; refused where one is no name of a model, as far as can be told before any is loaded."""
+    names = tuple(config.getoption("--mech-model"))
+    if not set(names) <= set(trained_models()) and not hasattr(config, "workerinput"):
+        from mechcheck.compiled import compiled_models
+
+        for problem in filter(None, (unlike_any(name, (*trained_models(), *compiled_models())) for name in names)):
+            raise pytest.UsageError(f"--mech-model: {problem}")
+    return names
 
 
 def _dtypes(config: pytest.Config) -> tuple[str, ...]:

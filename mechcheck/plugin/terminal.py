@@ -1,20 +1,23 @@
 """What the terminal says about claims."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import pytest
 
 from mechcheck.base.text import shorten
 from mechcheck.evidence.counterexample_text import counterexample_lines
+from mechcheck.evidence.deciding import deciding_check, deciding_name, estimate_text, verdict_word
 from mechcheck.evidence.drift_text import SYMBOLS as CHANGE_SYMBOLS
 from mechcheck.evidence.drift_text import change_lines, surroundings, tally
 from mechcheck.evidence.dtypes import decided_differently
 from mechcheck.evidence.multiplicity import multiplicity_lines
 from mechcheck.plugin.properties import PROPERTY
 
-SYMBOLS = {"supported": "✓", "refuted": "✗", "inconclusive": "?", "vacuous": "∅", "not_applicable": "∘", "skipped": "-", "errored": "!"}
+SYMBOLS = {
+    "supported": "✓", "refuted": "✗", "inconclusive": "?", "vacuous": "∅", "not_applicable": "∘", "skipped": "-", "errored": "!",
+}  # fmt: skip
 COLOURS = {
     "supported": "green", "refuted": "red", "inconclusive": "yellow", "vacuous": "red", "not_applicable": "yellow", "skipped": "cyan",
     "errored": "red",
@@ -29,14 +32,15 @@ def pytest_report_teststatus(report: pytest.TestReport, config: pytest.Config) -
     if report.when != "call":
         return None
     verdict = dict(report.user_properties).get(f"{PROPERTY}.verdict")
-    if verdict == "inconclusive":
-        return ("failed" if report.failed else verdict), "?", ("INCONCLUSIVE", {"red" if report.failed else "yellow": True})
+    if verdict == "inconclusive" or (verdict == "not_applicable" and not report.passed):
+        word = verdict_word(verdict)
+        return ("failed" if report.failed else verdict), SYMBOLS[verdict], (word.upper(), {"red" if report.failed else "yellow": True})
     if verdict in ("refuted", "vacuous") and report.failed:
         return "failed", str(verdict)[0].upper(), (str(verdict).upper(), {"red": True})
     if verdict in ("refuted", "vacuous", "errored") and hasattr(report, "wasxfail"):
         return str(verdict), str(verdict)[0], (str(verdict).upper(), {"yellow": True})
-    if verdict in ("supported", "refuted") and report.passed:
-        return "passed", ".", (f"{str(verdict).upper()} AS CLAIMED", {"green": True})
+    if verdict in ("supported", "refuted", "not_applicable") and report.passed:
+        return "passed", ".", (f"{verdict_word(str(verdict)).upper()} AS CLAIMED", {"green": True})
     return None
 
 
@@ -49,7 +53,7 @@ def write_summary(reporter: Any, evidence: Mapping[str, Any], page: str, file: s
         if claim["verdict"] == "skipped":
             continue
         markup = {COLOURS[claim["verdict"]] if claim["met"] is not True else "green": True}
-        reporter.write(f"{SYMBOLS[claim['verdict']]} {claim['verdict']:<13}", **markup)
+        reporter.write(f"{SYMBOLS[claim['verdict']]} {verdict_word(claim['verdict']):<15}", **markup)
         reporter.write_line(_line(claim))
         for line in (line for found in claim["counterexamples"] for line in counterexample_lines(found)):
             reporter.write_line(f"    {line}")
@@ -57,13 +61,16 @@ def write_summary(reporter: Any, evidence: Mapping[str, Any], page: str, file: s
         reporter.write_line(f"{SYMBOLS['skipped']} {count} skipped: {shorten(reason, _REASON)}", cyan=True)
     counts = Counter(claim["verdict"] for claim in claims)
     as_claimed = sum(claim["met"] is True for claim in claims)
-    said = ", ".join(f"{counts[v]} {v}" for v in SYMBOLS if counts[v])
+    said = ", ".join(f"{counts[v]} {verdict_word(v)}" for v in SYMBOLS if counts[v])
     reporter.write_line(f"{len(claims)} claim{'s' * (len(claims) != 1)}: {said}; {as_claimed} as claimed")
     for line in multiplicity_lines(evidence["run"]["multiplicity"]):
         reporter.write_line(line)
     for name, verdicts in decided_differently(claims).items():
         reporter.write("decided differently by dtype  ", yellow=True)
-        reporter.write_line(f"{name}: {', '.join(f'{dtype} {verdict}' for dtype, verdict in verdicts.items())}")
+        reporter.write_line(f"{name}: {', '.join(f'{dtype} {verdict_word(verdict)}' for dtype, verdict in verdicts.items())}")
+    for line in _unmet_criteria(claims):
+        reporter.write("criteria not met  ", yellow=True)
+        reporter.write_line(line)
     if not evidence["run"]["complete"]:
         reporter.write_line("this run was interrupted: its evidence is incomplete", yellow=True)
     if evidence["run"]["baseline"]:
@@ -89,17 +96,27 @@ def _write_drift(reporter: Any, evidence: Mapping[str, Any], failing: Sequence[s
 
 def _line(claim: Mapping[str, Any]) -> str:
     statement = shorten(claim["statement"], _WIDTH)
-    if not claim["expectations"]:
+    deciding = deciding_check(claim)
+    if deciding is None:
         return f"{statement}  [{claim['id'].rpartition('[')[2].rstrip(']')}]  {claim['reason'].splitlines()[0] if claim['reason'] else ''}"
-    e = claim["expectations"][0]["estimate"]
-    more = f" (+{len(claim['expectations']) - 1} more)" if len(claim["expectations"]) > 1 else ""
+    numbers = estimate_text(deciding, "+.3f")
+    if deciding["kind"] != "for_all":  # a search says itself how much it tried
+        numbers += f" n={deciding['estimate']['n']}"
+    which_check = f"  [{deciding_name(claim)}]" if len(claim["expectations"]) > 1 else ""
     decoys = claim["decoys"]
     rejected = ""
     if decoys and decoys["kind"] != "positive control":
         rejected = f"  {decoys['n'] - decoys['supported']}/{decoys['n']} decoys rejected"
-    expected = "  (as claimed)" if claim["met"] and claim["verdict"] == "refuted" else ""
+    expected = "  (as claimed)" if claim["met"] and claim["verdict"] != "supported" else ""
     which = claim["id"].rpartition("[")[2].rstrip("]") if "[" in claim["id"] else ""
-    numbers = f"{e['value']:+.3f} [{e['low']:+.3f}, {e['high']:+.3f}] n={e['n']}"
-    if claim["expectations"][0]["kind"] == "for_all":  # a search has no interval
-        numbers = e["method"]
-    return f"{statement:<{_WIDTH}} {which}  {numbers}{more}{rejected}{expected}"
+    return f"{statement:<{_WIDTH}} {which}  {numbers}{which_check}{rejected}{expected}"
+
+
+def _unmet_criteria(claims: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """A line for each circuit some of whose roles are filled by the nearest candidates, as nothing satisfied what was asked of them."""
+    found: Counter[tuple[str, str, str]] = Counter()
+    for claim in claims:
+        if claim["circuit"] and (unmet := claim["circuit"]["criteria"]["unmet"]):
+            found[claim["model"]["name"] if claim["model"] else "-", claim["circuit"]["source"], ", ".join(unmet)] += 1
+    for (model, source, roles), n in found.items():
+        yield f"{model}, {source}: the nearest candidates stand for {roles}, in {n} claim{'s' * (n != 1)}"

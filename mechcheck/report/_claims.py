@@ -10,12 +10,14 @@ Json = dict[str, Any]
 KINDS = ("behaviour", "structure", "necessity", "sufficiency", "specificity", "generalisation")
 VERDICTS = ("supported", "refuted", "inconclusive", "vacuous", "not_applicable", "errored", "skipped")
 SYMBOLS = {"supported": "✓", "refuted": "✗", "inconclusive": "?", "vacuous": "∅", "not_applicable": "∘", "errored": "!", "skipped": "–"}
+# Of a single check, which is more than a claim can be.
+OUTCOME_SYMBOLS = SYMBOLS | {"undefined": "∘"}
 # What asks for attention comes first.
 _URGENCY = ("errored", "vacuous", "refuted", "supported", "not_applicable", "inconclusive")
 
 
 class Region(NamedTuple):
-    """The claimed side of the threshold: an open end is None."""
+    """The claimed side of the threshold: an open end is None; both are where the record does not say which side is claimed."""
 
     low: float | None
     high: float | None
@@ -27,13 +29,36 @@ class Region(NamedTuple):
 
 
 def region(expectation: Json) -> Region:
-    """Where the effect must lie for the expectation to hold."""
+    """Where the effect must lie for the expectation to hold, as the evidence says it: nothing else knows the direction."""
     return Region(*expectation["region"])
+
+
+def edges(expectation: Json) -> tuple[float, ...]:
+    """The ends of what is claimed; where nobody knows on which side of the threshold that is, the threshold."""
+    return region(expectation).edges or (expectation["threshold"],)
+
+
+def word(verdict: str) -> str:
+    """A verdict as a reader is told it."""
+    return verdict.replace("_", " ")
 
 
 def headline(claim: Json) -> Json | None:
     """The expectation that decided the verdict."""
     return None if claim["deciding"] is None else claim["expectations"][claim["deciding"]]
+
+
+def check_name(claim: Json) -> str:
+    """The deciding check by its label, behind its place where there are several: "check 2 of 3: label"; "" where nothing was measured."""
+    deciding = headline(claim)
+    return "" if deciding is None else f"{check_place(claim, claim['deciding'])}{deciding['label']}"
+
+
+def check_place(claim: Json, place: int) -> str:
+    """Which of several checks one is: "check 2 of 3: "; nothing where it is the only one."""
+    checks = claim["expectations"]
+    needed = ", a precondition" if checks[place]["role"] == "precondition" else ""
+    return f"check {place + 1} of {len(checks)}{needed}: " if len(checks) > 1 else ""
 
 
 def counterexamples(claim: Json, expectation: Json) -> list[Json]:
@@ -43,15 +68,15 @@ def counterexamples(claim: Json, expectation: Json) -> list[Json]:
 
 def verdict_note(claim: Json) -> str:
     """What to add to the verdict where it is not read as it stands: an expected refutation, an unexpected support."""
-    if claim["expect"] == "refuted":
-        return {"refuted": "as expected", "supported": "expected refuted"}.get(claim["verdict"], "expected refuted")
-    return ""
+    if claim["expect"] == "supported":
+        return ""
+    return "as expected" if claim["verdict"] == claim["expect"] else f"expected {word(claim['expect'])}"
 
 
 def verdict_text(claim: Json) -> str:
     """The verdict in words, e.g. "refuted, as expected"."""
     note = verdict_note(claim)
-    return f"{claim['verdict']}, {note}" if note else claim["verdict"]
+    return f"{word(claim['verdict'])}, {note}" if note else word(claim["verdict"])
 
 
 def rank(claim: Json) -> int:
@@ -80,20 +105,22 @@ class Row(NamedTuple):
     value: float | None
     low: float | None
     size: int | None
+    check: str
+    """Which check decided, where there are several."""
 
 
 def row(claim: Json) -> Row:
     """The line of a claim, from the expectation that decided it."""
     deciding = headline(claim)
     if deciding is None:
-        return Row(verdict_text(claim), MISSING, "", MISSING, None, MISSING, None, None, None)
-    e = deciding["estimate"]
+        return Row(verdict_text(claim), MISSING, "", MISSING, None, MISSING, None, None, None, "")
+    e, check = deciding["estimate"], check_name(claim) if len(claim["expectations"]) > 1 else ""
     if deciding["kind"] == "for_all":
         said = "none found" if e["value"] else "counterexample"
-        return Row(verdict_text(claim), said, "", MISSING, None, f"{e['n']:,}", e["value"], e["low"], e["n"])
-    value, interval = estimate_text(e["value"], e["low"], e["high"], region(deciding).edges)
+        return Row(verdict_text(claim), said, "", MISSING, None, f"{e['n']:,}", e["value"], e["low"], e["n"], check)
+    value, interval = estimate_text(e["value"], e["low"], e["high"], edges(deciding))
     n = f"{e['n']:,}" if e["clusters"] == e["n"] else f"{e['n']:,} ({e['clusters']:,})"
-    return Row(verdict_text(claim), value, deciding["unit"], interval, e["level"], n, e["value"], e["low"], e["n"])
+    return Row(verdict_text(claim), value, deciding["unit"], interval, e["level"], n, e["value"], e["low"], e["n"], check)
 
 
 class Decoys(NamedTuple):
@@ -176,7 +203,8 @@ class Card(NamedTuple):
 
     task: str
     model: str
-    circuit: Json | None
+    circuits: list[Json]
+    """Claims of one task may be about several: those of a study, beside those of the phenomenon."""
     kinds: list[Shown]
 
 
@@ -202,8 +230,16 @@ def cards(claims: Sequence[Json]) -> list[Card]:
         kinds = [_shown(kind, [c for c in members if c["kind"] == kind]) for kind in KINDS]
         if unclassified := [c for c in members if c["kind"] is None]:
             kinds.append(_shown("no kind given", unclassified))
-        result.append(Card(task, model, next((c["circuit"] for c in members if c["circuit"]), None), kinds))
+        result.append(Card(task, model, _different(c["circuit"] for c in members if c["circuit"]), kinds))
     return result
+
+
+def _different(circuits: Iterable[Json]) -> list[Json]:
+    found: list[Json] = []
+    for circuit in circuits:
+        if circuit not in found:
+            found.append(circuit)
+    return found
 
 
 def unplaced(claims: Iterable[Json]) -> list[Json]:
@@ -217,6 +253,8 @@ class Grid(NamedTuple):
     title: str
     columns: list[str]
     rows: list[tuple[str, list[Json | None]]]
+    shown: str | None
+    """Which check every cell shows ("" where none was measured); None where they show different ones, and each has to say which."""
 
 
 # A test with more variants than this is better looked at in the list of claims.
@@ -239,4 +277,6 @@ def _grid(members: Sequence[Json]) -> Grid | None:
         return None
     found = {(model_name(claim), names[id(claim)]): claim for claim in members}
     title = "Under each method" if only_methods else "The same test, otherwise" if len(columns) > 1 else "On each model"
-    return Grid(title, columns, [(model, [found.get((model, column)) for column in columns]) for model in models])
+    shown = {(check_name(claim), deciding["unit"]) for claim in members if (deciding := headline(claim))}
+    common = next(iter(shown))[0] if len(shown) == 1 else None if shown else ""
+    return Grid(title, columns, [(model, [found.get((model, column)) for column in columns]) for model in models], common)

@@ -5,9 +5,10 @@ from typing import Any, NamedTuple
 
 from markupsafe import Markup
 
+from mechcheck.base.text import side_text
 from mechcheck.report._axis import Axis, padded
-from mechcheck.report._claims import Region, region
-from mechcheck.report._numbers import short, with_unit
+from mechcheck.report._claims import edges, region
+from mechcheck.report._numbers import UNDEFINED, short, with_unit
 from mechcheck.report._svg import circle, path, svg, text
 
 Json = dict[str, Any]
@@ -21,37 +22,48 @@ def threshold_text(expectation: Json) -> str:
     if expectation["kind"] == "for_all":
         return "of every example"
     low, high = region(expectation)
-    if low is not None and high is not None:
-        return with_unit(f"between {short(low)} and {short(high)}", expectation["unit"])
-    return with_unit(f"> {short(low)}" if low is not None else f"< {short(high or 0.0)}", expectation["unit"])
+    if low is None and high is None:
+        (threshold,) = edges(expectation)
+        return f"{with_unit(f'above or below {short(threshold)}', expectation['unit'])}, it is not recorded which"
+    return with_unit(side_text(low, high, short), expectation["unit"])
 
 
-def centred_axis(claimed: Region, low: float, high: float, width: float = WIDTH) -> Axis:
+def centred_axis(claimed: Sequence[float], shown: Sequence[float], width: float = WIDTH) -> Axis:
     """An axis with the threshold in its middle, so that in a column of glyphs every threshold stands in one line."""
-    edges = claimed.edges
-    middle = sum(edges) / len(edges)
-    reach = 1.1 * max(abs(x - middle) for x in (low, high, *edges)) or 1.0
+    middle = sum(claimed) / len(claimed)
+    reach = 1.1 * max(abs(x - middle) for x in (*shown, *claimed)) or 1.0
     return Axis(middle - reach, middle + reach, _MARGIN, width - _MARGIN)
 
 
-def _claimed_side(axis: Axis, claimed: Region, height: float) -> Markup:
-    """A tint over the claimed side and a dashed line at each threshold."""
+def _claimed_side(axis: Axis, expectation: Json, height: float) -> Markup:
+    """A tint over the claimed side, where it is known, and a dashed line at each threshold."""
+    claimed = region(expectation)
     left = axis.start if claimed.low is None else axis(claimed.low)
     right = axis.end if claimed.high is None else axis(claimed.high)
     tint = Markup('<rect class="side" x="{}" y="0" width="{}" height="{}"/>').format(left, f"{right - left:.4g}", height)
-    return tint + Markup("").join(path("thr", f"M{axis(edge)} 0V{height}") for edge in claimed.edges)
+    lines = Markup("").join(path("thr", f"M{axis(edge)} 0V{height}") for edge in edges(expectation))
+    return tint + lines if claimed.edges else lines
+
+
+def _known(estimate: Json) -> list[float]:
+    """The numbers of an estimate that is there to be drawn."""
+    return [estimate[part] for part in ("low", "value", "high") if estimate[part] is not None]
 
 
 def _whisker(axis: Axis, estimate: Json, y: float) -> Markup:
-    """The interval as a line, the effect as a dot on it."""
-    return path("ci", f"M{axis(estimate['low'])} {y}H{axis(estimate['high'])}") + circle("dot", axis(estimate["value"]), y)
+    """The interval as a line, to the end of the axis where it is open, the effect as a dot on it; nothing where there is neither."""
+    low, value, high = estimate["low"], estimate["value"], estimate["high"]
+    dot = Markup("") if value is None else circle("dot", axis(value), y)
+    if low is None and high is None:
+        return dot
+    return path("ci", f"M{axis.start if low is None else axis(low)} {y}H{axis.end if high is None else axis(high)}") + dot
 
 
 def interval_glyph(expectation: Json, verdict: str) -> Markup:
     """The interval of the effect against the threshold; the claimed side is tinted. The effect stands beside it in words."""
-    e, claimed = expectation["estimate"], region(expectation)
-    axis = centred_axis(claimed, min(e["low"], e["value"]), max(e["high"], e["value"]))
-    parts = _claimed_side(axis, claimed, HEIGHT), _whisker(axis, e, HEIGHT // 2)
+    e = expectation["estimate"]
+    axis = centred_axis(edges(expectation), _known(e))
+    parts = _claimed_side(axis, expectation, HEIGHT), _whisker(axis, e, HEIGHT // 2)
     return svg(f"glyph v-{verdict}", WIDTH, HEIGHT, *parts, label=f"claimed {threshold_text(expectation)}", sized=False)
 
 
@@ -77,16 +89,17 @@ _GUTTER, _WIDE = 78, 480
 
 def effect_plot(expectation: Json, verdict: str, beside: Sequence[tuple[str, float]], name: str) -> Markup:
     """The effect with its interval against the threshold and, on the same axis, what its decoys gave."""
-    e, claimed = expectation["estimate"], region(expectation)
+    e = expectation["estimate"]
     values = [value for _, value in beside]
     floor = 60 if beside else 30
-    axis = padded([*values, e["low"], e["high"], e["value"], *claimed.edges], _GUTTER, _WIDE - 14)
-    parts = [_claimed_side(axis, claimed, floor), text(_GUTTER - 8, 19, "effect", "y")]
+    axis = padded([*values, *_known(e), *edges(expectation)], _GUTTER, _WIDE - 14)
+    parts = [_claimed_side(axis, expectation, floor), text(_GUTTER - 8, 19, "effect", "y")]
     if beside:
-        parts += [path("guide", f"M{axis(e['value'])} 15V{floor}"), text(_GUTTER - 8, floor - 6, name, "y")]
-        parts += _dots("dec", axis, beside, floor, 30)
+        guide = [] if e["value"] is None else [path("guide", f"M{axis(e['value'])} 15V{floor}")]
+        parts += [*guide, text(_GUTTER - 8, floor - 6, name, "y"), *_dots("dec", axis, beside, floor, 30)]
     told = f"; {len(values)} {name} from {short(min(values))} to {short(max(values))}" if values else ""
-    label = f"effect {short(e['value'])}, interval {short(e['low'])} to {short(e['high'])}, claimed {threshold_text(expectation)}{told}"
+    effect, low, high = (UNDEFINED if e[part] is None else short(e[part]) for part in ("value", "low", "high"))
+    label = f"effect {effect}, interval {low} to {high}, claimed {threshold_text(expectation)}{told}"
     return svg(f"strip v-{verdict}", _WIDE, floor + 22, *parts, _whisker(axis, e, 15), _ticks(axis, floor), label=label)
 
 
@@ -142,11 +155,11 @@ class Forest(NamedTuple):
 
 def forest(expectation: Json, verdict: str, dotted: bool = True) -> Forest:
     """A dot per template on one axis, and below them the whole effect with its interval; not `dotted`, a script sets the dots."""
-    e, claimed = expectation["estimate"], region(expectation)
+    e = expectation["estimate"]
     rows = [(name, t["n"], t["value"]) for name, t in expectation["by_template"].items()]
-    axis = padded([*(value for _, _, value in rows), e["low"], e["high"], e["value"], *claimed.edges], 6, 234)
+    axis = padded([*(value for _, _, value in rows), *_known(e), *edges(expectation)], 6, 234)
     height = _FOREST_ROW * (len(rows) + 1)
     dots = path("tpl", "".join(f"M{axis(value)} {_FOREST_ROW * i + 9}h0" for i, (_, _, value) in enumerate(rows)) if dotted else "")
     whole = _whisker(axis, e, height - 9)
-    picture = svg(f"track v-{verdict}", 240, height, _claimed_side(axis, claimed, height), dots, whole)
+    picture = svg(f"track v-{verdict}", 240, height, _claimed_side(axis, expectation, height), dots, whole)
     return Forest(rows, picture, svg("track", 240, 22, _ticks(axis, 1)), axis)

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 
 MISSING = "–"
+UNDEFINED = "undefined"
 _MOST_DECIMALS = 6
 _LARGE = 1e6
 
@@ -37,21 +38,28 @@ def short(x: float) -> str:
     return text.rstrip("0").rstrip(".") if "." in text else text
 
 
-def interval_decimals(low: float, high: float, thresholds: Iterable[float] = ()) -> int:
+def interval_decimals(low: float | None, high: float | None, thresholds: Iterable[float] = ()) -> int:
     """Decimals for an estimate and its interval; more where rounding would put an end of it on a threshold that it misses."""
-    width = high - low
-    decimals = decimals_for(width or abs(high))
-    for end in (low, high):
+    ends = [end for end in (low, high) if end is not None]
+    width = ends[-1] - ends[0] if ends else 0.0
+    decimals = decimals_for(width or abs(ends[-1] if ends else 0.0))
+    for end in ends:
         for threshold in thresholds:
             while end != threshold and decimals < _MOST_DECIMALS and fixed(end, decimals) == fixed(threshold, decimals):
                 decimals += 1
     return decimals
 
 
-def estimate_text(value: float, low: float, high: float, thresholds: Iterable[float] = ()) -> tuple[str, str]:
-    """The value and its interval, e.g. `("1.23", "[0.98, 1.49]")`, with as many digits as the interval deserves."""
+def estimate_text(value: float | None, low: float | None, high: float | None, thresholds: Iterable[float] = ()) -> tuple[str, str]:
+    """The value and its interval, e.g. `("1.23", "[0.98, 1.49]")`, with as many digits as the interval deserves.
+
+    None is a value that is not defined, or an end that the interval does not have.
+    """
     decimals = interval_decimals(low, high, thresholds)
-    return fixed(value, decimals), f"[{fixed(low, decimals)}, {fixed(high, decimals)}]"
+    said = UNDEFINED if value is None else fixed(value, decimals)
+    if low is None and high is None:
+        return said, MISSING
+    return said, f"[{'-∞' if low is None else fixed(low, decimals)}, {'∞' if high is None else fixed(high, decimals)}]"
 
 
 def grid_decimals(values: Sequence[float]) -> int:

@@ -85,7 +85,7 @@ def _page(evidence: Json, pack: Pack) -> str:
         _environment()
         .get_template("page.html.j2")
         .render(
-            run={"baseline": None, "ledger_problem": None} | evidence["run"],
+            run={"baseline": None, "ledger_problem": None, "upgraded_from": None} | evidence["run"],
             claims=claims,
             counts=_claims.counts(claims),
             cards=_claims.cards(evidence["claims"]),

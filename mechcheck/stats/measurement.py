@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from mechcheck.base.errors import MechcheckError
+from mechcheck.stats.formulas import compared, minus, negative, over, plus, times
 
 Number = int | float
 Scale = Literal["yes/no", "difference", "real"]
@@ -57,39 +58,54 @@ class Measurement:
         unit = self.unit in ("", "share of prompts") if self.scale is None else self.scale == "yes/no"
         return unit and self.denominator is None and bool(np.isin(self.values, (0.0, 1.0)).all())
 
+    def linearised(self) -> "Measurement":
+        """What each prompt adds to the mean; for a ratio of means to first order, so that the ratio is their mean.
+
+        Raises:
+            MechcheckError: a ratio whose denominator sums to zero.
+        """
+        if self.denominator is None:
+            return replace(self, scale="real")
+        below = float(self.denominator.mean())
+        if abs(below) <= 1e-12 * float(np.abs(self.denominator).mean()):
+            raise MechcheckError(f"{self.name or 'the share'} is of nothing: its denominator sums to zero")
+        values = self.mean + (self.values - self.mean * self.denominator) / below
+        return replace(self, values=values, denominator=None, scale="real")
+
     def named(self, name: str, unit: str | None = None) -> "Measurement":
         """The same values under another name and unit, as the report will show them."""
         return replace(self, name=name, unit=self.unit if unit is None else unit)
 
     def __add__(self, other: Union["Measurement", Number]) -> "Measurement":
-        return self._combine(other, np.add, "+")
+        return self._combine(other, np.add, plus)
 
     def __sub__(self, other: Union["Measurement", Number]) -> "Measurement":
-        return self._combine(other, np.subtract, "-")
+        return self._combine(other, np.subtract, minus)
 
     def __mul__(self, factor: Number) -> "Measurement":
-        return replace(self, values=self.values * float(factor), scale="real", size=abs(factor) * self.size, name=f"{factor} {self.name}")
+        name = times(f"{factor}", self.name)
+        return replace(self, values=self.values * float(factor), scale="real", size=abs(factor) * self.size, name=name)
 
     def __rmul__(self, factor: Number) -> "Measurement":
         return self * factor
 
     def __neg__(self) -> "Measurement":
         scale: Scale = "difference" if self.scale == "difference" else "real"
-        return replace(self, values=-self.values, scale=scale, name=f"-{self.name}")
+        return replace(self, values=-self.values, scale=scale, name=negative(self.name))
 
     def __truediv__(self, other: Union["Measurement", Number]) -> "Measurement":
         if not isinstance(other, Measurement):
-            return replace(self, values=self.values / float(other), scale="real", size=abs(self.size / other))
+            name = over(self.name, f"{other}")
+            return replace(self, values=self.values / float(other), scale="real", size=abs(self.size / other), name=name)
         self._check_same_prompts(other)
-        return replace(
-            self, values=self._plain(), denominator=other._plain(), scale="real", name=f"{self.name} / {other.name}", unit="share"
-        )
+        name = over(self.name, other.name)
+        return replace(self, values=self._plain(), denominator=other._plain(), scale="real", name=name, unit="share")
 
     def __gt__(self, threshold: Number) -> "Measurement":
-        return self._compare(self._plain() > threshold, f"{self.name} > {threshold}")
+        return self._compare(self._plain() > threshold, compared(self.name, ">", f"{threshold}"))
 
     def __lt__(self, threshold: Number) -> "Measurement":
-        return self._compare(self._plain() < threshold, f"{self.name} < {threshold}")
+        return self._compare(self._plain() < threshold, compared(self.name, "<", f"{threshold}"))
 
     def _plain(self) -> Float[np.ndarray, " prompt"]:
         if self.denominator is not None:
@@ -101,13 +117,13 @@ class Measurement:
             holds = np.where(np.isfinite(self.values), holds, np.nan)
         return replace(self, values=holds.astype(np.float64), name=name, unit="share of prompts", compared=self, scale="yes/no")
 
-    def _combine(self, other: Union["Measurement", Number], how: Callable, sign: str) -> "Measurement":
+    def _combine(self, other: Union["Measurement", Number], how: Callable, named: Callable[[str, str], str]) -> "Measurement":
         if isinstance(other, Measurement):
             self._check_same_prompts(other)
-            scale: Scale = "difference" if sign == "-" and self.is_yes_no and other.is_yes_no else "real"
-            size, name = max(self._largest(), other._largest()), f"{self.name} {sign} {other.name}"
+            scale: Scale = "difference" if named is minus and self.is_yes_no and other.is_yes_no else "real"
+            size, name = max(self._largest(), other._largest()), named(self.name, other.name)
             return replace(self, values=how(self._plain(), other._plain()), scale=scale, size=size, compared=None, name=name)
-        size, name = max(self._largest(), abs(float(other))), f"{self.name} {sign} {other}"
+        size, name = max(self._largest(), abs(float(other))), named(self.name, f"{other}")
         return replace(self, values=how(self._plain(), float(other)), scale="real", size=size, compared=None, name=name)
 
     def _largest(self) -> float:

@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 from mechcheck.base.errors import PromptError
+from mechcheck.base.text import did_you_mean
 from mechcheck.prompts.prompt_set import PromptSet
 from mechcheck.tasks import agreement, gendered_pronoun, greater_than, induction, ioi, negation  # noqa: F401  (they register the tasks)
 from mechcheck.tasks.registry import GENERATORS, Split
@@ -16,11 +17,16 @@ def task_names() -> tuple[str, ...]:
     return tuple(sorted(GENERATORS))
 
 
-def task_prompts(name: str, model: "TransformerBridge", *, n: int, seed: int, split: Split = "verify", **options: Any) -> PromptSet:
-    """Prompts of a task for a model; options go to the task's generator."""
+def check_task(name: str) -> None:
+    """Raise unless prompts of that task can be made."""
     if name not in GENERATORS:
         raise PromptError(
             f"no prompts are known for task {name!r}; known: {', '.join(task_names())}. "
-            f"Register a generator with @mechcheck.task({name!r}), or define a `prompts` fixture"
+            f"Register a generator with @mechcheck.task({name!r}), or define a `prompts` fixture{did_you_mean(name, GENERATORS)}"
         )
+
+
+def task_prompts(name: str, model: "TransformerBridge", *, n: int, seed: int, split: Split = "verify", **options: Any) -> PromptSet:
+    """Prompts of a task for a model; options go to the task's generator."""
+    check_task(name)
     return GENERATORS[name](model, n=n, seed=seed, split=split, **options)

@@ -15,10 +15,10 @@ if TYPE_CHECKING:
     from mechcheck.verdicts.check import Check
 
 PROFILES = {
-    # prompts per claim, decoys per claim
-    "smoke": (96, 2),
-    "ci": (240, 4),
-    "full": (960, 10),
+    # prompts per claim, decoys per claim at most
+    "smoke": (96, 8),
+    "ci": (240, 16),
+    "full": (960, 48),
 }
 
 
@@ -34,6 +34,7 @@ class Conditions:
     profile: str
     n_prompts: int
     decoys: int
+    """At most; fewer where fewer tell."""
     threads: int
     """Of torch, on a CPU; 0 for its own choice."""
     circuits: Path | None = None

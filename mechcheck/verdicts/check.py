@@ -11,6 +11,7 @@ import numpy as np
 from mechcheck.base.errors import ClaimError
 from mechcheck.base.seeds import seed_from
 from mechcheck.stats.estimates import Confidence, Estimate, Interval, estimate_mean, estimate_rate
+from mechcheck.stats.formulas import SUM, bracketed, compared, minus, plus
 from mechcheck.stats.measurement import Measurement
 from mechcheck.verdicts.verdict import Control, Decision, Expectation, ExpectationKind, Region, Role, decide, p_values
 
@@ -53,30 +54,34 @@ class Check:
 
     def above(self, measured: Measurement, threshold: float, label: str | None = None) -> Estimate:
         """The mean is above the threshold."""
-        return self._mean("above", measured, (float(threshold), math.inf), float(threshold), label or f"{_name(measured)} > {threshold:g}")
+        return self._mean(
+            "above", measured, (float(threshold), math.inf), float(threshold), label or compared(_name(measured), ">", f"{threshold:g}")
+        )
 
     def below(self, measured: Measurement, threshold: float, label: str | None = None) -> Estimate:
         """The mean is below the threshold."""
-        return self._mean("below", measured, (-math.inf, float(threshold)), float(threshold), label or f"{_name(measured)} < {threshold:g}")
+        return self._mean(
+            "below", measured, (-math.inf, float(threshold)), float(threshold), label or compared(_name(measured), "<", f"{threshold:g}")
+        )
 
     def between(self, measured: Measurement, low: float, high: float, label: str | None = None) -> Estimate:
         """The mean lies between low and high."""
         if not low < high:
             raise ClaimError(f"between({low}, {high}): the first must be the smaller")
         bounds = (float(low), float(high))
-        return self._mean("between", measured, bounds, bounds, label or f"{low:g} < {_name(measured)} < {high:g}")
+        return self._mean("between", measured, bounds, bounds, label or f"{low:g} < {bracketed(_name(measured), SUM)} < {high:g}")
 
     def equivalent(self, measured: Measurement, margin: float, to: float = 0.0, label: str | None = None) -> Estimate:
         """The mean differs from `to` by less than the margin (two one-sided tests, Schuirmann 1987)."""
         if margin <= 0:
             raise ClaimError(f"equivalent(margin={margin}): the margin must be positive, in the units of the measurement")
-        text = label or f"|{_name(measured)} - {to:g}| < {margin:g}"
+        text = label or f"|{minus(_name(measured), f'{to:g}')}| < {margin:g}"
         bounds = (float(to - margin), float(to + margin))
         return self._mean("equivalent", measured, bounds, bounds, text, margin=float(margin))
 
     def greater(self, a: Measurement, b: Measurement, margin: float = 0.0, label: str | None = None) -> Estimate:
         """`a` exceeds `b` by more than the margin, prompt by prompt (paired)."""
-        text = label or f"{_name(a)} > {_name(b)}" + (f" + {margin:g}" if margin else "")
+        text = label or compared(_name(a), ">", plus(_name(b), f"{margin:g}") if margin else _name(b))
         return self._mean("greater", a - b, (float(margin), math.inf), float(margin), text, margin=float(margin))
 
     def rate(self, holds: Measurement, *, above: float | None = None, below: float | None = None, label: str | None = None) -> Estimate:
@@ -94,7 +99,7 @@ class Check:
         except ValueError as error:
             raise ClaimError(str(error)) from error
         region = (threshold, math.inf) if above is not None else (-math.inf, threshold)
-        text = label or f"share with {_name(holds)} {'>' if above is not None else '<'} {threshold:g}"
+        text = label or f"share with {compared(_name(holds), '>' if above is not None else '<', f'{threshold:g}')}"
         return self._test("rate", holds, interval, region, threshold, text)
 
     def beats_random(
@@ -210,7 +215,7 @@ class Check:
         compare = getattr(self, name)
         self.role = "precondition"
         try:
-            found: Estimate = compare(measured, *(between or (value,)), label=label)
+            found: Estimate = compare(measured, *(value if isinstance(value, tuple) else (value,)), label=label)
             return found
         finally:
             self.role = "claim"

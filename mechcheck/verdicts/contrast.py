@@ -3,18 +3,20 @@
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
-from mechcheck.base.errors import ClaimError
-from mechcheck.verdicts.claim import Decoy
+from mechcheck.verdicts.decoys import Change, Decoys, decoys_of, described
+from mechcheck.verdicts.specificity import Specificity, Whole, as_a_whole, judge, told
 from mechcheck.verdicts.supplies import default_models
 from mechcheck.verdicts.trial import Rerun, Trial
 
 if TYPE_CHECKING:
-    from mechcheck.notation.circuit import Circuit
+    from mechcheck.stats.measurement import Measurement
+    from mechcheck.verdicts.verdict import Expectation
 
-# Re-initialised twins differ by their seed only, so two are as telling as many.
-MAX_TWINS = 2
+
+FRUITLESS = 4
+"""Runs without an answer after which no more are tried."""
 
 
 @dataclass(frozen=True)
@@ -25,6 +27,10 @@ class Contrast:
     runs: tuple[Rerun, ...]
     vacuous: str | None
     """Why the claim says nothing, or None."""
+    caveat: str | None = None
+    """Which of its checks alternatives satisfy by themselves, and what could not be told."""
+    specificity: tuple[tuple[Specificity, ...], ...] = ()
+    """For each of the claim's expectations, one for each kind of alternative; none for preconditions, nor from positive controls."""
 
     @property
     def supported(self) -> int:
@@ -32,66 +38,71 @@ class Contrast:
         return sum(run.verdict == "supported" for run in self.runs)
 
 
-class Change(NamedTuple):
-    """Other arguments for the body."""
+def contrast(trial: Trial, expectations: "Sequence[Expectation]", samples: "Sequence[Measurement]") -> Contrast:
+    """Run the claim's decoys (if it was expected to be supported) or its positive controls (if refuted).
 
-    label: str
-    arguments: Mapping[str, Any]
-
-
-def contrast(trial: Trial) -> Contrast:
-    """Run the claim's decoys (if it was expected to be supported) or its positive controls (if refuted)."""
+    Args:
+        trial: the claim as it was run.
+        expectations: what it came to.
+        samples: the measurement behind each.
+    """
     __tracebackhide__ = True
     if trial.case.expect == "refuted":
         return _positive_controls(trial)
+    found: list[list[Specificity]] = [[] for _ in expectations]
     kinds: list[str] = []
     runs: list[Rerun] = []
     vacuous: list[str] = []
     for decoy in trial.case.spec.decoys:
-        kind, changes = _decoys(trial, decoy)
-        those = [trial.rerun(change.arguments, change.label) for change in changes]
-        passed = sum(run.verdict == "supported" for run in those)
-        if 2 * passed >= len(those):
-            vacuous.append(f"{passed} of {len(those)} decoys ({kind}) satisfy it too, so it says nothing about this {_subject(kind)}")
-        kinds.append(kind)
+        decoys = decoys_of(trial, decoy)
+        those = _run(trial, decoys)
+        whole = Whole(decoys.kind, as_a_whole(those), decoys.total)
+        for place, (expectation, measured) in enumerate(zip(expectations, samples, strict=True)):
+            if expectation.role == "claim":
+                found[place].append(judge(expectation, measured, those, place, decoys.kind, decoys.total, trial.check().confidence))
+        if whole.decision == "vacuous":
+            vacuous.append(f"{whole.text} ({whole.kind}), so it says nothing about this {_subject(whole.kind)}{_apart(found)}")
+        kinds.append(decoys.kind)
         runs += those
-    return Contrast("; ".join(dict.fromkeys(kinds)), tuple(runs), "; ".join(vacuous) or None)
+    specificity = tuple(map(tuple, found))
+    kind = "; ".join(dict.fromkeys(kinds))
+    return Contrast(kind, tuple(runs), "; ".join(vacuous) or None, _caveat(expectations, specificity), specificity)
+
+
+def _run(trial: Trial, decoys: Decoys) -> list[Rerun]:
+    """Alternatives, one by one, until the share of those that satisfy the claim is told from one half, or the budget is spent.
+
+    Where the first few all decide nothing, nor would others.
+    """
+    __tracebackhide__ = True
+    runs: list[Rerun] = []
+    for change in itertools.islice(decoys.draw(), trial.case.conditions.decoys):
+        runs.append(trial.rerun(change.arguments, change.label))
+        found = as_a_whole(runs)
+        if told(found, decoys.total) or found.neither == found.n >= FRUITLESS:
+            break
+    return runs
 
 
 def _subject(kind: str) -> str:
     return "circuit" if kind.startswith("random") else "model" if kind.startswith("re-init") else "case"
 
 
-def _decoys(trial: Trial, decoy: Decoy | Mapping[str, Any] | None) -> tuple[str, Sequence[Change]]:
-    """What kind of decoys these are, and the decoys."""
-    __tracebackhide__ = True
-    arguments, n = trial.arguments, trial.case.conditions.decoys
-    if isinstance(decoy, Mapping):
-        return "named by the claim", [Change(_describe(decoy), trial.arguments_for(decoy))]
-    if decoy == "reinitialised" or (decoy is None and "circuit" not in arguments):
-        return "re-initialised weights", _twins(arguments, n)
-    from mechcheck.base.errors import NoControlError
-    from mechcheck.verdicts.controls import random_circuits
-
-    if "circuit" not in arguments:
-        raise ClaimError('decoy="random_sites" needs the claim to use the `circuit` fixture')
-    used = getattr(arguments["circuit"], "used", None) or None  # all roles, if the circuit is no traced one
-    try:
-        circuits = random_circuits(arguments["model"], arguments["circuit"], n=n, seed=trial.case.seed, roles=used)
-    except NoControlError:
-        if decoy is not None:
-            raise
-        return "re-initialised weights, as too few sites lie outside the circuit", _twins(arguments, n)
-    return "random sites of the same kinds, layers and number", [Change(_roles(circuit), {"circuit": circuit}) for circuit in circuits]
+def _apart(found: Sequence[Sequence[Specificity]]) -> str:
+    """Thresholds that would tell the claim from its alternatives, where there are such."""
+    thresholds = [one.separating for told_of in found for one in told_of if one.decision == "vacuous" and one.separating is not None]
+    return f"; a threshold of {thresholds[0]:.3g} would tell it from them" if thresholds else ""
 
 
-def _twins(arguments: Mapping[str, Any], n: int) -> list[Change]:
-    __tracebackhide__ = True
-    from mechcheck.models.loading import reinitialised
-
-    if "model" not in arguments:
-        raise ClaimError("a claim without `model` and `circuit` has no decoy of its own: name one with @claim(decoy={...})")
-    return [Change(f"weights drawn with seed {i}", {"model": reinitialised(arguments["model"], i)}) for i in range(min(n, MAX_TWINS))]
+def _caveat(expectations: "Sequence[Expectation]", specificity: Sequence[Sequence[Specificity]]) -> str | None:
+    """The checks that alternatives satisfy too, or that could not be told from those."""
+    lines = [
+        f"{expectation.label}: {one.text} ({one.kind})"
+        for expectation, found in zip(expectations, specificity, strict=True)
+        for one in found
+        if one.decision != "specific"
+    ]
+    return "; ".join(lines) or None
 
 
 def _positive_controls(trial: Trial) -> Contrast:
@@ -102,12 +113,11 @@ def _positive_controls(trial: Trial) -> Contrast:
         runs.append(trial.rerun(trial.arguments_for(case.arguments), case.label))
         if runs[-1].verdict == "supported":
             return Contrast("positive control", tuple(runs), None)
-    tried = f"; tried: {', '.join(run.label for run in runs)}" if runs else ""
-    reason = (
-        f"nothing was found on which the same test is supported, so its refutation says nothing{tried}. "
-        "Name one: @claim(positive_control=...)"
-    )
-    return Contrast("positive control", tuple(runs), reason)
+    tried = f"; tried: {', '.join(f'{run.label} ({run.verdict})' for run in runs)}" if runs else ""
+    reason = f"nothing was found on which the same test is supported{tried}. Name one: @claim(positive_control=...)"
+    if any(run.verdict in ("inconclusive", "not_applicable") for run in runs):
+        return Contrast("positive control", tuple(runs), None, f"whether the test can be satisfied is not known: {reason}")
+    return Contrast("positive control", tuple(runs), f"its refutation says nothing: {reason}")
 
 
 def _cases_expected_supported(trial: Trial) -> Iterator[Change]:
@@ -116,19 +126,11 @@ def _cases_expected_supported(trial: Trial) -> Iterator[Change]:
     case, spec = trial.case, trial.case.spec
     own = provenance(trial.arguments["model"]).name if "model" in trial.arguments else None
     others = [name for name in default_models(spec, case.near, case.conditions.circuits) if name != own] if own else []
-    settings = [{}, dict(spec.positive_control)] if spec.positive_control else [{}]
+    settings: list[Mapping[str, Any]] = [{}, dict(spec.positive_control)] if spec.positive_control else [{}]
     for name, changed in itertools.product([own, *others], settings):
         unchanged = name == own and all(case.params.get(key) == value for key, value in changed.items())
         asked = name == own and bool(changed)
         if unchanged or not (asked or spec.expected(name, {**case.params, **changed}) == "supported"):
             continue
         arguments = dict(changed) if name == own else {"model": name, **changed}
-        yield Change(_describe(arguments), arguments)
-
-
-def _roles(circuit: "Circuit") -> str:
-    return "; ".join(f"{role} {sites}" for role, sites in circuit.roles.items())
-
-
-def _describe(changes: Mapping[str, Any]) -> str:
-    return ", ".join(f"{key}: {_describe(value) if isinstance(value, Mapping) else value}" for key, value in changes.items())
+        yield Change(described(arguments), arguments)

@@ -4,7 +4,8 @@ import itertools
 import math
 import random
 from collections import Counter
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from mechcheck.base.errors import NoControlError
@@ -47,19 +48,69 @@ def random_sites(model: "TransformerBridge", sites: Sites, *, outside: Sites, n:
     return whole
 
 
-def random_circuits(
-    model: "TransformerBridge", circuit: Circuit, *, n: int, seed: int, roles: Collection[str] | None = None
-) -> list[Circuit]:
-    """Up to `n` different circuits in which the roles (all by default) are filled by random sites outside the circuit."""
+@dataclass(frozen=True)
+class Others:
+    """Circuits like one, of other sites."""
+
+    total: int | None
+    """How many there are; None where they were not counted."""
+    draw: Callable[[], Iterator[Circuit]]
+    """Each once, in random order; where they were not counted, until new ones are hard to find."""
+
+
+def other_circuits(model: "TransformerBridge", circuit: Circuit, *, seed: int, roles: Collection[str] | None = None) -> Others:
+    """Circuits whose roles (all by default) are filled by random sites outside the circuit, as `random_sites` draws them.
+
+    Roles share no site, and a role that lies before another in the circuit does in these too, whatever layers they had to be taken from.
+
+    Raises:
+        NoControlError: for some role nothing is left, or no combination keeps the order.
+    """
     filled = {
-        role: random_sites(model, sites, outside=circuit.sites, n=n, seed=seed + i)
+        role: random_sites(model, sites, outside=circuit.sites, n=_ENUMERABLE, seed=seed + i)
         for i, (role, sites) in enumerate(sorted(circuit.roles.items()))
         if len(sites) and (roles is None or role in roles)
     }
-    many = max((len(found) for found in filled.values()), default=0)
-    circuits = [Circuit({role: found[i % len(found)] for role, found in filled.items()}, "random sites") for i in range(many)]
-    unique = {str({role: str(sites) for role, sites in c.roles.items()}): c for c in circuits}
-    return list(unique.values())[:n]
+    if not filled:
+        raise NoControlError(_TOO_FEW.format("the circuit has no sites that could be replaced"))
+    names, pools = list(filled), list(filled.values())
+    before = [(a, b) for a, b in itertools.permutations(names, 2) if _precedes(circuit.roles[a], circuit.roles[b])]
+
+    def made(sites: Sequence[Sites]) -> Circuit | None:
+        found = dict(zip(names, sites, strict=True))
+        apart = len(Sites(itertools.chain(*sites))) == sum(map(len, sites))
+        kept = apart and all(_precedes(found[a], found[b]) for a, b in before)
+        return Circuit(found, "random sites") if kept else None
+
+    rng = random.Random(f"circuits {seed}")
+    if math.prod(map(len, pools)) <= _ENUMERABLE:
+        every = [found for sites in itertools.product(*pools) if (found := made(sites)) is not None]
+        rng.shuffle(every)
+        if not every:
+            raise NoControlError(_TOO_FEW.format("no other sites keep the order of the circuit's roles"))
+        # A role whose sets were drawn and not listed has more than these.
+        listed = all(len(pool) < _ENUMERABLE for pool in pools)
+        return Others(len(every) if listed else None, lambda: iter(every))
+
+    def draw() -> Iterator[Circuit]:
+        again, seen, misses = random.Random(f"circuits {seed}"), set(), 0
+        while misses < _ENUMERABLE:
+            sites = tuple(again.choice(pool) for pool in pools)
+            if sites in seen or (found := made(sites)) is None:
+                misses += 1
+                continue
+            seen.add(sites)
+            misses = 0
+            yield found
+
+    if next(draw(), None) is None:
+        raise NoControlError(_TOO_FEW.format("no other sites keep the order of the circuit's roles"))
+    return Others(None, draw)
+
+
+def _precedes(first: Sites, second: Sites) -> bool:
+    """Whether all of one lies in layers before all of the other."""
+    return max(site.layer for site in first) < min(site.layer for site in second)
 
 
 def _pool(model: "TransformerBridge", group: _Group, count: int, taken: set) -> Sequence[Site]:

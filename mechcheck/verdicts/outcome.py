@@ -39,9 +39,10 @@ class Outcome:
 
     def against(self, contrast: "Contrast") -> "Outcome":
         """The same, in view of its contrasts."""
+        found = replace(self, contrast=contrast)
         if contrast.vacuous is None:
-            return replace(self, contrast=contrast)
-        return replace(self, verdict="vacuous", met=False, reason=contrast.vacuous, contrast=contrast)
+            return found
+        return replace(found, verdict="vacuous", met=False, reason=contrast.vacuous)
 
 
 def skipped(reason: str) -> Outcome:

@@ -1,20 +1,24 @@
 """A claim's body with the arguments that it was given, to be run again under others."""
 
+import contextlib
 import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from mechcheck.base.errors import ClaimError, NonFiniteError
+from mechcheck.base.text import did_you_mean
 from mechcheck.verdicts.case import Case
 from mechcheck.verdicts.guard import Guard
 from mechcheck.verdicts.supplies import CircuitFor, PromptsFor, load
-from mechcheck.verdicts.verdict import Expectation, Verdict, after_holm, combine
+from mechcheck.verdicts.verdict import Decision, Verdict, after_holm, combine
 
 if TYPE_CHECKING:
     from transformer_lens.model_bridge import TransformerBridge
 
     from mechcheck.notation.circuit import Circuit
+    from mechcheck.stats.measurement import Measurement
+    from mechcheck.verdicts.check import Check
 
 Made = TypeVar("Made")
 
@@ -24,13 +28,34 @@ class BodySkipped(Exception):
 
 
 @dataclass(frozen=True)
+class Result:
+    """What an expectation came to under other arguments."""
+
+    label: str
+    verdict: Decision
+    measured: "Measurement"
+
+
+@dataclass(frozen=True)
 class Rerun:
     """The same body under other arguments."""
 
     label: str
     verdict: Verdict
-    values: Mapping[str, float]
-    """Expectation's label -> estimate."""
+    results: tuple[Result, ...]
+    """One for each expectation that was reached; none where there was nothing to measure."""
+    note: str | None = None
+    """Why it was not run to its end."""
+
+    @property
+    def values(self) -> dict[str, float]:
+        """Expectation's label -> what was measured."""
+        return {result.label: result.measured.mean for result in self.results}
+
+    def result(self, label: str, place: int) -> Result | None:
+        """What became of an expectation: by its label, else (labels can name sites) by its place; None where it was not reached."""
+        named = next((result for result in self.results if result.label == label), None)
+        return named or (self.results[place] if place < len(self.results) else None)
 
 
 @dataclass(frozen=True)
@@ -48,8 +73,15 @@ class Trial:
     circuit_for: CircuitFor | None = None
     """Likewise its circuit."""
 
+    def check(self, arguments: Mapping[str, Any] | None = None) -> "Check":
+        """A check that nobody sees, for a run of the body under these arguments."""
+        arguments = self.arguments if arguments is None else arguments
+        return self.case.check(arguments.get("model"), arguments.get("circuit"), draws=False)
+
     def rerun(self, changes: Mapping[str, Any], label: str) -> Rerun:
-        """The body once more; a failed assertion is a refusal, any other exception is the claim's own error, as is a changed model.
+        """The body once more. What it reached decides: an assertion or a value that is not finite ends it, and decides nothing.
+
+        Where a precondition is not met, there is nothing to measure. Any other exception is the claim's own error, as is a changed model.
 
         Args:
             changes: arguments in place of those it was given.
@@ -61,21 +93,29 @@ class Trial:
         """
         __tracebackhide__ = True
         arguments = {**self.arguments, **changes}
-        check = self.case.check(arguments.get("model"), arguments.get("circuit"), draws=False)
-        if "check" in arguments:
-            arguments["check"] = check
+        check, note = self.check(arguments), None
+        arguments |= {"check": check} if "check" in arguments else {}
+        arguments |= {name: _Unheard() for name in ("subtests",) if name in arguments}
         with self.guard.untouched(arguments.get("model"), label):
             try:
                 self.body(**arguments)
-            except AssertionError:
-                return Rerun(label, "refuted", _values(check.expectations))
-            except NonFiniteError:  # where there is no effect there is no share of it either
-                return Rerun(label, "inconclusive", _values(check.expectations))
+            except AssertionError as failed:
+                note = f"an assertion ended it: {str(failed).splitlines()[0] if str(failed) else 'no message'}"
+            except NonFiniteError as error:  # where there is no effect there is no share of it either
+                note = str(error)
             except BodySkipped as skipped:
                 raise ClaimError(f"the test skipped its contrast ({label}): {skipped}") from skipped
             except Exception as error:
                 raise ClaimError(f"the test crashed on its contrast ({label}): {type(error).__name__}: {error}") from error
-        return Rerun(label, combine(after_holm(check.expectations, check.confidence.alpha)), _values(check.expectations))
+        expectations = after_holm(check.expectations, check.confidence.alpha)
+        verdict = combine(expectations)
+        results = tuple(Result(e.label, e.verdict, m) for e, m in zip(expectations, check.samples, strict=True))
+        if verdict == "not_applicable":
+            needed = next((e.label for e in expectations if e.role == "precondition" and e.verdict != "supported"), None)
+            if needed is not None:
+                note = f"nothing to measure: {needed}"
+                results = tuple(replace(result, verdict="undefined") for result in results)
+        return Rerun(label, "inconclusive" if note and verdict == "supported" else verdict, results, note)
 
     def arguments_for(self, changes: Mapping[str, Any]) -> dict[str, Any]:
         """Arguments for what a claim says of a contrast: another model brings its own prompts and circuit.
@@ -84,9 +124,11 @@ class Trial:
             ClaimError: the test takes no such argument, or nobody said how prompts for another model are made.
         """
         __tracebackhide__ = True
-        unknown = set(changes) - set(inspect.signature(self.body).parameters)
+        takes = inspect.signature(self.body).parameters
+        unknown = sorted(set(changes) - set(takes))
         if unknown:
-            raise ClaimError(f"the contrast changes {', '.join(sorted(unknown))}, which the test does not take")
+            meant = did_you_mean(unknown[0], takes)
+            raise ClaimError(f"the contrast changes {', '.join(unknown)}, which the test does not take{meant}")
         new = dict(changes)
         if isinstance(new.get("model"), str):
             new["model"] = load(self.case.conditions, new["model"], self._dtype)
@@ -119,11 +161,20 @@ class Trial:
         return provenance(self.arguments["model"]).dtype if "model" in self.arguments else None
 
 
-def _values(expectations: Sequence[Expectation]) -> dict[str, float]:
-    return {e.label: e.estimate.value for e in expectations}
+class _Unheard:
+    """Stands in for pytest's `subtests`: what fails there on a contrast is no failure of the claim, and decides nothing."""
+
+    @contextlib.contextmanager
+    def test(self, msg: str | None = None, **context: object) -> Iterator[None]:
+        with contextlib.suppress(AssertionError):
+            yield
 
 
 def _with_roles(circuit: "Circuit", roles: Mapping[str, Any]) -> "Circuit":
     from mechcheck.notation.sites import heads
 
+    for role in roles:
+        if role not in circuit.roles:
+            meant = did_you_mean(role, circuit.roles)
+            raise ClaimError(f"the contrast changes the role {role!r}, which the circuit does not have{meant}")
     return replace(circuit, roles={**circuit.roles, **{role: heads(sites) for role, sites in roles.items()}})

@@ -6,7 +6,8 @@ from runs import MODEL, NOISY, OLD, claim
 def test_what_changed_is_listed_and_compared(drift):
     other = MODEL | {"weights_sha256": "b" * 64, "dtype": "float64"}
     control = {"kind": "random", "n": 1, "values": [0.1], "labels": ["0.2"]}
-    before, after = claim("a", OLD), claim("a", NOISY, model=other, circuit={"source": "here", "roles": {"mover": "0.3"}}, expect="refuted")
+    circuit = claim("a")["circuit"] | {"roles": {"mover": "0.3"}}
+    before, after = claim("a", OLD), claim("a", NOISY, model=other, circuit=circuit, expect="refuted")
     before["expectations"][0]["control"], after["expectations"][0]["control"] = control, control | {"labels": ["0.3"]}
     found = drift([before], [after], after_run={"versions": {"python": "3.11.2", "torch": "2.14.0"}, "commit": None})
     assert found.drift["a"]["status"] == "same"

@@ -67,7 +67,7 @@ def test_what_it_was_measured_on(tiny):
     found = describe_arguments({"model": tiny("gpt2", "float32"), "prompts": prompts, "circuit": circuit, "k": 3})
     assert found["model"]["name"] == "gpt2"
     assert "directory" not in found["model"], "a path of this machine is nobody's business"
-    assert found["circuit"] == {"source": "here", "roles": {"mover": "0.1@END"}}
+    assert found["circuit"] == {"source": "here", "roles": {"mover": "0.1@END"}, "criteria": {"met": None, "unmet": {}}}
     assert (found["prompts"]["n"], found["prompts"]["lengths"], len(found["prompts"]["examples"])) == (12, [7, 9], EXAMPLES)
     jsonschema.validate({"run": RUN, "claims": [record_of(CASE, Outcome(), found)]}, schema())
     assert describe_arguments({"prompts": "of the user's own kind"}) == NOT_MEASURED

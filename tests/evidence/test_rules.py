@@ -96,6 +96,8 @@ def test_what_comes_first(asked, decided):
         ({"kind": "below"}, "kind above -> below"),
         ({"threshold": 0.5}, "threshold 0.0 -> 0.5"),
         ({"margin": 0.1}, "margin None -> 0.1"),
+        ({"role": "precondition"}, "role claim -> precondition"),
+        ({"region": [None, 0.0]}, "region [0.0, None] -> [None, 0.0]"),
     ],
 )
 def test_what_makes_it_another_claim(changes, other):
@@ -103,6 +105,27 @@ def test_what_makes_it_another_claim(changes, other):
     now["expectations"][0] |= changes
     assert ruling(pair(claim("a", OLD), now)).reason == f"it is another claim now: {other}"
     assert ruling(pair(claim("a", OLD), claim("a", OLD, OLD))).reason == "it is another claim now: 1 checks -> 2"
+
+
+def test_another_direction_is_another_claim_whatever_its_verdict():
+    """The same rate below a threshold instead of above it: its verdict turns, and that is no flip."""
+    now = claim("a", OLD) | REFUTED
+    now["expectations"][0] |= {"region": [None, 0.0], "verdict": "refuted"}
+    reason = "it is another claim now: region [0.0, None] -> [None, 0.0] (supported -> refuted)"
+    assert ruling(pair(claim("a", OLD), now)) == Ruling("incomparable", reason)
+
+
+@pytest.mark.parametrize("unknown", ["before", "now"])
+def test_a_direction_that_nobody_recorded_is_no_other(unknown):
+    before, now = claim("a", OLD), claim("a", MOVED)
+    (before if unknown == "before" else now)["expectations"][0]["region"] = [None, None]
+    assert ruling(pair(before, now, measured)) == Ruling("by differences", "", MOVE)
+
+
+def test_verdicts_are_told_in_words():
+    assert (
+        ruling(pair(claim("a", OLD), claim("a", MOVED) | {"verdict": "not_applicable"}, measured)).reason == "supported -> not applicable"
+    )
 
 
 def test_the_differences_are_worked_out_once():

@@ -8,8 +8,12 @@ from mechcheck import cli
 from mechcheck.evidence.summary import markdown
 
 
+def check(value, label="effect > 0", kind="above", role="claim", **changes):
+    ends = {"low": value and value - 0.1, "high": value and value + 0.1}
+    return {"kind": kind, "label": label, "role": role, "unit": "logits", "estimate": {"value": value, **ends}} | changes
+
+
 def claim(name="m", verdict="supported", met=True, value=0.5, **changes):
-    estimate = {"value": value, "low": value - 0.1, "high": value + 0.1}
     base = {
         "task": "ioi",
         "statement": "A | B <b>",
@@ -17,9 +21,10 @@ def claim(name="m", verdict="supported", met=True, value=0.5, **changes):
         "model": {"name": name},
         "verdict": verdict,
         "met": met,
-        "expectations": [{"kind": "above", "estimate": estimate}],
+        "expectations": [check(value)],
     }
-    return base | changes
+    made = base | changes
+    return {"deciding": 0 if made["expectations"] else None} | made
 
 
 RUN = {
@@ -44,10 +49,54 @@ def test_a_row_per_statement_and_a_column_per_model():
 
 
 def test_a_search_shows_what_it_found_and_no_interval():
-    searched = [{"kind": "for_all", "estimate": {"value": 0.0, "low": 0.0, "high": 0.0, "method": "counterexample: the 7th"}}]
-    found = claim("m", "refuted", expectations=searched, counterexamples=[{"example": "Mary | John"}])
+    searched = [check(0.0, "in order", "for_all")]
+    searched[0]["estimate"]["method"] = "counterexample: the 7th"
+    examples = [{"expectation": "another", "example": "x"}, {"expectation": "in order", "example": "Mary | John"}]
+    found = claim("m", "refuted", expectations=searched, counterexamples=examples)
     cell = markdown([RUN | {"claims": [found]}]).splitlines()[2].split(" | ")[-1]
     assert cell == "✗ refuted, as claimed<br>counterexample: the 7th: Mary \\| John |"
+
+
+def several(name, deciding, verdict="supported", first=1.0, second=2.0, **changes):
+    return claim(name, verdict, expectations=[check(first, "first"), check(second, "second | <b>")], deciding=deciding, **changes)
+
+
+def row(*claims):
+    return markdown([RUN | {"claims": list(claims)}]).splitlines()[2]
+
+
+class TestTheDecidingCheck:
+    """Numbers that stand side by side are of one check, or each says of which."""
+
+    def test_is_shown_and_named_once_where_it_is_the_same_everywhere(self):
+        assert row(several("m", 1), several("n", 1, "refuted", second=-2.0)) == (
+            "| ioi | A \\| B &lt;b> (zero)<br>check 2 of 2: second \\| &lt;b> | ✓ supported<br>2.00 [1.90, 2.10] "
+            "| ✗ refuted, as claimed<br>-2.00 [-2.10, -1.90] |"
+        )
+
+    def test_is_named_in_every_cell_where_it_is_not(self):
+        assert row(several("m", 0), several("n", 1, "refuted", second=-2.0)) == (
+            "| ioi | A \\| B &lt;b> (zero) | ✓ supported<br>1.00 [0.90, 1.10]<br>check 1 of 2: first "
+            "| ✗ refuted, as claimed<br>-2.00 [-2.10, -1.90]<br>check 2 of 2: second \\| &lt;b> |"
+        )
+
+    def test_of_one_name_in_two_units_is_two(self):
+        other = claim("n", expectations=[check(0.5, unit="share")])
+        assert row(claim("m"), other).count("<br>effect > 0 |") == 2
+
+    def test_only_one_needs_no_name(self):
+        assert "effect > 0" not in row(claim("m"), claim("n", value=1.0), claim("o", "errored", False, expectations=[]))
+
+    def test_that_is_a_precondition_says_so(self):
+        needed = claim("m", "not_applicable", False, expectations=[check(-1.0, "clean > 0", role="precondition"), check(1.0)])
+        assert "(zero)<br>check 1 of 2, a precondition: clean > 0 | ∘ not applicable<br>-1.00 [-1.10, -0.90] |" in row(needed)
+
+    def test_that_is_not_defined_has_no_number(self):
+        assert row(claim("m", "not_applicable", False, value=None)).endswith("| ∘ not applicable<br>undefined |")
+        expected = claim("m", "not_applicable", True, value=None)
+        assert row(expected).endswith("| ∘ not applicable, as claimed<br>undefined |")
+        open_above = claim("m", expectations=[check(1.0, estimate={"value": 1.0, "low": 0.5, "high": None})])
+        assert row(open_above).endswith("| ✓ supported<br>1.00 [0.50, inf] |")
 
 
 def test_only_the_models_asked_for():

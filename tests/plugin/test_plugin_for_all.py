@@ -95,7 +95,7 @@ def test_evidence(searches):
     (e,) = supported["expectations"]
     assert (e["kind"], e["threshold"], e["p"], e["p_adjusted"]) == ("for_all", 0.5, None, None)
     assert e["estimate"] == {
-        "value": 1.0, "low": 1.0, "high": 1.0, "level": 1.0, "n": 96, "clusters": 96,
+        "value": 1.0, "low": 1.0, "high": 1.0, "level": 1.0, "n": 96, "clusters": 96, "valid": True, "caveat": None,
         "method": "no counterexample among 96 distinct examples",
     }  # fmt: skip
     assert supported["counterexamples"] == []
@@ -119,7 +119,7 @@ def test_what_the_terminal_says(searches):
             "    again: pytest test_claims.py::test_refuted --mech-profile=smoke --mech-seed=0",
             "? inconclusive * no counterexample among 7 distinct examples, of 96 that were asked for",
             "✓ supported * no counterexample among 96 distinct examples  1/1 decoys rejected",
-            "✗ refuted * counterexample: the * distinct example that was tried (+1 more)  (as claimed)",
+            "✗ refuted * counterexample: the * distinct example that was tried  [[]check 1 of 2: for all: room > 0[]]  (as claimed)",
             "    counterexample (shrunk): 37",
         ]
     )

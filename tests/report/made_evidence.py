@@ -11,7 +11,7 @@ import jsonschema
 SCHEMA = Path(__file__).parents[2] / "mechcheck" / "evidence.schema.json"
 
 
-def estimate(value: float, low: float, high: float, **changes: Any) -> dict:
+def estimate(value: float | None, low: float | None, high: float | None, **changes: Any) -> dict:
     """An estimate with its interval."""
     return {
         "value": value,
@@ -26,7 +26,7 @@ def estimate(value: float, low: float, high: float, **changes: Any) -> dict:
     } | changes
 
 
-def expectation(value: float = 1.25, low: float = 0.98, high: float = 1.49, **changes: Any) -> dict:
+def expectation(value: float = 1.25, low: float = 0.98, high: float | None = 1.49, **changes: Any) -> dict:
     """An expectation, above 0 unless told otherwise."""
     default = {
         "label": "logit difference above 0",
@@ -40,6 +40,7 @@ def expectation(value: float = 1.25, low: float = 0.98, high: float = 1.49, **ch
         "p_refuted": 0.99977,
         "p_adjusted": 0.0012,
         "control": None,
+        "specificity": [],
         "by_template": {},
         "verdict": "supported",
     }
@@ -89,6 +90,7 @@ def claim(id: str = "ioi/s_inhibition", **changes: Any) -> dict:
         "circuit": {
             "source": "found on one half of the prompts, arXiv:2304.14997",
             "roles": {"s_inhibition": "0.3@END", "name_mover": "1.0 1.2@END"},
+            "criteria": {"met": True, "unmet": {}},
         },
         "prompts": {
             "ids_sha256": "cd" * 32,
@@ -246,7 +248,7 @@ def _decoys(draw: random.Random, n: int, supported: int, label: str) -> dict:
 
 
 def rich_claims() -> list[dict]:
-    """Claims of all six verdicts over several models and tasks, with controls, decoys and figures of every size."""
+    """Claims of all verdicts over several models and tasks, with controls, decoys and figures of every size."""
     draw = random.Random(7)
     label = "logit difference above 0"
     tokens = ["When", "Mary", "and", "John", "went", "to", "the", "store", ",", "John", "gave", "a", "drink", "to"]
@@ -294,6 +296,12 @@ def rich_claims() -> list[dict]:
               verdict="supported", met=False, reason="supported, but expected refuted", model=twin),
         claim("ind/vacuous", task="induction", kind="specificity", statement="Induction heads attend to something",
               verdict="vacuous", met=False, reason="3 of 8 decoys satisfy the claim too", decoys=_decoys(draw, 8, 3, label), model=twin),
+        claim("ind/nothing", task="induction", kind="necessity", statement="Ablating them takes away half of the preference",
+              verdict="not_applicable", met=False, reason="there is something to lose: refuted; share lost: undefined", model=twin,
+              expectations=[
+                  expectation(-0.2, -0.5, 0.1, label="there is something to lose", role="precondition", verdict="refuted"),
+                  expectation(label="share lost", unit="share", verdict="undefined", estimate=estimate(None, None, None)),
+              ], deciding=0),
         claim("ind/errored", task="induction", statement="The QK circuit matches", verdict="errored", met=False, model=twin,
               reason="ValueError: unknown head 12.3 (the model has layers 0-1)\n  in capture()", **unmeasured),
         claim("neg/skipped", task="negation", kind="structure", statement="Negation is attended to", verdict="skipped", met=None,

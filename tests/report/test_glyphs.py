@@ -39,6 +39,46 @@ def test_glyph_of_a_band(make: SimpleNamespace, changes: dict) -> None:
     assert numbers(r'class="side" x="([\d.]+)" y="0" width="([\d.]+)"', svg) == [36.7, 54.6]
 
 
+def test_the_direction_is_that_of_the_evidence_and_not_of_the_kind(make: SimpleNamespace) -> None:
+    """A rate may be claimed to be below its threshold."""
+    rate = make.expectation(0.1, 0.05, 0.15, kind="rate", threshold=0.2, region=[None, 0.2], unit="share")
+    svg = interval_glyph(rate, "supported")
+    assert numbers(r'class="side" x="([\d.]+)" y="0" width="([\d.]+)"', svg) == [4.0, 60.0]
+    assert 'aria-label="claimed &lt; 0.2 share"' in svg
+    assert numbers(r'class="side" x="([\d.]+)" y="0" width="([\d.]+)"', interval_glyph(rate | {"region": [0.2, None]}, "refuted")) == [
+        64.0,
+        60.0,
+    ]
+    assert ", claimed &lt; 0.2 share" in effect_plot(rate, "supported", [], "decoys")
+    strip = rate | {"kind": "beats_random", "control": controls(effect=1.25)}
+    assert control_text(strip) == "3 of 4 are at or below the claim's own value"
+
+
+def test_a_side_that_nobody_recorded_is_not_tinted(make: SimpleNamespace) -> None:
+    rate = make.expectation(0.1, 0.05, 0.15, kind="rate", threshold=0.2, region=[None, None], unit="share")
+    for svg in (interval_glyph(rate, "inconclusive"), effect_plot(rate, "inconclusive", [], "decoys"), forest(rate, "inconclusive").svg):
+        assert 'class="side"' not in svg
+        assert svg.count('class="thr"') == 1
+    assert threshold_text(rate) == "above or below 0.2 share, it is not recorded which"
+
+
+def test_what_is_not_defined_is_not_drawn(make: SimpleNamespace) -> None:
+    nothing = make.expectation(estimate=make.estimate(None, None, None), verdict="undefined")
+    beside = [("a decoy", 2.0)]
+    for svg in (
+        interval_glyph(nothing, "undefined"),
+        effect_plot(nothing, "undefined", beside, "decoys"),
+        forest(nothing, "undefined").svg,
+    ):
+        assert 'class="ci"' not in svg
+        assert 'class="dot"' not in svg
+        assert svg.count('class="thr"') == 1
+    assert "effect undefined, interval undefined to undefined" in effect_plot(nothing, "undefined", beside, "decoys")
+    # An open end reaches to the end of the axis.
+    svg = interval_glyph(make.expectation(1.0, 0.5, None), "supported")
+    assert numbers(r'class="ci" d="M([\d.]+) 10H([\d.]+)', svg)[1] == 124.0
+
+
 def test_threshold_in_words(make: SimpleNamespace) -> None:
     assert threshold_text(make.expectation(threshold=0.5)) == "> 0.5 logits"
     assert threshold_text(make.expectation(threshold=-1.0, kind="below", unit="")) == "< -1"

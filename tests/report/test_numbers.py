@@ -58,6 +58,13 @@ def test_dates() -> None:
     assert date_text("yesterday") == "yesterday"
 
 
+def test_what_is_not_defined_and_ends_that_are_not_there() -> None:
+    assert estimate_text(None, None, None) == ("undefined", "–")
+    assert estimate_text(1.25, None, None) == ("1.250", "–")
+    assert estimate_text(1.25, 0.98, None) == ("1.25", "[0.98, ∞]")
+    assert estimate_text(1.25, None, 1.5) == ("1.25", "[-∞, 1.50]")
+
+
 @given(st.lists(st.floats(allow_nan=False), min_size=2))
 def test_sort_keys_sort_as_text_in_the_order_of_the_numbers(numbers: list[float]) -> None:
     assert [float(x) for x in sorted(numbers)] == sorted(numbers, key=lambda x: sort_key(x))

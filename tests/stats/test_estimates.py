@@ -52,7 +52,7 @@ def test_one_template_makes_the_prompts_units():
 
 
 def test_the_degrees_of_freedom_follow_the_sizes():
-    """One template with half of the prompts leaves little to tell the error from: Kish's effective number is 1 / 0.3."""
+    """One template with half of the prompts leaves little to tell the error from: Kish's number of them is 1 / 0.3."""
     sizes = [10, 2, 2, 2, 2, 2]
     values = np.repeat([1.0, -1.0, 0.5, -0.5, 2.0, -2.0], sizes) + np.tile([0.5, -0.5], 10)
     found = estimate_mean(measured(values, list(np.repeat(range(6), sizes))), SURE, symmetric=True).estimate

@@ -69,7 +69,7 @@ def test_rate(check, hits, above, below):
     check.rate(holds, above=0.5)
     check.rate(holds, below=0.5)
     assert [e.verdict for e in check.expectations] == [above, below]
-    assert [e.label for e in check.expectations] == ["share with a < b > 0.5", "share with a < b < 0.5"]
+    assert [e.label for e in check.expectations] == ["share with (a < b) > 0.5", "share with (a < b) < 0.5"]
 
 
 def test_p_is_that_of_the_claimed_side(check):

@@ -1,5 +1,6 @@
 """Random controls look like the claim's sites and share none with its circuit, whatever the sites."""
 
+import itertools
 from collections import Counter
 from types import SimpleNamespace
 
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 from mechcheck.base.errors import NoControlError
 from mechcheck.notation.circuit import Circuit
 from mechcheck.notation.sites import Site, Sites, heads, mlps, neurons, resid
-from mechcheck.verdicts.controls import random_circuits, random_sites
+from mechcheck.verdicts.controls import other_circuits, random_sites
 
 
 def model(n_layers: int = 3, n_heads: int = 4, d_mlp: int = 5) -> SimpleNamespace:
@@ -95,17 +96,57 @@ def test_nothing_left(sites, outside):
         random_sites(model(), sites, outside=outside, n=3, seed=0)
 
 
-def test_random_circuits_fill_every_role():
-    circuit = Circuit({"movers": heads("2.0 2.1@END"), "inhibition": heads("1.0@END"), "empty": heads("")})
-    found = random_circuits(model(), circuit, n=4, seed=0)
-    assert len({str(dict(c)) for c in found}) == len(found) > 1
-    for other in found:
-        assert set(other) == {"movers", "inhibition"}
-        assert not places(other.sites) & places(circuit.sites)
-        assert {role: Counter((s.layer, s.at) for s in sites) for role, sites in other.items()} == {
-            "movers": Counter([(2, None), (2, "END")]),
-            "inhibition": Counter([(1, "END")]),
-        }
+class TestOtherCircuits:
+    """Every role is filled, by sites outside the circuit."""
+
+    def test_all_are_listed_where_they_are_few(self):
+        circuit = Circuit({"movers": heads("2.0 2.1@END"), "inhibition": heads("1.0@END"), "empty": heads("")})
+        others = other_circuits(model(), circuit, seed=0)
+        found = list(others.draw())
+        assert len({str(dict(c)) for c in found}) == len(found) == others.total > 1
+        for other in found:
+            assert set(other) == {"movers", "inhibition"}
+            assert not places(other.sites) & places(circuit.sites)
+            assert {role: Counter((s.layer, s.at) for s in sites) for role, sites in other.items()} == {
+                "movers": Counter([(2, None), (2, "END")]),
+                "inhibition": Counter([(1, "END")]),
+            }
+        assert [str(dict(c)) for c in others.draw()] == [str(dict(c)) for c in found]
+        shuffled = list(other_circuits(model(), circuit, seed=1).draw())
+        assert sorted(str(dict(c)) for c in shuffled) == sorted(str(dict(c)) for c in found)
+
+    def test_by_hand(self):
+        """Two roles of one head each in a model of 3 heads a layer: 2 x 2 others."""
+        others = other_circuits(model(n_heads=3), Circuit({"a": heads("0.0"), "b": heads("1.1")}), seed=0)
+        expected = {("0.1", "1.0"), ("0.1", "1.2"), ("0.2", "1.0"), ("0.2", "1.2")}
+        assert {(str(c["a"]), str(c["b"])) for c in others.draw()} == expected
+        assert others.total == 4
+
+    def test_roles_share_no_site(self):
+        others = other_circuits(model(n_heads=4), Circuit({"a": heads("0.0"), "b": heads("0.1")}), seed=0)
+        assert {(str(c["a"]), str(c["b"])) for c in others.draw()} == {("0.2", "0.3"), ("0.3", "0.2")}
+
+    def test_the_order_of_layers_is_kept(self):
+        """No head is left in layers 0 and 2, so that both roles take theirs from any layer; a still lies before b."""
+        circuit = Circuit({"a": heads("0.0-1"), "b": heads("2.0-1")})
+        found = list(other_circuits(model(n_layers=6, n_heads=2), circuit, seed=0).draw())
+        assert found
+        for other in found:
+            assert max(site.layer for site in other["a"]) < min(site.layer for site in other["b"])
+        with pytest.raises(NoControlError, match="no other sites keep the order of the circuit's roles"):
+            other_circuits(model(n_layers=3, n_heads=2), circuit, seed=0)
+
+    def test_many_are_drawn_without_repetition(self):
+        wide = model(n_layers=4, n_heads=32)
+        others = other_circuits(wide, Circuit({"a": heads("0.0 0.1 0.2"), "b": heads("1.0 1.1 1.2")}), seed=0)
+        first = [str(dict(c)) for c in itertools.islice(others.draw(), 300)]
+        assert others.total is None
+        assert len(set(first)) == 300
+        assert [str(dict(c)) for c in itertools.islice(others.draw(), 300)] == first
+
+    def test_only_the_roles_that_were_used(self):
+        circuit = Circuit({"a": heads("0.0"), "b": heads("1.1")})
+        assert all(set(other) == {"b"} for other in other_circuits(model(), circuit, seed=0, roles={"b"}).draw())
 
 
 def test_roles_that_compete_for_the_last_site():

@@ -21,16 +21,43 @@ def test_the_same_check_under_other_arguments(trial, around):
 
 
 @pytest.mark.parametrize(
-    ("error", "verdict"), [(AssertionError("no"), "refuted"), (NonFiniteError("nothing to share"), "inconclusive")], ids=["assert", "nan"]
+    ("error", "note"),
+    [(AssertionError("no"), "an assertion ended it: no"), (NonFiniteError("nothing to share"), "nothing to share")],
+    ids=["assert", "nan"],
 )
-def test_endings_that_decide(trial, around, error, verdict):
+@pytest.mark.parametrize(("mean", "verdict"), [(1.0, "inconclusive"), (-1.0, "refuted")])
+def test_an_early_end_decides_nothing_beyond_what_was_reached(trial, around, error, note, mean, verdict):
     def body(check, stop=False):
-        check.above(around(1), 0.0, label="positive")
+        check.above(around(mean), 0.0, label="positive")
         if stop:
             raise error
 
     run = trial(body, {"stop": False}).rerun({"stop": True}, "stopped")
-    assert (run.verdict, run.values) == (verdict, {"positive": pytest.approx(1.0)})
+    assert (run.verdict, run.values, run.note) == (verdict, {"positive": pytest.approx(mean)}, note)
+    assert run.result("positive", 0).verdict == ("supported" if mean > 0 else "refuted")
+    assert run.result("another", 1) is None
+
+
+def test_what_fails_in_a_subtest_of_a_contrast_decides_nothing(trial, around):
+    """The claim's own subtests would report a failure of the claim."""
+
+    def body(check, subtests):
+        with subtests.test("the effect is large", at=3):
+            raise AssertionError("a decoy has no effect")
+        check.above(around(-1), 0.0)
+
+    run = trial(body, {"subtests": None}).rerun({}, "decoy")
+    assert (run.verdict, run.note) == ("refuted", None)
+
+
+def test_an_expectation_is_known_by_its_label_or_its_place(trial, around):
+    def body(check, sites="0.1"):
+        check.above(around(1), 0.0, label=f"{sites} matters")
+        check.above(around(2), 0.0, label="always")
+
+    run = trial(body, {"sites": "0.1"}).rerun({"sites": "0.2"}, "other")
+    assert run.result("0.1 matters", 0).label == "0.2 matters"
+    assert run.result("always", 0).measured.mean == pytest.approx(2.0)
 
 
 @pytest.mark.parametrize(
