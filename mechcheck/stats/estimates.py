@@ -153,9 +153,10 @@ def _ratio(measured: Measurement, units: "_Units", confidence: Confidence) -> In
     largest = float(np.abs(tops).max()), float(np.abs(bottoms).max())
     method = f"ratio of means (Fieller) over {units.n} {units.noun}s"
 
-    def excess(ratio: float) -> Pivot:
+    def excess(ratio: float, like: Pivot | None = None) -> Pivot:
         """Of the numerator over so large a share of the denominator."""
-        return pivot(sign * (tops - ratio * bottoms), units.index, same=units.same, scale=max(largest[0], abs(ratio) * largest[1]))
+        values, scale = sign * (tops - ratio * bottoms), max(largest[0], abs(ratio) * largest[1])
+        return pivot(values, units.index, same=units.same, scale=scale, like=like)
 
     def undefined(why: str) -> Interval:
         vanishes = abs(bottoms.sum()) <= 1e-12 * np.abs(bottoms).sum()
@@ -168,16 +169,26 @@ def _ratio(measured: Measurement, units: "_Units", confidence: Confidence) -> In
         return undefined(f"the share is of something that is not told from zero: {below.value:.3g} [{low:.3g}, {high:.3g}]")
     value = float(tops.sum() / bottoms.sum())
     at = replace(excess(value), value=value)
+    shape = None if at.agree else at  # of all of them: else the tests would change with the share that is asked about
+
+    def p_above(ratio: float) -> float:
+        return excess(ratio, shape).p_above(0.0)
+
+    def p_below(ratio: float) -> float:
+        return excess(ratio, shape).p_below(0.0)
+
     step = at.error / abs(below.value)
     if at.agree:
         found = _estimate(measured, at, value, value, units, confidence, f"every prompt gives the same share, {method}")
     else:
-        start = _where(lambda ratio: excess(ratio).p_above(0.0), value, -step, confidence.alpha)
-        end = _where(lambda ratio: excess(ratio).p_below(0.0), value, step, confidence.alpha)
-        if start is None or end is None:
-            return undefined("the interval of the share has no end")
-        found = _estimate(measured, at, start, end, units, confidence, method)
-    return Interval(found, lambda ratio: excess(ratio).p_above(0.0), lambda ratio: excess(ratio).p_below(0.0), step)
+        start = _where(p_above, value, -step, confidence.alpha)
+        end = _where(p_below, value, step, confidence.alpha)
+        found = _estimate(measured, at, *replace(at, error=step).interval(confidence.level), units, confidence, method)
+        if start is not None and end is not None:
+            found = replace(found, low=start, high=end)
+        else:  # told from zero, but not by as much as the widened error would have it
+            found = replace(found, valid=False, caveat="; ".join(filter(None, [at.caveat, "at this confidence the share has no bounds"])))
+    return Interval(found, p_above, p_below, step)
 
 
 def _where(p_value: Callable[[float], float], start: float, step: float, alpha: float) -> float | None:

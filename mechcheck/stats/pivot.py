@@ -31,6 +31,8 @@ class Pivot:
     """Degrees of freedom of the error."""
     skewness: float
     """Of the mean's error, in units of its standard deviation."""
+    widened: float
+    """By what factor the error was, as the caveat says."""
     design: float
     """By how much the variance exceeds that of as many independent prompts."""
     units: float
@@ -75,6 +77,7 @@ def pivot(
     same: Int[np.ndarray, " prompt"] | None = None,
     scale: float = 0.0,
     symmetric: bool = False,
+    like: Pivot | None = None,
 ) -> Pivot:
     """The mean of values over prompts that come in units (templates).
 
@@ -88,6 +91,7 @@ def pivot(
         same: which are one prompt, given several times; None where all differ.
         scale: the size of what the values were computed from, where they are differences: less than 1e-9 of it is no difference.
         symmetric: whether the error is known to be symmetric, as that of a difference between exchangeable runs is.
+        like: whose skewness and widening to take over, where one of many means is asked for whose errors are much the same.
     """
     n, sizes = len(values), np.bincount(units)
     mean, k = float(values.mean()), len(sizes)
@@ -101,16 +105,19 @@ def pivot(
     effective_units = 1 / float((share**2).sum())
     df = max(1.0, effective_units - 1 - 0.5 * (1 - effective_units / k))
     if float(np.abs(values - mean).max()) <= noise:
-        return Pivot(mean, noise, df, 0.0, 1.0, effective_units, True, True, None)
+        return Pivot(mean, noise, df, 0.0, 1.0, 1.0, effective_units, True, True, None)
     different = len(deviations)
     independent = float((deviations**2).sum()) * different / (different - 1)
     variance = max(float((sums**2 / (1 - share)).sum()), _LEAST * independent)
     design = max(1.0, variance / independent)
-    skewness = 0.0 if symmetric else _skewness(deviations, design)
-    widened, caveat, valid = 1.0, None, True
-    if not symmetric:
+    skewness, widened, caveat, valid = 0.0, 1.0, None, True
+    if like is not None:
+        skewness, widened, caveat, valid = like.skewness, like.widened, like.caveat, like.valid
+    elif not symmetric:
+        skewness = _skewness(deviations, design)
         widened, caveat, valid = _caveat(values, noise, skewness, different / n / design)
-    return Pivot(mean, max(widened * math.sqrt(variance), noise), df, skewness, design, effective_units, False, valid, caveat)
+    error = max(widened * math.sqrt(variance), noise)
+    return Pivot(mean, error, df, skewness, widened, design, effective_units, False, valid, caveat)
 
 
 def _skewness(deviations: Float[np.ndarray, " prompt"], design: float) -> float:

@@ -1,5 +1,6 @@
 """The record of a claim is what the schema says, for every ending."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import jsonschema
@@ -19,11 +20,12 @@ from mechcheck.verdicts.check import Check
 from mechcheck.verdicts.claim import ClaimSpec
 from mechcheck.verdicts.contrast import Contrast
 from mechcheck.verdicts.outcome import Outcome, decide_claim, skipped
-from mechcheck.verdicts.trial import Rerun
+from mechcheck.verdicts.specificity import Specificity, Tally
+from mechcheck.verdicts.trial import Rerun, Result
 
 CASE = Case(
     "t/it[m-3]", ClaimSpec("it is so", task="t", kind="necessity", expect={"m": "refuted"}),
-    Conditions((), "cpu", ("float32",), 0, "ci", 240, 2000, 4, 1), Path(), "m", {"k": 3}, "test_it.py::test_it[m-3]", "pytest it",
+    Conditions((), "cpu", ("float32",), 0, "ci", 240, 4, 1), Path(), "m", {"k": 3}, "test_it.py::test_it[m-3]", "pytest it",
 )  # fmt: skip
 
 
@@ -34,8 +36,9 @@ def decided() -> Outcome:
     check.above(effect, 0.0)
     check.between(effect, -3.0, 0.0)
     check.for_all(st.integers(0, 9), lambda x: x < 5, label="small")
-    twin = Rerun("weights drawn with seed 0", "supported", {"effect > 0": 1.0})
-    return decide_claim(check, "refuted").against(Contrast("re-initialised weights", (twin,), None))
+    twin = Rerun("weights drawn with seed 0", "supported", (Result("effect > 0", "supported", effect + 2.5),), "nothing else")
+    found = Specificity("re-initialised weights", Tally(1, 4, 0), None, check.expectations[0].estimate, -0.5)
+    return decide_claim(check, "refuted").against(Contrast("re-initialised weights", (twin,), None, "some", ((), (found,), ())))
 
 
 @pytest.mark.parametrize(
@@ -58,7 +61,19 @@ def test_what_was_decided_is_what_is_recorded():
     assert record["expectations"][0]["by_template"]["t0"]["n"] == 3
     assert [(c["expectation"], c["example"]) for c in record["counterexamples"]] == [("small", "5")]
     (run,) = record["decoys"]["runs"]
-    assert (record["decoys"]["n"], record["decoys"]["supported"], run["values"]) == (1, 1, {"effect > 0": 1.0})
+    assert (record["decoys"]["n"], record["decoys"]["supported"], record["decoys"]["caveat"]) == (1, 1, "some")
+    assert run == {"label": "weights drawn with seed 0", "verdict": "supported", "values": {"effect > 0": 1.0}, "note": "nothing else"}
+    told = record["expectations"][1]["specificity"]
+    assert [e["specificity"] for e in record["expectations"]] == [[], told, []]
+    assert (told[0]["decision"], told[0]["satisfied"], told[0]["failed"], told[0]["separating"]) == ("cannot_tell", 1, 4, -0.5)
+    assert told[0]["contrast"]["value"] == pytest.approx(-1.5)
+
+
+def test_what_is_not_a_number_is_null():
+    twin = Rerun("other", "inconclusive", (Result("share", "undefined", Measurement([1.0], ("p",), ("t",), denominator=np.zeros(1))),))
+    record = record_of(CASE, replace(decided(), contrast=Contrast("k", (twin,), None)))
+    assert record["decoys"]["runs"][0]["values"] == {"share": None}
+    assert record["expectations"][0]["region"] == [0.0, None]
 
 
 def test_what_it_was_measured_on(tiny):

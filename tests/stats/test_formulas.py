@@ -42,7 +42,7 @@ def grown(smaller):
 
 
 COMPUTED = st.recursive(st.sampled_from(sorted(ATOMS)).map(atom), grown, max_leaves=6)
-POINTS = [{f"v{i}": x for i, x in enumerate(values)} for values in np.random.default_rng(0).normal(0, 4, (200, 16)).tolist()]
+POINTS = [{f"v{i}": x for i, x in enumerate(values)} for values in np.random.default_rng(0).normal(0, 4, (200, 40)).tolist()]
 
 
 def value(formula: str, at: dict) -> float:
@@ -80,7 +80,8 @@ def pairs(formula: str) -> list[tuple[int, int]]:
 @given(st.one_of(COMPUTED, st.tuples(COMPUTED, COMPUTED).map(lambda ab: ab[0] / ab[1])))
 def test_no_brackets_could_be_left_out(measured):
     counter = count()
-    formula = re.sub(r"\b[a-d]\b", lambda _: f"v{next(counter)}", measured.name)  # each of its own value: a - a is no accident then
+    # Each name and each number of its own value: neither a - a nor 2 - 2 is an accident then.
+    formula = re.sub(r"\b[a-d]\b|\b\d+(?:\.\d+)?", lambda _: f"v{next(counter)}", measured.name)
     for start, end in pairs(formula):
         bare = formula[:start] + formula[start + 1 : end] + formula[end + 1 :]
         assert any(differs(formula, bare, at) for at in POINTS), f"{formula} says the same as {bare}"

@@ -1,4 +1,4 @@
-"""The list of deliberate bugs fits the code and its tests, and what makes them touches a copy alone."""
+"""The list of deliberate bugs (`python benchmarks/mutants.py`) fits the code and its tests, and what makes them touches a copy alone."""
 
 import json
 import runpy
