@@ -29,7 +29,7 @@ COPIED = (PACKAGE, "tests")
 # What the tests need beside them, as links into the clone.
 LINKED = ("claims", "fixtures", "docs", "benchmarks", "conftest.py", "pyproject.toml")
 OUTPUT = "output.txt"
-OPTIONS = ("-p", "no:cacheprovider", "-p", "no:randomly", "-W", "ignore::pytest.PytestAssertRewriteWarning")
+OPTIONS = ("-p", "no:cacheprovider", "-p", "no:randomly")
 IMPORTS = (
     "hypothesis", "hypothesis.strategies", "jaxtyping", "jinja2", "jsonschema", "numpy", "pytest", "scipy.optimize", "scipy.special",
     "scipy.stats", "torch", "transformer_lens.model_bridge", "transformer_lens.model_bridge.sources.transformers",
@@ -126,10 +126,10 @@ class Run:
         self.stop(running=not pid)
         if not pid:
             return Ran(False, f"none ended within {SECONDS} s", seconds)
-        code, failed = os.waitstatus_to_exitcode(status), re.search(r"^(?:FAILED|ERROR) (.+?)(?: - .*)?$", said, flags=re.MULTILINE)
-        if code not in (PASSED, FAILED) or (code == FAILED and failed is None):
+        code, failed = os.waitstatus_to_exitcode(status), re.findall(r"^(?:FAILED|ERROR) (.+?)(?: - .*)?$", said, flags=re.MULTILINE)
+        if code not in (PASSED, FAILED) or (code == FAILED and not failed):
             raise NotRun(f"pytest {' '.join(self.tests)} ended with {code}:\n{said[-5000:]}")
-        return Ran(code == PASSED, failed and failed[1], seconds)
+        return Ran(code == PASSED, failed[-1] if failed else None, seconds)
 
     def stop(self, *, running: bool = True) -> None:
         """Leave nothing behind."""
@@ -157,7 +157,10 @@ def copied(mutant: Mutant | None = None) -> Path:
 def _tests(folder: Path, tests: Sequence[str]) -> int:
     """In a fork: be pytest in the folder, with all that it prints in a file there."""
     import pytest
+    from _pytest.assertion.rewrite import AssertionRewritingHook
 
+    # That plugins were imported already is on purpose, and nothing that runs of pytest within the tests should warn of.
+    AssertionRewritingHook._warn_already_imported = lambda *_: None  # type: ignore[method-assign]
     with open(folder / OUTPUT, "wb") as output, open(os.devnull, "rb") as nothing:
         for number, file in enumerate((nothing, output, output)):
             os.dup2(file.fileno(), number)
@@ -197,7 +200,7 @@ def row_of(mutant: Mutant, ran: Ran) -> dict:
 
 def import_what_tests_need() -> None:
     """All but the package itself, once for all runs, which are forks of this process."""
-    os.environ |= {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "PYTHONDONTWRITEBYTECODE": "1"}
+    os.environ |= {"OMP_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1"}
     for name in IMPORTS:
         import_module(name)
     assert PACKAGE not in sys.modules
