@@ -42,6 +42,7 @@ def make_parser() -> argparse.ArgumentParser:
     support = commands.add_parser("support", help="try every primitive on every layout and print what works (about half a minute)")
     support.add_argument("-o", "--output", type=Path, help="write the table there (docs/support.md)")
     support.set_defaults(run=_support)
+    _add_calibrate(commands)
     discover = commands.add_parser("discover", help="search a model for the circuit that claims are about, on the discovery prompts")
     discover.add_argument("search", help="the claims' folder (ioi, induction, studies/ioi, ...), or the path of your own discover.py")
     discover.add_argument("model", nargs="+", help="as in --mech-model")
@@ -59,6 +60,20 @@ def make_parser() -> argparse.ArgumentParser:
     verify = commands.add_parser("verify", help="run the shipped claims; options of pytest and of mechcheck (--mech-...) are passed on")
     verify.set_defaults(run=_verify)
     return parser
+
+
+def _add_calibrate(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    from mechcheck.verdicts.case import PROFILES
+
+    calibrate = commands.add_parser("calibrate", help="plant claims that are known to be true or false, and count how verdicts come out")
+    calibrate.add_argument("model", nargs="*", help="as in --mech-model (default: all embedded models)")
+    calibrate.add_argument("--profile", action="append", choices=PROFILES, help="repeatable (default: all of them)")
+    calibrate.add_argument("--claims", type=int, default=8000, metavar="N", help="null claims for each profile (default: %(default)s)")
+    calibrate.add_argument("--seed", type=int, default=0, metavar="N", help="of prompts, claims and samples (default: %(default)s)")
+    calibrate.add_argument("--population", type=int, default=2400, metavar="N", help="prompts, whose mean is true (default: %(default)s)")
+    calibrate.add_argument("--device", default="cpu", help="cpu, cuda, cuda:N or mps (default: %(default)s)")
+    calibrate.add_argument("-o", "--out", type=Path, default=Path("reports"), help="for calibration.json and .html (default: %(default)s)")
+    calibrate.set_defaults(run=_calibrate)
 
 
 def _add_drift_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -205,6 +220,33 @@ def _support(chosen: argparse.Namespace) -> int:
     for bug in bugs(table):
         print(f"mechcheck: {bug}", file=sys.stderr)
     return 1 if bugs(table) else 0
+
+
+def _calibrate(chosen: argparse.Namespace) -> None:
+    import torch
+
+    from mechcheck.base.device import repeat_exactly
+    from mechcheck.conformance.calibration import LEAST, calibrate
+    from mechcheck.conformance.calibration_page import page, table
+    from mechcheck.conformance.subjects import benches
+    from mechcheck.evidence.store import write_json
+    from mechcheck.models.loading import embedded_models
+    from mechcheck.verdicts.case import PROFILES
+
+    if chosen.claims < LEAST:
+        raise MechcheckError(f"--claims {chosen.claims}: at least {LEAST}, so that there are some of each kind")
+    torch.set_num_threads(1)
+    repeat_exactly()
+    names = chosen.model or embedded_models()
+    planted_on = list(benches(names, seed=chosen.seed, device=chosen.device, population=chosen.population))
+    results = {
+        profile: calibrate(planted_on, profile, claims=chosen.claims, seed=chosen.seed, device=chosen.device)
+        for profile in chosen.profile or PROFILES
+    }
+    print("\n".join(table(results)))
+    write_json(chosen.out / "calibration.json", results)
+    (chosen.out / "calibration.html").write_text(page(results), encoding="utf-8")
+    print(f"{chosen.out / 'calibration.json'}   page: {chosen.out / 'calibration.html'}")
 
 
 def _discover(chosen: argparse.Namespace) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from mechcheck.base.text import shorten
-from mechcheck.evidence.deciding import verdict_word
+from mechcheck.verdicts.words import verdict_word
 
 Json = Mapping[str, Any]
 

@@ -6,10 +6,10 @@ from functools import cached_property
 from typing import Literal, NamedTuple
 
 from mechcheck.base.errors import MechcheckError, NonFiniteError
-from mechcheck.evidence.deciding import verdict_word
 from mechcheck.evidence.drift import Difference
 from mechcheck.evidence.runs import Json
 from mechcheck.evidence.status import Status
+from mechcheck.verdicts.words import verdict_word
 
 
 class Measured(NamedTuple):

@@ -4,8 +4,9 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from mechcheck.evidence.deciding import deciding_check, deciding_name, estimate_text, verdict_word
+from mechcheck.evidence.deciding import deciding_check, deciding_name, estimate_text
 from mechcheck.evidence.drift_text import SYMBOLS, tally, telling
+from mechcheck.verdicts.words import verdict_word
 
 LIMIT = 1024 * 1024
 """Bytes that a CI job's page takes (GitHub refuses a step summary above 1 MiB)."""

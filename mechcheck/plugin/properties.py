@@ -5,8 +5,9 @@ from typing import Any
 
 import pytest
 
-from mechcheck.evidence.deciding import claimed_text, deciding_check, deciding_name, interval_text, value_text
+from mechcheck.evidence.deciding import claimed_text, deciding_check, deciding_name
 from mechcheck.evidence.record import Record
+from mechcheck.verdicts.words import interval_text, value_text
 
 PROPERTY = "mechcheck"
 

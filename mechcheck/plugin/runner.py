@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 
 from mechcheck.evidence.counterexample_text import counterexample_lines
-from mechcheck.evidence.deciding import check_name, interval_text, value_text, verdict_word
 from mechcheck.evidence.record import NOT_MEASURED, Record, describe_arguments, record_of
 from mechcheck.plugin.cases import case_of
 from mechcheck.plugin.drawing import draw_of
@@ -19,6 +18,7 @@ from mechcheck.plugin.settings import SETTINGS
 from mechcheck.verdicts.case import Case
 from mechcheck.verdicts.outcome import Outcome, skipped
 from mechcheck.verdicts.supplies import CircuitFor, PromptsFor, circuit_of
+from mechcheck.verdicts.words import check_lines, deciding_first, verdict_word
 
 OUTCOME = pytest.StashKey[Outcome]()
 """What became of a claim, for whoever makes its report."""
@@ -148,8 +148,7 @@ def _conclude(record: Record) -> None:
     __tracebackhide__ = True
     if record["met"]:
         return
-    places = range(len(record["expectations"]))
-    first = sorted(places, key=lambda place: place != record["deciding"])
+    first = deciding_first(record["expectations"], record["deciding"])
     message = f"{verdict_word(record['verdict'])}: {record['statement']}\n" + "\n".join(_line(place, record) for place in first)
     message += f"\n  {record['sampling']['text']}" if record["sampling"] else ""
     if record["verdict"] in ("inconclusive", "not_applicable"):
@@ -162,15 +161,7 @@ def _conclude(record: Record) -> None:
 
 
 def _line(place: int, record: Record) -> str:
-    expectation = record["expectations"][place]
-    e, name = expectation["estimate"], check_name(record, place)
-    if expectation["kind"] == "for_all":
-        found = [line for c in record["counterexamples"] if c["expectation"] == expectation["label"] for line in counterexample_lines(c)]
-        again = f"\n    again: {record['command']}" if found else ""
-        return f"  {expectation['verdict']}: {name}\n    {e['method']}" + "".join(f"\n    {line}" for line in found) + again
-    settles = f"\n    {expectation['settles']['text']}" if expectation["settles"] else ""
-    return (
-        f"  {expectation['verdict']}: {name}\n"
-        f"    measured {value_text(e, '.4g')}, {100 * e['level']:.4g}% interval {interval_text(e, '.4g')}, n={e['n']} ({e['method']})"
-        f"{settles}"
-    )
+    lines = check_lines(record["expectations"], place)
+    label = record["expectations"][place]["label"]
+    found = [line for c in record["counterexamples"] if c["expectation"] == label for line in counterexample_lines(c)]
+    return "\n".join([*lines, *(f"    {line}" for line in found), *([f"    again: {record['command']}"] if found else [])])

@@ -8,13 +8,14 @@ import pytest
 
 from mechcheck.base.text import shorten
 from mechcheck.evidence.counterexample_text import counterexample_lines
-from mechcheck.evidence.deciding import deciding_check, deciding_name, estimate_text, verdict_word
+from mechcheck.evidence.deciding import deciding_check, deciding_name, estimate_text
 from mechcheck.evidence.drawn import drawn_lines
 from mechcheck.evidence.drift_text import SYMBOLS as CHANGE_SYMBOLS
 from mechcheck.evidence.drift_text import change_lines, surroundings, tally
 from mechcheck.evidence.dtypes import decided_differently
 from mechcheck.evidence.multiplicity import multiplicity_lines
 from mechcheck.plugin.properties import PROPERTY
+from mechcheck.verdicts.words import verdict_word
 
 SYMBOLS = {
     "supported": "✓", "refuted": "✗", "inconclusive": "?", "vacuous": "∅", "not_applicable": "∘", "skipped": "-", "errored": "!",

@@ -1,5 +1,6 @@
 """Measurements: one number per prompt, which remembers its prompts so that intervals cluster and runs pair."""
 
+from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Literal, Optional, Union
@@ -51,6 +52,17 @@ class Measurement:
         """The mean over prompts, or the ratio of means."""
         below = float(len(self)) if self.denominator is None else float(self.denominator.sum())
         return float(self.values.sum() / below) if below else float("nan")
+
+    @property
+    def by_template(self) -> dict[str, tuple[float, int]]:
+        """Template -> (mean, prompts), where there are several, without those in which a share is of nothing."""
+        below = np.ones(len(self)) if self.denominator is None else self.denominator
+        parts: dict[str, list[int]] = defaultdict(list)
+        for row, template in enumerate(self.templates):
+            parts[template].append(row)
+        if len(parts) < 2:
+            return {}
+        return {t: (float(self.values[r].sum() / below[r].sum()), len(r)) for t, r in parts.items() if below[r].sum() != 0}
 
     @property
     def is_yes_no(self) -> bool:

@@ -1,7 +1,6 @@
 """`check`: what a claim expects of its measurements. Each method decides one expectation and returns its estimate."""
 
 import math
-from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Protocol, TypeVar
@@ -13,6 +12,7 @@ from mechcheck.base.seeds import seed_from
 from mechcheck.stats.estimates import Confidence, Estimate, Interval, estimate_mean, estimate_rate
 from mechcheck.stats.formulas import SUM, bracketed, compared, minus, plus
 from mechcheck.stats.measurement import Measurement
+from mechcheck.verdicts.told import Told
 from mechcheck.verdicts.verdict import Control, Decision, Expectation, ExpectationKind, Region, Role, decide, p_values
 
 if TYPE_CHECKING:
@@ -31,8 +31,8 @@ class Figure(Protocol):
     def data(self) -> dict: ...
 
 
-@dataclass
-class Check:
+@dataclass(repr=False)
+class Check(Told):
     """Collects the expectations, samples and figures of one run of a claim."""
 
     confidence: Confidence = field(default_factory=Confidence)
@@ -266,7 +266,7 @@ class Check:
                 verdict=decide(estimate, region) if verdict is None else verdict,
                 role=self.role,
                 control=control,
-                by_template=_by_template(measured),
+                by_template=measured.by_template,
             )
         )
         return estimate
@@ -277,13 +277,3 @@ def _name(measured: Measurement) -> str:
     if not isinstance(measured, Measurement):
         raise ClaimError(f"an expectation needs a Measurement (one value per prompt), got {type(measured).__name__}")
     return measured.name
-
-
-def _by_template(measured: Measurement) -> dict[str, tuple[float, int]]:
-    below = np.ones(len(measured)) if measured.denominator is None else measured.denominator
-    parts: dict[str, list[int]] = defaultdict(list)
-    for row, template in enumerate(measured.templates):
-        parts[template].append(row)
-    if len(parts) < 2:
-        return {}
-    return {t: (float(measured.values[r].sum() / below[r].sum()), len(r)) for t, r in parts.items() if below[r].sum() != 0}

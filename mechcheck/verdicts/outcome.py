@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 from mechcheck.base.errors import ClaimError
 from mechcheck.verdicts.claim import Expected
 from mechcheck.verdicts.settling import settled_by
-from mechcheck.verdicts.verdict import Verdict, after_holm, combine, deciding
+from mechcheck.verdicts.verdict import Verdict, combine, deciding
 
 if TYPE_CHECKING:
     from mechcheck.stats.measurement import Measurement
@@ -63,7 +63,7 @@ def decide_claim(check: "Check | None", expect: Expected) -> Outcome:
     __tracebackhide__ = True
     if check is None or all(e.role == "precondition" for e in check.expectations):
         raise ClaimError("this claim checked nothing: use the `check` fixture, for example check.above(measurement, 0.0)")
-    expectations = settled_by(after_holm(check.expectations, check.confidence.overall), check.samples, check.confidence)
+    expectations = settled_by(check.decided, check.samples, check.confidence)
     verdict = combine(expectations)
     return Outcome(
         verdict=verdict,

@@ -11,7 +11,7 @@ from mechcheck.base.text import did_you_mean
 from mechcheck.verdicts.case import Case
 from mechcheck.verdicts.guard import Guard
 from mechcheck.verdicts.supplies import CircuitFor, PromptsFor, load
-from mechcheck.verdicts.verdict import Decision, Verdict, after_holm, combine
+from mechcheck.verdicts.verdict import Decision, Verdict, combine
 
 if TYPE_CHECKING:
     from transformer_lens.model_bridge import TransformerBridge
@@ -108,7 +108,7 @@ class Trial:
                 raise ClaimError(f"the test skipped its contrast ({label}): {skipped}") from skipped
             except Exception as error:
                 raise ClaimError(f"the test crashed on its contrast ({label}): {type(error).__name__}: {error}") from error
-        expectations = after_holm(check.expectations, check.confidence.overall)
+        expectations = check.decided
         verdict = combine(expectations)
         results = tuple(Result(e.label, e.verdict, m) for e, m in zip(expectations, check.samples, strict=True))
         if verdict == "not_applicable":

@@ -1,0 +1,42 @@
+"""What was checked, told as the claim that it amounts to: in a notebook and in a script as in a run."""
+
+from typing import TYPE_CHECKING
+
+from mechcheck.base.errors import ClaimError
+from mechcheck.verdicts.verdict import Expectation, Verdict, after_holm, combine
+from mechcheck.verdicts.words import summary
+
+if TYPE_CHECKING:
+    from mechcheck.stats.estimates import Confidence
+    from mechcheck.verdicts.for_all import Counterexample
+
+
+class Told:
+    """Something that collected expectations."""
+
+    confidence: "Confidence"
+    expectations: list[Expectation]
+    counterexamples: "list[Counterexample]"
+
+    @property
+    def verdict(self) -> Verdict:
+        """What the checks come to as one claim, by the rules that decide every claim; without decoys, none is vacuous.
+
+        Raises:
+            ClaimError: nothing is checked.
+        """
+        if all(e.role == "precondition" for e in self.expectations):
+            raise ClaimError("nothing is checked yet: say what is expected, for example check.above(measurement, 0.0)")
+        return combine(self.decided)
+
+    @property
+    def decided(self) -> list[Expectation]:
+        """The expectations as their claim has them: what is refuted must stand among all of them."""
+        return after_holm(self.expectations, self.confidence.overall)
+
+    def summary(self, statement: str = "") -> str:
+        """The verdict and each check, the deciding one first, in the words of a run's terminal."""
+        return summary(self.verdict, self.decided, self.counterexamples, statement)
+
+    def __repr__(self) -> str:
+        return self.summary() if any(e.role == "claim" for e in self.expectations) else "nothing is checked yet"
