@@ -9,7 +9,6 @@ was not caught.
 import argparse
 import json
 import os
-import re
 import shutil
 import signal
 import sys
@@ -21,6 +20,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 MUTANTS = Path(__file__).with_suffix(".toml")
@@ -29,8 +32,8 @@ PACKAGE = "mechcheck"
 COPIED = (PACKAGE, "tests")
 # What the tests need beside them, as links into the clone.
 LINKED = ("claims", "fixtures", "docs", "benchmarks", "conftest.py", "pyproject.toml")
-OUTPUT = "output.txt"
-OPTIONS = ("-p", "no:cacheprovider", "-p", "no:randomly")
+OUTPUT, FIRST = "output.txt", "first_failure.txt"
+OPTIONS = ("-x", "-q", "--tb=short", "-p", "no:cacheprovider", "-p", "no:randomly", "--hypothesis-seed=0")
 IMPORTS = (
     "hypothesis", "hypothesis.strategies", "jaxtyping", "jinja2", "jsonschema", "numpy", "pytest", "scipy.optimize", "scipy.special",
     "scipy.stats", "torch", "transformer_lens.model_bridge", "transformer_lens.model_bridge.sources.transformers",
@@ -124,13 +127,14 @@ class Run:
         if not pid and seconds < SECONDS:
             return None
         said = (self.folder / OUTPUT).read_text(encoding="utf-8", errors="replace")
+        failed = (self.folder / FIRST).read_text(encoding="utf-8") if (self.folder / FIRST).exists() else None
         self.stop(running=not pid)
         if not pid:
             return Ran(False, f"none ended within {SECONDS} s", seconds)
-        code, failed = os.waitstatus_to_exitcode(status), re.findall(r"^(?:FAILED|ERROR) (.+?)(?: - .*)?$", said, flags=re.MULTILINE)
-        if code not in (PASSED, FAILED) or (code == FAILED and not failed):
+        code = os.waitstatus_to_exitcode(status)
+        if code not in (PASSED, FAILED):
             raise NotRun(f"pytest {' '.join(self.tests)} ended with {code}:\n{said[-5000:]}")
-        return Ran(code == PASSED, failed[-1] if failed else None, seconds)
+        return Ran(code == PASSED, failed, seconds)
 
     def stop(self, *, running: bool = True) -> None:
         """Leave nothing behind."""
@@ -161,6 +165,7 @@ def _tests(folder: Path, tests: Sequence[str]) -> int:
     from _pytest.assertion.rewrite import AssertionRewritingHook
     from hypothesis import Phase, settings
 
+    # Shrinking what broke takes minutes, and nobody looks at it.
     settings.register_profile("no shrinking", phases=(Phase.explicit, Phase.generate), database=None)
     settings.load_profile("no shrinking")
     # That plugins were imported already is on purpose, and nothing that runs of pytest within the tests should warn of.
@@ -173,7 +178,18 @@ def _tests(folder: Path, tests: Sequence[str]) -> int:
     # Caches of their own: a bug must not leave anything behind that another run would find.
     os.environ |= {"PYTHONPATH": str(folder), "MECHCHECK_CACHE": str(folder / "cache"), "XDG_CACHE_HOME": str(folder / "cache")}
     sys.dont_write_bytecode = True
-    return int(pytest.main(["-x", "-q", "-rfE", "--tb=no", *OPTIONS, *tests]))
+    return int(pytest.main([*OPTIONS, *tests], plugins=[_First(folder / FIRST)]))
+
+
+class _First:
+    """A plugin that keeps the id of the first test that fails."""
+
+    def __init__(self, path: Path):
+        self._path = path
+
+    def pytest_runtest_logreport(self, report: "pytest.TestReport") -> None:
+        if report.failed and not self._path.exists():
+            self._path.write_text(report.nodeid, encoding="utf-8")
 
 
 def run_all(runs: Sequence[tuple[Sequence[str], Mutant | None]], processes: int) -> Iterator[tuple[Mutant | None, Ran]]:
