@@ -110,7 +110,9 @@ def _line(claim: Mapping[str, Any]) -> str:
     decoys = claim["decoys"]
     rejected = ""
     if decoys and decoys["kind"] != "positive control":
-        rejected = f"  {decoys['rejected']}/{decoys['n']} decoys rejected{_weak_checks(claim)}"
+        neither = decoys["n"] - decoys["rejected"] - decoys["supported"]
+        undecided = f", {neither} decide nothing" if neither else ""
+        rejected = f"  {decoys['rejected']}/{decoys['n']} decoys rejected{undecided}{_weak_checks(claim)}"
     expected = "  (as claimed)" if claim["met"] and claim["verdict"] != "supported" else ""
     which = claim["id"].rpartition("[")[2].rstrip("]") if "[" in claim["id"] else ""
     drawn = f"  {claim['sampling']['text']}" if claim["sampling"] else ""
