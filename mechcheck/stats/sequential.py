@@ -1,8 +1,8 @@
 """Looking at a growing sample several times, and still deciding wrongly no more often than promised: alpha spending.
 
 Lan and DeMets (1983, Biometrika 70:659): by the time that a part t of the sample has been seen, a part of the level has been spent,
-here alpha t^2 (Kim and DeMets 1987, Biometrika 74:149). That lies between boundaries like Pocock's, which stop earlier and leave the last
-look with less than half of the level, and like O'Brien and Fleming's, which hardly stop before. The p-value at which a look decides
+here alpha t^3 (Kim and DeMets 1987, Biometrika 74:149), which is close to what O'Brien and Fleming's boundaries spend: what is decided at
+the first look is decided beyond doubt, and the last one has nearly the whole level left. The p-value at which a look decides
 follows from the joint distribution of what the looks see, independent increments (Armitage, McPherson and Rowe 1969); it is applied
 to p-values of t and exact tests as it stands ("significance levels", Jennison and Turnbull 2000, section 3.3). Part of the sample is
 its part of the prompts. Where early looks know more than that of what the last one knows, as where prompts of a template agree, their
@@ -28,7 +28,7 @@ _LEVELS = np.exp(np.linspace(math.log(1e-12), math.log(0.5), 48))
 
 def spent(alpha: float, part: float) -> float:
     """Of the level, what may have been spent when a part of the sample has been seen."""
-    return alpha * part**2
+    return alpha * part**3
 
 
 @lru_cache(maxsize=512)

@@ -67,7 +67,7 @@ def test_a_neuron_far_ahead_of_the_others_beats_them(planted_on, rng):
     assert [plant_contest(among, 12.0, N, rng).verdict for _ in range(2)] == ["supported"] * 2
     mine = int(np.argsort([among[0].subject.population.truth(among[0].subject.lost(sites)) for sites in among[0].sites])[0])
     weakest = among[0].claim(mine, among[0].subject.population.draw(rng, N), 0)
-    assert weakest.verdict == "refuted"
+    assert weakest.verdict in ("refuted", "inconclusive")
     assert len(weakest.expectations[0].control.values) == len(among[0].sites) - 1  # all others of the pool, and no others
 
 

@@ -29,8 +29,8 @@ def test_as_the_normal_distribution_of_all_looks_has_it(alpha):
     inside = stats.multivariate_normal(cov=alike, abseps=1e-8, releps=1e-8, maxpts=10**7)
     edges = stats.norm.isf(levels(alpha, tuple(parts)))
     assert 1 - inside.cdf(edges) == pytest.approx(alpha, rel=1e-3)
-    assert 1 - inside.cdf([*edges[:2], np.inf]) == pytest.approx(alpha / 4, rel=1e-3)
-    assert edges[0] == pytest.approx(stats.norm.isf(0.09 * alpha))
+    assert 1 - inside.cdf([*edges[:2], np.inf]) == pytest.approx(alpha / 8, rel=1e-3)
+    assert edges[0] == pytest.approx(stats.norm.isf(0.027 * alpha))
 
 
 @pytest.mark.parametrize("parts", [QUARTERS, (0.1, 0.9, 1.0)], ids=["quarters", "uneven"])
@@ -72,5 +72,5 @@ def test_an_interval_of_a_look_is_wider_and_agrees_with_its_p_value():
     look = at_look(Confidence(), QUARTERS, 0)
     plain, here = estimate_mean(measured, Confidence()), estimate_mean(measured, look)
     assert here.estimate.low < plain.estimate.low < plain.estimate.high < here.estimate.high
-    assert here.estimate.level == pytest.approx(1 - 2 * 0.025 / 16, abs=1e-6)
+    assert here.estimate.level == pytest.approx(1 - 2 * 0.025 / 64, abs=1e-6)
     assert look.over_looks(here.p_above(here.estimate.low)) == pytest.approx(0.025, rel=1e-4)

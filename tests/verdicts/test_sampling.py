@@ -68,7 +68,7 @@ def test_it_stops_when_it_is_decided(run):
     (only,) = run(noise(mean=3), lambda check, x: check.above(x, 0.0))
     assert (only.verdict, only.sampling.stopped, len(only.sampling.looks)) == ("supported", "decided", 1)
     assert only.sampling.text == "decided after 24 of 96 prompts (look 1 of 4)"
-    assert only.expectations[0].estimate.level == pytest.approx(1 - 0.05 / 16)
+    assert only.expectations[0].estimate.level == pytest.approx(1 - 0.05 / 64)
     (refuted,) = run(noise(mean=-3), lambda check, x: check.above(x, 0.0))
     assert (refuted.verdict, refuted.sampling.stopped) == ("refuted", "decided")
 
