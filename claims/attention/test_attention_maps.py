@@ -1,6 +1,5 @@
 """Where attention goes, before and after it is weighted by what it fetches, gathered over heads and over layers."""
 
-import pytest
 import torch
 
 from mechcheck import (
@@ -23,12 +22,11 @@ NAMES = ["IO", "S1", "S2"]
 SHORTCUT = {"names-gpt2-seed0": "refuted"}  # learned IOI without heads that look for the indirect object
 
 
-@pytest.mark.parametrize("s_inhibition", ["clean"])
 @claim(
     "Most of the attention that name movers give to the three names goes to the indirect object",
     source=WANG, task="ioi", kind="structure", expect=SHORTCUT, decoy={"s_inhibition": "flipped"},
 )  # fmt: skip
-def test_rollup_to_names(model, prompts, circuit, check, s_inhibition):
+def test_rollup_to_names(model, prompts, circuit, check, s_inhibition="clean"):
     """The contrast is the same heads when S-inhibition heads tell them that the other person was the subject."""
     what = () if s_inhibition == "clean" else Patch(circuit["s_inhibition"])
     found = attention_rollup(model, prompts, circuit["name_mover"], NAMES, interventions=what)

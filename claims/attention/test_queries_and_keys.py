@@ -54,12 +54,11 @@ def test_name_movers_compose_through_queries(model, prompts, circuit, check, sid
     check_share(check, attention(prompts), patched, attention(prompts.counterfactual))
 
 
-@pytest.mark.parametrize("position", ["END"])
 @claim(
     "What S-inhibition heads do to the name movers' attention, they do through the name movers' queries",
     source=WANG, task="ioi", kind="sufficiency", expect={SHORTCUT: "not_applicable"}, decoy={"position": "S2"},
 )  # fmt: skip
-def test_s_inhibition_acts_through_queries(model, prompts, circuit, check, position):
+def test_s_inhibition_acts_through_queries(model, prompts, circuit, check, position="END"):
     """Their output is flipped, and the name movers' queries alone are put back: the attention returns."""
     flip = Patch(circuit["s_inhibition"])
     restore = Patch(queries(circuit["name_mover"].pairs, at=position), source=prompts)

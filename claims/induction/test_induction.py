@@ -72,13 +72,12 @@ def test_previous_token_heads_feed_induction_heads(model, prompts, circuit, chec
     check.above((clean - patched) / (clean - broken), 0.5, "share of the lost attention that goes through the heads > 0.5")
 
 
-@pytest.mark.parametrize("position", ["END"])
 @pytest.mark.parametrize("method", ["zero", "mean", "resample"])
 @claim(
     "Ablating the induction heads destroys in-context copying",
     source=OLSSON, task="induction", kind="necessity", models=WITH, decoy={"position": "NEXT"},
 )  # fmt: skip
-def test_ablation_destroys_copying(model, prompts, circuit, check, method, position):
+def test_ablation_destroys_copying(model, prompts, circuit, check, method, position="END"):
     clean = run(model, prompts, metric=probability)
     ablated = run(model, prompts, Ablate(circuit["induction"].at(position), method), probability)
     check.requires(clean, above=0.1, label="there is copying to destroy: p(answer) > 0.1")

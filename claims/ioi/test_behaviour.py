@@ -23,13 +23,12 @@ def test_follows_the_repeated_name(model, prompts, check):
     check.rate(flipped < 0, above=0.9)
 
 
-@pytest.mark.parametrize("position", ["END"])
 @pytest.mark.parametrize("method", ["zero", "mean", "resample"])
 @claim(
     "The answer is composed: without what layer 0 brings to END, at most a quarter of the preference is left",
     source=WANG, task="ioi", kind="necessity", expect={"names-gpt2-seed0": "refuted"}, decoy={"position": "S1"},
 )  # fmt: skip
-def test_needs_the_first_layer_at_end(model, prompts, check, method, position):
+def test_needs_the_first_layer_at_end(model, prompts, check, method, position="END"):
     first_layer = heads([(0, head) for head in range(model.cfg.n_heads)], at=position)
     clean = run(model, prompts)
     check.requires(clean, above=1.0, label="there is a preference to lose: logit difference > 1")

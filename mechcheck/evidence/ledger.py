@@ -98,9 +98,18 @@ def _entry(run: Json, claim: Json) -> Json:
         **{key: run[key] for key in ("created", "seed", "profile", "commit", "dirty")},
         "verdict": claim["verdict"],
         "met": claim["met"],
+        "sampling": _sampling(claim.get("sampling")),
         "deciding": None if deciding is None else _deciding(deciding),
         "regions": [expectation["region"] for expectation in claim["expectations"]],
     }
+
+
+def _sampling(sampling: Json | None) -> Json | None:
+    """How far a claim had to draw."""
+    if sampling is None:
+        return None
+    looks = sampling["looks"]
+    return {"budget": sampling["budget"], "prompts": looks[-1]["prompts"], "looks": len(looks), "stopped": sampling["stopped"]}
 
 
 def _deciding(expectation: Json) -> Json:

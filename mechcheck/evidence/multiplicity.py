@@ -5,6 +5,9 @@ from typing import Any
 
 Json = dict[str, Any]
 
+ENOUGH = 20
+"""Claims from which on the share of those in which there is nothing to find can be read off their p-values."""
+
 
 def judge_run(claims: Sequence[Json], confidence: float, fdr: float | None = None) -> Json | None:
     """Adjust the claims' p-values in place; returns the run's `multiplicity`, as the schema has it; None where nothing was tested.
@@ -36,7 +39,8 @@ def judge_run(claims: Sequence[Json], confidence: float, fdr: float | None = Non
     nulls, left = share_of_nulls([p for _, p in tested]), len(decided) - len(undone)
     # Of those with nothing to find, as many as the level allows are decided on each side.
     false = nulls * len(tested) * 2 * (1 - confidence)
-    share = None if not left else min(1.0, false / left) if fdr is None else min(fdr, false / left)
+    known = left and (fdr is not None or len(tested) >= ENOUGH)
+    share = None if not known else min(1.0 if fdr is None else fdr, false / left)
     return {"tested": len(tested), "decided": left, "nulls": nulls, "false_share": share, "fdr": fdr, "undone": len(undone)}
 
 

@@ -7,6 +7,7 @@ import pytest
 
 from mechcheck.models.names import place_of
 from mechcheck.plugin.cases import case_of
+from mechcheck.plugin.drawing import draw_of
 from mechcheck.plugin.settings import SETTINGS
 from mechcheck.verdicts.case import Case
 from mechcheck.verdicts.supplies import CircuitFor, PromptsFor, circuit_of, load, recorded_at, task_generator
@@ -99,9 +100,18 @@ def make_prompts(request: pytest.FixtureRequest) -> "Callable[..., PromptSet]":
 
 @pytest.fixture
 def prompts_for(request: pytest.FixtureRequest, make_prompts: "Callable[..., PromptSet]") -> PromptsFor:
-    """prompts_for(model): the claim's verification prompts for a model, as many and with the seed that the run says."""
-    settings = request.config.stash[SETTINGS]
-    made = request.node.stash[PROMPTS_FOR] = lambda model: make_prompts(model, n=settings.n_prompts, seed=settings.seed, split="verify")
+    """prompts_for(model): the claim's verification prompts for a model, as many and with the seed that the run says.
+
+    Of a claim that draws its prompts part after part they are those that it has drawn so far.
+    """
+    settings, draw = request.config.stash[SETTINGS], draw_of(request.node)
+
+    def made(model: "TransformerBridge") -> "PromptSet":
+        n = settings.n_prompts if draw is None else draw.budget
+        whole = make_prompts(model, n=n, seed=settings.seed, split="verify")
+        return whole if draw is None else draw.drawn(whole)
+
+    request.node.stash[PROMPTS_FOR] = made
     return made
 
 
@@ -149,4 +159,5 @@ def check(request: pytest.FixtureRequest) -> "Check":
     names = request.fixturenames
     chosen = request.getfixturevalue("model") if "model" in names else None
     found = request.getfixturevalue("circuit") if "circuit" in names else None
-    return case.check(chosen, found)
+    draw = draw_of(request.node)
+    return case.check(chosen, found, confidence=None if draw is None else draw.at_look)

@@ -10,6 +10,7 @@ import pytest
 from mechcheck.evidence.counterexample_text import counterexample_lines
 from mechcheck.evidence.record import NOT_MEASURED, Record, describe_arguments, record_of
 from mechcheck.plugin.cases import case_of
+from mechcheck.plugin.drawing import draw_of
 from mechcheck.plugin.fixtures import CIRCUIT_FOR, PROMPTS_FOR
 from mechcheck.plugin.instrument import examine
 from mechcheck.plugin.properties import attach
@@ -41,20 +42,33 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, object, o
     case = case_of(pyfuncitem)
     if case is None:
         return (yield)
+    from mechcheck.base.errors import PromptError
     from mechcheck.verdicts.contrast import contrast
     from mechcheck.verdicts.guard import Guard
+    from mechcheck.verdicts.looks import looks
     from mechcheck.verdicts.outcome import decide_claim
     from mechcheck.verdicts.trial import Trial
 
     arguments: dict[str, Any] = {name: pyfuncitem.funcargs[name] for name in pyfuncitem._fixtureinfo.argnames}
     trial = Trial(case, _plain(pyfuncitem.obj), arguments, Guard(), *map(_plain, _makers(pyfuncitem, case)))
-    subject, outcome, started = NOT_MEASURED, Outcome(), time.perf_counter()
+    subject, outcome, draw, started = NOT_MEASURED, Outcome(), draw_of(pyfuncitem), time.perf_counter()
     try:
         subject = describe_arguments(arguments)
         examine(pyfuncitem.config, arguments)
-        with trial.guard.untouched(arguments.get("model")):
-            result = yield
-        outcome = decide_claim(arguments.get("check"), case.expect)
+        result, too_few = None, False
+        try:
+            with trial.guard.untouched(arguments.get("model")):
+                result = yield
+        except PromptError:
+            if draw is None or draw.is_last:
+                raise
+            too_few = True
+        if draw is None:
+            outcome = decide_claim(arguments.get("check"), case.expect)
+        else:
+            for look in looks(trial, draw, pyfuncitem.obj, too_few):
+                trial, outcome = look
+                subject = describe_arguments(trial.arguments)
         if failed := pyfuncitem.stash.get(_SUBTESTS, None):
             raise AssertionError(f"{len(failed)} of its subtests failed: {failed[0]}")
         if outcome.met and outcome.verdict != "not_applicable":  # what decided nothing needs no contrast
@@ -136,6 +150,7 @@ def _conclude(record: Record) -> None:
         return
     first = deciding_first(record["expectations"], record["deciding"])
     message = f"{verdict_word(record['verdict'])}: {record['statement']}\n" + "\n".join(_line(place, record) for place in first)
+    message += f"\n  {record['sampling']['text']}" if record["sampling"] else ""
     if record["verdict"] in ("inconclusive", "not_applicable"):
         raise pytest.xfail.Exception(message)
     if record["verdict"] == "vacuous":

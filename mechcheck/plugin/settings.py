@@ -13,6 +13,7 @@ from mechcheck.evidence.parts import Parts
 from mechcheck.evidence.status import CHANGES, words_among
 from mechcheck.models.names import unlike_any
 from mechcheck.verdicts.case import PROFILES, Conditions
+from mechcheck.verdicts.claim import LEAST_BUDGET
 
 VERDICTS = ("refuted", "vacuous", "errored", "inconclusive", "not_applicable")
 FAIL_ON = frozenset(VERDICTS[:3])
@@ -60,6 +61,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )  # fmt: skip
     group.addoption("--mech-seed", default=0, type=int, metavar="N", help="Seed of prompts, intervals and controls (default: 0).")
     group.addoption("--mech-profile", default="ci", choices=sorted(PROFILES), help="How many prompts and decoys (default: ci).")
+    group.addoption(
+        "--mech-budget", default=None, type=int, metavar="N",
+        help="Prompts that a claim may draw: a quarter of them at first, and more until it is decided, without deciding wrongly any more "
+        "often (default: the profile's number of prompts, all at once).",
+    )  # fmt: skip
     group.addoption("--mech-report", default="reports", metavar="DIR", help="Where evidence.json and index.html go (default: reports).")
     group.addoption("--mech-decoys", default=None, type=int, metavar="N", help="Decoys per claim (default: by profile).")
     group.addoption(
@@ -115,6 +121,7 @@ def make_settings(config: pytest.Config) -> Settings:
         margin=_margin(config),
         quiet=config.getoption("verbose") < 0,
         fdr=_fdr(config),
+        budget=_budget(config),
         fail_on=_fail_on(config),
     )
 
@@ -157,6 +164,13 @@ def _fdr(config: pytest.Config) -> float | None:
     if rate is not None and not 0 < rate < 1:
         raise pytest.UsageError(f"--mech-fdr {rate:g}: a false discovery rate lies between 0 and 1, for example 0.05")
     return rate
+
+
+def _budget(config: pytest.Config) -> int | None:
+    budget: int | None = config.getoption("--mech-budget")
+    if budget is not None and budget < LEAST_BUDGET:
+        raise pytest.UsageError(f"--mech-budget {budget}: prompts that a claim may draw, at least {LEAST_BUDGET}; for example 240")
+    return budget
 
 
 def _circuits(config: pytest.Config) -> Path | None:

@@ -9,6 +9,7 @@ import pytest
 from mechcheck.base.text import shorten
 from mechcheck.evidence.counterexample_text import counterexample_lines
 from mechcheck.evidence.deciding import deciding_check, deciding_name, estimate_text
+from mechcheck.evidence.drawn import drawn_lines
 from mechcheck.evidence.drift_text import SYMBOLS as CHANGE_SYMBOLS
 from mechcheck.evidence.drift_text import change_lines, surroundings, tally
 from mechcheck.evidence.dtypes import decided_differently
@@ -56,6 +57,8 @@ def write_summary(reporter: Any, evidence: Mapping[str, Any], page: str, file: s
         markup = {COLOURS[claim["verdict"]] if claim["met"] is not True else "green": True}
         reporter.write(f"{SYMBOLS[claim['verdict']]} {verdict_word(claim['verdict']) + ' ':<13}", **markup)
         reporter.write_line(_line(claim))
+        if claim["verdict"] == "inconclusive" and (settles := (deciding_check(claim) or {}).get("settles")):
+            reporter.write_line(f"    to settle it: {settles['text']}")
         for line in (line for found in claim["counterexamples"] for line in counterexample_lines(found)):
             reporter.write_line(f"    {line}")
     for reason, count in Counter(claim["reason"] for claim in claims if claim["verdict"] == "skipped").most_common():
@@ -64,7 +67,7 @@ def write_summary(reporter: Any, evidence: Mapping[str, Any], page: str, file: s
     as_claimed = sum(claim["met"] is True for claim in claims)
     said = ", ".join(f"{counts[v]} {verdict_word(v)}" for v in SYMBOLS if counts[v])
     reporter.write_line(f"{len(claims)} claim{'s' * (len(claims) != 1)}: {said}; {as_claimed} as claimed")
-    for line in multiplicity_lines(evidence["run"]["multiplicity"]):
+    for line in (*drawn_lines(claims), *multiplicity_lines(evidence["run"]["multiplicity"])):
         reporter.write_line(line)
     for name, verdicts in decided_differently(claims).items():
         reporter.write("decided differently by dtype  ", yellow=True)
@@ -107,10 +110,13 @@ def _line(claim: Mapping[str, Any]) -> str:
     decoys = claim["decoys"]
     rejected = ""
     if decoys and decoys["kind"] != "positive control":
-        rejected = f"  {decoys['rejected']}/{decoys['n']} decoys rejected{_weak_checks(claim)}"
+        neither = decoys["n"] - decoys["rejected"] - decoys["supported"]
+        undecided = f", {neither} decide nothing" if neither else ""
+        rejected = f"  {decoys['rejected']}/{decoys['n']} decoys rejected{undecided}{_weak_checks(claim)}"
     expected = "  (as claimed)" if claim["met"] and claim["verdict"] != "supported" else ""
     which = claim["id"].rpartition("[")[2].rstrip("]") if "[" in claim["id"] else ""
-    return f"{statement:<{_WIDTH}} {which}  {numbers}{which_check}{rejected}{expected}"
+    drawn = f"  {claim['sampling']['text']}" if claim["sampling"] else ""
+    return f"{statement:<{_WIDTH}} {which}  {numbers}{which_check}{rejected}{expected}{drawn}"
 
 
 def _weak_checks(claim: Mapping[str, Any]) -> str:

@@ -81,8 +81,9 @@ def p_text(p: float | None) -> str:
 
 
 def percent(x: float) -> str:
-    """A level such as 0.95 as `95%`; 0.9995 stays `99.95%`."""
-    return f"{100 * x:.6g}%"
+    """A level such as 0.95 as `95%`; 0.9995 stays `99.95%`, and what is not whole has two decimals at most unless that would be `100%`."""
+    rounded = f"{100 * x:.4g}"
+    return f"{100 * x:.6g}%" if rounded == "100" else f"{rounded}%"
 
 
 def seconds(x: float) -> str:

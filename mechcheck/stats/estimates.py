@@ -49,8 +49,17 @@ class Confidence:
 
     @property
     def alpha(self) -> float:
-        """The p-value at or below which something is decided."""
+        """The p-value at or below which an interval decides something."""
         return 1 - self.side
+
+    @property
+    def overall(self) -> float:
+        """The chance that is taken of deciding wrongly, over all looks at the sample that there may be."""
+        return self.alpha
+
+    def over_looks(self, p: float) -> float:
+        """The smallest `overall` at which so small a p-value decides something here; itself, where there is one look only."""
+        return p
 
 
 @dataclass(frozen=True)
@@ -64,6 +73,10 @@ class Interval:
     """Threshold -> one-sided p-value against "the true value is at or above it"."""
     error: float
     """Standard error, as the tests use it."""
+    df: float
+    """Its degrees of freedom; infinite for a rate, whose tests are exact."""
+    design: float
+    """By how much the variance exceeds that of as many independent prompts."""
 
 
 def estimate_mean(measured: Measurement, confidence: Confidence, *, symmetric: bool = False) -> Interval:
@@ -99,9 +112,8 @@ def estimate_mean(measured: Measurement, confidence: Confidence, *, symmetric: b
     method = "every prompt gives the same value"
     if not found.agree:
         method = f"t interval over {units.n} {units.noun}s{added}{', corrected for skewness' if abs(found.skewness) > _TOLD else ''}"
-    return Interval(
-        _estimate(measured, found, *found.interval(confidence.level), units, confidence, method), found.p_above, found.p_below, found.error
-    )
+    estimate = _estimate(measured, found, *found.interval(confidence.level), units, confidence, method)
+    return Interval(estimate, found.p_above, found.p_below, found.error, found.df, found.design)
 
 
 def estimate_rate(measured: Measurement, confidence: Confidence) -> Interval:
@@ -142,7 +154,7 @@ def estimate_rate(measured: Measurement, confidence: Confidence) -> Interval:
         method += f", {effective:.0f} effective prompts in {units.n} {units.noun}s"
     found = Estimate(rate, low, high, confidence.level, n, units.n, method)
     smoothed = (rate * n + 1) / (n + 2)
-    return Interval(found, p_above, p_below, math.sqrt(smoothed * (1 - smoothed) / effective))
+    return Interval(found, p_above, p_below, math.sqrt(smoothed * (1 - smoothed) / effective), math.inf, n / effective)
 
 
 def _ratio(measured: Measurement, units: "_Units", confidence: Confidence) -> Interval:
@@ -162,7 +174,7 @@ def _ratio(measured: Measurement, units: "_Units", confidence: Confidence) -> In
         vanishes = abs(bottoms.sum()) <= 1e-12 * np.abs(bottoms).sum()
         value = math.nan if vanishes else float(tops.sum() / bottoms.sum())
         found = Estimate(value, -math.inf, math.inf, confidence.level, len(tops), units.n, method, valid=False, caveat=why)
-        return Interval(found, lambda ratio: 1.0, lambda ratio: 1.0, math.inf)
+        return Interval(found, lambda ratio: 1.0, lambda ratio: 1.0, math.inf, 1.0, 1.0)
 
     if min(below.p_above(0.0), below.p_below(0.0)) > confidence.alpha:
         low, high = below.interval(confidence.level)
@@ -188,7 +200,7 @@ def _ratio(measured: Measurement, units: "_Units", confidence: Confidence) -> In
             found = replace(found, low=start, high=end)
         else:  # told from zero, but not by as much as the widened error would have it
             found = replace(found, valid=False, caveat="; ".join(filter(None, [at.caveat, "at this confidence the share has no bounds"])))
-    return Interval(found, p_above, p_below, step)
+    return Interval(found, p_above, p_below, step, at.df, at.design)
 
 
 def _where(p_value: Callable[[float], float], start: float, step: float, alpha: float) -> float | None:

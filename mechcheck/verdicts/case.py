@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from transformer_lens.model_bridge import TransformerBridge
 
     from mechcheck.notation.circuit import Circuit
+    from mechcheck.stats.estimates import Confidence
     from mechcheck.verdicts.check import Check
 
 PROFILES = {
@@ -43,6 +44,8 @@ class Conditions:
     """Show no progress bars."""
     confidence: float = 0.975
     """One-sided, in every profile: intervals have level 0.95."""
+    budget: int | None = None
+    """Prompts that a claim may draw, part after part until it is decided; None for `n_prompts` at once."""
 
     @property
     def dtype(self) -> str:
@@ -79,16 +82,21 @@ class Case:
         """Of controls: from the claim's id and the run's seed alone."""
         return seed_from(f"{self.id}|{self.conditions.seed}", 4)
 
-    def check(self, model: "TransformerBridge | None" = None, circuit: "Circuit | None" = None, *, draws: bool = True) -> "Check":
+    def check(
+        self, model: "TransformerBridge | None" = None, circuit: "Circuit | None" = None, *,
+        draws: bool = True, confidence: "Confidence | None" = None,
+    ) -> "Check":  # fmt: skip
         """A fresh check, as each run of the body needs one.
 
         Args:
             model: what random controls are drawn from.
             circuit: what they must avoid.
             draws: whether anybody will see its figures and counterexamples.
+            confidence: with which it decides; the run's by default.
         """
         from mechcheck.stats.estimates import Confidence
         from mechcheck.verdicts.check import Check
 
         outside = circuit.sites if circuit is not None else None
-        return Check(Confidence(self.conditions.confidence), model, outside, self.seed, draws=draws, examples=self.conditions.n_prompts)
+        sure = Confidence(self.conditions.confidence) if confidence is None else confidence
+        return Check(sure, model, outside, self.seed, draws=draws, examples=self.conditions.n_prompts)

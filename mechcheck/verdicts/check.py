@@ -240,7 +240,7 @@ class Check(Told):
         threshold: float | tuple[float, float], label: str, *, margin: float | None = None,
     ) -> Estimate:  # fmt: skip
         """Add what the tests of an interval decide."""
-        p, p_refuted = p_values(interval, region)
+        p, p_refuted = p_values(interval, region, self.confidence)
         return self._add(kind, measured, interval.estimate, region, threshold, label, margin=margin, p=p, p_refuted=p_refuted)
 
     def _add(

@@ -14,6 +14,7 @@ Expectations = Mapping[str | tuple[str, ...], Expected]
 Test = TypeVar("Test", bound=Callable[..., Any])
 
 MARK = "claim"
+LEAST_BUDGET = 2
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,7 @@ class ClaimSpec:
     """Model -> the other one, for a claim about two."""
     prompts: Mapping[str, Any] = field(default_factory=dict)
     id: str | None = None
+    budget: int | None = None
 
     def about(self, model: str) -> str | None:
         """What `models` calls this model; None if the claim is not about it. A directory may be called as the last part of a hub id."""
@@ -61,6 +63,7 @@ def claim(
     models: Sequence[str] | Mapping[str, str] = (),
     prompts: Mapping[str, Any] | None = None,
     id: str | None = None,
+    budget: int | None = None,
 ) -> Callable[[Test], Test]:
     """Turn a pytest function into a claim.
 
@@ -81,6 +84,8 @@ def claim(
             the other, which the fixture `partner` loads.
         prompts: options for the task's generator.
         id: stable name of the claim; by default made from the task and the test's name.
+        budget: prompts that it may draw, a part at first and more until it is decided, in place of what the run says (`--mech-budget`, or
+            all prompts of the profile at once).
 
     Raises:
         ClaimError: a word that is not among the choices, or a key of `expect` that is no text.
@@ -99,8 +104,12 @@ def claim(
         raise ClaimError("decoy=[]: a claim that was never shown able to fail is no evidence; leave decoy out for the default")
     if isinstance(statement, str) is False or not statement.strip():
         raise ClaimError('a claim needs a statement: @claim("what is claimed")')
+    if budget is not None and budget < LEAST_BUDGET:
+        raise ClaimError(f"budget={budget}: prompts that the claim may draw, at least {LEAST_BUDGET}, as one shows nothing about others")
     partners = models if isinstance(models, Mapping) else {}
-    spec = ClaimSpec(statement, source, task, kind, expect, decoys, positive_control or {}, tuple(models), partners, prompts or {}, id)
+    spec = ClaimSpec(
+        statement, source, task, kind, expect, decoys, positive_control or {}, tuple(models), partners, prompts or {}, id, budget
+    )
 
     def mark(test: Test) -> Test:
         import pytest  # the one thing here that knows it: everything else can be used without

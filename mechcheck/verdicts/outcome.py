@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from mechcheck.base.errors import ClaimError
 from mechcheck.verdicts.claim import Expected
+from mechcheck.verdicts.settling import settled_by
 from mechcheck.verdicts.verdict import Verdict, combine, deciding
 
 if TYPE_CHECKING:
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
     from mechcheck.verdicts.check import Check
     from mechcheck.verdicts.contrast import Contrast
     from mechcheck.verdicts.for_all import Counterexample
+    from mechcheck.verdicts.sampling import Sampling
     from mechcheck.verdicts.verdict import Expectation
 
 
@@ -32,6 +34,8 @@ class Outcome:
     figures: tuple[dict[str, Any], ...] = ()
     """As data."""
     contrast: "Contrast | None" = None
+    sampling: "Sampling | None" = None
+    """How its prompts were drawn; None where all were at once."""
 
     def errored(self, error: BaseException | None) -> "Outcome":
         """The same, ended by an error; what had been measured until then is kept."""
@@ -59,7 +63,7 @@ def decide_claim(check: "Check | None", expect: Expected) -> Outcome:
     __tracebackhide__ = True
     if check is None or all(e.role == "precondition" for e in check.expectations):
         raise ClaimError("this claim checked nothing: use the `check` fixture, for example check.above(measurement, 0.0)")
-    expectations = check.decided
+    expectations = settled_by(check.decided, check.samples, check.confidence)
     verdict = combine(expectations)
     return Outcome(
         verdict=verdict,

@@ -38,7 +38,13 @@ class Contest:
 
 def controls_needed(confidence: Confidence) -> int:
     """How many controls a rank must lead for its p-value, (1 + those at least as large) / (1 + all), to be small enough."""
-    return math.ceil(round(1 / confidence.alpha, 9)) - 1
+    return math.ceil(round(1 / confidence.overall, 9)) - 1
+
+
+def rank_p(control: Control) -> float:
+    """Against the claim's sites being like its controls: of all of them, the share whose effect is at least as large as theirs."""
+    effect = -math.inf if control.effect is None else control.effect
+    return (1 + sum(value >= effect for value in control.values)) / (1 + len(control.values))
 
 
 def contest(
@@ -78,15 +84,15 @@ def contest(
     rival = controls[int(np.argsort(means)[math.ceil(quantile * (len(means) - 1))])]
     difference = (measured - rival).named(label or f"{name} of {sites} beats random sites", measured.unit)
     interval = estimate_mean(difference, confidence)
-    paired, p_refuted = p_values(interval, REGION)
-    rank = (1 + sum(mean >= measured.mean for mean in means)) / (1 + len(means))
+    paired, p_refuted = p_values(interval, REGION, confidence)
+    control = Control(f"random sites like {sites}", tuple(means), tuple(map(str, sets)), measured.mean)
+    rank = rank_p(control)
     estimate, verdict = interval.estimate, decide(interval.estimate, REGION)
-    if verdict == "supported" and rank > confidence.alpha:
+    if verdict == "supported" and rank > confidence.overall:
         verdict = "inconclusive"
     if len(means) < needed:
         few = (
             f"only {len(means)} other sets of sites, with which the rank's p-value is at best {1 / (1 + len(means)):.3f}; it takes {needed}"
         )
         estimate = replace(estimate, caveat="; ".join(filter(None, [estimate.caveat, few])))
-    control = Control(f"random sites like {sites}", tuple(means), tuple(map(str, sets)), measured.mean)
     return Contest(difference, estimate, verdict, rank if paired is None else max(rank, paired), p_refuted, control)

@@ -32,7 +32,7 @@ class Told:
     @property
     def decided(self) -> list[Expectation]:
         """The expectations as their claim has them: what is refuted must stand among all of them."""
-        return after_holm(self.expectations, self.confidence.alpha)
+        return after_holm(self.expectations, self.confidence.overall)
 
     def summary(self, statement: str = "") -> str:
         """The verdict and each check, the deciding one first, in the words of a run's terminal."""

@@ -74,9 +74,10 @@ class Trial:
     """Likewise its circuit."""
 
     def check(self, arguments: Mapping[str, Any] | None = None) -> "Check":
-        """A check that nobody sees, for a run of the body under these arguments."""
+        """A check that nobody sees, for a run of the body under these arguments; as sure of itself as the claim's own."""
         arguments = self.arguments if arguments is None else arguments
-        return self.case.check(arguments.get("model"), arguments.get("circuit"), draws=False)
+        sure = getattr(self.arguments.get("check"), "confidence", None)
+        return self.case.check(arguments.get("model"), arguments.get("circuit"), draws=False, confidence=sure)
 
     def rerun(self, changes: Mapping[str, Any], label: str) -> Rerun:
         """The body once more. What it reached decides: an assertion or a value that is not finite ends it, and decides nothing.

@@ -6,7 +6,8 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
-    from mechcheck.stats.estimates import Estimate, Interval
+    from mechcheck.stats.estimates import Confidence, Estimate, Interval
+    from mechcheck.stats.power import Settles
 
 Decision = Literal["supported", "refuted", "inconclusive", "undefined"]
 """What measurements can decide of an expectation; undefined: a share of something that is not told from nothing."""
@@ -51,6 +52,8 @@ class Expectation:
     control: Control | None = None
     by_template: dict[str, tuple[float, int]] = field(default_factory=dict)
     """Template -> (value, number of prompts)."""
+    settles: "Settles | None" = None
+    """What would decide it, where it is inconclusive."""
 
 
 def decide(estimate: "Estimate", region: Region) -> Decision:
@@ -76,8 +79,8 @@ def _below(a: float, b: float) -> bool:
     return a < b and not math.isclose(a, b, rel_tol=2e-8, abs_tol=2e-11)
 
 
-def p_values(interval: "Interval", region: Region) -> tuple[float | None, float | None]:
-    """The p-values of an expectation's being supported and of its being refuted.
+def p_values(interval: "Interval", region: Region, confidence: "Confidence") -> tuple[float | None, float | None]:
+    """The p-values of an expectation's being supported and of its being refuted, over all looks at the sample that there may be.
 
     Supported takes both of two one-sided tests (Schuirmann 1987), so its p-value is the larger; refuted takes one of them.
     """
@@ -85,7 +88,7 @@ def p_values(interval: "Interval", region: Region) -> tuple[float | None, float 
         return None, None
     tests = [(interval.p_above, interval.p_below, region[0]), (interval.p_below, interval.p_above, region[1])]
     bounded = [(inside(end), outside(end)) for inside, outside, end in tests if math.isfinite(end)]
-    return max(p for p, _ in bounded), min(p for _, p in bounded)
+    return confidence.over_looks(max(p for p, _ in bounded)), confidence.over_looks(min(p for _, p in bounded))
 
 
 def after_holm(expectations: Sequence[Expectation], alpha: float) -> list[Expectation]:

@@ -51,8 +51,8 @@ def measured_text(check: Json) -> str:
 def check_lines(checks: Sequence[Json], place: int) -> list[str]:
     """A check's verdict and name, what was measured, and what a reader should know about that."""
     check = checks[place]
-    caveat = check["estimate"]["caveat"]
-    return [f"  {check['verdict']}: {check_name(checks, place)}", f"    {measured_text(check)}", *([f"    {caveat}"] if caveat else [])]
+    more = filter(None, [check["estimate"]["caveat"], (check.get("settles") or {}).get("text")])
+    return [f"  {check['verdict']}: {check_name(checks, place)}", f"    {measured_text(check)}", *(f"    {line}" for line in more)]
 
 
 def deciding_first(checks: Sequence[object], which: int | None) -> list[int]:

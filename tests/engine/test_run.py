@@ -148,6 +148,17 @@ def test_resample_without_a_reference_takes_another_prompt_of_the_template(tiny,
     np.testing.assert_allclose(measured.values, expected.numpy(), rtol=0, atol=HUGGING_FACE[layout])
 
 
+def test_the_mean_at_every_position_is_that_of_the_template(tiny, hugging_face, layout):
+    prompts, site = random_prompts(3, (7, 7, 7, 7, 9, 9)), Site("head", 0, 1)
+    prompts = type(prompts)(**{**vars(prompts), "reference": None})
+    activation = plain.activation(hugging_face(layout), prompts, site)
+    means = activation.unflatten(0, (3, 2)).mean(1).repeat_interleave(2, 0)
+    assert (means[0] - means[2]).abs().max() > 1e-3
+    expected = plain.logit_diff_with(hugging_face(layout), prompts, {site: means})
+    measured = run(tiny(layout, processing="raw"), prompts, Ablate(Sites([site]), "mean"))
+    np.testing.assert_allclose(measured.values, expected.numpy(), rtol=0, atol=HUGGING_FACE[layout])
+
+
 def test_resample_seeds_differ_and_repeat(tiny):
     prompts = random_prompts(3, (7,) * 8, per_template=8)
     prompts = type(prompts)(**{**vars(prompts), "reference": None})

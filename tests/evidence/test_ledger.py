@@ -43,6 +43,7 @@ def test_a_line_for_each_claim_that_was_tried(again, tmp_path):
     assert first == {
         "claim": "é [a]", "run": "r1", "created": RUN["created"], "seed": 7, "profile": "ci", "commit": "c" * 40, "dirty": False,
         "verdict": "supported", "met": True,
+        "sampling": None,
         "deciding": {"label": "effect 0 > 0", "region": [0.0, None], **{k: estimate[k] for k in ("value", "low", "high", "n")}, "p": None},
         "regions": [[0.0, None], [0.0, None]],
     }  # fmt: skip

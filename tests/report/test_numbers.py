@@ -47,7 +47,7 @@ def test_short_numbers(x: float, expected: str) -> None:
 
 def test_words_around_numbers() -> None:
     assert [p_text(p) for p in (None, 0.5, 0.0123, 0.00023, 1e-12)] == ["–", "0.5", "0.012", "2.3e-04", "1.0e-12"]
-    assert [percent(x) for x in (0.95, 2 * 0.975 - 1, 0.9995)] == ["95%", "95%", "99.95%"]
+    assert [percent(x) for x in (0.95, 2 * 0.975 - 1, 0.9995, 0.982131, 0.99999)] == ["95%", "95%", "99.95%", "98.21%", "99.999%"]
     assert [seconds(x) for x in (0.42, 12.34, 125)] == ["420 ms", "12.3 s", "2 min 5 s"]
     assert [with_unit("1.2", u) for u in ("logits", "", "%")] == ["1.2 logits", "1.2", "1.2%"]
 

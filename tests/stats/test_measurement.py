@@ -36,6 +36,7 @@ def test_a_ratio_is_one_of_means():
         with pytest.raises(MechcheckError, match="a ratio of means has no value for a single prompt"):
             wrong()
     assert np.isnan((A / (B - 2)).mean)
+    assert (A / Measurement(np.array([-1.0, 2.0, 2.0]), IDS, TEMPLATES)).mean == 3.0  # parts below zero take away from the whole
 
 
 def test_nan_is_not_swallowed():

@@ -17,15 +17,17 @@ def spec_of(**arguments) -> ClaimSpec:
 
 
 def test_everything_is_recorded():
-    spec = spec_of(source="a paper", task="ioi", kind="necessity", models=["m"], prompts={"n": 1}, id="x", decoy="reinitialised")
+    spec = spec_of(budget=64, source="a paper", task="ioi", kind="necessity", models=["m"], prompts={"n": 1}, id="x", decoy="reinitialised")
     assert (spec.statement, spec.source, spec.task, spec.kind) == ("it holds", "a paper", "ioi", "necessity")
     assert (spec.models, spec.prompts, spec.id, spec.decoys) == (("m",), {"n": 1}, "x", ("reinitialised",))
+    assert (spec.budget, spec_of().budget) == (64, None)
     assert spec_of() == ClaimSpec("it holds")
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        ({"budget": 1}, "budget=1: prompts that the claim may draw, at least 2, as one shows nothing about others"),
         ({"kind": "necesity"}, "unknown kind of evidence 'necesity'; choose one of behaviour, structure, necessity"),
         ({"expect": "true"}, "a claim cannot be expected to be 'true'; choose one of supported, refuted"),
         ({"expect": "inconclusive"}, "cannot be expected to be 'inconclusive'"),

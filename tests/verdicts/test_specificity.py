@@ -3,7 +3,10 @@
 import numpy as np
 import pytest
 
-from mechcheck.verdicts.specificity import Tally, Whole, told
+from mechcheck.stats.estimates import Confidence
+from mechcheck.verdicts.check import Check
+from mechcheck.verdicts.specificity import Tally, Whole, judge, told
+from mechcheck.verdicts.trial import Rerun, Result
 
 
 @pytest.mark.parametrize(
@@ -66,3 +69,23 @@ def test_bounds():
     assert low == pytest.approx(1 - 0.95 ** (1 / 10))  # of at least 1 in 10
     assert high == pytest.approx(0.5069, abs=1e-3)  # Clopper-Pearson of 2 in 10
     assert Whole("sites", Tally(0, 0, 0), None).bounds == (0.0, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("direction", "claimed", "others", "separating"),
+    [
+        ("above", 3.0, (1.0, 2.0), (2.0 + 2.911) / 2),
+        ("below", -3.0, (-1.0, -2.0), (-2.0 - 2.911) / 2),
+        ("above", 3.0, (1.0, 4.0), None),
+    ],
+)
+def test_a_claim_beside_its_alternatives(around, direction, claimed, others, separating):
+    """The contrast is the claim less their average, prompt by prompt; the threshold lies between its interval and the nearest of them."""
+    check = Check()
+    getattr(check, direction)(around(claimed), 0.0)
+    runs = [Rerun(f"{mean}", "supported", (Result("called otherwise", "supported", around(mean)),)) for mean in others]
+    found = judge(check.expectations[0], check.samples[0], runs, 0, "others", None, Confidence())
+    assert found.tally == Tally(len(others), 0, 0)
+    assert found.contrast.value == pytest.approx(claimed - np.mean(others))
+    assert found.contrast.low == pytest.approx(found.contrast.high)  # all differ on every prompt by as much
+    assert found.separating == (None if separating is None else pytest.approx(separating, abs=2e-3))
