@@ -1,12 +1,23 @@
 """How often verdicts are wrong, and how often they see what is there: on claims that were planted, so that it is known which are true."""
 
+import itertools
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
 
 from mechcheck.base.seeds import seed_from
-from mechcheck.conformance.planted import KINDS, Decided, contested, plant, plant_contest, plant_elsewhere, plant_for_all, plant_several
+from mechcheck.conformance.planted import (
+    KINDS,
+    Decided,
+    contested,
+    draw_target,
+    plant,
+    plant_contest,
+    plant_elsewhere,
+    plant_for_all,
+    plant_several,
+)
 from mechcheck.conformance.planted_circuits import Ground, Judged
 from mechcheck.conformance.subjects import Bench
 from mechcheck.stats.estimates import Confidence, estimate_rate
@@ -42,8 +53,10 @@ def calibrate(benches: Sequence[Bench], profile: str, *, claims: int = CLAIMS, s
     rng = np.random.default_rng(seed_from(f"calibrate {profile} {seed}"))
     others, few = max(2, claims // 4), max(2, claims // 40)
 
+    there = [kind for kind in KINDS if draw_target(benches, kind, n, rng) is not None]
+
     def kinds(count: int, distance: float) -> list[Decided]:
-        return _some(lambda i: plant(benches, KINDS[i % len(KINDS)], distance, n, rng), count)
+        return _some(lambda i: plant(benches, there[i % len(there)], distance, n, rng), count) if there else []
 
     null = kinds(claims, 0.0)
     true = {distance: kinds(others, distance) for distance in DISTANCES}
@@ -102,8 +115,8 @@ def calibrate(benches: Sequence[Bench], profile: str, *, claims: int = CLAIMS, s
 
 
 def _some(make: Callable[[int], Any], count: int) -> list[Any]:
-    """As many as could be made."""
-    return [one for one in map(make, range(count)) if one is not None]
+    """So many, up to the first that could not be made."""
+    return list(itertools.takewhile(lambda one: one is not None, map(make, range(count))))
 
 
 def _is(verdict: str) -> Callable[[Decided], bool]:
