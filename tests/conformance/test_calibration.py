@@ -62,4 +62,4 @@ def test_the_recorded_figures_are_complete(profile):
         assert found["n"] >= 400, name
     of = recorded[profile]["of"]
     assert (of["prompts"], of["decoys"]) == PROFILES[profile]
-    assert len(of["subjects"]) == 17
+    assert len(of["subjects"]) == 18

@@ -108,7 +108,7 @@ def test_published_claims_run_and_are_refuted_on_random_weights(circuits, run, t
     options = [*made(tmp_path, GPT2_SMALL), f"--mech-circuits={circuits}"]
     done = run(*folders("ioi", "induction", "greater_than"), *options)
     found = verdicts(done, tmp_path / "report")
-    assert {*found.values()} <= {"refuted", "inconclusive"}
+    assert {*found.values()} <= {"refuted", "inconclusive", "not_applicable"}
     ran = Counter((claim.partition("/")[0], claim.partition("[")[2].removesuffix("]").partition("-")[0]) for claim in found)
     assert min(ran["ioi", name] for name in ("gpt2", "pythia")) >= 18
     assert min(ran["induction", name] for name in ("gpt2", "pythia")) >= 8
@@ -134,7 +134,7 @@ def test_steering_and_cross_model_claims_on_random_weights(circuits, run, tmp_pa
 def test_a_partner_that_is_not_there_says_what_to_do(run, tmp_path):
     model, _ = made(tmp_path, SMALLER)
     done = run(*folders("cross_model"), model)
-    assert done.returncode == 0, done.stdout[-3000:]
+    assert done.returncode == 10, done.stdout[-3000:]  # nothing was measured
     assert "gpt2 is compared with EleutherAI/pythia-410m, which is not on this machine" in done.stdout
     assert "mechcheck prefetch EleutherAI/pythia-410m" in done.stdout
 
