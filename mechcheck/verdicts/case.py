@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 PROFILES = {
     # prompts per claim, decoys per claim at most
-    "smoke": (96, 8),
+    "smoke": (96, 16),
     "ci": (240, 16),
     "full": (960, 48),
 }
