@@ -23,9 +23,6 @@ class HeadScores(LikeArray):
     name: str = ""
     unit: str = ""
 
-    def _array(self) -> Float[np.ndarray, "layer head prompt"]:
-        return self.values
-
     @property
     def mean(self) -> Float[np.ndarray, "layer head"]:
         """The mean over prompts."""

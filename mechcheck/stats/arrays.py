@@ -12,9 +12,11 @@ from mechcheck.base.errors import MechcheckError
 class LikeArray:
     """Something that is its values to numpy: `np.asarray(it)`, `np.abs(it)`, `np.mean(it, axis=-1)` and `it[0, 3]` are plain ones."""
 
+    values: np.ndarray
+
     def _array(self) -> np.ndarray:
-        """The values."""
-        raise NotImplementedError
+        """What numpy sees."""
+        return self.values
 
     def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> np.ndarray:
         values = self._array()
