@@ -73,8 +73,8 @@ Reader = tuple[str, Callable[[Tensor, Rows], Tensor]]
 class Recording(NamedTuple):
     """The outcome of a run."""
 
-    logits: Float[Tensor, "prompt d_vocab"]
-    """At END."""
+    logits: Float[Tensor, "prompt *read d_vocab"]
+    """At END, or where they were asked for."""
     recorded: Mapping[Any, Tensor]
     """Reader's key -> what it kept, over all prompts."""
 
@@ -84,8 +84,15 @@ def record(
     prompts: PromptSet,
     readers: Mapping[Any, Reader] | None = None,
     changes: Sequence[Edit] = (),
+    read: Int[Tensor, "prompt read"] | None = None,
 ) -> Recording:
     """Run the prompts, apply the edits, and keep what the readers want.
+
+    Args:
+        model, prompts: what is run.
+        readers: what to keep of hooks' activations.
+        changes: the edits.
+        read: positions whose logits are wanted; END where None.
 
     Raises:
         HookError: a requested hook does not exist in this model, or exists and did not fire.
@@ -103,7 +110,7 @@ def record(
         silent = sorted(set(hooks) - fired)
         if silent:
             raise HookError(f"these hooks did not fire on this architecture, so nothing was read or changed there: {', '.join(silent)}")
-        logits.append(select(out, rows.at(END)))
+        logits.append(select(out, rows.at(END) if read is None else read[rows.where]))
     return Recording(torch.cat(logits), {key: torch.cat(parts) for key, parts in kept.items()})
 
 
@@ -134,8 +141,9 @@ def part_of(activation: Tensor, site: Site) -> Tensor:
 
 
 def select(activation: Tensor, positions: Tensor) -> Tensor:
-    """[row, pos, ...] -> [row, ...], one position per row."""
-    return activation[torch.arange(len(activation), device=activation.device), positions.to(activation.device)]
+    """[row, pos, ...] -> [row, ...], one position per row; [row, read, ...] where several are given for each."""
+    row = torch.arange(len(activation), device=activation.device)
+    return activation[row.view(-1, *[1] * (positions.ndim - 1)), positions.to(activation.device)]
 
 
 def _write_site(activation: Tensor, edit: Edit, rows: Rows) -> None:

@@ -15,7 +15,8 @@ from mechcheck.base.errors import MechcheckError, SelfCheckWarning
 from mechcheck.base.progress import progress
 from mechcheck.engine.arithmetic import Arithmetic, Unserved, arithmetic
 from mechcheck.engine.edits import Captures, capture_all, edits_of, site_reader
-from mechcheck.engine.hooks import Activation, Reader, Recording, check_exist, record
+from mechcheck.engine.hooks import LOGIT_BYTES, Activation, Reader, Recording, check_exist, record
+from mechcheck.engine.reading import Read, Reading, read_by
 from mechcheck.engine.selfcheck import disagreement
 from mechcheck.engine.sweep import capture_fast, run_sweep
 from mechcheck.engine.variants import serves
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
 AnyMetric = Metric | Callable
 
 _plain_only = False
+# Bytes of streams that are kept until metrics have read them, where these read many positions.
+STREAM_BYTES = 2**30
 
 
 def run(
@@ -39,7 +42,7 @@ def run(
     interventions: Sequence[Intervention] | Intervention = (),
     metric: AnyMetric = logit_diff,
 ) -> Measurement:
-    """Run the prompts under the interventions and measure each prompt at END.
+    """Run the prompts under the interventions and measure each prompt at END, or where the metric says.
 
     One row of a `sweep`, and computed as such.
 
@@ -51,8 +54,11 @@ def run(
 
     Raises:
         SiteError, PromptError, HookError: see there.
+        MechcheckError: a metric that keeps each position, of which a prompt has no single value.
     """
     chosen = as_metric(metric)
+    if chosen.each:
+        raise MechcheckError(f"{chosen.name!r} has a value for each position: use sweep(model, prompts, [[]], metric), or metric.over(...)")
     values = sweep_metrics(model, prompts, [interventions], [chosen])[0][0]
     return Measurement(values, prompts.ids, prompts.templates, chosen.name, chosen.unit)
 
@@ -129,15 +135,30 @@ def _plain(
 ) -> list[Float[np.ndarray, "variant prompt"]]:
     """One forward pass with hooks for each variant."""
     captures = capture_all(model, prompts, variants)
-    clean = _logits(model, prompts, [], captures) if any(metric.needs_clean for metric in metrics) else None
-    found: list[list[np.ndarray]] = [[] for _ in metrics]
-    with progress(len(variants), "sweep with hooks") as bar:
-        for variant in variants:
-            logits = _logits(model, prompts, variant, captures)
-            for values, metric in zip(found, metrics, strict=True):
-                values.append(to_numpy(metric(logits, prompts, clean)))
-            bar.update()
-    return [np.stack(values) for values in found]
+    edits = [edits_of(model, prompts, variant, captures) for variant in variants]
+    read = read_by(metrics, prompts)
+    blocks = _readable(model, prompts, read)
+    found: list[list[list[np.ndarray]]] = [[[] for _ in variants] for _ in metrics]
+    with progress(len(variants) * len(blocks), "sweep with hooks") as bar:
+        for rows in blocks:
+            some, here = (prompts, read) if len(rows) == len(prompts) else (prompts[rows], read.on(rows))
+            readings = [Reading(metric, some, here) for metric in metrics]
+            clean = record(model, some, read=here.positions).logits if any(metric.needs_clean for metric in metrics) else None
+            for number, listed in enumerate(edits):
+                on_some = listed if some is prompts else [edit.on(rows) for edit in listed]
+                logits = record(model, some, changes=on_some, read=here.positions).logits
+                for values, one in zip(found, readings, strict=True):
+                    untouched = None if clean is None else one.of(clean)
+                    values[number].append(to_numpy(one.reduced(one.metric(one.of(logits), one.rows, untouched))))
+                bar.update()
+    return [np.stack([np.concatenate(parts) for parts in values]) for values in found]
+
+
+def _readable(model: "TransformerBridge", prompts: PromptSet, read: Read) -> list[list[int]]:
+    """Prompts whose logits, where they are read, fit into memory together; all of them where each is read at one position."""
+    width = read.positions.shape[1]
+    size = len(prompts) if width == 1 else max(1, LOGIT_BYTES // (width * model.cfg.d_vocab * 4))
+    return [list(range(start, min(start + size, len(prompts)))) for start in range(0, len(prompts), size)]
 
 
 def _fast(
@@ -154,22 +175,31 @@ def _fast(
     check_exist(model, {edit.site.hook_name for listed in edits for edit in listed})
     fast = [number for number, listed in enumerate(edits) if serves(known, listed)]
     rest = [number for number in range(len(variants)) if number not in set(fast)]
-    if not fast:
-        return _plain(model, prompts, variants, metrics)
-    done = run_sweep(model, known, prompts, [edits[number] for number in fast], batch)
-    if not torch.isfinite(done.streams).all():
-        return _plain(model, prompts, variants, metrics)  # what overflow and NaN become is for the model's own code to say
-    wrong = disagreement(done, captures)
-    if wrong is not None:
-        warnings.warn(f"{wrong}; plain hooks are used for the whole sweep", SelfCheckWarning, stacklevel=4)
-        return _plain(model, prompts, variants, metrics)
-    values = [np.empty((len(variants), len(prompts))) for _ in metrics]
-    for out, found in zip(values, done.values(metrics), strict=True):
-        out[fast] = found
+    read = read_by(metrics, prompts)
+    values: list[list[np.ndarray]] = [[np.empty(0)] * len(variants) for _ in metrics]
+    for numbers in _at_once(model, prompts, read, fast):
+        done = run_sweep(model, known, prompts, [edits[number] for number in numbers], batch, read)
+        if not torch.isfinite(done.streams).all():
+            return _plain(model, prompts, variants, metrics)  # what overflow and NaN become is for the model's own code to say
+        wrong = disagreement(done, captures)
+        if wrong is not None:
+            warnings.warn(f"{wrong}; plain hooks are used for the whole sweep", SelfCheckWarning, stacklevel=4)
+            return _plain(model, prompts, variants, metrics)
+        for out, found in zip(values, done.values(metrics), strict=True):
+            for number, row in zip(numbers, found, strict=True):
+                out[number] = row
     if rest:
         for out, found in zip(values, _plain(model, prompts, [variants[number] for number in rest], metrics), strict=True):
-            out[rest] = found
-    return values
+            for number, row in zip(rest, found, strict=True):
+                out[number] = row
+    return [np.stack(out) for out in values]
+
+
+def _at_once(model: "TransformerBridge", prompts: PromptSet, read: Read, numbers: list[int]) -> list[list[int]]:
+    """Variants whose last streams are kept together: all, but where so many positions are read that these would not fit."""
+    kept = read.positions.numel() * model.cfg.d_model * 4
+    size = len(numbers) if read.positions.shape[1] == 1 else max(1, STREAM_BYTES // kept)
+    return [numbers[start : start + size] for start in range(0, len(numbers), size or 1)]
 
 
 def logits_at_end(model: "TransformerBridge", prompts: PromptSet, interventions: Sequence[Intervention] = ()) -> Logits:

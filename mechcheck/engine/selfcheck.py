@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import NamedTuple
 
 import torch
+from jaxtyping import Int
 from torch import Tensor
 from torch.nn.functional import pad
 
@@ -20,6 +21,7 @@ from mechcheck.prompts.prompt_set import PromptSet
 # a sum in another order are larger the fewer bits there are.
 TOLERANCE = {torch.float64: 1e-9, torch.float32: 1e-4, torch.float16: 2e-2, torch.bfloat16: 1e-1}
 CELLS = 3
+COLUMNS = 4
 
 
 class Cell(NamedTuple):
@@ -52,9 +54,11 @@ def disagreement(swept: Swept, captures: Captures) -> str | None:
     together = _stacked([(swept.prompts, cell.prompt) for cell in cells] + [(source.prompts, source.prompt) for source in sources])
     edits = [_for_cell(edit, cell, together) for cell in cells for edit in swept.edits[cell.variant]]
     sites = Sites(site for source in sources for site in source.sites)
-    plain = record(swept.model, together, {site: site_reader(site) for site in sites}, edits)
+    columns = _columns(swept)
+    read_at = [swept.read.positions[cell.prompt, columns] for cell in cells] + [torch.zeros_like(columns)] * len(sources)
+    plain = record(swept.model, together, {site: site_reader(site) for site in sites}, edits, torch.stack(read_at))
     for cell in cells:
-        found, expected = swept.logits(cell.variant, cell.prompt), plain.logits[cell.again]
+        found, expected = swept.logits(cell.variant, cell.prompt, columns), plain.logits[cell.again]
         if not _close(found, expected, precision):
             where = " ".join(str(edit.site) for edit in swept.edits[cell.variant])
             return f"variant {cell.variant} ({where}) on prompt {cell.prompt}: logits differ by {_gap(found, expected):.3g}"
@@ -67,6 +71,11 @@ def disagreement(swept: Swept, captures: Captures) -> str | None:
             if not _close(found, expected, precision):
                 return f"the activation of {site.named} differs by {_gap(found, expected):.3g}"
     return None
+
+
+def _columns(swept: Swept) -> Int[Tensor, " read"]:
+    """The positions that are compared, of those that left the sweep: the first, the last, and some between."""
+    return torch.linspace(0, swept.read.positions.shape[1] - 1, min(COLUMNS, swept.read.positions.shape[1])).round().long()
 
 
 def _cells(swept: Swept) -> list[Cell]:

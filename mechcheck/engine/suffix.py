@@ -1,8 +1,9 @@
 """The suffix runner: many interventions at once, computing only what each of them can change.
 
 A row is one variant on one prompt. It joins the batch at the first place that its interventions touch, with the untouched
-run's activations (prefix reuse); from there on it has only the positions from the first one that can change up to END, and
-sees earlier ones through the untouched run's keys and values (position reuse). In the last layer only END is computed.
+run's activations (prefix reuse); from there on it has only the positions from the first one that can change up to the last one
+that is read (END, unless a metric says otherwise), and sees earlier ones through the untouched run's keys and values (position
+reuse). In the last layer only what is read is computed.
 """
 
 from collections import Counter, defaultdict
@@ -37,14 +38,14 @@ class Batch:
             for edit in one.edits:
                 self._edits[edit.site.kind, edit.site.layer].append((row, edit))
 
-    def run(self) -> Float[Tensor, "variant prompt d_model"]:
-        """The stream at END after the last layer, under each variant."""
-        resid_pre, everywhere, end = self.base.layers[0].resid_pre, self.window.everywhere, self.window.end
+    def run(self) -> Float[Tensor, "variant prompt read d_model"]:
+        """The stream where it is read, after the last layer, under each variant."""
+        resid_pre, everywhere = self.base.layers[0].resid_pre, self.window.everywhere
         stream = resid_pre.new_empty(len(resid_pre), 0, everywhere.positions.shape[1], resid_pre.shape[-1])
         last = len(self.base.layers) - 1
         for layer in range(self.variants[0].layer, last):
             stream = self._block(layer, stream, leaving=everywhere)
-        return self._block(last, stream, leaving=end)[:, :, 0].transpose(0, 1)
+        return self._block(last, stream, leaving=self.window.leaving).transpose(0, 1)
 
     def _block(self, number: int, stream: Rows, leaving: Place) -> Rows:
         """One layer, as `Join` draws it.
@@ -58,7 +59,7 @@ class Batch:
         z = self._attention(number, stream, leaving)
 
         joined, edit = partial(self._joined, number, leaving), partial(self._edit, number, leaving)
-        stream = entered = leaving.of(stream)  # the turn: END alone in the last layer, all that entered before it
+        stream = entered = leaving.of(stream)  # the turn: in the last layer what is read, before it all that entered
         z, stream = joined(Join.HEADS, "z", z), joined(Join.HEADS, "stream", stream)
         edit("head", z.unflatten(-1, (-1, arithmetic.d_head)))
         attn_out = layer.o(z)

@@ -10,16 +10,18 @@ from torch import Tensor
 
 from mechcheck.base.progress import progress
 from mechcheck.engine.arithmetic import Arithmetic
-from mechcheck.engine.hooks import Activation, Edit, select
+from mechcheck.engine.hooks import Activation, Edit
 from mechcheck.engine.memory import free_bytes, ran_out
+from mechcheck.engine.reading import Read, read_by
 from mechcheck.engine.suffix import Batch
 from mechcheck.engine.swept import Streams, Swept
 from mechcheck.engine.untouched import Untouched
 from mechcheck.engine.untouched_cache import untouched_run
 from mechcheck.engine.variants import Variant, variant
 from mechcheck.engine.window import Window, window
+from mechcheck.notation.metrics import logit_diff
 from mechcheck.notation.sites import Site
-from mechcheck.prompts.prompt_set import END, PromptSet
+from mechcheck.prompts.prompt_set import PromptSet
 
 if TYPE_CHECKING:
     from transformer_lens.model_bridge import TransformerBridge
@@ -29,18 +31,21 @@ _ROUNDING = 64
 
 
 def run_sweep(
-    model: "TransformerBridge", known: Arithmetic, prompts: PromptSet, edits: Sequence[Sequence[Edit]], batch: int | None = None
-) -> Swept:
-    """Compute the last stream at END under each variant.
+    model: "TransformerBridge", known: Arithmetic, prompts: PromptSet, edits: Sequence[Sequence[Edit]],
+    batch: int | None = None, read: Read | None = None,
+) -> Swept:  # fmt: skip
+    """Compute the last stream under each variant, where it is read.
 
     Args:
         model, prompts: as in `sweep`.
         known: the model's arithmetic.
         edits: of each variant; such as `serves` allows.
         batch: how many variants at a time; by what memory is free where it is None.
+        read: the positions that are wanted; END where None.
     """
+    read = read_by([logit_diff], prompts) if read is None else read
     streams: list[Streams] = []
-    clean: list[Float[Tensor, "prompt d_model"]] = []
+    clean: list[Float[Tensor, "prompt read d_model"]] = []
     blocks = _blocks(model, known, prompts)
     with torch.no_grad(), progress(len(blocks) * len(edits), "sweep") as bar:
         for rows in blocks:
@@ -48,9 +53,10 @@ def run_sweep(
             some = prompts if whole else prompts[rows]
             on_some = edits if whole else [[edit.on(rows) for edit in listed] for listed in edits]
             base = untouched_run(model, known, some)
-            clean.append(select(base.last, some.position(END)))
-            streams.append(_block_streams(base, on_some, clean[-1], batch, bar.update))
-    return Swept(model, known, prompts, edits, torch.cat(streams, dim=1), torch.cat(clean))
+            here = read if whole else read.on(rows)
+            clean.append(base.last[torch.arange(len(some))[:, None], here.positions])
+            streams.append(_block_streams(base, here, on_some, clean[-1], batch, bar.update))
+    return Swept(model, known, prompts, read, edits, torch.cat(streams, dim=1), torch.cat(clean))
 
 
 def capture_fast(
@@ -78,9 +84,11 @@ def _blocks(model: "TransformerBridge", known: Arithmetic, prompts: PromptSet) -
     return [list(range(start, min(start + size, len(prompts)))) for start in range(0, len(prompts), size)]
 
 
-def _block_streams(base: Untouched, edits: Sequence[Sequence[Edit]], clean: Tensor, batch: int | None, done: Callable) -> Streams:
+def _block_streams(
+    base: Untouched, read: Read, edits: Sequence[Sequence[Edit]], clean: Tensor, batch: int | None, done: Callable
+) -> Streams:
     """The streams of one block of prompts."""
-    out = clean.expand(len(edits), -1, -1).clone()  # a variant without edits is the untouched run
+    out = clean.expand(len(edits), -1, -1, -1).clone()  # a variant without edits is the untouched run
     groups: dict[tuple[int, ...], list[Variant]] = defaultdict(list)
     for number, listed in enumerate(edits):
         if listed:
@@ -88,13 +96,16 @@ def _block_streams(base: Untouched, edits: Sequence[Sequence[Edit]], clean: Tens
             groups[tuple(found.start.tolist())].append(found)
     for members in groups.values():
         members.sort(key=lambda v: (v.layer, v.join))
-        for chosen, streams in _batches(base, members, batch):
-            out[[v.number for v in chosen]] = _settled(streams, clean)
+        view = window(base.arithmetic, base.prompts, read, members[0].start, base.last.device)
+        before = (read.positions < members[0].start[:, None])[:, view.skipped :, None].to(clean.device)  # where nothing changes
+        for chosen, streams in _batches(base, view, members, batch):
+            settled = _settled(streams, clean[:, view.skipped :])
+            out[[v.number for v in chosen], :, view.skipped :] = torch.where(before, clean[:, view.skipped :], settled)
             done(len(chosen))
     return out
 
 
-def _settled(streams: Streams, clean: Float[Tensor, "prompt d_model"]) -> Streams:
+def _settled(streams: Streams, clean: Float[Tensor, "prompt read d_model"]) -> Streams:
     """The untouched stream itself where a variant differs from it by rounding errors alone, so that no effect is exactly none."""
     if streams.dtype not in (torch.float32, torch.float64):
         return streams
@@ -103,9 +114,8 @@ def _settled(streams: Streams, clean: Float[Tensor, "prompt d_model"]) -> Stream
     return torch.where(same[..., None], clean, streams)
 
 
-def _batches(base: Untouched, members: list[Variant], batch: int | None) -> Iterator[tuple[list[Variant], Streams]]:
+def _batches(base: Untouched, view: Window, members: list[Variant], batch: int | None) -> Iterator[tuple[list[Variant], Streams]]:
     """Run the variants of one window, as many at a time as fit; fewer, should memory run out."""
-    view = window(base.arithmetic, base.prompts, members[0].start, base.last.device)
     size = batch or max(1, free_bytes(base.last.device) // _bytes_per_variant(base, view))
     start = 0
     while start < len(members):

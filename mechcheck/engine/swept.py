@@ -1,25 +1,26 @@
-"""What a sweep found: the last stream at END under each variant, and the metrics that are read from it."""
+"""What a sweep found: the last stream, where it is read, under each variant, and the metrics that are read from it."""
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from mechcheck.base.device import to_numpy
 from mechcheck.engine.arithmetic import Arithmetic
 from mechcheck.engine.hooks import LOGIT_BYTES, Edit
-from mechcheck.notation.metrics import Logits, Metric
-from mechcheck.prompts.prompt_set import PromptSet
+from mechcheck.engine.reading import Read, Reading
+from mechcheck.notation.metrics import Metric
+from mechcheck.prompts.prompt_set import END, PromptSet
 
 if TYPE_CHECKING:
     from transformer_lens.model_bridge import TransformerBridge
 
-Streams = Float[Tensor, "variant prompt d_model"]
+Streams = Float[Tensor, "variant prompt read d_model"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,42 +30,61 @@ class Swept:
     model: "TransformerBridge"
     arithmetic: Arithmetic
     prompts: PromptSet
+    read: Read
+    """Which positions left it."""
     edits: Sequence[Sequence[Edit]]
     """What was done in each variant."""
     streams: Streams
-    """At END, after the last layer."""
-    clean: Float[Tensor, "prompt d_model"]
+    """After the last layer."""
+    clean: Float[Tensor, "prompt read d_model"]
     """The same without edits."""
 
-    def values(self, metrics: Sequence[Metric]) -> list[Float[np.ndarray, "variant prompt"]]:
+    def values(self, metrics: Sequence[Metric]) -> list[Float[np.ndarray, "variant prompt *pos"]]:
         """Each metric under each variant."""
-        wide = [metric for metric in metrics if not self._narrow(metric)]
-        found: dict[int, list[Tensor]] = defaultdict(list)
-        for metric in metrics:
-            if self._narrow(metric):
-                found[id(metric)] = self._from_two_columns(metric)
-        if wide:
-            clean = self.arithmetic.logits(self.clean) if any(metric.needs_clean for metric in wide) else None
-            for logits in self._all_logits():
-                for metric in wide:
-                    found[id(metric)].append(metric(logits, self.prompts, clean))
-        return [to_numpy(torch.stack(found[id(metric)])) for metric in metrics]
+        readings = [Reading(metric, self.prompts, self.read) for metric in metrics]
+        wide = [one for one in readings if not self._narrow(one.metric)]
+        found: dict[int, Tensor] = {id(one): self._from_two_columns(one) for one in readings if self._narrow(one.metric)}
+        for alike in _at_same_places(wide):
+            found.update(zip(map(id, alike), self._from_all_columns(alike), strict=True))
+        return [to_numpy(one.reduced(found[id(one)])) for one in readings]
 
-    def logits(self, variant: int, prompt: int) -> Float[Tensor, " d_vocab"]:
-        """All logits of one variant on one prompt."""
-        return self.arithmetic.logits(self.streams[variant, prompt])
+    def logits(self, variant: int, prompt: int, columns: Int[Tensor, " some"]) -> Float[Tensor, "some d_vocab"]:
+        """All logits of one variant on one prompt, at some of the positions that left the sweep."""
+        return self.arithmetic.logits(self.streams[variant, prompt, columns])
 
     def _narrow(self, metric: Metric) -> bool:
         return metric.two_columns and self.arithmetic.head is None
 
-    def _from_two_columns(self, metric: Metric) -> list[Tensor]:
-        tokens = (self.prompts.answers.to(self.streams.device), self.prompts.foils.to(self.streams.device))
-        both = torch.stack([self.arithmetic.logits_of(self.streams, token) for token in tokens], dim=-1)
-        answers = torch.zeros_like(self.prompts.answers)
-        narrowed = replace(self.prompts, answers=answers, foils=answers + 1)
-        return [metric(logits, narrowed) for logits in both]
+    def _from_two_columns(self, reading: Reading) -> Float[Tensor, "variant reading"]:
+        streams, prompts = reading.of(self.streams), reading.rows
+        tokens = (prompts.answers.to(streams.device), prompts.foils.to(streams.device))
+        both = torch.stack([self.arithmetic.logits_of(streams, token) for token in tokens], dim=-1)
+        answers = torch.zeros_like(prompts.answers)
+        narrowed = replace(prompts, answers=answers, foils=answers + 1)
+        return torch.stack([reading.metric(logits, narrowed) for logits in both])
 
-    def _all_logits(self) -> Iterator[Logits]:
-        size = max(1, LOGIT_BYTES // (len(self.prompts) * self.model.cfg.d_vocab * self.streams.element_size()))
-        for start in range(0, len(self.streams), size):
-            yield from self.arithmetic.logits(self.streams[start : start + size])
+    def _from_all_columns(self, readings: Sequence[Reading]) -> list[Float[Tensor, "variant reading"]]:
+        """Metrics that read the same places, from logits that are computed once, as many at a time as there is room for."""
+        first = readings[0]
+        streams, clean = first.of(self.streams), first.of(self.clean)
+        needs_clean = any(one.metric.needs_clean for one in readings)
+        room = max(1, LOGIT_BYTES // (self.model.cfg.d_vocab * streams.element_size()))  # rows of logits
+        found: list[list[Tensor]] = [[] for _ in readings]
+        for where, rows in first.blocks(room):
+            untouched = self.arithmetic.logits(clean[where]) if needs_clean else None
+            some, size = streams[:, where], max(1, room // len(rows))
+            parts: list[list[Tensor]] = [[] for _ in readings]
+            for start in range(0, len(some), size):
+                for logits in self.arithmetic.logits(some[start : start + size]):
+                    for one, values in zip(readings, parts, strict=True):
+                        values.append(one.metric(logits, rows, untouched))
+            for values, whole in zip(parts, found, strict=True):
+                whole.append(torch.stack(values))
+        return [torch.cat(whole, dim=1) for whole in found]
+
+
+def _at_same_places(readings: Sequence[Reading]) -> list[list[Reading]]:
+    groups: dict[tuple[str, bool, bool], list[Reading]] = defaultdict(list)
+    for one in readings:
+        groups[one.metric.where, one.metric.each and one.metric.where == END, one.metric.needs_next].append(one)
+    return list(groups.values())

@@ -1,16 +1,18 @@
-"""Metrics: from the logits at END to one number per prompt."""
+"""Metrics: from the logits at END, or wherever else they are read, to one number per prompt."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
+from torch.nn.functional import cross_entropy
 
 from mechcheck.base.device import for_exact
 from mechcheck.base.errors import PromptError
-from mechcheck.prompts.prompt_set import PromptSet
+from mechcheck.prompts.prompt_set import END, PromptSet
+from mechcheck.prompts.spans import ALL
 
 Logits = Float[Tensor, "prompt d_vocab"]
 PerPrompt = Float[Tensor, " prompt"]
@@ -18,7 +20,10 @@ PerPrompt = Float[Tensor, " prompt"]
 
 @dataclass(frozen=True)
 class Metric:
-    """A named reduction of the logits at END."""
+    """A named reduction of logits: at END, or, as `metric.over("S2")` or `metric.over(ALL)`, at other places.
+
+    Where a prompt is read at several positions each of them is to the metric a prompt that ends there.
+    """
 
     name: str
     unit: str
@@ -27,6 +32,31 @@ class Metric:
     needs_clean: bool = False
     two_columns: bool = False
     """It reads no other logits than the answer's and the foil's, so that no others need be computed."""
+    where: str = END
+    """A position, a span, or ALL."""
+    each: bool = False
+    """Keep every position's value, in place of their mean."""
+    needs_next: bool = False
+    """It compares with the token that follows, so that a prompt's last position cannot be read."""
+
+    def over(self, where: str = ALL) -> "Metric":
+        """The mean over a span's positions, over all (ALL), or the value at another position than END."""
+        return self._reading(where, each=False)
+
+    def each_of(self, where: str = ALL) -> "Metric":
+        """The value at each of these positions: `sweep` then gives [variant, prompt, pos], with NaN at positions that are not read."""
+        return self._reading(where, each=True)
+
+    def _reading(self, where: str, *, each: bool) -> "Metric":
+        new = replace(self, where=where, each=each)
+        return replace(new, name=self.name.removesuffix(self._place) + new._place)
+
+    @property
+    def _place(self) -> str:
+        """What its name says of where it reads."""
+        if self.where == END and not self.each:
+            return ""
+        return f" {'at each of' if self.each else 'over'} {'all positions' if self.where == ALL else self.where}"
 
     def __call__(self, logits: Logits, prompts: PromptSet, clean: Logits | None = None) -> PerPrompt:
         values = self.of(for_exact(logits), prompts, None if clean is None else for_exact(clean))
@@ -62,6 +92,10 @@ def _correct(logits: Logits, tokens: Tensor) -> PerPrompt:
     return torch.where(ranks.isnan(), torch.nan, (ranks == 0).double())
 
 
+def _loss(logits: Logits, tokens: Tensor) -> PerPrompt:
+    return cross_entropy(logits, tokens.to(logits.device), reduction="none").double()
+
+
 def _kl(logits: Logits, clean: Logits) -> PerPrompt:
     p, q = clean.double().log_softmax(-1), logits.double().log_softmax(-1)
     return (p.exp() * (p - q)).sum(-1)
@@ -87,3 +121,9 @@ kl_divergence = Metric("KL from the untouched run", "nats", lambda x, p, clean: 
 
 correct = Metric("accuracy", "share of prompts", lambda x, p, _: _correct(x, p.answers))
 """1 where the answer is the prediction, else 0."""
+
+loss = Metric("loss", "nats", lambda x, p, _: _loss(x, p.next_tokens), needs_next=True).over(ALL)
+"""Cross-entropy of the token that follows, per token, over all positions but the last; `loss.over("SECOND")` over those of a span."""
+
+next_correct = Metric("accuracy", "share of tokens", lambda x, p, _: _correct(x, p.next_tokens), needs_next=True).over(ALL)
+"""Share of positions at which the token that follows is the prediction."""

@@ -7,11 +7,13 @@ from functools import partial
 from typing import TYPE_CHECKING, Optional, TypeVar
 
 import torch
-from jaxtyping import Int
+from jaxtyping import Bool, Int
 from torch import Tensor
+from torch.nn.functional import pad as filled
 
 from mechcheck.base.errors import PromptError
 from mechcheck.prompts.checks import check_aligned, check_counts, check_lengths, check_positions
+from mechcheck.prompts.spans import ALL, Places, named_places
 from mechcheck.prompts.tokens import Reader, TokenPolicy
 
 if TYPE_CHECKING:
@@ -55,6 +57,8 @@ class PromptSet:
     """Aligned prompts that mean and resample ablation draw from by default (for IOI: three different names, ABC)."""
     policy: TokenPolicy | None = None
     """How text became these tokens; None where they were given as tokens."""
+    spans: Mapping[str, Bool[Tensor, "prompt pos"]] = field(default_factory=dict)
+    """Name -> several positions in each prompt, of differing number; its `positions` are the last of them."""
 
     @classmethod
     def from_tokens(
@@ -63,7 +67,7 @@ class PromptSet:
         *,
         answers: Int[Tensor, " prompt"] | Sequence[int],
         foils: Int[Tensor, " prompt"] | Sequence[int],
-        positions: Mapping[str, Int[Tensor, " prompt"] | Sequence[int]] | None = None,
+        positions: Mapping[str, Places] | None = None,
         templates: Sequence[str] | None = None,
         counterfactual: Optional["PromptSet"] = None,
         reference: Optional["PromptSet"] = None,
@@ -76,7 +80,7 @@ class PromptSet:
         Args:
             tokens: one row per prompt; rows of different lengths need `pad`.
             answers, foils: one token id per prompt, compared at END.
-            positions: named positions, one per prompt, counted from 0; END defaults to the last token.
+            positions: named positions, one per prompt, counted from 0, or several per prompt (a span); END defaults to the last token.
             templates: template id of each prompt; all one template by default.
             counterfactual, reference: aligned prompt sets (same number and lengths).
             pad: token id that fills shorter prompts on the right.
@@ -91,7 +95,7 @@ class PromptSet:
         check_lengths(lengths, padded=pad is not None)
         check_counts(len(rows), {"answers": answers, "foils": foils, "templates": templates})
         check_counts(len(rows), positions or {})
-        named = {name: torch.as_tensor(at) for name, at in (positions or {}).items()}
+        named, spans = named_places(positions or {}, lengths)
         named.setdefault(END, torch.tensor(lengths) - 1)
         check_positions(named, lengths)
         check_aligned(len(rows), {"counterfactual": counterfactual, "reference": reference})
@@ -111,6 +115,7 @@ class PromptSet:
             counterfactual=_with_ids(counterfactual, ids),
             reference=_with_ids(reference, ids),
             policy=policy,
+            spans=spans,
         )
 
     @classmethod
@@ -222,6 +227,7 @@ class PromptSet:
             answers=self.answers[pick],
             foils=self.foils[pick],
             positions={name: at[pick] for name, at in self.positions.items()},
+            spans={name: where[pick] for name, where in self.spans.items()},
             templates=tuple(self.templates[i] for i in rows),
             ids=tuple(self.ids[i] for i in rows),
             words=tuple(self.words[i] for i in rows) if self.words else (),
@@ -234,6 +240,27 @@ class PromptSet:
         if name not in self.positions:
             raise PromptError(f"no position {name!r}; these prompts have {', '.join(sorted(self.positions))}")
         return self.positions[name]
+
+    def span(self, name: str) -> Bool[Tensor, "prompt pos"]:
+        """Which positions a name stands for: those of a span, the one of a position, or, as ALL, every token."""
+        width = self.tokens.shape[1]
+        if name in self.spans:
+            return filled(self.spans[name], (0, width - self.spans[name].shape[1]))
+        positions = torch.arange(width)
+        return positions < self.lengths[:, None] if name == ALL else positions == self.position(name)[:, None]
+
+    @property
+    def next_tokens(self) -> Int[Tensor, " prompt"]:
+        """The token that follows END in each prompt.
+
+        Raises:
+            PromptError: END is the last token, which nothing follows.
+        """
+        end = self.position(END)
+        if bool((end + 1 >= self.lengths).any()):
+            prompt = int((end + 1 >= self.lengths).int().argmax())
+            raise PromptError(f"no token follows END in prompt {prompt}: read elsewhere, for example loss.over({ALL!r})")
+        return self.tokens[torch.arange(len(self)), end + 1]
 
     @property
     def sha256(self) -> str:

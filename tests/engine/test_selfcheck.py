@@ -47,7 +47,7 @@ def test_a_wrong_cell_is_named(swept, which):
     found, captures = swept
     cell = _selfcheck._cells(found)[which]
     streams = found.streams.clone()
-    streams[cell.variant, cell.prompt, 0] += 1.0
+    streams[cell.variant, cell.prompt, 0, 0] += 1.0
     where = found.edits[cell.variant][0].site
     message = disagreement(dataclasses.replace(found, streams=streams), captures)
     assert message.startswith(f"variant {cell.variant} ({where}) on prompt {cell.prompt}: logits differ by ")

@@ -5,7 +5,10 @@ import torch
 from tiny import random_prompts
 
 from mechcheck.engine.arithmetic import arithmetic
+from mechcheck.engine.reading import read_by
 from mechcheck.engine.window import window
+from mechcheck.notation.metrics import logit_diff
+from mechcheck.prompts.spans import ALL
 
 CPU = torch.device("cpu")
 LENGTHS = (4, 4, 6, 6)
@@ -13,11 +16,12 @@ LENGTHS = (4, 4, 6, 6)
 
 @pytest.fixture
 def places(tiny):
-    """places(layout, start): the window, everywhere, and END of four prompts of 4, 4, 6 and 6 tokens."""
+    """places(layout, start, metric): the window, everywhere, and what the metric reads of four prompts of 4, 4, 6 and 6 tokens."""
 
-    def make(layout, start):
-        view = window(arithmetic(tiny(layout)), random_prompts(1, LENGTHS), torch.tensor(start), CPU)
-        return view, view.everywhere, view.end
+    def make(layout, start, metric=logit_diff):
+        prompts = random_prompts(1, LENGTHS)
+        view = window(arithmetic(tiny(layout)), prompts, read_by([metric], prompts), torch.tensor(start), CPU)
+        return view, view.everywhere, view.leaving
 
     return make
 
@@ -55,3 +59,21 @@ def test_what_is_at_a_place(places):
     whole = torch.arange(4 * 6).view(4, 6, 1)  # [prompt, pos, d]
     assert end.read(whole).flatten().tolist() == [3, 9, 17, 23]
     assert everywhere.read(whole)[0].flatten().tolist() == [2, 3, 4, 5, 5]  # nothing is read behind the last position
+
+
+def test_where_all_is_read_no_more_leaves_than_can_change(places):
+    view, everywhere, leaving = places("gpt2", [2, 2, 4, 3], logit_diff.over(ALL))
+    assert (view.skipped, view.past) == (2, 4)
+    assert everywhere.positions.tolist() == [[2, 3, 4], [2, 3, 4], [4, 5, 6], [3, 4, 5]]
+    assert leaving.positions.tolist() == [[2, 3, 3, 3], [2, 3, 3, 3], [2, 3, 4, 5], [2, 3, 4, 5]]
+    assert leaving.within.tolist() == [[0, 1, 1, 1], [0, 1, 1, 1], [0, 0, 0, 1], [0, 0, 1, 2]]
+    assert leaving.sees[1, 0, 0, 0].long().tolist() == [[1, 0, 0], [1, 1, 0], [1, 1, 0], [1, 1, 0]]
+    same = places("gpt2", [1, 1, 3, 3], logit_diff.over(ALL))[0]
+    assert same.leaving is not same.everywhere  # prompts differ in length
+
+
+def test_what_leaves_is_the_window_itself_where_it_can_be(tiny):
+    prompts = random_prompts(1, (5, 5))
+    view = window(arithmetic(tiny("gpt2")), prompts, read_by([logit_diff.over(ALL)], prompts), torch.tensor([2, 2]), CPU)
+    assert view.leaving is view.everywhere
+    assert view.leaving.positions.tolist() == [[2, 3, 4]] * 2
