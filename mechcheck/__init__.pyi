@@ -70,7 +70,10 @@ from .notation.metrics import (
     rank as rank,
     correct as correct,
     kl_divergence as kl_divergence,
+    loss as loss,
+    next_correct as next_correct,
 )
+from .prompts.spans import ALL as ALL
 from .tasks.greater_than import later_years as later_years
 from .notation.distribution_metrics import (
     entropy as entropy,

@@ -107,7 +107,7 @@ def _prompt(prompts: "PromptSet", row: int) -> Record:
         "id": prompts.ids[row],
         "template": prompts.templates[row],
         "tokens": list(tokens),
-        "positions": {name: int(at[row]) for name, at in prompts.positions.items()},
+        "positions": {name: int(at[row]) for name, at in prompts.positions.items() if name not in prompts.spans},
         "answer": prompts.vocabulary[int(prompts.answers[row])],
         "foil": prompts.vocabulary[int(prompts.foils[row])],
     }

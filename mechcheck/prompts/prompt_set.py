@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from transformer_lens.model_bridge import TransformerBridge
 
 END = "END"
+Place = str | int | Sequence[int]
+"""A word, a position, or several positions (a span)."""
 Texts = Sequence[str | Sequence[int]]
 """Texts of prompts; some or all may be given as tokens."""
 _Read = TypeVar("_Read", int, Sequence[int])
@@ -126,7 +128,7 @@ class PromptSet:
         *,
         answers: Sequence[str],
         foils: Sequence[str],
-        positions: Mapping[str, Sequence[str | int]] | None = None,
+        positions: Mapping[str, Sequence[Place]] | None = None,
         templates: Sequence[str] | None = None,
         counterfactual: Sequence[str] | None = None,
         reference: Sequence[str] | None = None,
@@ -142,7 +144,7 @@ class PromptSet:
             answers, foils: the next word, one token each. For tokenizers that mark word starts, write the space (" Mary"), or
                 give after_space=True; where the bare word is one token and the spaced one is not (or the reverse), the one that
                 exists is taken.
-            positions: name -> for each prompt a word that stands in it exactly once (its last token is meant), or a position.
+            positions: name -> for each prompt a word that stands in it exactly once (its last token is meant), a position, or several.
             templates: template id of each prompt.
             counterfactual, reference: aligned texts, token for token as long as `texts`.
             pad: allow prompts of different lengths, filled on the right.
@@ -166,7 +168,7 @@ class PromptSet:
         *,
         answers: Sequence[str | int],
         foils: Sequence[str | int],
-        positions: Mapping[str, Sequence[str | int]] | None = None,
+        positions: Mapping[str, Sequence[Place]] | None = None,
         at_words: Mapping[str, Sequence[int]] | None = None,
         templates: Sequence[str] | None = None,
         counterfactual: Texts | None = None,
@@ -180,8 +182,8 @@ class PromptSet:
             reader: the tokenizer.
             texts: one text per prompt, or its tokens.
             answers, foils: the next word (see `Reader.singles`) or its token, of all three sets.
-            positions: name -> for each prompt a position, or a word that stands in its text exactly once (its last token is
-                meant). The counterfactual and the reference have it at the same position.
+            positions: name -> for each prompt a position, several, or a word that stands in its text exactly once (its last token
+                is meant). The counterfactual and the reference have it at the same position.
             at_words: name -> for each prompt the index of a word of its text, as white space parts them. The last token of the
                 word is meant, which may stand at another position in the counterfactual and in the reference.
             templates: template id of each prompt.
@@ -280,7 +282,7 @@ def _each_read(values: Sequence[str | _Read], read: Callable[[list[str]], Sequen
     return [next(found) if isinstance(value, str) else value for value in values]
 
 
-def _place(reader: Reader, row: Sequence[int], at: str | int, text: str | Sequence[int]) -> int:
+def _place(reader: Reader, row: Sequence[int], at: Place, text: str | Sequence[int]) -> int | Sequence[int]:
     return reader.find(row, at, _written(text)) if isinstance(at, str) else at
 
 

@@ -27,7 +27,8 @@ def repeated_tokens(model: "TransformerBridge", *, n: int, length: int, seed: in
 
     Tokens are drawn from all that the tokenizer knows and the model has, but for special ones.
     At END the answer is the token that followed END's token the first time; the foil is another token of the segment.
-    Positions: FIRST, where END's token stood first; NEXT, the token after it, which an induction head attends to.
+    Positions: FIRST, where END's token stood first; NEXT, the token after it, which an induction head attends to; the spans SEGMENT
+    and REPEAT, the tokens and those that come again (`loss.over("REPEAT")` is the loss on the second copy).
     The counterfactual has another token at FIRST, so that nothing is there to be repeated; the reference has fresh
     random tokens throughout.
     """
@@ -60,6 +61,10 @@ def _repeated(model: "TransformerBridge", shapes: list[tuple[int, int]], seed: s
         foils.append(rng.choice([t for t in segment if t not in (segment[repeated], segment[first])]))
     return PromptSet.read(
         reader, clean, answers=answers, foils=foils, counterfactual=broken, reference=fresh,
-        positions={"FIRST": [len(bos) + r - 1 for _, r in shapes], "NEXT": [len(bos) + r for _, r in shapes]},
+        positions={
+            "FIRST": [len(bos) + r - 1 for _, r in shapes], "NEXT": [len(bos) + r for _, r in shapes],
+            "SEGMENT": [range(len(bos), len(bos) + n) for n, _ in shapes],
+            "REPEAT": [range(len(bos) + n, len(bos) + n + r) for n, r in shapes],
+        },
         templates=[f"{length} tokens, {repeated} repeated" for length, repeated in shapes],
     )  # fmt: skip
