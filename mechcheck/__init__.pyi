@@ -35,6 +35,7 @@ from .notation.sites import (
     queries as queries,
     keys as keys,
     values as values,
+    patterns as patterns,
     attn_outs as attn_outs,
     mlps as mlps,
     neurons as neurons,
@@ -55,6 +56,7 @@ from .notation.interventions import (
     Scale as Scale,
     Sparsify as Sparsify,
     Permute as Permute,
+    KnockOut as KnockOut,
 )
 from .engine.run import run as run, sweep as sweep, sweep_metrics as sweep_metrics, plain_hooks as plain_hooks, capture as capture
 from .measures.causal.effect import Effect as Effect

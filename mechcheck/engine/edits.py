@@ -10,7 +10,7 @@ from torch import Tensor
 
 from mechcheck.base.errors import MechcheckError, PromptError
 from mechcheck.engine.hooks import Activation, Edit, Reader, read_site, record
-from mechcheck.notation.interventions import Ablate, Intervention, Patch, Permute, Put, Scale, Sparsify, Steer
+from mechcheck.notation.interventions import Ablate, Intervention, KnockOut, Patch, Permute, Put, Scale, Sparsify, Steer
 from mechcheck.notation.sites import HEAD_KINDS, Site, Sites, check_sites
 from mechcheck.prompts.prompt_set import PromptSet
 
@@ -84,6 +84,9 @@ def _edit(model: "TransformerBridge", intervention: Intervention, site: Site, pr
             return Edit(site, keep=intervention.factor)
         case Sparsify():
             return Edit(site, keep=1.0, change=_sparsified(intervention.threshold))
+        case KnockOut():
+            keys = prompts.span(intervention.keys)
+            return Edit(site, keep=1.0, cut=~keys if intervention.only else keys)
         case Permute():
             return Edit(site, keep=1.0, order=_permuted(prompts, intervention.seed))
     raise MechcheckError(f"expected an intervention, for example Ablate(heads('9.6')), got {type(intervention).__name__}")
@@ -105,13 +108,15 @@ def _value(intervention: Ablate | Patch, site: Site, prompts: PromptSet, capture
     source = _source(intervention, prompts)
     if source is None:
         return None
+    if site.kind == "pattern" and site.at is not None:
+        _check_same_queries(intervention, site, source, prompts)
     activation = captures.get(source, site)
     if isinstance(intervention, Ablate) and intervention.method == "mean":
         return _mean(activation, site, source, prompts)
     if isinstance(intervention, Ablate) and source is prompts:
         return activation[_shuffled_within_templates(prompts, intervention.seed)]
     _check_aligned(source, prompts, site)
-    return activation if site.at is not None else fit(activation, prompts.tokens.shape[1])
+    return fit_site(activation, site, prompts.tokens.shape[1])
 
 
 def _start(intervention: Ablate | Patch, prompts: PromptSet) -> Int[Tensor, " prompt"] | None:
@@ -148,6 +153,8 @@ def _checked(value: Activation, model: "TransformerBridge", site: Site, prompts:
 def _shape(model: "TransformerBridge", site: Site, prompts: PromptSet) -> tuple[int, ...]:
     """The shape of a site's activation on the prompts."""
     width = 1 if site.kind == "neuron" else model.cfg.d_head if site.kind in HEAD_KINDS else model.cfg.d_model
+    if site.kind == "pattern":
+        width = prompts.tokens.shape[1]
     return (len(prompts), width) if site.at is not None else (*prompts.tokens.shape, width)
 
 
@@ -167,15 +174,30 @@ def _permuted(prompts: PromptSet, seed: int) -> Int[Tensor, "prompt pos"]:
 def _check_aligned(source: PromptSet, prompts: PromptSet, site: Site) -> None:
     if len(source) != len(prompts):
         raise PromptError(f"{len(source)} source prompts for {len(prompts)} prompts; they must be aligned one for one")
-    if site.at is None and source.lengths.tolist() != prompts.lengths.tolist():
-        raise PromptError(
-            f"source and prompts have different lengths, so {site.named} cannot be aligned at every position; name one (@END)"
-        )
+    if (site.at is None or site.kind == "pattern") and source.lengths.tolist() != prompts.lengths.tolist():
+        way = "" if site.kind == "pattern" else "; name one (@END)"
+        raise PromptError(f"source and prompts have different lengths, so {site.named} cannot be aligned at every position{way}")
+
+
+def _check_same_queries(intervention: Ablate | Patch, site: Site, source: PromptSet, prompts: PromptSet) -> None:
+    """A pattern's components are positions, so it can only be taken from a query that stands where this one does."""
+    assert site.at is not None
+    here, there = prompts.position(site.at), source.position(site.at)
+    if isinstance(intervention, Ablate) and (source is prompts or intervention.method == "mean"):
+        places: dict[tuple[str, int], set[int]] = defaultdict(set)
+        for some, at in ((prompts, here), (source, there)):
+            for template, length, position in zip(some.templates, some.lengths.tolist(), at.tolist(), strict=True):
+                places[template, length].add(position)
+        same = all(len(found) == 1 for found in places.values())
+    else:
+        same = len(here) == len(there) and bool((here == there).all())
+    if not same:
+        raise PromptError(f"{site.named} stands at several positions, so patterns cannot be exchanged there: leave out @{site.at}")
 
 
 def _mean(activation: Activation, site: Site, source: PromptSet, prompts: PromptSet) -> Activation:
     """Mean over the source: all prompts at a named position, by template (and position) at every position."""
-    if site.at is not None:
+    if site.at is not None and site.kind != "pattern":  # a pattern's components are positions
         return activation.mean(0, keepdim=True).expand(len(prompts), *activation.shape[1:])
     rows: dict[tuple[str, int], list[int]] = defaultdict(list)
     for row, key in enumerate(zip(source.templates, source.lengths.tolist(), strict=True)):
@@ -188,7 +210,14 @@ def _mean(activation: Activation, site: Site, source: PromptSet, prompts: Prompt
             f"mean ablation at every position needs at least 2 reference prompts of each template and length; too few for "
             f"{', '.join(lacking[:3])}{' ...' if len(lacking) > 3 else ''}. Name a position (@END) or give a larger reference"
         )
-    return fit(torch.stack([means[key] for key in keys]), prompts.tokens.shape[1])
+    return fit_site(torch.stack([means[key] for key in keys]), site, prompts.tokens.shape[1])
+
+
+def fit_site(value: Activation, site: Site, width: int) -> Activation:
+    """A site's activation on prompts that are padded to another width: at a named position it is the same, but for a pattern's keys."""
+    if site.at is None:
+        value = fit(value, width)
+    return fit(value.transpose(1, -1), width).transpose(1, -1) if site.kind == "pattern" else value
 
 
 def fit(value: Float[Tensor, "prompt pos d"], width: int) -> Float[Tensor, "prompt width d"]:

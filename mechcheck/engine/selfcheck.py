@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from mechcheck.base.device import exact
-from mechcheck.engine.edits import Captures, fit, site_reader
+from mechcheck.engine.edits import Captures, fit_site, site_reader
 from mechcheck.engine.hooks import Activation, Edit, record
 from mechcheck.engine.swept import Swept
 from mechcheck.notation.sites import Site, Sites
@@ -68,6 +68,8 @@ def disagreement(swept: Swept, captures: Captures) -> str | None:
             found, expected = source.captured[site][source.prompt], plain.recorded[site][source.again]
             if site.at is None:
                 found, expected = found[:length], expected[:length]
+            if site.kind == "pattern":
+                found, expected = found[..., :length], expected[..., :length]
             if not _close(found, expected, precision):
                 return f"the activation of {site.named} differs by {_gap(found, expected):.3g}"
     return None
@@ -116,9 +118,12 @@ def _stacked(rows: Sequence[tuple[PromptSet, int]]) -> PromptSet:
 def _for_cell(edit: Edit, cell: Cell, together: PromptSet) -> Edit:
     """The edit on one row of the stacked prompts."""
     value = None if edit.value is None else edit.value[[cell.prompt] * len(together)]
-    if value is not None and edit.site.at is None:
-        value = fit(value, together.tokens.shape[1])
-    return replace(edit, value=value, rows=torch.arange(len(together)) == cell.again)
+    if value is not None:
+        value = fit_site(value, edit.site, together.tokens.shape[1])
+    cut = None if edit.cut is None else edit.cut[[cell.prompt] * len(together)]
+    if cut is not None:
+        cut = pad(cut, (0, together.tokens.shape[1] - cut.shape[1]), value=True)
+    return replace(edit, value=value, cut=cut, rows=torch.arange(len(together)) == cell.again)
 
 
 def _gap(found: Tensor, expected: Tensor) -> float:

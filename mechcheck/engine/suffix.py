@@ -7,7 +7,7 @@ reuse). In the last layer only what is read is computed.
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -86,7 +86,9 @@ class Batch:
         self._edit(number, everywhere, "v", v)
         past = (kept.k[:, :, : self.window.past], kept.v[:, :, : self.window.past])
         q, k = rotate(q, self._tables(leaving)), rotate(k, self._tables(everywhere))
-        return attend(q * arithmetic.scale, k, v, past, leaving.sees, self.window.sees_past)
+        patterns = self._edits.get(("pattern", number), ())
+        changed = partial(self._change_patterns, patterns, leaving) if patterns else None
+        return attend(q * arithmetic.scale, k, v, past, leaving.sees, self.window.sees_past, changed)
 
     def _queries_keys_values(self, number: int, stream: Rows, leaving: Place) -> tuple[Tensor, Tensor, Tensor]:
         """Queries where they leave, keys and values everywhere: [prompt, variant, pos, head or kv_head, d_head]."""
@@ -125,6 +127,38 @@ class Batch:
                 new = torch.where(hit[..., None], new, part)
             part.copy_(new)
 
+    def _change_patterns(self, edits: Sequence[tuple[int, Edit]], place: Place, pattern: Tensor) -> None:
+        """Apply edits of patterns, [prompt, kv_head, head of it, variant, query, key], in place."""
+        past, every = torch.arange(self.window.past, device=pattern.device), self.window.everywhere.positions
+        keys = torch.cat([past.expand(len(every), -1), every], dim=1)  # [prompt, key], absolute
+        for row, edit in edits:
+            assert edit.site.index is not None
+            group = pattern.shape[2]
+            part = pattern[:, edit.site.index // group, edit.site.index % group, row]  # [prompt, query, key]
+            width = self.base.prompts.tokens.shape[1]
+            at = keys.clamp(max=width - 1)
+            value = cut = None
+            if edit.value is not None:
+                whole = edit.value.to(part)
+                rows = whole[:, None] if edit.site.at is not None else place.read(whole)
+                # A key that stands twice, among earlier ones and in the window, or not at all, is attended to once, or not.
+                value = rows.gather(-1, at[:, None].expand(-1, rows.shape[1], -1)) * self._seen(place, keys, width)
+            if edit.cut is not None:
+                cut = edit.cut.to(part.device).gather(1, at)[:, None]
+            new = edit.new_value(part, value, cut)
+            if edit.site.at is not None:
+                hit = place.positions == self.base.prompts.position(edit.site.at).to(part.device)[:, None]
+                new = torch.where(hit[..., None], new, part)
+            part.copy_(new)
+
+    def _seen(self, place: Place, keys: Tensor, width: int) -> Bool[Tensor, "prompt query key"]:
+        """Which keys a query has, among the earlier ones and in the window."""
+        sees = place.sees[:, 0, 0, 0].expand(len(keys), place.positions.shape[1], -1)
+        earlier = keys.new_ones(len(keys), 1, self.window.past, dtype=torch.bool)
+        if self.window.sees_past is not None:
+            earlier = self.window.sees_past[:, 0, 0, 0]
+        return torch.cat([earlier.expand(-1, sees.shape[1], -1), sees], dim=-1)
+
     def _value(self, edit: Edit, place: Place, like: Tensor) -> Tensor | None:
         """What the edit puts in at the place: [prompt, pos, d], or [prompt, 1, d] where it names a position; None: zero."""
         if edit.value is None:
@@ -139,8 +173,9 @@ def attend(
     past: tuple[Float[Tensor, "prompt kv_head past d_head"], Float[Tensor, "prompt kv_head past d_head"]],
     sees: Bool[Tensor, "prompt 1 1 1 query pos"],
     sees_past: Bool[Tensor, "prompt 1 1 1 1 past"] | None,
+    change: Callable[[Tensor], None] | None = None,
 ) -> Float[Tensor, "prompt variant query head*d_head"]:
-    """Attention of each row to its own positions, and to earlier ones that all variants of a prompt share."""
+    """Attention of each row to its own positions, and to earlier ones that all variants of a prompt share; `change` edits the pattern."""
     n, variants, queries, n_heads, _ = q.shape
     shared = k.shape[3]
     q = q.unflatten(3, (shared, n_heads // shared)).permute(0, 3, 4, 1, 2, 5)  # [prompt, kv_head, head of it, variant, query, d_head]
@@ -152,7 +187,10 @@ def attend(
         if sees_past is not None:
             earlier = earlier.masked_fill(~sees_past, -torch.inf)
         scores = torch.cat([earlier, scores], dim=-1)
-    pattern = scores.softmax(-1, dtype=torch.promote_types(scores.dtype, torch.float32)).to(v.dtype)
+    pattern = scores.softmax(-1, dtype=torch.promote_types(scores.dtype, torch.float32))
+    if change is not None:
+        change(pattern)
+    pattern = pattern.to(v.dtype)
     z = pattern[..., length:] @ v.permute(0, 3, 1, 2, 4)[:, :, None]
     if length:
         z += (pattern[..., :length].reshape(n, shared, -1, length) @ past[1]).view_as(z)

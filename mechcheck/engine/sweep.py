@@ -10,6 +10,7 @@ from torch import Tensor
 
 from mechcheck.base.progress import progress
 from mechcheck.engine.arithmetic import Arithmetic
+from mechcheck.engine.edits import capture_sites
 from mechcheck.engine.hooks import Activation, Edit
 from mechcheck.engine.memory import free_bytes, ran_out
 from mechcheck.engine.reading import Read, read_by
@@ -66,6 +67,11 @@ def capture_fast(
 
     What the prompts have in common with those that are swept, aligned with them, is computed once for both.
     """
+    shown = [site for site in sites if site.kind == "pattern"]  # the arithmetic need not form them
+    found = dict(capture_sites(model, prompts, shown)) if shown else {}
+    sites = [site for site in sites if site.kind != "pattern"]
+    if not sites:
+        return found
     extra = frozenset((site.kind, site.layer) for site in sites if site.kind in ("q", "k", "v", "neuron"))
     parts: dict[Site, list[Activation]] = defaultdict(list)
     blocks = _blocks(model, known, prompts)
@@ -74,7 +80,7 @@ def capture_fast(
         run = untouched_run(model, known, prompts[rows] if len(rows) < len(prompts) else prompts, extra, like)
         for site in sites:
             parts[site].append(run.at(site))
-    return {site: found[0] if len(found) == 1 else torch.cat(found) for site, found in parts.items()}
+    return found | {site: some[0] if len(some) == 1 else torch.cat(some) for site, some in parts.items()}
 
 
 def _blocks(model: "TransformerBridge", known: Arithmetic, prompts: PromptSet) -> list[list[int]]:

@@ -44,7 +44,7 @@ class Join(IntEnum):
     def of(cls, kind: Kind, *, parallel: bool) -> "Join":
         """Where a variant joins whose first edit is of this kind."""
         match kind:
-            case "resid_pre" | "q" | "k" | "v":
+            case "resid_pre" | "q" | "k" | "v" | "pattern":
                 return cls.INPUT
             case "head" | "attn_out":
                 return cls.HEADS

@@ -128,7 +128,29 @@ class Permute:
             raise MechcheckError(f"Permute exchanges positions, so {placed[0]} cannot name one; write the site without @{placed[0].at}")
 
 
-Intervention = Ablate | Patch | Put | Steer | Scale | Sparsify | Permute
+@dataclass(frozen=True, eq=False)
+class KnockOut:
+    """Keep queries from attending to keys, or to anything but them (attention knockout, Geva et al. 2023, arXiv:2304.14767).
+
+    What is left of the attention is shared out among the other keys, as if the scores had been minus infinity before the softmax; a
+    query that is left with no key at all attends to nothing.
+    """
+
+    sites: Sites
+    """Of heads' patterns, `patterns("9.6@END")`; the positions that they name are the queries."""
+    keys: str
+    """A named position, or a span."""
+    only: bool = False
+    """Knock out everything but these keys."""
+
+    def __post_init__(self) -> None:
+        _check_some(self.sites)
+        others = [site for site in self.sites if site.kind != "pattern"]
+        if others:
+            raise MechcheckError(f"KnockOut cuts attention, and {others[0].named} is none: write patterns({others[0].place!r})")
+
+
+Intervention = Ablate | Patch | Put | Steer | Scale | Sparsify | Permute | KnockOut
 
 
 def _check_some(sites: Sites) -> None:

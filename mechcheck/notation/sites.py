@@ -11,13 +11,14 @@ from mechcheck.base.errors import SiteError
 if TYPE_CHECKING:
     from transformer_lens.model_bridge import TransformerBridge
 
-Kind = Literal["head", "q", "k", "v", "attn_out", "mlp_out", "resid_pre", "resid_post", "neuron"]
+Kind = Literal["head", "q", "k", "v", "pattern", "attn_out", "mlp_out", "resid_pre", "resid_post", "neuron"]
 
 _HOOKS: dict[str, str] = {
     "head": "blocks.{layer}.attn.hook_z",
     "q": "blocks.{layer}.attn.hook_q",
     "k": "blocks.{layer}.attn.hook_k",
     "v": "blocks.{layer}.attn.hook_v",
+    "pattern": "blocks.{layer}.attn.hook_pattern",
     "attn_out": "blocks.{layer}.hook_attn_out",
     "mlp_out": "blocks.{layer}.hook_mlp_out",
     "resid_pre": "blocks.{layer}.hook_resid_pre",
@@ -26,13 +27,14 @@ _HOOKS: dict[str, str] = {
 }
 # Activations of shape [prompt, pos, head, d_head]; k and v have one head for each key/value head.
 HEAD_KINDS = ("head", "q", "k", "v")
-INDEXED = (*HEAD_KINDS, "neuron")
+INDEXED = (*HEAD_KINDS, "pattern", "neuron")
 # What a site of each kind is called in text.
 _NOUNS: dict[Kind, str] = {
     "head": "head",
     "q": "query",
     "k": "key",
     "v": "value",
+    "pattern": "pattern",
     "attn_out": "attn_out",
     "mlp_out": "mlp",
     "resid_pre": "resid",
@@ -139,6 +141,11 @@ def keys(text: str | Iterable[tuple[int, int]] | Sites, *, at: str | None = None
 def values(text: str | Iterable[tuple[int, int]] | Sites, *, at: str | None = None) -> Sites:
     """Attention heads' values v: "5.1@NEXT"; with grouped queries the numbers are those of key/value heads."""
     return _sites("v", text, at)
+
+
+def patterns(text: str | Iterable[tuple[int, int]] | Sites, *, at: str | None = None) -> Sites:
+    """Attention heads' patterns: what a query gives to each key, "9.6@END"; a site names the query, every query where it names none."""
+    return _sites("pattern", text, at)
 
 
 def attn_outs(text: str | int, *, at: str | None = None) -> Sites:

@@ -205,7 +205,9 @@ class PromptSet:
         decode, policy = reader.decode(every, compared), reader.policy
 
         def build(rows: list[Sequence[int]], read: Texts, **made: PromptSet) -> PromptSet:
-            ends = {name: [_end(reader, *one) for one in zip(rows, at, read, strict=True)] for name, at in (at_words or {}).items()}
+            ends: dict[str, list[int | Sequence[int]]] = {
+                name: [_end(reader, *one) for one in zip(rows, at, read, strict=True)] for name, at in (at_words or {}).items()
+            }
             return cls.from_tokens(
                 rows, answers=compared[:n], foils=compared[n:], positions=shared | ends, templates=templates,
                 pad=reader.pad if pad else None, decode=decode, policy=policy, **made,

@@ -11,7 +11,7 @@ from mechcheck.base.errors import PromptError
 
 ALL = "ALL"
 """Every token of a prompt."""
-Places = Int[Tensor, " prompt"] | Sequence[int] | Sequence[Sequence[int]]
+Places = Int[Tensor, " prompt"] | Sequence[int] | Sequence[int | Sequence[int]]
 """A position in each prompt, or several."""
 
 

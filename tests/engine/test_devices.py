@@ -112,7 +112,9 @@ def test_a_mistake_would_be_noticed(bench, monkeypatch):
         with pytest.raises(RuntimeError, match="same device"):
             sweep(model, prompts, [[]], forgotten)
         in_place = torch.device("cpu")
-        monkeypatch.setattr("mechcheck.engine.sweep.window", lambda known, some, read, start, device: window(known, some, read, start, in_place))
+        monkeypatch.setattr(
+            "mechcheck.engine.sweep.window", lambda known, some, read, start, device: window(known, some, read, start, in_place)
+        )
         with pytest.raises(RuntimeError, match="same device"):
             sweep(model, prompts, [Ablate(heads("0.1@END"))])
 
