@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import torch
@@ -69,7 +70,11 @@ def edits_of(model: "TransformerBridge", prompts: PromptSet, interventions: Sequ
         if site.at in places or (places and None in places | {site.at}):
             raise PromptError(f"{site.named} is changed twice at once; leave it out of one of the interventions")
         places.add(site.at)
-    return [_edit(model, intervention, site, prompts, captures) for intervention in interventions for site in intervention.sites]
+    edits = [_edit(model, intervention, site, prompts, captures) for intervention in interventions for site in intervention.sites]
+    spans = prompts.spans
+    return [
+        replace(edit, where=prompts.span(edit.site.at)) if edit.site.at is not None and edit.site.at in spans else edit for edit in edits
+    ]
 
 
 def _edit(model: "TransformerBridge", intervention: Intervention, site: Site, prompts: PromptSet, captures: Captures) -> Edit:
@@ -108,7 +113,7 @@ def _value(intervention: Ablate | Patch, site: Site, prompts: PromptSet, capture
     source = _source(intervention, prompts)
     if source is None:
         return None
-    if site.kind == "pattern" and site.at is not None:
+    if site.kind == "pattern" and not prompts.several(site.at):
         _check_same_queries(intervention, site, source, prompts)
     activation = captures.get(source, site)
     if isinstance(intervention, Ablate) and intervention.method == "mean":
@@ -116,7 +121,7 @@ def _value(intervention: Ablate | Patch, site: Site, prompts: PromptSet, capture
     if isinstance(intervention, Ablate) and source is prompts:
         return activation[_shuffled_within_templates(prompts, intervention.seed)]
     _check_aligned(source, prompts, site)
-    return fit_site(activation, site, prompts.tokens.shape[1])
+    return fit_site(activation, site, prompts)
 
 
 def _start(intervention: Ablate | Patch, prompts: PromptSet) -> Int[Tensor, " prompt"] | None:
@@ -139,7 +144,7 @@ def _steering(model: "TransformerBridge", steer: Steer, site: Site, prompts: Pro
     if vector.ndim == 2:
         if len(vector) != len(prompts):
             raise PromptError(f"{len(vector)} steering vectors for {len(prompts)} prompts; give one for each, or one for all")
-        vector = vector if site.at is not None else vector[:, None]
+        vector = vector[:, None] if prompts.several(site.at) else vector
     return (steer.scale * vector).expand(shape)
 
 
@@ -155,7 +160,7 @@ def _shape(model: "TransformerBridge", site: Site, prompts: PromptSet) -> tuple[
     width = 1 if site.kind == "neuron" else model.cfg.d_head if site.kind in HEAD_KINDS else model.cfg.d_model
     if site.kind == "pattern":
         width = prompts.tokens.shape[1]
-    return (len(prompts), width) if site.at is not None else (*prompts.tokens.shape, width)
+    return (*prompts.tokens.shape, width) if prompts.several(site.at) else (len(prompts), width)
 
 
 def _sparsified(threshold: float) -> Callable[[Tensor], Tensor]:
@@ -174,7 +179,7 @@ def _permuted(prompts: PromptSet, seed: int) -> Int[Tensor, "prompt pos"]:
 def _check_aligned(source: PromptSet, prompts: PromptSet, site: Site) -> None:
     if len(source) != len(prompts):
         raise PromptError(f"{len(source)} source prompts for {len(prompts)} prompts; they must be aligned one for one")
-    if (site.at is None or site.kind == "pattern") and source.lengths.tolist() != prompts.lengths.tolist():
+    if (prompts.several(site.at) or site.kind == "pattern") and source.lengths.tolist() != prompts.lengths.tolist():
         way = "" if site.kind == "pattern" else "; name one (@END)"
         raise PromptError(f"source and prompts have different lengths, so {site.named} cannot be aligned at every position{way}")
 
@@ -197,7 +202,7 @@ def _check_same_queries(intervention: Ablate | Patch, site: Site, source: Prompt
 
 def _mean(activation: Activation, site: Site, source: PromptSet, prompts: PromptSet) -> Activation:
     """Mean over the source: all prompts at a named position, by template (and position) at every position."""
-    if site.at is not None and site.kind != "pattern":  # a pattern's components are positions
+    if not prompts.several(site.at) and site.kind != "pattern":  # a pattern's components are positions
         return activation.mean(0, keepdim=True).expand(len(prompts), *activation.shape[1:])
     rows: dict[tuple[str, int], list[int]] = defaultdict(list)
     for row, key in enumerate(zip(source.templates, source.lengths.tolist(), strict=True)):
@@ -210,12 +215,13 @@ def _mean(activation: Activation, site: Site, source: PromptSet, prompts: Prompt
             f"mean ablation at every position needs at least 2 reference prompts of each template and length; too few for "
             f"{', '.join(lacking[:3])}{' ...' if len(lacking) > 3 else ''}. Name a position (@END) or give a larger reference"
         )
-    return fit_site(torch.stack([means[key] for key in keys]), site, prompts.tokens.shape[1])
+    return fit_site(torch.stack([means[key] for key in keys]), site, prompts)
 
 
-def fit_site(value: Activation, site: Site, width: int) -> Activation:
-    """A site's activation on prompts that are padded to another width: at a named position it is the same, but for a pattern's keys."""
-    if site.at is None:
+def fit_site(value: Activation, site: Site, prompts: PromptSet) -> Activation:
+    """A site's activation, on prompts that are padded to another width: at a named position it is the same, but for a pattern's keys."""
+    width = prompts.tokens.shape[1]
+    if prompts.several(site.at):
         value = fit(value, width)
     return fit(value.transpose(1, -1), width).transpose(1, -1) if site.kind == "pattern" else value
 

@@ -51,14 +51,21 @@ class Edit:
     """The position that each position's activation is taken from."""
     rows: Bool[Tensor, " prompt"] | None = None
     """The prompts it concerns; None: all."""
+    where: Bool[Tensor, "prompt pos"] | None = None
+    """The positions of a site that names a span; the value is then one of every position."""
     cut: Bool[Tensor, "prompt key"] | None = None
     """Of a pattern: the keys that are not attended to; what is left is shared out among the others."""
     start: Int[Tensor, " prompt"] | None = None
     """The first position whose activation can change in a causal model; None: the first of all, or the site's own."""
 
+    @property
+    def single(self) -> bool:
+        """Whether it concerns one position of each prompt."""
+        return self.site.at is not None and self.where is None
+
     def on(self, prompts: Sequence[int] | slice) -> "Edit":
         """The same edit on some of the prompts."""
-        cut = {name: getattr(self, name) for name in ("value", "order", "rows", "cut", "start")}
+        cut = {name: getattr(self, name) for name in ("value", "order", "rows", "where", "cut", "start")}
         changed: dict[str, Any] = {name: None if tensor is None else tensor[prompts] for name, tensor in cut.items()}
         return replace(self, **changed)
 
@@ -133,7 +140,9 @@ def is_token(rows: Rows) -> Bool[Tensor, "row pos"]:
 def read_site(activation: Tensor, site: Site, rows: Rows) -> Tensor:
     """A site's part of its hook's activation: [row, d] at a named position, [row, pos, d] at every position."""
     part = part_of(activation, site)
-    return part.clone() if site.at is None else select(part, rows.at(site.at))
+    if site.at is None or rows.prompts.several(site.at):
+        return part.clone()
+    return select(part, rows.at(site.at))
 
 
 def part_of(activation: Tensor, site: Site) -> Tensor:
@@ -159,15 +168,21 @@ def write_site(activation: Tensor, edit: Edit, rows: Rows) -> None:
     part = part_of(activation, edit.site)
     row = torch.arange(len(part), device=part.device)
     concerned = row if edit.rows is None else row[edit.rows[rows.where].to(part.device)]
-    where = (concerned,) if edit.site.at is None else (concerned, rows.at(edit.site.at).to(part.device)[concerned])
+    where: tuple[Tensor, ...] = (concerned,)
+    if edit.single:
+        assert edit.site.at is not None
+        where = (concerned, rows.at(edit.site.at).to(part.device)[concerned])
     value = None if edit.value is None else edit.value[rows.where].to(part)[concerned]
     old = part
     if edit.order is not None:
         old = part[row[:, None], edit.order[rows.where].to(part.device)]
     cut = None if edit.cut is None else edit.cut[rows.where].to(part.device)[concerned]
-    if cut is not None and edit.site.at is None:
+    if cut is not None and not edit.single:
         cut = cut[:, None]
-    part[where] = edit.new_value(old[where], value, cut)
+    new = edit.new_value(old[where], value, cut)
+    if edit.where is not None:
+        new = torch.where(edit.where[rows.where].to(part.device)[concerned][..., None], new, part[where])
+    part[where] = new
 
 
 def _hooks(
@@ -207,7 +222,8 @@ def _hooks(
                 patterns.after(name, changed)
             for key, keep in wanted:
                 kept[key].append(keep(changed, rows))
-            return changed if todo or patterns else None
+            late = patterns is not None and patterns.used and name.endswith("hook_pattern")  # for readers alone
+            return changed if (todo or patterns) and not late else None
 
         return hook
 
@@ -226,6 +242,8 @@ class Patterns:
         self._model, self._rows, self._layer = model, rows, layer
         self._known: dict[str, Tensor] = {}
         self._own: Tensor | None = None
+        self.used = False
+        """Whether the heads have written already."""
 
     @property
     def names(self) -> list[str]:
@@ -249,7 +267,7 @@ class Patterns:
             changed = own.clone()
             for edit in self.edits:
                 write_site(changed, edit, self._rows)
-        v = self._known["v"]
+        self.used, v = True, self._known["v"]
         v = v.repeat_interleave(z.shape[2] // v.shape[2], dim=2)
         heads = sorted({edit.site.index for edit in self.edits if edit.site.index is not None})
         found, by_itself = (torch.einsum("bhqk,bkhd->bqhd", x[:, heads].to(v.dtype), v[:, :, heads]) for x in (changed, own))

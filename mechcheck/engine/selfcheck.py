@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from mechcheck.base.device import exact
-from mechcheck.engine.edits import Captures, fit_site, site_reader
+from mechcheck.engine.edits import Captures, fit, fit_site, site_reader
 from mechcheck.engine.hooks import Activation, Edit, record
 from mechcheck.engine.swept import Swept
 from mechcheck.notation.sites import Site, Sites
@@ -66,7 +66,7 @@ def disagreement(swept: Swept, captures: Captures) -> str | None:
         length = int(source.prompts.lengths[source.prompt])
         for site in source.sites:
             found, expected = source.captured[site][source.prompt], plain.recorded[site][source.again]
-            if site.at is None:
+            if source.prompts.several(site.at):
                 found, expected = found[:length], expected[:length]
             if site.kind == "pattern":
                 found, expected = found[..., :length], expected[..., :length]
@@ -101,8 +101,12 @@ def _stacked(rows: Sequence[tuple[PromptSet, int]]) -> PromptSet:
     width = max(prompts.tokens.shape[1] for prompts, _ in rows)
     names = {name for prompts, _ in rows for name in prompts.positions}
     nowhere = torch.tensor(0)
+
+    def filled(row: Tensor) -> Tensor:
+        return pad(row, (0, width - len(row)))
+
     return PromptSet(
-        tokens=torch.stack([pad(prompts.tokens[row], (0, width - prompts.tokens.shape[1])) for prompts, row in rows]),
+        tokens=torch.stack([filled(prompts.tokens[row]) for prompts, row in rows]),
         lengths=torch.stack([prompts.lengths[row] for prompts, row in rows]),
         answers=torch.stack([prompts.answers[row] for prompts, row in rows]),
         foils=torch.stack([prompts.foils[row] for prompts, row in rows]),
@@ -112,18 +116,22 @@ def _stacked(rows: Sequence[tuple[PromptSet, int]]) -> PromptSet:
         },
         templates=tuple(prompts.templates[row] for prompts, row in rows),
         ids=tuple(prompts.ids[row] for prompts, row in rows),
+        spans={
+            name: torch.stack(
+                [filled(prompts.spans[name][row]) if name in prompts.spans else torch.zeros(width).bool() for prompts, row in rows]
+            )
+            for name in {name for prompts, _ in rows for name in prompts.spans}
+        },
     )
 
 
 def _for_cell(edit: Edit, cell: Cell, together: PromptSet) -> Edit:
     """The edit on one row of the stacked prompts."""
-    value = None if edit.value is None else edit.value[[cell.prompt] * len(together)]
+    value, width = None if edit.value is None else edit.value[[cell.prompt] * len(together)], together.tokens.shape[1]
     if value is not None:
-        value = fit_site(value, edit.site, together.tokens.shape[1])
-    cut = None if edit.cut is None else edit.cut[[cell.prompt] * len(together)]
-    if cut is not None:
-        cut = pad(cut, (0, together.tokens.shape[1] - cut.shape[1]), value=True)
-    return replace(edit, value=value, cut=cut, rows=torch.arange(len(together)) == cell.again)
+        value = fit_site(value, edit.site, together)
+    cut, where = (None if mask is None else fit(mask[[cell.prompt] * len(together)], width) for mask in (edit.cut, edit.where))
+    return replace(edit, value=value, cut=cut, where=where, rows=torch.arange(len(together)) == cell.again)
 
 
 def _gap(found: Tensor, expected: Tensor) -> float:

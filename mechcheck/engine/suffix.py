@@ -122,10 +122,17 @@ class Batch:
         for row, edit in self._edits.get((kind, number), ()):
             part = part_of(x[:, row], edit.site)
             new = edit.new_value(part, self._value(edit, place, part))
-            if edit.site.at is not None:
-                hit = place.positions == self.base.prompts.position(edit.site.at).to(part.device)[:, None]
-                new = torch.where(hit[..., None], new, part)
-            part.copy_(new)
+            part.copy_(self._where_it_is(edit, place, new, part))
+
+    def _where_it_is(self, edit: Edit, place: Place, new: Tensor, old: Tensor) -> Tensor:
+        """The new values at the positions that an edit names, the old ones elsewhere."""
+        if edit.site.at is None:
+            return new
+        if edit.where is not None:
+            hit = place.read(edit.where[..., None].to(old.device))[..., 0]
+        else:
+            hit = place.positions == self.base.prompts.position(edit.site.at).to(old.device)[:, None]
+        return torch.where(hit[..., None], new, old)
 
     def _change_patterns(self, edits: Sequence[tuple[int, Edit]], place: Place, pattern: Tensor) -> None:
         """Apply edits of patterns, [prompt, kv_head, head of it, variant, query, key], in place."""
@@ -140,16 +147,12 @@ class Batch:
             value = cut = None
             if edit.value is not None:
                 whole = edit.value.to(part)
-                rows = whole[:, None] if edit.site.at is not None else place.read(whole)
+                rows = whole[:, None] if edit.single else place.read(whole)
                 # A key that stands twice, among earlier ones and in the window, or not at all, is attended to once, or not.
                 value = rows.gather(-1, at[:, None].expand(-1, rows.shape[1], -1)) * self._seen(place, keys, width)
             if edit.cut is not None:
                 cut = edit.cut.to(part.device).gather(1, at)[:, None]
-            new = edit.new_value(part, value, cut)
-            if edit.site.at is not None:
-                hit = place.positions == self.base.prompts.position(edit.site.at).to(part.device)[:, None]
-                new = torch.where(hit[..., None], new, part)
-            part.copy_(new)
+            part.copy_(self._where_it_is(edit, place, edit.new_value(part, value, cut), part))
 
     def _seen(self, place: Place, keys: Tensor, width: int) -> Bool[Tensor, "prompt query key"]:
         """Which keys a query has, among the earlier ones and in the window."""
@@ -163,7 +166,7 @@ class Batch:
         """What the edit puts in at the place: [prompt, pos, d], or [prompt, 1, d] where it names a position; None: zero."""
         if edit.value is None:
             return None
-        return edit.value[:, None] if edit.site.at is not None else place.read(edit.value.to(like))
+        return edit.value[:, None] if edit.single else place.read(edit.value.to(like))
 
 
 def attend(

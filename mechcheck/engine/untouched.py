@@ -62,7 +62,9 @@ class Untouched:
     def at(self, site: Site) -> Activation:
         """A site's activation, as `capture` gives it."""
         whole = part_of(self.of(site.kind, site.layer), site)
-        return whole if site.at is None else select(whole, self.prompts.position(site.at))
+        if site.at is None or self.prompts.several(site.at):
+            return whole
+        return select(whole, self.prompts.position(site.at))
 
 
 class _Enough(Exception):

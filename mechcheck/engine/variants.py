@@ -103,6 +103,8 @@ def variant(arithmetic: Arithmetic, prompts: PromptSet, number: int, edits: Sequ
 def _start(arithmetic: Arithmetic, prompts: PromptSet, edit: Edit) -> Int[Tensor, " prompt"]:
     if not arithmetic.causal:
         return torch.zeros_like(prompts.lengths)
+    if edit.where is not None:
+        return edit.where.int().argmax(1)
     if edit.site.at is not None:
         return prompts.position(edit.site.at)
     return torch.zeros_like(prompts.lengths) if edit.start is None else edit.start

@@ -253,6 +253,10 @@ class PromptSet:
         positions = torch.arange(width)
         return positions < self.lengths[:, None] if name == ALL else positions == self.position(name)[:, None]
 
+    def several(self, at: str | None) -> bool:
+        """Whether a site's place is several positions of each prompt: all of them (None), or a span."""
+        return at is None or at in self.spans
+
     @property
     def next_tokens(self) -> Int[Tensor, " prompt"]:
         """The token that follows END in each prompt.

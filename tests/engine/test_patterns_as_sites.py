@@ -5,8 +5,8 @@ import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tiny import LAYOUTS, SAME_FORWARD, random_prompts
 from test_reading import with_span
+from tiny import LAYOUTS, SAME_FORWARD, random_prompts
 
 from mechcheck.base.errors import HookError, MechcheckError, PromptError
 from mechcheck.engine.run import capture, plain_hooks, run, sweep
@@ -114,7 +114,7 @@ def test_a_captured_pattern_is_what_the_model_attends_with(tiny, layout):
     assert found.shape == prompts.tokens.shape
     np.testing.assert_allclose(found.sum(1), 1.0, rtol=1e-6)
     np.testing.assert_allclose(
-        run(model, prompts, Put({s: found for s in patterns("1.1@END")})).values, run(model, prompts).values, atol=1e-5
+        run(model, prompts, Put(dict.fromkeys(patterns("1.1@END"), found))).values, run(model, prompts).values, atol=1e-5
     )
 
 
@@ -133,10 +133,10 @@ def test_errors(tiny, monkeypatch):
         KnockOut(heads("1.1@END"), "A")
     with pytest.raises(PromptError, match="no position 'X'"):
         run(model, prompts, KnockOut(patterns("1.1@END"), "X"))
-    with pytest.raises(PromptError, match="have different lengths, so pattern 1.1 cannot be aligned"):
+    with pytest.raises(PromptError, match=r"have different lengths, so pattern 1\.1 cannot be aligned"):
         run(model, prompts, Patch(patterns("1.1"), random_prompts(4, LENGTHS[::-1])))
     for moved in (Patch(patterns("1.1@A"), random_prompts(9, LENGTHS)), Ablate(patterns("1.1@A"), "mean")):
-        with pytest.raises(PromptError, match="pattern 1.1@A stands at several positions, so patterns cannot be exchanged there"):
+        with pytest.raises(PromptError, match=r"pattern 1\.1@A stands at several positions, so patterns cannot be exchanged there"):
             run(model, prompts, moved)
     monkeypatch.setattr(torch, "einsum", lambda *_: torch.full((6, 10, 1, 8), 3.0, dtype=torch.float64))  # heads that write something else
     with plain_hooks(), pytest.raises(HookError, match="what the heads of layer 1 write is not their pattern times their values"):
