@@ -40,7 +40,10 @@ from .notation.sites import (
     mlps as mlps,
     neurons as neurons,
     resid as resid,
+    resid_mid as resid_mid,
     resid_post as resid_post,
+    embed as embed,
+    pos_embed as pos_embed,
 )
 from .notation.circuit import Circuit as Circuit, Criterion as Criterion
 from .circuits.files import load_circuit as load_circuit, write_circuit as write_circuit
@@ -57,6 +60,7 @@ from .notation.interventions import (
     Sparsify as Sparsify,
     Permute as Permute,
     KnockOut as KnockOut,
+    Noise as Noise,
 )
 from .engine.run import run as run, sweep as sweep, sweep_metrics as sweep_metrics, plain_hooks as plain_hooks, capture as capture
 from .measures.causal.effect import Effect as Effect

@@ -5,15 +5,19 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from mechcheck.base.device import exact
 from mechcheck.base.errors import MechcheckError, PromptError
+from mechcheck.base.seeds import seed_from
 from mechcheck.engine.hooks import Activation, Edit, Reader, read_site, record
-from mechcheck.notation.interventions import Ablate, Intervention, KnockOut, Patch, Permute, Put, Scale, Sparsify, Steer
+from mechcheck.notation.interventions import Ablate, Intervention, KnockOut, Noise, Patch, Permute, Put, Scale, Sparsify, Steer
 from mechcheck.notation.sites import HEAD_KINDS, Site, Sites, check_sites
 from mechcheck.prompts.prompt_set import PromptSet
+from mechcheck.prompts.spans import ALL
 
 if TYPE_CHECKING:
     from transformer_lens.model_bridge import TransformerBridge
@@ -92,6 +96,8 @@ def _edit(model: "TransformerBridge", intervention: Intervention, site: Site, pr
         case KnockOut():
             keys = prompts.span(intervention.keys)
             return Edit(site, keep=1.0, cut=~keys if intervention.only else keys)
+        case Noise():
+            return Edit(site, _noise(intervention, site, prompts, captures.get(prompts, site)), keep=1.0)
         case Permute():
             return Edit(site, keep=1.0, order=_permuted(prompts, intervention.seed))
     raise MechcheckError(f"expected an intervention, for example Ablate(heads('9.6')), got {type(intervention).__name__}")
@@ -104,6 +110,8 @@ def _source(intervention: Intervention, prompts: PromptSet) -> PromptSet | None:
         if source is None:
             raise PromptError("Patch needs prompts to patch from: give source=..., or prompts with a counterfactual")
         return source
+    if isinstance(intervention, Noise):
+        return prompts
     if isinstance(intervention, Ablate) and intervention.method != "zero":
         return intervention.reference or prompts.reference or prompts
     return None
@@ -146,6 +154,20 @@ def _steering(model: "TransformerBridge", steer: Steer, site: Site, prompts: Pro
             raise PromptError(f"{len(vector)} steering vectors for {len(prompts)} prompts; give one for each, or one for all")
         vector = vector[:, None] if prompts.several(site.at) else vector
     return (steer.scale * vector).expand(shape)
+
+
+def _noise(noise: Noise, site: Site, prompts: PromptSet, activation: Activation) -> Activation:
+    """Gaussian noise, as large as it is told to be beside what is there."""
+    there = activation
+    if prompts.several(site.at):
+        real = prompts.span(ALL if site.at is None else site.at).to(activation.device)
+        there = activation[real]
+    size = float(exact(there).std(correction=0))
+    drawn = []
+    for name in prompts.ids:
+        rng = np.random.default_rng(seed_from(f"noise {noise.seed} {site.named} {name}"))
+        drawn.append(torch.from_numpy(rng.standard_normal(activation.shape[1:])))
+    return (noise.scale * size * torch.stack(drawn)).to(activation)
 
 
 def _checked(value: Activation, model: "TransformerBridge", site: Site, prompts: PromptSet) -> Activation:

@@ -65,6 +65,7 @@ class Batch:
         attn_out = layer.o(z)
         edit("attn_out", attn_out)
         stream = joined(Join.BETWEEN, "stream", arithmetic.after_attention(layer, stream, attn_out))
+        edit("resid_mid", stream)
 
         neurons = arithmetic.neurons(layer, entered if arithmetic.parallel else stream)
         edit("neuron", neurons)

@@ -21,7 +21,7 @@ from mechcheck.engine.untouched_cache import untouched_run
 from mechcheck.engine.variants import Variant, variant
 from mechcheck.engine.window import Window, window
 from mechcheck.notation.metrics import logit_diff
-from mechcheck.notation.sites import Site
+from mechcheck.notation.sites import EMBEDDINGS, Site
 from mechcheck.prompts.prompt_set import PromptSet
 
 if TYPE_CHECKING:
@@ -67,9 +67,9 @@ def capture_fast(
 
     What the prompts have in common with those that are swept, aligned with them, is computed once for both.
     """
-    shown = [site for site in sites if site.kind == "pattern"]  # the arithmetic need not form them
+    shown = [site for site in sites if site.kind in ("pattern", *EMBEDDINGS)]  # which the arithmetic does not form
     found = dict(capture_sites(model, prompts, shown)) if shown else {}
-    sites = [site for site in sites if site.kind != "pattern"]
+    sites = [site for site in sites if site not in found]
     if not sites:
         return found
     extra = frozenset((site.kind, site.layer) for site in sites if site.kind in ("q", "k", "v", "neuron"))

@@ -53,6 +53,8 @@ class Untouched:
         match kind:
             case "head":
                 return kept.z.unflatten(-1, (-1, self.arithmetic.d_head))
+            case "resid_mid":
+                return kept.resid_pre + kept.attn_out
             case "resid_post":
                 return self.last if layer == len(self.layers) - 1 else self.layers[layer + 1].resid_pre
             case "resid_pre" | "attn_out" | "mlp_out":

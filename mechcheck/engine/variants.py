@@ -11,7 +11,7 @@ from torch import Tensor
 from mechcheck.engine.arithmetic import Arithmetic
 from mechcheck.engine.hooks import Edit
 from mechcheck.engine.untouched import Untouched
-from mechcheck.notation.sites import Kind
+from mechcheck.notation.sites import EMBEDDINGS, Kind
 from mechcheck.prompts.prompt_set import PromptSet
 
 Brought = Literal["stream", "z", "mlp_out"]
@@ -44,10 +44,12 @@ class Join(IntEnum):
     def of(cls, kind: Kind, *, parallel: bool) -> "Join":
         """Where a variant joins whose first edit is of this kind."""
         match kind:
-            case "resid_pre" | "q" | "k" | "v" | "pattern":
+            case "resid_pre" | "q" | "k" | "v" | "pattern" | "embed" | "pos_embed":
                 return cls.INPUT
             case "head" | "attn_out":
                 return cls.HEADS
+            case "resid_mid":
+                return cls.BETWEEN
             case "neuron":
                 return cls.INPUT if parallel else cls.BETWEEN
             case "mlp_out":
@@ -87,8 +89,9 @@ class Variant(NamedTuple):
 
 
 def serves(arithmetic: Arithmetic, edits: Sequence[Edit]) -> bool:
-    """Whether the suffix runner can do the edits: none that exchanges positions, none of a place that an encoder's blocks lack."""
-    missing = ("attn_out", "mlp_out", "neuron") if arithmetic.post_norm else ()
+    """Whether the suffix runner can do the edits: none that exchanges positions, none before the first block, none of a place that an
+    encoder's blocks lack."""
+    missing = ("attn_out", "mlp_out", "neuron", *EMBEDDINGS) if arithmetic.post_norm else EMBEDDINGS
     return all(edit.order is None and edit.site.kind not in missing for edit in edits)
 
 

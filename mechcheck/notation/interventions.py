@@ -150,7 +150,27 @@ class KnockOut:
             raise MechcheckError(f"KnockOut cuts attention, and {others[0].named} is none: write patterns({others[0].place!r})")
 
 
-Intervention = Ablate | Patch | Put | Steer | Scale | Sparsify | Permute | KnockOut
+@dataclass(frozen=True, eq=False)
+class Noise:
+    """Add Gaussian noise to the sites' activations (Meng et al. 2022, arXiv:2202.05262, who corrupt a subject's embeddings by 3.0).
+
+    Its standard deviation is `scale` times that of the activations' own components, over the prompts that are run and the positions
+    that the sites name. A prompt's noise depends on its id, the site and `seed` alone. Noise takes a model off its usual inputs, which
+    can mislead (Zhang and Nanda 2024, arXiv:2309.16042): where there is a counterfactual that exchanges tokens, that is the better
+    corruption.
+    """
+
+    sites: Sites
+    scale: float = 3.0
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        _check_some(self.sites)
+        if not (math.isfinite(self.scale) and self.scale >= 0):
+            raise MechcheckError(f"Noise needs a scale of 0 or more, in standard deviations of the activations, got {self.scale}")
+
+
+Intervention = Ablate | Patch | Put | Steer | Scale | Sparsify | Permute | KnockOut | Noise
 
 
 def _check_some(sites: Sites) -> None:

@@ -11,7 +11,9 @@ from mechcheck.base.errors import SiteError
 if TYPE_CHECKING:
     from transformer_lens.model_bridge import TransformerBridge
 
-Kind = Literal["head", "q", "k", "v", "pattern", "attn_out", "mlp_out", "resid_pre", "resid_post", "neuron"]
+Kind = Literal[
+    "head", "q", "k", "v", "pattern", "attn_out", "mlp_out", "resid_pre", "resid_mid", "resid_post", "neuron", "embed", "pos_embed"
+]
 
 _HOOKS: dict[str, str] = {
     "head": "blocks.{layer}.attn.hook_z",
@@ -22,11 +24,15 @@ _HOOKS: dict[str, str] = {
     "attn_out": "blocks.{layer}.hook_attn_out",
     "mlp_out": "blocks.{layer}.hook_mlp_out",
     "resid_pre": "blocks.{layer}.hook_resid_pre",
+    "resid_mid": "blocks.{layer}.hook_resid_mid",
     "resid_post": "blocks.{layer}.hook_resid_post",
     "neuron": "blocks.{layer}.mlp.hook_post",
+    "embed": "hook_embed",
+    "pos_embed": "hook_pos_embed",
 }
 # Activations of shape [prompt, pos, head, d_head]; k and v have one head for each key/value head.
 HEAD_KINDS = ("head", "q", "k", "v")
+EMBEDDINGS = ("embed", "pos_embed")
 INDEXED = (*HEAD_KINDS, "pattern", "neuron")
 # What a site of each kind is called in text.
 _NOUNS: dict[Kind, str] = {
@@ -38,8 +44,11 @@ _NOUNS: dict[Kind, str] = {
     "attn_out": "attn_out",
     "mlp_out": "mlp",
     "resid_pre": "resid",
+    "resid_mid": "resid_mid",
     "resid_post": "resid_post",
     "neuron": "neuron",
+    "embed": "embed",
+    "pos_embed": "pos_embed",
 }
 _WORD = re.compile(r"(?P<layers>\d+(-\d+)?)(\.(?P<indices>\d+(-\d+)?))?(@(?P<at>\w+))?")
 
@@ -62,13 +71,15 @@ class Site:
 
     @property
     def place(self) -> str:
-        """Where it is, without its kind: "9.6@END", "5@S2"."""
+        """Where it is, without its kind: "9.6@END", "5@S2"; "@S2" of embeddings, which belong to no layer."""
+        if self.kind in EMBEDDINGS:
+            return f"@{self.at}" if self.at else ""
         return f"{self.layer}" + (f".{self.index}" if self.index is not None else "") + (f"@{self.at}" if self.at else "")
 
     @property
     def named(self) -> str:
         """Its kind and where it is: "head 9.6@END", "resid 5@S2"."""
-        return f"{_NOUNS[self.kind]} {self.place}"
+        return f"{_NOUNS[self.kind]} {self.place}".strip() if self.kind not in EMBEDDINGS else f"{_NOUNS[self.kind]}{self.place}"
 
     def __str__(self) -> str:
         """A head by its place alone, anything else with its kind: "9.6@END", "resid_post 5@S2"."""
@@ -103,7 +114,7 @@ class Sites:
         """Heads alone by their places, "9.6 9.9@END"; else each kind before its sites, "head 9.6 mlp 10@END 11@END"."""
         if all(site.kind == "head" for site in self):
             return self.places
-        return " ".join(f"{_NOUNS[kind]} {Sites(some).places}" for kind, some in itertools.groupby(self, key=lambda s: s.kind))
+        return " ".join(f"{_NOUNS[kind]} {Sites(some).places}".strip() for kind, some in itertools.groupby(self, key=lambda s: s.kind))
 
     @property
     def places(self) -> str:
@@ -168,6 +179,21 @@ def resid(text: str | int, *, at: str | None = None) -> Sites:
     return _sites("resid_pre", text, at)
 
 
+def resid_mid(text: str | int, *, at: str | None = None) -> Sites:
+    """The residual stream between a layer's attention and its MLP (resid_mid): 5, "1@S2", "0-3"; parallel blocks have none."""
+    return _sites("resid_mid", text, at)
+
+
+def embed(*, at: str | None = None) -> Sites:
+    """The token embeddings, before positions are added."""
+    return Sites([Site("embed", 0, None, at)])
+
+
+def pos_embed(*, at: str | None = None) -> Sites:
+    """The position embeddings that are added to the stream; models with rotary embeddings have none."""
+    return Sites([Site("pos_embed", 0, None, at)])
+
+
 def resid_post(text: str | int, *, at: str | None = None) -> Sites:
     """The residual stream leaving a layer (resid_post): 5, "1@S2", "0-3"."""
     return _sites("resid_post", text, at)
@@ -215,6 +241,11 @@ def check_sites(model: "TransformerBridge", sites: Iterable[Site]) -> None:
     for site in sites:
         if not 0 <= site.layer < cfg.n_layers:
             raise SiteError(f"no layer {site.layer} for {site.named}: the model has layers 0-{cfg.n_layers - 1}")
+        if site.kind in ("resid_mid", *EMBEDDINGS) and cfg.attention_dir != "causal":
+            raise SiteError(
+                f"no {site.named}: in an encoder ({cfg.architecture}) the hook of that name stands behind a norm; name the stream "
+                "that enters a layer, resid(...)"
+            )
         if site.kind == "attn_out" and cfg.attention_dir != "causal":
             # The hook of that name stands behind the sum and its norm, where the whole stream is.
             raise SiteError(
