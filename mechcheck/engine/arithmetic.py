@@ -9,24 +9,18 @@ import math
 import weakref
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from torch.nn import functional as F
 
-from mechcheck.notation.architectures import NATIVE, is_encoder, is_native
+from mechcheck.engine.layer import ACTIVATIONS, Layer, Linear, Norm, Unserved, layer_of, norm_of
+from mechcheck.notation.architectures import NATIVE, is_encoder, is_native, native_divisor
 
 if TYPE_CHECKING:
     from transformer_lens.model_bridge import TransformerBridge
 
-_ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
-    **dict.fromkeys(("gelu_new", "gelu_pytorch_tanh", "gelu_fast"), lambda x: F.gelu(x, approximate="tanh")),
-    "gelu": F.gelu,
-    **dict.fromkeys(("silu", "swish"), F.silu),
-    "relu": F.relu,
-}
 _ENCODERS = ("BertForMaskedLM",)
 _DECODERS = (
     "GPT2LMHeadModel",
@@ -39,65 +33,6 @@ _DECODERS = (
 )
 _ATTENTION_PARTS = {"q", "k", "v", "qkv", "o", "_original_component"}
 _BLOCK_PARTS = {"ln1", "ln2", "attn", "mlp", "_original_component"}
-
-
-class Unserved(Exception):
-    """Why this arithmetic does not cover a model or an intervention; the plain runner does."""
-
-
-class Linear(NamedTuple):
-    """x @ weight + bias."""
-
-    weight: Float[Tensor, "d_in d_out"]
-    bias: Float[Tensor, " d_out"] | None
-
-    def __call__(self, x: Float[Tensor, "... d_in"]) -> Float[Tensor, "... d_out"]:
-        flat = x.reshape(-1, x.shape[-1])
-        out = flat @ self.weight if self.bias is None else torch.addmm(self.bias, flat, self.weight)
-        return out.view(*x.shape[:-1], out.shape[-1])
-
-    def columns(self, first: int, end: int | None) -> "Linear":
-        """The part that computes some of the outputs."""
-        return Linear(self.weight[:, first:end], None if self.bias is None else self.bias[first:end])
-
-
-class Norm(NamedTuple):
-    """LayerNorm, or RMSNorm."""
-
-    weight: Float[Tensor, " d"] | None
-    bias: Float[Tensor, " d"] | None
-    eps: float
-    rms: bool
-
-    def __call__(self, x: Float[Tensor, "... d"]) -> Float[Tensor, "... d"]:
-        if self.rms:
-            return F.rms_norm(x, x.shape[-1:], self.weight, self.eps)
-        return F.layer_norm(x, x.shape[-1:], self.weight, self.bias, self.eps)
-
-
-class Mlp(NamedTuple):
-    """act(into(x)) or act(gate(x)) * into(x), then out."""
-
-    into: Linear
-    gate: Linear | None
-    out: Linear
-    act: Callable[[Tensor], Tensor]
-
-    def neurons(self, x: Float[Tensor, "... d"]) -> Float[Tensor, "... d_mlp"]:
-        """The hidden activations that `out` reads."""
-        return self.act(self.into(x)) if self.gate is None else self.act(self.gate(x)) * self.into(x)
-
-
-class Layer(NamedTuple):
-    """The weights of one block."""
-
-    ln1: Norm | None
-    """None: there is no norm, as there is no MLP where it is None."""
-    ln2: Norm | None
-    qkv: Linear
-    """Queries of all heads, then keys and values of all key/value heads."""
-    o: Linear
-    mlp: Mlp | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -196,7 +131,7 @@ def _take(model: "TransformerBridge") -> Arithmetic:
     cfg = model.cfg
     encoder = is_encoder(model)
     _check_served(model, encoder)
-    layers = tuple(_layer(block, cfg.act_fn) for block in model.blocks)
+    layers = tuple(layer_of(block, cfg.act_fn) for block in model.blocks)
     positive = {name: getattr(cfg, name, None) for name in ("attn_scale", "output_logits_soft_cap")}
     scale, cap = ((value if value is not None and value > 0 else None) for value in positive.values())
     b_u = getattr(model, "b_U", None)
@@ -205,19 +140,24 @@ def _take(model: "TransformerBridge") -> Arithmetic:
         n_heads=cfg.n_heads,
         n_kv_heads=cfg.n_key_value_heads or cfg.n_heads,
         d_head=cfg.d_head,
-        scale=1 / (scale or math.sqrt(cfg.d_head)),
+        scale=1 / (native_divisor(model) if is_native(model) else scale or math.sqrt(cfg.d_head)),
         parallel=bool(cfg.parallel_attn_mlp),
         post_norm=encoder,
         causal=cfg.attention_dir == "causal",
-        final_norm=None if encoder else _norm(model.ln_final),
+        final_norm=None if encoder else norm_of(model.ln_final),
         w_u=model.W_U.detach(),
         b_u=None if b_u is None else b_u.detach(),
         soft_cap=cap,
         reach=_reach(model),
         head=_prediction_head(model) if encoder else None,
         neighbours=is_native(model),
-        exact_norms=is_native(model) or layers[0].ln1 is None or not layers[0].ln1.rms,
+        exact_norms=layers[0].ln1 is None or not layers[0].ln1.rms or (is_native(model) and _exact(model)),
     )
+
+
+def _exact(model: "TransformerBridge") -> bool:
+    """Whether a native model's RMSNorms compute in its own dtype, which those of `boot_native` do not."""
+    return not any(getattr(module, "use_native_layernorm_autograd", False) for module in model.modules())
 
 
 def _reach(model: "TransformerBridge") -> int | None:
@@ -242,7 +182,7 @@ def _check_served(model: "TransformerBridge", encoder: bool) -> None:
     cfg = model.cfg
     if cfg.architecture not in (_ENCODERS if encoder else _DECODERS):
         raise Unserved(f"{cfg.architecture} is not among {', '.join((*_DECODERS, *_ENCODERS))}")
-    if cfg.act_fn not in _ACTIVATIONS and not cfg.attn_only:
+    if cfg.act_fn not in ACTIVATIONS and not cfg.attn_only:
         raise Unserved(f"activation function {cfg.act_fn!r}")
     if (getattr(cfg, "attn_scores_soft_cap", None) or 0) > 0:
         raise Unserved("soft-capped attention scores")
@@ -256,45 +196,8 @@ def _check_served(model: "TransformerBridge", encoder: bool) -> None:
         if extra:
             raise Unserved(f"blocks with {', '.join(extra)}")
         mlp = getattr(block, "mlp", None)
-        served = cfg.attn_only if mlp is None else type(mlp).__name__ in ("MLPBridge", "GatedMLPBridge") and not hasattr(mlp, "ln")
+        served = (
+            cfg.attn_only if mlp is None else type(mlp).__name__ in ("MLPBridge", "GatedMLPBridge") and getattr(mlp, "ln", None) is None
+        )
         if getattr(block, "attn", None) is None or not served:
             raise Unserved(f"{type(mlp).__name__} in a block")
-
-
-def _layer(block: Any, act: str) -> Layer:
-    attn, mlp = block.attn, getattr(block, "mlp", None)
-    packed = [w.detach().transpose(0, 1).flatten(1) for w in (attn.W_Q, attn.W_K, attn.W_V)]
-    biases = [None if b is None else b.detach().flatten() for b in (attn.b_Q, attn.b_K, attn.b_V)]
-    present = [b for b in biases if b is not None]
-    if present and len(present) < 3:
-        raise Unserved("biases on some of q, k and v")
-    return Layer(
-        ln1=_norm(block.ln1),
-        ln2=_norm(getattr(block, "ln2", None) or block.ln1),
-        qkv=Linear(torch.cat(packed, dim=1), torch.cat(present) if present else None),
-        o=Linear(attn.W_O.detach().flatten(0, 1), _detached(attn.b_O)),
-        mlp=None if mlp is None else _mlp(mlp, act),
-    )
-
-
-def _mlp(mlp: Any, act: str) -> Mlp:
-    gate = mlp.W_gate
-    return Mlp(
-        Linear(mlp.W_in.detach(), _detached(mlp.b_in)),
-        None if gate is None else Linear(gate.detach(), _detached(getattr(mlp, "b_gate", None))),
-        Linear(mlp.W_out.detach(), _detached(mlp.b_out)),
-        _ACTIVATIONS[act],
-    )
-
-
-def _norm(norm: Any) -> Norm | None:
-    if not hasattr(norm, "hook_scale"):  # a native model's place of a norm, where there is none
-        return None
-    weight, bias = _detached(getattr(norm, "weight", None)), _detached(getattr(norm, "bias", None))
-    if norm.uses_weight_offset and weight is not None:
-        weight = 1 + weight
-    return Norm(weight, None if norm.uses_rms_norm else bias, norm.config.eps, norm.uses_rms_norm)
-
-
-def _detached(tensor: Tensor | None) -> Tensor | None:
-    return None if tensor is None else tensor.detach()

@@ -23,8 +23,8 @@ def require_folded(model: "TransformerBridge", who_needs: str) -> None:
             f"{who_needs} norms that are folded into weights; in an encoder ({model.cfg.architecture}) norms cannot be folded, as they "
             "stand behind the sums"
         )
-    if (note := provenance(model).note) is not None:
-        raise MechcheckError(f"{who_needs} norms that are folded into weights; those of {provenance(model).name!r} are not: {note}")
+    if (why := provenance(model).not_folded) is not None:
+        raise MechcheckError(f"{who_needs} norms that are folded into weights; those of {provenance(model).name!r} are not: {why}")
     if provenance(model).directory is None:
         raise MechcheckError(
             f"{who_needs} norms that are folded into weights, and this model was made in memory without that: keep it with keep_native or "

@@ -179,7 +179,7 @@ def _finish(model: "TransformerBridge", source: Provenance) -> "TransformerBridg
 def _finish_native(booted: Booted, source: Provenance) -> "TransformerBridge":
     """The same for a model whose weights are folded already, if they can be."""
     booted.model.eval().requires_grad_(False)
-    return remember(booted.model, replace(source, processing=booted.processing, note=booted.note, n_params=booted.n_params))
+    return remember(booted.model, replace(source, processing=booted.processing, not_folded=booted.not_folded, n_params=booted.n_params))
 
 
 def _count(model: torch.nn.Module) -> int:

@@ -31,7 +31,7 @@ class Booted(NamedTuple):
 
     model: "TransformerBridge"
     processing: Processing
-    note: str | None
+    not_folded: str | None
     """Why its norms are not folded, if that was asked for."""
     n_params: int
 
@@ -145,18 +145,18 @@ def _booted(
     config: NativeConfig, weights: Weights, tokenizer: Any, name: str, device: str, dtype: torch.dtype, processing: Processing
 ) -> Booted:
     """The model, folded where that was asked for, can be done, and leaves its predictions as they are."""
-    used, note = weights, None
+    used, why = weights, None
     if processing == "folded":
-        note = why_not_folded(config, weights)
-        if note is None:
+        why = why_not_folded(config, weights)
+        if why is None:
             processed = folded(config, weights)
             gap = _largest_change(config, weights, processed)
             if gap <= _SAME:
                 used = processed
             else:
-                note = f"its predictions differ by up to {gap:.2g} nats once its norms are folded"
+                why = f"its predictions differ by up to {gap:.2g} nats once its norms are folded"
     model = _bridge(config, used, name, device, dtype, tokenizer)
-    return Booted(model, "folded" if used is not weights else "raw", note, sum(value.numel() for value in weights.values()))
+    return Booted(model, "folded" if used is not weights else "raw", why, sum(value.numel() for value in weights.values()))
 
 
 def _bridge(
@@ -179,7 +179,18 @@ def _bridge(
     for module in model.modules():
         if isinstance(module, RMSNormalizationBridge):
             module.use_native_layernorm_autograd = False  # the network's own code rounds to float32, the bridge's in float64 does not
+    if dtype == torch.float64 and config.rotary_dim is not None and config.rope_scaling is None:
+        _exact_tables(model.original_model.rotary, config)
     return model
+
+
+def _exact_tables(rotary: Any, config: NativeConfig) -> None:
+    """Cosines and sines in float64, as HookedTransformer had them; the network computes them in float32 whatever its dtype."""
+    assert config.rotary_dim is not None
+    exponents = torch.arange(0, config.rotary_dim, 2, dtype=torch.float64) / config.rotary_dim
+    angles = torch.outer(torch.arange(config.n_ctx, dtype=torch.float64), float(config.rotary_base) ** -exponents)
+    for name, table in (("cos_cached", angles.cos()), ("sin_cached", angles.sin())):
+        setattr(rotary, name, table.repeat_interleave(2, dim=-1).to(getattr(rotary, name).device))
 
 
 def _largest_change(config: NativeConfig, weights: Weights, processed: Weights) -> float:

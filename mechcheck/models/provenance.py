@@ -35,8 +35,8 @@ class Provenance:
     device: str
     n_params: int
     """Parameters as stored, before processing."""
-    note: str | None = None
-    """Why it is not processed as was asked for."""
+    not_folded: str | None = None
+    """Why the weights are raw although "folded" was asked for; None where they are what was asked for."""
 
 
 _KNOWN: "WeakKeyDictionary[torch.nn.Module, Provenance]" = WeakKeyDictionary()

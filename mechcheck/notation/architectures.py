@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from torch import Tensor
     from transformer_lens.model_bridge import TransformerBridge
 
 NATIVE = "TransformerLensNative"
@@ -27,3 +28,14 @@ def has_norms(model: "TransformerBridge") -> bool:
 def takes_out_mean(norm: Any) -> bool:
     """Whether a norm of a bridge is a LayerNorm, which takes the stream's mean out; an RMSNorm, or none at all, leaves it there."""
     return hasattr(norm, "hook_scale") and not norm.uses_rms_norm
+
+
+def native_divisor(model: "TransformerBridge", layer: int = 0) -> float:
+    """What a native model's attention divides scores by, whatever its configuration says."""
+    return float(model.blocks[layer].attn.original_component.scale)
+
+
+def native_rotated(model: "TransformerBridge", *heads: "Tensor") -> "tuple[Tensor, ...]":
+    """Queries and keys [prompt, pos, d_head] of a native model as its attention multiplies them: turned where positions are rotary."""
+    rotary = model.original_model.rotary
+    return heads if rotary is None else tuple(rotary.apply_rope(some[:, None], some[:, None])[0][:, 0] for some in heads)
