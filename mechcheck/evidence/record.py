@@ -72,7 +72,7 @@ def describe_arguments(arguments: Mapping[str, Any]) -> Record:
     found = dict(NOT_MEASURED)
     if "model" in arguments:
         found["model"] = asdict(provenance(arguments["model"]))
-        del found["model"]["directory"], found["model"]["not_folded"]
+        del found["model"]["directory"]
     if isinstance(arguments.get("circuit"), Circuit):
         found["circuit"] = _circuit(arguments["circuit"])
     if isinstance(arguments.get("prompts"), PromptSet):

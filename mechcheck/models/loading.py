@@ -15,6 +15,7 @@ from mechcheck.base.text import did_you_mean
 from mechcheck.models.directory import architecture_named, check_faithful, checked, hash_files, quiet_loading, stores
 from mechcheck.models.distilbert import cached_bert
 from mechcheck.models.hub import HubError, snapshot
+from mechcheck.models.in_memory import twin_in_memory
 from mechcheck.models.names import unlike_any
 from mechcheck.models.native import Booted, boot_directory, boot_twin, described, is_native_directory
 from mechcheck.models.provenance import Processing, Provenance, hash_parameters, provenance, remember
@@ -85,16 +86,15 @@ def reinitialised(model: "TransformerBridge", seed: int) -> "TransformerBridge":
     """The model's twin: same architecture and tokenizer, weights drawn anew by the architecture's own initialisation.
 
     Raises:
-        ModelError: a transformers model that was made in memory, of which no files say how its weights are drawn.
+        ModelError: a model that was made in memory, and cannot be made from its configuration alone.
     """
     of = provenance(model)
     if is_native(model):
         return _load_native_twin(described(model), model.tokenizer, of, seed)
     if of.directory is None:
-        raise ModelError(
-            f"no twin of {of.name!r} with other weights can be drawn, as it was made in memory: keep it with keep_model(model, tokenizer, "
-            "directory) and load that, or name another contrast (@claim(decoy=...))"
-        )
+        name = f"{of.name}#reinitialised-{seed}"
+        twin = twin_in_memory(model, name, seed, of.device, DTYPES[of.dtype])
+        return _finish(twin, replace(of, name=name, weights_sha256=hash_parameters(twin)))
     return (_load_twin if of.n_params < LARGE else _load_large_twin)(of, seed)
 
 
