@@ -90,7 +90,7 @@ def _found(model: "TransformerBridge") -> Provenance:
         dtype, device = (str(tensors[0].dtype).removeprefix("torch."), str(tensors[0].device)) if tensors else ("float32", "cpu")
         name = str(getattr(model.cfg, "model_name", None) or "in memory")
         n_params = sum(parameter.numel() for parameter in model.parameters())
-        made = Provenance(name, None, None, hash_parameters(model), _processing(model), dtype, device, n_params)
+        made = Provenance(name, None, None, hash_parameters(model, buffers=True), _processing(model), dtype, device, n_params)
         known = _FOUND[model] = (state, made)
     return known[1]
 
@@ -104,10 +104,11 @@ def _processing(model: "TransformerBridge") -> Processing:
     return "folded" if all(bool((gain == 1).all()) for gain in gains) else "raw"
 
 
-def hash_parameters(model: torch.nn.Module) -> str:
-    """SHA-256 over the parameters' names and bytes."""
+def hash_parameters(model: torch.nn.Module, *, buffers: bool = False) -> str:
+    """SHA-256 over the names and bytes of the parameters, and of the buffers too: where W_U has no bias, the bridge's is one."""
     digest = hashlib.sha256()
-    for name, parameter in sorted(model.named_parameters()):
+    tensors = dict(model.named_parameters()) | (dict(model.named_buffers()) if buffers else {})
+    for name, parameter in sorted(tensors.items()):
         digest.update(name.encode())
-        digest.update(parameter.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes())
+        digest.update(parameter.detach().cpu().reshape(-1).view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()
