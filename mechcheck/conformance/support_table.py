@@ -84,7 +84,8 @@ Printed by `mechcheck support`, which tries every primitive on a tiny random mod
 - **no**: it is refused, for the reason of that number below.
 
 Where a cell has two entries, the first is for `processing="folded"` (the default), the second for `processing="raw"`. That
-logits, attention and interventions are those of the Hugging Face model is tested in `tests/conformance/test_layouts.py`.
+logits, attention and interventions are those of the Hugging Face model is tested in `tests/conformance/test_layouts.py`; that native
+models, which `keep_native` writes, compute what HookedTransformer computed, in `tests/engine/test_native_runs.py`.
 """
 
 

@@ -56,7 +56,6 @@ class NativeConfig:
     """"standard" (learned) or "rotary" (neighbouring components are turned together)."""
     rotary_dim: int | None
     rotary_base: int
-    rope_scaling: dict[str, Any] | None
     n_key_value_heads: int | None
     attn_scores_soft_cap: float
     """-1: none, as is for the logits."""
@@ -64,6 +63,8 @@ class NativeConfig:
     init_mode: str
     """How weights are drawn for a re-initialised twin, and how large."""
     initializer_range: float
+    rope_scaling: dict[str, Any] | None = None
+    """How rotary positions are stretched, where they are."""
 
     def bridge_config(self, **more: Any) -> "TransformerBridgeConfig":
         """TransformerLens' own configuration; the scale is left to whoever sets it, as `boot_native` knows the usual one alone."""
@@ -78,8 +79,8 @@ class NativeConfig:
         return config
 
     def to_json(self) -> dict[str, Any]:
-        """Field -> value."""
-        return asdict(self)
+        """Field -> value; transformers, which reads the tokenizer beside it, warns of a `rope_scaling` that is none."""
+        return {name: value for name, value in asdict(self).items() if name != "rope_scaling" or value is not None}
 
 
 def native_config(given: object, *, hooked: bool) -> NativeConfig:
@@ -112,9 +113,9 @@ def from_json(read: Mapping[str, Any], name: str) -> NativeConfig:
         ModelError: a field is missing: another version wrote it, or it was edited.
     """
     names = [field.name for field in fields(NativeConfig)]
-    if missing := [field for field in names if field not in read]:
+    if missing := [field for field in names if field not in read and field != "rope_scaling"]:
         raise ModelError(f"{name!r}: its config.json lacks {', '.join(missing)}; write the directory again with keep_native")
-    return NativeConfig(**{field: read[field] for field in names})
+    return NativeConfig(**{field: read[field] for field in names if field in read})
 
 
 def _check_known(settings: Mapping[str, Any]) -> None:
