@@ -68,7 +68,8 @@ def _repeated(model: "TransformerBridge", shapes: list[tuple[int, int]], seed: s
 
 def _pool(model: "TransformerBridge") -> tuple[Reader | None, list[int]]:
     """What reads for the model, if it has a tokenizer, and the tokens to draw from: those that it both reads and predicts."""
-    size = min(model.cfg.d_vocab, model.W_U.shape[1])
+    size, out = model.cfg.d_vocab, getattr(model.cfg, "d_vocab_out", None) or -1
+    size = min(size, out) if out > 0 else size
     if model.tokenizer is None:
         return None, list(range(size))
     reader = Reader(model)
