@@ -25,6 +25,7 @@ from .models.loading import (
     reinitialised as reinitialised,
 )
 from .models.directory import keep_model as keep_model
+from .models.native import keep_native as keep_native
 from .models.distilbert import bert_from_distilbert as bert_from_distilbert
 
 # sites and circuits

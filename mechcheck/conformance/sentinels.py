@@ -58,8 +58,13 @@ def sentinels(model: "TransformerBridge", prompts: PromptSet) -> list[Sentinel]:
         return off <= tolerance, f"largest difference from the other run {off:.2g}"
 
     def ablation() -> tuple[bool, str]:
-        changed = difference(logits_at_end(model, few, [Ablate(everything, "zero")]).log_softmax(-1), clean)
-        return changed > 0, f"largest change of a log-probability {changed:.2g}"
+        layers = sorted(range(model.cfg.n_layers), key=lambda layer: abs(layer - middle))
+        for layer in layers:  # a compiled program may leave the heads of a layer without a task
+            sites = Sites([Site("head", layer, h) for h in range(model.cfg.n_heads)])
+            changed = difference(logits_at_end(model, few, [Ablate(sites, "zero")]).log_softmax(-1), clean)
+            if changed > 0:
+                return True, f"largest change of a log-probability {changed:.2g}" + (f" (layer {layer})" if layer != middle else "")
+        return False, "no layer's heads change a log-probability"
 
     def restored() -> tuple[bool, str]:
         check_untouched(model, before)

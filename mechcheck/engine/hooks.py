@@ -191,7 +191,7 @@ def check_exist(model: "TransformerBridge", names: Iterable[str]) -> None:
 
 
 def _batches(model: "TransformerBridge", prompts: PromptSet) -> Iterator[Rows]:
-    per_prompt = prompts.tokens.shape[1] * model.cfg.d_vocab * 4
+    per_prompt = prompts.tokens.shape[1] * max(model.cfg.d_vocab, model.cfg.d_vocab_out) * 4
     size = max(1, LOGIT_BYTES // per_prompt)
     for start in range(0, len(prompts), size):
         yield Rows(prompts, slice(start, min(start + size, len(prompts))))

@@ -73,7 +73,7 @@ def capture_fast(
 
 def _blocks(model: "TransformerBridge", known: Arithmetic, prompts: PromptSet) -> list[list[int]]:
     """Prompts whose untouched run fits into memory together."""
-    kept = 8 * model.cfg.n_layers * model.cfg.d_model + 2 * (model.cfg.d_mlp or 0)
+    kept = 8 * model.cfg.n_layers * max(model.cfg.d_model, model.cfg.n_heads * model.cfg.d_head) + 2 * (model.cfg.d_mlp or 0)
     size = max(1, 2 * free_bytes(known.w_u.device) // (prompts.tokens.shape[1] * kept * known.w_u.element_size()))
     return [list(range(start, min(start + size, len(prompts)))) for start in range(0, len(prompts), size)]
 
@@ -124,6 +124,6 @@ def _batches(base: Untouched, members: list[Variant], batch: int | None) -> Iter
 def _bytes_per_variant(base: Untouched, view: Window) -> int:
     """What a variant's rows take at their widest: the stream, beside it the MLP, or queries, keys, values and scores."""
     model, layer, positions = base.arithmetic, base.arithmetic.layers[0], view.everywhere.positions
-    mlp = layer.mlp.into.weight.shape[1] * (2 if layer.mlp.gate is None else 3)
+    mlp = 0 if layer.mlp is None else layer.mlp.into.weight.shape[1] * (2 if layer.mlp.gate is None else 3)
     attention = 3 * layer.qkv.weight.shape[1] + 3 * model.n_heads * (positions.shape[1] + view.past)
     return positions.numel() * (4 * base.last.shape[-1] + max(mlp, attention)) * base.last.element_size()

@@ -65,6 +65,6 @@ class Swept:
         return [metric(logits, narrowed) for logits in both]
 
     def _all_logits(self) -> Iterator[Logits]:
-        size = max(1, LOGIT_BYTES // (len(self.prompts) * self.model.cfg.d_vocab * self.streams.element_size()))
+        size = max(1, LOGIT_BYTES // (len(self.prompts) * self.arithmetic.w_u.shape[1] * self.streams.element_size()))
         for start in range(0, len(self.streams), size):
             yield from self.arithmetic.logits(self.streams[start : start + size])

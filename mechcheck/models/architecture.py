@@ -3,24 +3,32 @@
 from typing import TYPE_CHECKING
 
 from mechcheck.base.errors import MechcheckError
-from mechcheck.models.loading import provenance
+from mechcheck.models.provenance import provenance
+from mechcheck.notation.architectures import has_norms, is_encoder
 
 if TYPE_CHECKING:
     from transformer_lens.model_bridge import TransformerBridge
 
 
 def require_folded(model: "TransformerBridge", who_needs: str) -> None:
-    """Raise unless the model's norms are folded into its weights; `who_needs` begins the message: "circuits of weights need".
+    """Raise unless the model's norms, if it has any, are folded into its weights; `who_needs` begins the message ("circuits need").
 
     Raises:
         MechcheckError: it was loaded as stored, or is an encoder, whose norms cannot be folded.
     """
-    if provenance(model).processing == "folded":
+    if provenance(model).processing == "folded" or not has_norms(model):
         return
-    if model.cfg.attention_dir != "causal":
+    if is_encoder(model):
         raise MechcheckError(
             f"{who_needs} norms that are folded into weights; in an encoder ({model.cfg.architecture}) norms cannot be folded, as they "
             "stand behind the sums"
+        )
+    if (why := provenance(model).not_folded) is not None:
+        raise MechcheckError(f"{who_needs} norms that are folded into weights; those of {provenance(model).name!r} are not: {why}")
+    if provenance(model).directory is None:
+        raise MechcheckError(
+            f"{who_needs} norms that are folded into weights, and this model was made in memory without that: keep it with keep_native or "
+            "keep_model and load the directory, or call enable_compatibility_mode() on it"
         )
     raise MechcheckError(f'{who_needs} processing="folded": load the model with load_model(..., processing="folded")')
 

@@ -1,12 +1,10 @@
 """Loading models through one path, keeping them in memory, and knowing afterwards exactly what was loaded."""
 
-import hashlib
 import warnings
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
-from weakref import WeakKeyDictionary
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -17,12 +15,14 @@ from mechcheck.base.text import did_you_mean
 from mechcheck.models.directory import architecture_named, check_faithful, checked, hash_files, quiet_loading, stores
 from mechcheck.models.distilbert import cached_bert
 from mechcheck.models.hub import HubError, snapshot
+from mechcheck.models.in_memory import twin_in_memory
 from mechcheck.models.names import unlike_any
+from mechcheck.models.native import Booted, boot_directory, boot_twin, described, is_native_directory
+from mechcheck.models.provenance import Processing, Provenance, hash_parameters, provenance, remember
+from mechcheck.notation.architectures import is_native
 
 if TYPE_CHECKING:
     from transformer_lens.model_bridge import TransformerBridge
-
-Processing = Literal["folded", "raw"]
 
 DTYPES = {"float32": torch.float32, "float64": torch.float64, "bfloat16": torch.bfloat16, "float16": torch.float16}
 # Models kept in memory at once: one under test, one contrast, and the re-initialised twin of each.
@@ -31,29 +31,6 @@ KEPT = 4
 KEPT_TWINS = 8
 LARGE = 30_000_000
 """Parameters."""
-
-
-@dataclass(frozen=True)
-class Provenance:
-    """What a loaded model is."""
-
-    name: str
-    """Embedded name, directory name or hub id; a re-initialised twin adds "#reinitialised-<seed>"."""
-    directory: Path
-    """Where its files lie."""
-    revision: str | None
-    """Commit of the hub repository; None for local directories."""
-    weights_sha256: str
-    """Hash of the weights files, or of the parameters for a re-initialised twin."""
-    processing: Processing
-    """"folded": LayerNorm folded, weights centred, value biases folded (compatibility mode); "raw": as stored."""
-    dtype: str
-    device: str
-    n_params: int
-    """Parameters as stored, before processing."""
-
-
-_PROVENANCE: "WeakKeyDictionary[torch.nn.Module, Provenance]" = WeakKeyDictionary()
 
 
 def embedded_models() -> tuple[str, ...]:
@@ -106,8 +83,18 @@ def fetch_model(name: str, revision: str | None = None) -> str:
 
 
 def reinitialised(model: "TransformerBridge", seed: int) -> "TransformerBridge":
-    """The model's twin: same architecture and tokenizer, weights drawn anew by the architecture's own initialisation."""
+    """The model's twin: same architecture and tokenizer, weights drawn anew by the architecture's own initialisation.
+
+    Raises:
+        ModelError: a model that was made in memory, and cannot be made from its configuration alone.
+    """
     of = provenance(model)
+    if is_native(model):
+        return _load_native_twin(described(model), model.tokenizer, of, seed)
+    if of.directory is None:
+        name = f"{of.name}#reinitialised-{seed}"
+        twin = twin_in_memory(model, name, seed, of.device, DTYPES[of.dtype])
+        return _finish(twin, replace(of, name=name, weights_sha256=hash_parameters(twin)))
     return (_load_twin if of.n_params < LARGE else _load_large_twin)(of, seed)
 
 
@@ -116,26 +103,30 @@ def forget_models() -> None:
     _load.cache_clear()
     _load_twin.cache_clear()
     _load_large_twin.cache_clear()
-
-
-def provenance(model: "TransformerBridge") -> Provenance:
-    """What `model` is; only for models loaded by `load_model`."""
-    try:
-        return _PROVENANCE[model]
-    except KeyError:
-        raise ModelError("this model was not loaded by mechcheck.load_model, so its weights and processing are unknown") from None
+    _load_native_twin.cache_clear()
 
 
 @lru_cache(maxsize=KEPT)
 def _load(directory: Path, name: str, revision: str | None, device: str, dtype: str, processing: Processing) -> "TransformerBridge":
     source = Provenance(name, directory, revision, hash_files(directory), processing, dtype, device, n_params=0)
+    if is_native_directory(directory):
+        return _finish_native(boot_directory(directory, name, device, DTYPES[dtype], processing), source)
     model = _boot(source)
     return _finish(model, replace(source, n_params=_count(model)))
+
+
+@lru_cache(maxsize=KEPT_TWINS)
+def _load_native_twin(config: str, tokenizer: Any, of: Provenance, seed: int) -> "TransformerBridge":
+    name = f"{of.name}#reinitialised-{seed}"
+    booted = boot_twin(config, tokenizer, name, seed, of.device, DTYPES[of.dtype], of.processing)
+    source = replace(of, name=name, weights_sha256=hash_parameters(booted.model))
+    return _finish_native(booted, source)
 
 
 def _boot(source: Provenance) -> "TransformerBridge":
     from transformer_lens.model_bridge import TransformerBridge
 
+    assert source.directory is not None
     check_faithful(source.directory, source.name)
     directory = _bootable(source)
     try:
@@ -155,6 +146,7 @@ def _boot(source: Provenance) -> "TransformerBridge":
 
 def _bootable(source: Provenance) -> Path:
     """The directory that TransformerLens reads: the model's own, or, as it knows no DistilBERT, that of a BERT that is the same."""
+    assert source.directory is not None
     if architecture_named(source.directory) != "DistilBertForMaskedLM":
         return source.directory
     return cached_bert(source.directory, source.weights_sha256)
@@ -167,7 +159,7 @@ def _make_twin(of: Provenance, seed: int) -> "TransformerBridge":
         model = random_init_bridge(str(_bootable(of)), seed=seed, dtype=DTYPES[of.dtype], device=of.device)
         model.unembed.to(DTYPES[of.dtype])  # its bias is a buffer, which random_init_bridge leaves in float32
     name = f"{of.name}#reinitialised-{seed}"
-    source = Provenance(name, of.directory, of.revision, _hash_parameters(model), of.processing, of.dtype, of.device, of.n_params)
+    source = Provenance(name, of.directory, of.revision, hash_parameters(model), of.processing, of.dtype, of.device, of.n_params)
     return _finish(model, source)
 
 
@@ -180,10 +172,14 @@ def _finish(model: "TransformerBridge", source: Provenance) -> "TransformerBridg
     if source.processing == "folded":
         model.enable_compatibility_mode(disable_warnings=True)
     model.eval()
-    for parameter in model.parameters():
-        parameter.requires_grad_(False)
-    _PROVENANCE[model] = source
-    return model
+    model.requires_grad_(False)
+    return remember(model, source)
+
+
+def _finish_native(booted: Booted, source: Provenance) -> "TransformerBridge":
+    """The same for a model whose weights are folded already, if they can be."""
+    booted.model.eval().requires_grad_(False)
+    return remember(booted.model, replace(source, processing=booted.processing, not_folded=booted.not_folded, n_params=booted.n_params))
 
 
 def _count(model: torch.nn.Module) -> int:
@@ -224,11 +220,3 @@ def _download(name: str, revision: str | None, offline: bool) -> Path:
             f"{did_you_mean(name, embedded_models()) or '.'} Fetch it once where there is a network (mechcheck prefetch {asked}), "
             "or give a directory"
         ) from error
-
-
-def _hash_parameters(model: torch.nn.Module) -> str:
-    digest = hashlib.sha256()
-    for name, parameter in sorted(model.named_parameters()):
-        digest.update(name.encode())
-        digest.update(parameter.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes())
-    return digest.hexdigest()

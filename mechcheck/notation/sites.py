@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 from mechcheck.base.errors import SiteError
+from mechcheck.notation.architectures import is_encoder
 
 if TYPE_CHECKING:
     from transformer_lens.model_bridge import TransformerBridge
@@ -208,7 +209,9 @@ def check_sites(model: "TransformerBridge", sites: Iterable[Site]) -> None:
     for site in sites:
         if not 0 <= site.layer < cfg.n_layers:
             raise SiteError(f"no layer {site.layer} for {site.named}: the model has layers 0-{cfg.n_layers - 1}")
-        if site.kind == "attn_out" and cfg.attention_dir != "causal":
+        if site.kind in ("mlp_out", "neuron") and cfg.attn_only:
+            raise SiteError(f"no {site.named}: the model has attention alone, and no MLPs")
+        if site.kind == "attn_out" and is_encoder(model):
             # The hook of that name stands behind the sum and its norm, where the whole stream is.
             raise SiteError(
                 f"no attention output {site.place}: in an encoder ({cfg.architecture}) it is added to the stream and normed before a hook "
@@ -225,6 +228,6 @@ def site_count(model: "TransformerBridge", kind: Kind) -> tuple[str, int]:
     """What an indexed kind's sites are called, and how many of them a layer has."""
     cfg = model.cfg
     if kind == "neuron":
-        return "neurons", cfg.d_mlp or 0
+        return "neurons", 0 if cfg.attn_only else cfg.d_mlp or 0
     grouped = kind in ("k", "v") and cfg.n_key_value_heads
     return ("key/value heads", cfg.n_key_value_heads) if grouped else ("heads", cfg.n_heads)

@@ -1,7 +1,7 @@
 """Induction (Olsson et al. 2022): repeated random tokens, "... A B ... A" -> B."""
 
 import random
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mechcheck.base.errors import PromptError
 from mechcheck.prompts.prompt_set import PromptSet
@@ -25,7 +25,8 @@ def induction_prompts(model: "TransformerBridge", *, n: int, seed: int, split: S
 def repeated_tokens(model: "TransformerBridge", *, n: int, length: int, seed: int, repeated: int | None = None) -> PromptSet:
     """`n` prompts of BOS, `length` different random tokens, and the first `repeated` of them again (half, unless given).
 
-    Tokens are drawn from all that the tokenizer knows and the model has, but for special ones.
+    Tokens are drawn from all that the tokenizer knows and the model has, but for special ones; a model without a tokenizer has no BOS,
+    and every token is as good as another.
     At END the answer is the token that followed END's token the first time; the foil is another token of the segment.
     Positions: FIRST, where END's token stood first; NEXT, the token after it, which an induction head attends to.
     The counterfactual has another token at FIRST, so that nothing is there to be repeated; the reference has fresh
@@ -38,16 +39,13 @@ def repeated_tokens(model: "TransformerBridge", *, n: int, length: int, seed: in
 
 
 def _repeated(model: "TransformerBridge", shapes: list[tuple[int, int]], seed: str) -> PromptSet:
-    reader = Reader(model)
-    # A model can have rows that are no token (their number rounded up), and a tokenizer tokens that the model has no row for.
-    known = set(reader.tokenizer.get_vocab().values()) - set(reader.tokenizer.all_special_ids)
-    pool = sorted(token for token in known if token < model.cfg.d_vocab)
+    reader, pool = _pool(model)
     longest = max(length + repeated for length, repeated in shapes) + 1
     if longest > model.cfg.n_ctx or max(length for length, _ in shapes) + 1 > len(pool):
         raise PromptError(
             f"prompts of {longest} tokens do not fit: the model sees {model.cfg.n_ctx} positions, {len(pool)} tokens to draw from"
         )
-    rng, bos = random.Random(f"induction {seed}"), reader.tokens("")[:1]
+    rng, bos = random.Random(f"induction {seed}"), [] if reader is None else reader.tokens("")[:1]
     clean, broken, fresh, answers, foils = [], [], [], [], []
     for length, repeated in shapes:
         segment = rng.sample(pool, length + 1)
@@ -58,8 +56,23 @@ def _repeated(model: "TransformerBridge", shapes: list[tuple[int, int]], seed: s
         fresh.append(bos + [rng.choice(pool) for _ in range(length + repeated)])
         answers.append(segment[repeated])
         foils.append(rng.choice([t for t in segment if t not in (segment[repeated], segment[first])]))
-    return PromptSet.read(
-        reader, clean, answers=answers, foils=foils, counterfactual=broken, reference=fresh,
-        positions={"FIRST": [len(bos) + r - 1 for _, r in shapes], "NEXT": [len(bos) + r for _, r in shapes]},
-        templates=[f"{length} tokens, {repeated} repeated" for length, repeated in shapes],
-    )  # fmt: skip
+    shared: dict[str, Any] = {
+        "answers": answers, "foils": foils, "templates": [f"{length} tokens, {repeated} repeated" for length, repeated in shapes],
+        "positions": {"FIRST": [len(bos) + r - 1 for _, r in shapes], "NEXT": [len(bos) + r for _, r in shapes]},
+    }  # fmt: skip
+    if reader is not None:
+        return PromptSet.read(reader, clean, counterfactual=broken, reference=fresh, **shared)
+    other, drawn = (PromptSet.from_tokens(rows, pad=0, **shared) for rows in (broken, fresh))
+    return PromptSet.from_tokens(clean, pad=0, counterfactual=other, reference=drawn, **shared)
+
+
+def _pool(model: "TransformerBridge") -> tuple[Reader | None, list[int]]:
+    """What reads for the model, if it has a tokenizer, and the tokens to draw from: those that it both reads and predicts."""
+    size, out = model.cfg.d_vocab, getattr(model.cfg, "d_vocab_out", None) or -1
+    size = min(size, out) if out > 0 else size
+    if model.tokenizer is None:
+        return None, list(range(size))
+    reader = Reader(model)
+    # A model can have rows that are no token (their number rounded up), and a tokenizer tokens that the model has no row for.
+    known = set(reader.tokenizer.get_vocab().values()) - set(reader.tokenizer.all_special_ids)
+    return reader, sorted(token for token in known if token < size)

@@ -2,10 +2,12 @@
 
 from types import SimpleNamespace
 
+import native_oracle as oracle
 import pytest
 
 from mechcheck.base.errors import PromptError
 from mechcheck.models.loading import embedded_models, load_model
+from mechcheck.models.native import keep_native
 from mechcheck.tasks.induction import SHAPES, induction_prompts, repeated_tokens
 from mechcheck.tasks.ioi import ioi_prompts
 from mechcheck.tasks.shipped import task_names, task_prompts
@@ -110,3 +112,22 @@ def test_tasks(tiny):
     assert task_prompts("induction", tiny("gpt2"), n=3, seed=0).sha256 == induction_prompts(tiny("gpt2"), n=3, seed=0).sha256
     with pytest.raises(PromptError, match=r"no prompts are known for task 'addition'; known: .*induction, ioi"):
         task_prompts("addition", tiny("gpt2"), n=3, seed=0)
+
+
+def test_repeated_tokens_without_a_tokenizer(tmp_path):
+    """A native model's: no BOS, and every token that it both reads and predicts is as good as another."""
+    config = {
+        "n_layers": 1, "n_heads": 1, "d_model": 4, "d_head": 4, "n_ctx": 20, "d_vocab": 14, "d_vocab_out": 12, "attn_only": True,
+        "normalization_type": None,
+    }  # fmt: skip
+    model = load_model(keep_native(oracle.random_weights(config), config, tmp_path))
+    prompts = repeated_tokens(model, n=40, length=9, seed=0, repeated=4)
+    assert prompts.words == ()
+    assert set(prompts.tokens.flatten().tolist()) == set(prompts.reference.tokens.flatten().tolist()) == set(range(12))
+    for i, row in enumerate(prompts.tokens.tolist()):
+        assert row[:4] == row[9:]
+        assert (row[3], row[4]) == (row[int(prompts.position("FIRST")[i])], row[int(prompts.position("NEXT")[i])])
+        assert int(prompts.answers[i]) == row[4]
+        assert differing(prompts.tokens[i], prompts.counterfactual.tokens[i]) == [3]
+    with pytest.raises(PromptError, match=r"prompts of 26 tokens do not fit: the model sees 20 positions, 12 tokens to draw from"):
+        repeated_tokens(model, n=1, length=15, seed=0, repeated=10)

@@ -124,10 +124,10 @@ def visible_keys(model: "TransformerBridge", prompts: PromptSet, layer: int) -> 
 
 def _window(model: "TransformerBridge", layer: int) -> int | None:
     """How many keys a query sees at most, itself included, where the layer's attention is local."""
-    config = model.original_model.config
+    config = getattr(model.original_model, "config", None)  # a native model has none
     kinds = getattr(config, "attention_layers", None)  # GPT-Neo's
     if kinds is not None:
-        return config.window_size if kinds[layer] == "local" else None
+        return getattr(config, "window_size", None) if kinds[layer] == "local" else None
     kinds = getattr(config, "layer_types", None)
     return getattr(config, "sliding_window", None) if kinds is None or kinds[layer] == "sliding_attention" else None
 

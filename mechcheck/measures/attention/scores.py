@@ -10,6 +10,7 @@ from torch import Tensor
 from mechcheck.base.errors import HookError
 from mechcheck.engine.run import observe
 from mechcheck.measures.attention.patterns import head_pairs, pattern_hook, visible_keys
+from mechcheck.notation.architectures import is_native, native_divisor, native_rotated
 from mechcheck.notation.interventions import Intervention
 from mechcheck.notation.sites import Sites
 from mechcheck.prompts.prompt_set import PromptSet
@@ -61,7 +62,10 @@ def attention_scores(
     for pair in pairs:
         visible = visible_keys(model, prompts, pair[0]).to(model.cfg.device)
         hooked, pattern, q, k = (recorded[name, *pair] for name in ("scores", "pattern", "q", "k"))
-        computed = q @ k.transpose(-1, -2) / q.shape[-1] ** 0.5
+        divisor = q.shape[-1] ** 0.5
+        if is_native(model):
+            (q, k), divisor = native_rotated(model, q, k), native_divisor(model, pair[0])
+        computed = q @ k.transpose(-1, -2) / divisor
         fitting = [scores for scores in map(_hide(visible), (hooked, computed)) if _explains(scores, pattern, visible)]
         if not fitting:
             raise HookError(

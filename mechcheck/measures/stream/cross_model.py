@@ -13,6 +13,7 @@ from mechcheck.measures.stream.alignment import LinearMap, activations, check_sa
 from mechcheck.measures.stream.lens import readout
 from mechcheck.models.architecture import require_folded, require_plain_writes
 from mechcheck.models.loading import provenance
+from mechcheck.notation.architectures import has_norms, takes_out_mean
 from mechcheck.notation.interventions import Put
 from mechcheck.notation.metrics import Logits
 from mechcheck.notation.sites import Site, Sites
@@ -134,9 +135,13 @@ def vocabulary_map(model_from: "TransformerBridge", model_to: "TransformerBridge
     """
     for model in (model_from, model_to):
         require_folded(model, "a map through the vocabulary needs")
+    if not has_norms(model_to) and has_norms(model_from):
+        raise MechcheckError(
+            "a map through the vocabulary is right up to a factor that the target's final norm takes out, and the target has no norm"
+        )
     out, into = (_unembedding(model, ids) for model, ids in ((model_from, shared.ids_from), (model_to, shared.ids_to)))
     weight = out @ torch.linalg.pinv(into)
-    if not model_from.ln_final.uses_rms_norm:  # LayerNorm takes the stream's mean away first
+    if takes_out_mean(model_from.ln_final):  # LayerNorm takes the stream's mean away first
         weight = weight - weight.mean(0)
     return LinearMap(weight, weight.new_zeros(len(weight)), weight.new_zeros(weight.shape[1]))
 

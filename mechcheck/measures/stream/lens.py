@@ -13,6 +13,7 @@ from mechcheck.base.device import exact, to_numpy
 from mechcheck.base.errors import MechcheckError
 from mechcheck.engine.hooks import Rows, select
 from mechcheck.engine.run import observe
+from mechcheck.notation.architectures import is_encoder
 from mechcheck.notation.interventions import Intervention
 from mechcheck.notation.metrics import Logits, Metric, foil_probability, kl_divergence, logit_diff, probability, rank
 from mechcheck.prompts.prompt_set import END, PromptSet
@@ -218,7 +219,7 @@ def read_stream(model: "TransformerBridge", stream: Float[Tensor, "... d_model"]
     """
     from transformer_lens.tools.analysis import logit_readout
 
-    if model.cfg.attention_dir != "causal":
+    if is_encoder(model):
         raise MechcheckError(
             f"{model.cfg.architecture} makes its logits by a prediction head of its own, and not by a final norm and the unembedding, so "
             "its streams cannot be read as by a logit lens"
