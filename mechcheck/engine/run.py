@@ -20,6 +20,7 @@ from mechcheck.engine.selfcheck import disagreement
 from mechcheck.engine.sweep import capture_fast, run_sweep
 from mechcheck.engine.variants import serves
 from mechcheck.notation.interventions import Intervention
+from mechcheck.notation.limits import require_prediction
 from mechcheck.notation.metrics import Logits, Metric, as_metric, logit_diff
 from mechcheck.notation.sites import Site, Sites, check_sites
 from mechcheck.prompts.prompt_set import PromptSet
@@ -91,6 +92,7 @@ def sweep_metrics(
     batch: int | None = None,
 ) -> list[Float[np.ndarray, "variant prompt"]]:
     """Several metrics from one sweep: as `sweep`, one array for each."""
+    require_prediction(model)
     chosen = [as_metric(metric) for metric in metrics]
     listed = [as_list(v) for v in variants]
     if not listed:
@@ -174,6 +176,7 @@ def _fast(
 
 def logits_at_end(model: "TransformerBridge", prompts: PromptSet, interventions: Sequence[Intervention] = ()) -> Logits:
     """The logits at END under the interventions."""
+    require_prediction(model)
     listed = as_list(interventions)
     return _logits(model, prompts, listed, capture_all(model, prompts, [listed]))
 

@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from mechcheck.engine.arithmetic import Arithmetic, rotate
-from mechcheck.engine.hooks import Activation, Rows, attention_mask, is_token, part_of, select
+from mechcheck.engine.hooks import Activation, Rows, as_loaded, attention_mask, is_token, part_of, select
 from mechcheck.notation.sites import Kind, Site
 from mechcheck.prompts.prompt_set import PromptSet
 
@@ -80,7 +80,8 @@ def first_stream(model: "TransformerBridge", prompts: PromptSet) -> tuple[Float[
 
     handle = model.blocks[0].register_forward_pre_hook(stop, with_kwargs=True)
     try:
-        model(prompts.tokens.to(model.cfg.device), **attention_mask(model, Rows(prompts, slice(None))))
+        with as_loaded(model):
+            model(prompts.tokens.to(model.cfg.device), **attention_mask(model, Rows(prompts, slice(None))))
     except _Enough:
         pass
     finally:

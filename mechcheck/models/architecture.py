@@ -15,14 +15,28 @@ def require_folded(model: "TransformerBridge", who_needs: str) -> None:
     Raises:
         MechcheckError: it was loaded as stored, or is an encoder, whose norms cannot be folded.
     """
-    if provenance(model).processing == "folded":
+    known = provenance(model)
+    if known.processing == "folded":
+        _require_no_gain(model, who_needs)
         return
     if model.cfg.attention_dir != "causal":
         raise MechcheckError(
             f"{who_needs} norms that are folded into weights; in an encoder ({model.cfg.architecture}) norms cannot be folded, as they "
             "stand behind the sums"
         )
+    if known.not_folded:
+        raise MechcheckError(f"{who_needs} norms that are folded into weights, which cannot be done in {known.name}: {known.not_folded}")
     raise MechcheckError(f'{who_needs} processing="folded": load the model with load_model(..., processing="folded")')
+
+
+def _require_no_gain(model: "TransformerBridge", who_needs: str) -> None:
+    """Raise where TransformerLens folds what it can, and leaves the norms as they are (DeepSeek)."""
+    norm = getattr(model, "ln_final", None)
+    gain = getattr(norm, "weight", None)
+    if norm is not None and gain is not None and not bool((gain + norm.uses_weight_offset == 1).all()):
+        raise MechcheckError(
+            f"{who_needs} norms that are folded into weights; in this architecture ({model.cfg.architecture}) they are not"
+        )
 
 
 def require_plain_writes(model: "TransformerBridge", otherwise: str) -> None:
