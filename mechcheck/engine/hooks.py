@@ -1,5 +1,6 @@
 """The plain runner: one forward pass with hooks, always right, and sure that every requested hook fired."""
 
+import itertools
 from collections import defaultdict
 from collections.abc import Callable, Collection, Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -113,7 +114,8 @@ def record(
 @contextmanager
 def as_loaded(model: "TransformerBridge") -> Iterator[None]:
     """Within it the model is in evaluation mode and torch as in a fresh process; afterwards all is as it was found."""
-    training = [module for module in model.modules() if module.training]
+    own = getattr(model, "original_model", model)  # transformers' modules, of which a bridge shows only some as its own
+    training = [module for module in itertools.chain(model.modules(), own.modules()) if module.training]
     with usual_torch():
         try:
             for module in training:

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from jaxtyping import Float
 
-from mechcheck.base.device import to_numpy
+from mechcheck.base.device import to_numpy, usual_torch
 from mechcheck.base.errors import MechcheckError, SelfCheckWarning
 from mechcheck.base.progress import progress
 from mechcheck.engine.arithmetic import Arithmetic, Unserved, arithmetic
@@ -100,10 +100,11 @@ def sweep_metrics(
     check_sites(model, [site for variant in listed for i in variant for site in i.sites])
     if batch is not None and batch < 1:
         raise MechcheckError(f"batch={batch}: at least one variant at a time")
-    known = None if _plain_only else _served(model, prompts)
-    if known is not None:
-        return _fast(model, known, prompts, listed, chosen, batch)
-    return _plain(model, prompts, listed, chosen)
+    with usual_torch():
+        known = None if _plain_only else _served(model, prompts)
+        if known is not None:
+            return _fast(model, known, prompts, listed, chosen, batch)
+        return _plain(model, prompts, listed, chosen)
 
 
 @contextmanager
