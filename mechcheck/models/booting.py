@@ -48,17 +48,25 @@ def boot_twin(directory: Path, name: str, device: str, dtype: torch.dtype, seed:
     """As `boot`, with weights drawn anew by the architecture's own initialisation."""
     from transformer_lens.tools.analysis import random_init_bridge
 
-    with quiet_loading():
-        model = random_init_bridge(
-            str(directory), seed=seed, device=device, dtype=dtype, model_class=Watched(name, device), tokenizer=_stand_in(directory)
-        )
-        model.unembed.to(dtype)  # its bias is a buffer, which random_init_bridge leaves in float32
+    try:
+        with quiet_loading():
+            model = random_init_bridge(
+                str(directory), seed=seed, device=device, dtype=dtype, model_class=Watched(name, device), tokenizer=_stand_in(directory)
+            )
+            model.unembed.to(dtype)  # its bias is a buffer, which random_init_bridge leaves in float32
+    except Exception as error:
+        raise ModelError(f"{name!r}: its weights cannot be drawn anew ({first_line(error)}), so it has no re-initialised twin") from error
     return _told_of_tokenizer(model, directory)
 
 
 def watched(model: "TransformerBridge") -> Watched | None:
     """What was seen of a model when it was booted; None where it came by another way."""
     return _WATCHED.get(model)
+
+
+def first_line(error: Exception) -> str:
+    """What a library's exception says, in short."""
+    return f"{type(error).__name__}: {next(iter(str(error).strip().splitlines()), '')}".removesuffix(": ")
 
 
 def _stand_in(directory: Path) -> "PreTrainedTokenizerFast | None":
@@ -84,7 +92,7 @@ def _refusal(directory: Path, name: str, dtype: torch.dtype, error: Exception, s
     architecture = architecture_named(directory)
     if isinstance(error, ValueError) and "architecture" in str(error):
         return f"{name!r}: TransformerLens has no adapter for {architecture}; see `mechcheck support`"
-    said = f"{type(error).__name__}: {next(iter(str(error).strip().splitlines()), '')}"
+    said = first_line(error)
     if seen.own is not None:
         return (
             f"{name!r}: transformers computes it, but TransformerLens does not serve this variant of {architecture} ({said}). Compare its "

@@ -1,6 +1,7 @@
 """Loading models through one path, keeping them in memory, and knowing afterwards exactly what was loaded."""
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -13,8 +14,8 @@ from mechcheck.base.device import check_device, usual_torch
 from mechcheck.base.errors import ModelError
 from mechcheck.base.paths import data_dir, trained_models
 from mechcheck.base.text import did_you_mean
-from mechcheck.models.agreement import disagreement, mend_hooks, misplaced, predict, probe_of
-from mechcheck.models.booting import boot, boot_twin, watched
+from mechcheck.models.agreement import Prediction, disagreement, mend_hooks, misplaced, predict, probe_of
+from mechcheck.models.booting import boot, boot_twin, first_line, watched
 from mechcheck.models.directory import Contents, architecture_named, check_faithful, checked, contents
 from mechcheck.models.distilbert import cached_bert
 from mechcheck.models.hub import HubError, snapshot
@@ -177,20 +178,20 @@ def _finish(model: "TransformerBridge", source: Provenance) -> "TransformerBridg
     Raises:
         ModelError: raw, too, it does not compute what transformers computes.
     """
+    model.eval()
     seen, encoder = watched(model), model.cfg.attention_dir != "causal"
     if source.processing == "folded" and (unfit := _unfit_to_fold(encoder, seen)):
         source = replace(source, processing="raw", not_folded=unfit)
     right = (seen and seen.own) or predict(model, probe_of(model), encoder=encoder)
-    why = _fold(model) if source.processing == "folded" else None
+    crash = _fold(model) if source.processing == "folded" else None
     mend_hooks(model)
-    if why is None:
-        found, hooks = misplaced(model, right.tokens)
-        why = disagreement(found, right, DTYPES[source.dtype])
-    if why is not None and source.processing == "folded":
-        return _finish(_boot(source), replace(source, processing="raw", not_folded=f"folded weights do not compute the same: {why}"))
-    if why is not None:
+    off, hooks = (None, {}) if crash else _compared(model, right, DTYPES[source.dtype])
+    if source.processing == "folded" and (crash or off):
+        why = f"this architecture cannot be folded: {crash}" if crash else f"folded weights do not compute the same: {off}"
+        return _finish(_boot(source), replace(source, processing="raw", not_folded=why))
+    if off:
         raise ModelError(
-            f"{source.name!r}: TransformerLens does not compute this {model.cfg.architecture} as transformers does ({why}), so nothing "
+            f"{source.name!r}: TransformerLens does not compute this {model.cfg.architecture} as transformers does ({off}), so nothing "
             "that is measured on it would be true of the model"
         )
     set_limits(model, Limits(None if seen is None else seen.no_head, hooks))
@@ -210,8 +211,17 @@ def _fold(model: "TransformerBridge") -> str | None:
     try:
         model.enable_compatibility_mode(disable_warnings=True)
     except Exception as error:  # as many kinds as adapters
-        return f"{type(error).__name__}: {next(iter(str(error).strip().splitlines()), '')}"
+        return first_line(error)
     return None
+
+
+def _compared(model: "TransformerBridge", right: Prediction, dtype: torch.dtype) -> tuple[str | None, Mapping[str, str]]:
+    """What is wrong with what the bridge computes, and the hooks that hold something else than their sites mean."""
+    try:
+        found, hooks = misplaced(model, right.tokens)
+    except Exception as error:  # the adapter does not fit this configuration
+        return first_line(error), {}
+    return disagreement(found, right, dtype), hooks
 
 
 def _known(model: "TransformerBridge", source: Provenance) -> "TransformerBridge":
