@@ -23,6 +23,7 @@ from .models.loading import (
     embedded_models as embedded_models,
     provenance as provenance,
     reinitialised as reinitialised,
+    forget_models as forget_models,
 )
 from .models.directory import keep_model as keep_model
 from .models.native import keep_native as keep_native

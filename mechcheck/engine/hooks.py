@@ -1,7 +1,9 @@
 """The plain runner: one forward pass with hooks, always right, and sure that every requested hook fired."""
 
+import itertools
 from collections import defaultdict
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -9,7 +11,9 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from mechcheck.base.device import usual_torch
 from mechcheck.base.errors import HookError
+from mechcheck.notation.limits import require_hooks
 from mechcheck.notation.sites import HEAD_KINDS, Site
 from mechcheck.prompts.prompt_set import END, PromptSet
 
@@ -98,13 +102,28 @@ def record(
         fired: set[str] = set()
         hooks = _hooks(rows, readers, changes, kept, fired)
         check_exist(model, hooks)
-        with torch.no_grad(), model.hooks(fwd_hooks=list(hooks.items())):
+        with torch.no_grad(), as_loaded(model), model.hooks(fwd_hooks=list(hooks.items())):
             out = model(tokens, **attention_mask(model, rows))
         silent = sorted(set(hooks) - fired)
         if silent:
             raise HookError(f"these hooks did not fire on this architecture, so nothing was read or changed there: {', '.join(silent)}")
         logits.append(select(out, rows.at(END)))
     return Recording(torch.cat(logits), {key: torch.cat(parts) for key, parts in kept.items()})
+
+
+@contextmanager
+def as_loaded(model: "TransformerBridge") -> Iterator[None]:
+    """Within it the model is in evaluation mode and torch as in a fresh process; afterwards all is as it was found."""
+    own = getattr(model, "original_model", model)  # transformers' modules, of which a bridge shows only some as its own
+    training = [module for module in itertools.chain(model.modules(), own.modules()) if module.training]
+    with usual_torch():
+        try:
+            for module in training:
+                module.training = False
+            yield
+        finally:
+            for module in training:
+                module.training = True
 
 
 def attention_mask(model: "TransformerBridge", rows: Rows) -> dict[str, Tensor]:
@@ -182,8 +201,9 @@ def _hooks(
     return {name: make(name, todo, wanted) for name, (todo, wanted) in by_name.items()}
 
 
-def check_exist(model: "TransformerBridge", names: Iterable[str]) -> None:
-    """Raise `HookError` for a hook that the model does not have."""
+def check_exist(model: "TransformerBridge", names: Collection[str]) -> None:
+    """Raise `HookError` for a hook that the model does not have, `SiteError` for one that holds something else than is meant."""
+    require_hooks(model, names)
     known = model.hook_dict  # assembled anew at each access
     missing = [name for name in names if name not in known]
     if missing:

@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from mechcheck.engine.arithmetic import Arithmetic
-from mechcheck.engine.hooks import Activation, Rows, attention_mask, is_token, part_of, select
+from mechcheck.engine.hooks import Activation, Rows, as_loaded, attention_mask, is_token, part_of, select
 from mechcheck.engine.rotary import rotate
 from mechcheck.notation.architectures import is_native
 from mechcheck.notation.sites import Kind, Site
@@ -83,7 +83,8 @@ def first_stream(model: "TransformerBridge", prompts: PromptSet) -> tuple[Float[
 
     handle = model.blocks[0].register_forward_pre_hook(stop, with_kwargs=True)
     try:
-        model(prompts.tokens.to(model.cfg.device), **attention_mask(model, Rows(prompts, slice(None))))
+        with as_loaded(model):
+            model(prompts.tokens.to(model.cfg.device), **attention_mask(model, Rows(prompts, slice(None))))
     except _Enough:
         pass
     finally:

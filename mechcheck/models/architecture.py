@@ -16,21 +16,35 @@ def require_folded(model: "TransformerBridge", who_needs: str) -> None:
     Raises:
         MechcheckError: it was loaded as stored, or is an encoder, whose norms cannot be folded.
     """
-    if provenance(model).processing == "folded" or not has_norms(model):
+    known = provenance(model)
+    if known.processing == "folded":
+        _require_no_gain(model, who_needs)
+        return
+    if not has_norms(model):
         return
     if is_encoder(model):
         raise MechcheckError(
             f"{who_needs} norms that are folded into weights; in an encoder ({model.cfg.architecture}) norms cannot be folded, as they "
             "stand behind the sums"
         )
-    if (why := provenance(model).not_folded) is not None:
-        raise MechcheckError(f"{who_needs} norms that are folded into weights; those of {provenance(model).name!r} are not: {why}")
-    if provenance(model).directory is None:
+    if known.not_folded:
+        raise MechcheckError(f"{who_needs} norms that are folded into weights, which cannot be done in {known.name}: {known.not_folded}")
+    if known.directory is None:
         raise MechcheckError(
             f"{who_needs} norms that are folded into weights, and this model was made in memory without that: keep it with keep_native or "
             "keep_model and load the directory, or call enable_compatibility_mode() on it"
         )
     raise MechcheckError(f'{who_needs} processing="folded": load the model with load_model(..., processing="folded")')
+
+
+def _require_no_gain(model: "TransformerBridge", who_needs: str) -> None:
+    """Raise where TransformerLens folds what it can, and leaves the norms as they are (DeepSeek)."""
+    norm = getattr(model, "ln_final", None)
+    gain = getattr(norm, "weight", None)
+    if norm is not None and gain is not None and not bool((gain + norm.uses_weight_offset == 1).all()):
+        raise MechcheckError(
+            f"{who_needs} norms that are folded into weights; in this architecture ({model.cfg.architecture}) they are not"
+        )
 
 
 def require_plain_writes(model: "TransformerBridge", otherwise: str) -> None:

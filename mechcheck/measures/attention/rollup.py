@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from mechcheck.base.device import to_numpy
+from mechcheck.base.device import to_numpy, usual_torch
 from mechcheck.base.errors import MechcheckError, PromptError, SiteError
 from mechcheck.engine.hooks import Reader, Rows, is_token
 from mechcheck.engine.run import observe
@@ -101,6 +101,7 @@ def attention_rollup(
     return AttentionRollup(passed, tuple(pairs), query, tuple(keys), prompts.ids, prompts.templates)
 
 
+@usual_torch()
 def attention_rollout(
     model: "TransformerBridge",
     prompts: PromptSet,

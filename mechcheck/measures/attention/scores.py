@@ -7,6 +7,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from mechcheck.base.device import usual_torch
 from mechcheck.base.errors import HookError
 from mechcheck.engine.run import observe
 from mechcheck.measures.attention.patterns import head_pairs, pattern_hook, visible_keys
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 _CLOSE = {torch.float64: 1e-4, torch.float32: 1e-4, torch.bfloat16: 0.05, torch.float16: 0.01}
 
 
+@usual_torch()
 def attention_scores(
     model: "TransformerBridge",
     prompts: PromptSet,

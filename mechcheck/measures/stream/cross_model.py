@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from mechcheck.base.device import to_numpy
+from mechcheck.base.device import to_numpy, usual_torch
 from mechcheck.base.errors import MechcheckError, ModelError
 from mechcheck.measures.stream.alignment import LinearMap, activations, check_same_texts
 from mechcheck.measures.stream.lens import readout
@@ -124,6 +124,7 @@ def _texts(model: "TransformerBridge") -> dict[str, int]:
     return {text: ids[0] for text, ids in tokens.items() if len(ids) == 1 and ids[0] not in special and text and "\ufffd" not in text}
 
 
+@usual_torch()
 def vocabulary_map(model_from: "TransformerBridge", model_to: "TransformerBridge", shared: SharedVocabulary) -> LinearMap:
     """A map between the last streams that is fitted to no prompts: out by the one's unembedding, in by the other's.
 
@@ -182,6 +183,7 @@ class Translation:
         return self.source if with_ == "source" else self.target
 
 
+@usual_torch()
 def translate(
     model_from: "TransformerBridge",
     model_to: "TransformerBridge",

@@ -9,12 +9,13 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from mechcheck.base.device import exact, to_numpy
+from mechcheck.base.device import exact, to_numpy, usual_torch
 from mechcheck.base.errors import MechcheckError
-from mechcheck.engine.hooks import Rows, select
+from mechcheck.engine.hooks import Rows, as_loaded, select
 from mechcheck.engine.run import observe
 from mechcheck.notation.architectures import is_encoder
 from mechcheck.notation.interventions import Intervention
+from mechcheck.notation.limits import require_prediction
 from mechcheck.notation.metrics import Logits, Metric, foil_probability, kl_divergence, logit_diff, probability, rank
 from mechcheck.prompts.prompt_set import END, PromptSet
 from mechcheck.stats.measurement import Measurement
@@ -137,6 +138,7 @@ def logit_lens(
     return logit_lens_map(model, prompts, [at], interventions, lens).at(at)
 
 
+@usual_torch()
 def logit_lens_map(
     model: "TransformerBridge",
     prompts: PromptSet,
@@ -215,16 +217,18 @@ def read_stream(model: "TransformerBridge", stream: Float[Tensor, "... d_model"]
     """TransformerLens' `logit_readout`: logits, or what of them its options ask for.
 
     Raises:
-        MechcheckError: something other than a final norm and an unembedding makes this architecture's logits (BERT's head).
+        MechcheckError: something other than a final norm and an unembedding makes this architecture's logits (BERT's head), or nothing.
     """
     from transformer_lens.tools.analysis import logit_readout
 
+    require_prediction(model)
     if is_encoder(model):
         raise MechcheckError(
             f"{model.cfg.architecture} makes its logits by a prediction head of its own, and not by a final norm and the unembedding, so "
             "its streams cannot be read as by a logit lens"
         )
-    return logit_readout(model, stream, **options)
+    with as_loaded(model):
+        return logit_readout(model, stream, **options)
 
 
 def _texts(model: "TransformerBridge", tokens: Int[np.ndarray, "..."]) -> dict[int, str]:
