@@ -31,7 +31,7 @@ class Kept(NamedTuple):
     mlp_out: Float[Tensor, "prompt pos d_model"]
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False)
 class Untouched:
     """A forward pass without interventions, at every position."""
 
@@ -44,6 +44,8 @@ class Untouched:
     extra: dict[tuple[Kind, int], Tensor]
     """Activations that were asked for beside those of `Kept`."""
     arithmetic: Arithmetic
+    scale: Float[Tensor, "prompt d_model"] | None = None
+    """Of each component at END, in units of which rounding is told (`rounding.scale`); None until it is asked for."""
 
     def of(self, kind: Kind, layer: int) -> Tensor:
         """A hook's activation: [prompt, pos, head, d_head] for the heads' kinds, [prompt, pos, d] else."""
