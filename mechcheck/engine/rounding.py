@@ -4,7 +4,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from mechcheck.engine.arithmetic import Arithmetic, Layer
+from mechcheck.engine.arithmetic import Layer
 from mechcheck.engine.hooks import select
 from mechcheck.engine.untouched import Untouched
 from mechcheck.prompts.prompt_set import END

@@ -11,6 +11,7 @@ from torch.nn import functional as F
 from mechcheck.engine.arithmetic import Arithmetic, rotate
 from mechcheck.engine.hooks import Activation, Rows, attention_mask, is_token, part_of, select
 from mechcheck.notation.sites import Kind, Site
+from mechcheck.prompts.limits import check_fits_once
 from mechcheck.prompts.prompt_set import PromptSet
 
 if TYPE_CHECKING:
@@ -73,6 +74,7 @@ class _Enough(Exception):
 
 def first_stream(model: "TransformerBridge", prompts: PromptSet) -> tuple[Float[Tensor, "prompt pos d_model"], Tables | None]:
     """What enters the first block, and the rotary tables: by the model's own forward pass, stopped there."""
+    check_fits_once(model, prompts)
     seen: dict = {}
 
     def stop(_: object, args: tuple, kwargs: dict) -> None:

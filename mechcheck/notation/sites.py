@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 from mechcheck.base.errors import SiteError
+from mechcheck.base.loaded import check_loaded
 
 if TYPE_CHECKING:
     from transformer_lens.model_bridge import TransformerBridge
@@ -204,6 +205,7 @@ def _span(text: str) -> range:
 
 def check_sites(model: "TransformerBridge", sites: Iterable[Site]) -> None:
     """Raise `SiteError` for a site that the model does not have, naming the valid range or another way."""
+    check_loaded(model)
     cfg = model.cfg
     for site in sites:
         if not 0 <= site.layer < cfg.n_layers:

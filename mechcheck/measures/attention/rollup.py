@@ -16,6 +16,7 @@ from mechcheck.engine.run import observe
 from mechcheck.measures.attention.patterns import attention_to_positions, broken_rows_as_nan, head_pairs, pattern_hook
 from mechcheck.notation.interventions import Intervention
 from mechcheck.notation.sites import Sites
+from mechcheck.prompts.checks import position_names
 from mechcheck.prompts.prompt_set import END, PromptSet
 from mechcheck.stats.measurement import Measurement
 
@@ -71,7 +72,7 @@ def attention_rollup(
     model: "TransformerBridge",
     prompts: PromptSet,
     sites: Sites | str,
-    keys: Sequence[str],
+    keys: Sequence[str] | str,
     query: str = END,
     threshold: float = 0.0,
     interventions: Sequence[Intervention] | Intervention = (),
@@ -93,7 +94,7 @@ def attention_rollup(
     """
     if not 0 <= threshold < 1:
         raise MechcheckError(f"threshold={threshold}: attention is a share, so choose a threshold from 0 to below 1")
-    pairs = head_pairs(model, sites)
+    pairs, keys = head_pairs(model, sites), position_names(keys)
     found = attention_to_positions(model, prompts, query, keys, interventions)
     chosen = np.stack([found[pair] for pair in pairs])
     passed = np.where(chosen <= threshold, 0.0, chosen)  # NaN stays NaN

@@ -116,7 +116,7 @@ def _parts(model: "TransformerBridge", prompts: PromptSet, run: Recording, scale
 def _readout(model: "TransformerBridge", prompts: PromptSet) -> tuple[Float[Tensor, "prompt d_model"], Float[Tensor, " prompt"]]:
     """Direction of the logit difference in the stream before the final norm divides it, and its constant."""
     w_u, b_u = model.W_U, model.b_U
-    answers, foils = prompts.answers.to(w_u.device), prompts.foils.to(w_u.device)
+    answers, foils = prompts.asked("answers").to(w_u.device), prompts.asked("foils").to(w_u.device)
     direction = (exact(w_u[:, answers]) - exact(w_u[:, foils])).T
     if not model.ln_final.uses_rms_norm:  # LayerNorm subtracts the stream's mean, which is the same as doing so to the direction
         direction = direction - direction.mean(-1, keepdim=True)

@@ -15,6 +15,7 @@ from mechcheck.engine.hooks import Rows, select
 from mechcheck.engine.run import observe
 from mechcheck.notation.interventions import Intervention
 from mechcheck.notation.metrics import Logits, Metric, foil_probability, kl_divergence, logit_diff, probability, rank
+from mechcheck.prompts.checks import position_names
 from mechcheck.prompts.prompt_set import END, PromptSet
 from mechcheck.stats.measurement import Measurement
 
@@ -139,7 +140,7 @@ def logit_lens(
 def logit_lens_map(
     model: "TransformerBridge",
     prompts: PromptSet,
-    positions: Sequence[str] | None = None,
+    positions: Sequence[str] | str | None = None,
     interventions: Sequence[Intervention] | Intervention = (),
     lens: "TunedLens | None" = None,
     top: int = 1,
@@ -155,6 +156,7 @@ def logit_lens_map(
     Raises:
         PromptError: no such position.
     """
+    positions = None if positions is None else position_names(positions)
     streams, real = _streams(model, prompts, positions, interventions)
     columns: list[list[dict[str, np.ndarray]]] = []
     for at, stream in enumerate(streams.unbind(2)):
@@ -184,8 +186,6 @@ def _streams(
     model: "TransformerBridge", prompts: PromptSet, positions: Sequence[str] | None, interventions: Sequence[Intervention] | Intervention
 ) -> tuple[Streams, np.ndarray]:
     """Every state's stream at the positions, and which of these [prompt, position] are no padding."""
-    if positions is not None and not positions:
-        raise MechcheckError("positions is empty: nothing would be read; leave it out to read every position")
     for name in positions or ():
         prompts.position(name)
 
