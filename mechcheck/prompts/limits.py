@@ -1,6 +1,6 @@
 """Whether prompts fit a model: ids that it has, lengths that it sees."""
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 from weakref import WeakKeyDictionary, WeakSet
 
 from jaxtyping import Int
@@ -12,12 +12,25 @@ from mechcheck.base.loaded import check_loaded
 if TYPE_CHECKING:
     from transformer_lens.model_bridge import TransformerBridge
 
-    from mechcheck.prompts.prompt_set import PromptSet
+
+class Prompts(Protocol):
+    """What is looked at in a `PromptSet`."""
+
+    @property
+    def tokens(self) -> Int[Tensor, "prompt pos"]: ...
+    @property
+    def lengths(self) -> Int[Tensor, " prompt"]: ...
+    @property
+    def answers(self) -> Int[Tensor, " prompt"]: ...
+    @property
+    def ids(self) -> tuple[str, ...]: ...
+    def position(self, name: str) -> Int[Tensor, " prompt"]: ...
+
 
 _fitting: "WeakKeyDictionary[Any, WeakSet[Any]]" = WeakKeyDictionary()
 
 
-def check_fits_once(model: "TransformerBridge", prompts: "PromptSet") -> None:
+def check_fits_once(model: "TransformerBridge", prompts: Prompts) -> None:
     """As `check_fits`, once for each model and set."""
     check_loaded(model)
     if prompts not in _fitting.setdefault(model, WeakSet()):
@@ -25,7 +38,7 @@ def check_fits_once(model: "TransformerBridge", prompts: "PromptSet") -> None:
         _fitting[model].add(prompts)
 
 
-def check_fits(model: "TransformerBridge", prompts: "PromptSet") -> None:
+def check_fits(model: "TransformerBridge", prompts: Prompts) -> None:
     """Raise unless the model has every token, answer and foil, and sees as many positions as the prompts have.
 
     Raises:
@@ -60,7 +73,7 @@ def context_of(model: "TransformerBridge") -> int | None:
     return int(found) if found else None
 
 
-def _check_tokens(prompts: "PromptSet", size: int) -> None:
+def _check_tokens(prompts: Prompts, size: int) -> None:
     outside = (prompts.tokens < 0) | (prompts.tokens >= size)
     if not outside.any():
         return
@@ -78,7 +91,7 @@ def _check_compared(what: str, ids: Int[Tensor, " prompt"], size: int) -> None:
         raise PromptError(f"the {what} of prompt {row} is token {int(ids[row])}, and this model predicts tokens 0-{size - 1}")
 
 
-def _check_masked(model: "TransformerBridge", prompts: "PromptSet") -> None:
+def _check_masked(model: "TransformerBridge", prompts: Prompts) -> None:
     """[SEP] behind a text is never the word that is asked for."""
     sep = getattr(model.tokenizer, "sep_token_id", None)
     ends = prompts.tokens.gather(1, prompts.position("END").cpu()[:, None])[:, 0]

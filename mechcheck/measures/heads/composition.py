@@ -113,6 +113,7 @@ def _random_scores(
 
     Seen from the writer's singular directions, the reader's are the first rows of a random orthonormal frame.
     """
+    writes, reads = writes[:dims], reads[:dims]  # the others are zero: a head of more dimensions than the stream
     frames = torch.linalg.qr(torch.randn(n, dims, len(reads), generator=generator, dtype=torch.float64))[0]
     overlaps = writes[:, None] * frames[:, : len(writes)] * reads
     return (overlaps.flatten(1).norm(dim=1) / (writes.norm() * reads.norm())).numpy()
