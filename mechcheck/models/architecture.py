@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING
 
 from mechcheck.base.errors import MechcheckError
+from mechcheck.base.loaded import check_loaded
 from mechcheck.models.loading import provenance
 
 if TYPE_CHECKING:
@@ -31,5 +32,6 @@ def require_plain_writes(model: "TransformerBridge", otherwise: str) -> None:
     Raises:
         MechcheckError: so it is.
     """
+    check_loaded(model)
     if any(hasattr(block, "ln1_post") for block in model.blocks):
         raise MechcheckError(f"in this architecture ({model.cfg.architecture}) a norm stands behind each attention layer, so {otherwise}")

@@ -12,6 +12,7 @@ import torch
 
 from mechcheck.base.device import check_device
 from mechcheck.base.errors import ModelError
+from mechcheck.base.loaded import check_loaded
 from mechcheck.base.paths import data_dir, trained_models
 from mechcheck.base.text import did_you_mean
 from mechcheck.models.directory import architecture_named, check_faithful, checked, hash_files, quiet_loading, stores
@@ -120,6 +121,7 @@ def forget_models() -> None:
 
 def provenance(model: "TransformerBridge") -> Provenance:
     """What `model` is; only for models loaded by `load_model`."""
+    check_loaded(model)
     try:
         return _PROVENANCE[model]
     except KeyError:

@@ -225,6 +225,7 @@ def check_sites(model: "TransformerBridge", sites: Iterable[Site]) -> None:
 
 def site_count(model: "TransformerBridge", kind: Kind) -> tuple[str, int]:
     """What an indexed kind's sites are called, and how many of them a layer has."""
+    check_loaded(model)
     cfg = model.cfg
     if kind == "neuron":
         return "neurons", cfg.d_mlp or 0

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from mechcheck.base.device import to_numpy
 from mechcheck.base.errors import SiteError
+from mechcheck.base.loaded import check_loaded
 from mechcheck.engine.hooks import Reader, Rows, is_token
 from mechcheck.engine.run import observe
 from mechcheck.notation.interventions import Intervention
@@ -86,6 +87,7 @@ def attention_to_positions(
     Raises:
         PromptError: positions these prompts do not have.
     """
+    check_loaded(model)
     layers, n_heads, keys = range(model.cfg.n_layers), model.cfg.n_heads, position_names(keys)
     readers: dict = {(layer, key): _between(layer, None, query, key) for layer in layers for key in keys}
     recorded = _numpy_of(model, prompts, readers, interventions)

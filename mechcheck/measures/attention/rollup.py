@@ -11,6 +11,7 @@ from torch import Tensor
 
 from mechcheck.base.device import to_numpy
 from mechcheck.base.errors import MechcheckError, PromptError, SiteError
+from mechcheck.base.loaded import check_loaded
 from mechcheck.engine.hooks import Reader, Rows, is_token
 from mechcheck.engine.run import observe
 from mechcheck.measures.attention.patterns import attention_to_positions, broken_rows_as_nan, head_pairs, pattern_hook
@@ -130,6 +131,7 @@ def attention_rollout(
     def mean_over_heads(pattern: Tensor, rows: Rows) -> Tensor:
         return broken_rows_as_nan(pattern).mean(1)
 
+    check_loaded(model)
     layers = range(model.cfg.n_layers)
     readers: dict[int, Reader] = {layer: (pattern_hook(layer), mean_over_heads) for layer in layers}
     recorded = observe(model, prompts, readers, interventions).recorded

@@ -7,6 +7,7 @@ import numpy as np
 from jaxtyping import Float
 
 from mechcheck.base.errors import MechcheckError
+from mechcheck.base.loaded import check_loaded
 from mechcheck.engine.run import AnyMetric, sweep
 from mechcheck.measures.head_scores import HeadScores
 from mechcheck.notation.interventions import Patch
@@ -40,6 +41,7 @@ def head_patching(
     Raises:
         PromptError: no source, or one that is not aligned.
     """
+    check_loaded(model)
     layers, n_heads = range(model.cfg.n_layers), range(model.cfg.n_heads)
     places: list[str | None] = [None] if positions is None else [*position_names(positions)]
     variants = [[Patch(Sites(Site("head", la, h, at) for at in places), source)] for la in layers for h in n_heads]
@@ -60,6 +62,7 @@ def residual_patching(
 
     Args, errors: as in `head_patching`; `positions` are patched one at a time.
     """
+    check_loaded(model)
     layers, places = range(model.cfg.n_layers), position_names(positions)
     variants = [[Patch(Sites([Site("resid_pre", layer, None, at)]), source)] for layer in layers for at in places]
     return sweep(model, prompts, variants, metric).reshape(len(layers), len(places), len(prompts))

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from mechcheck.base.device import to_numpy
 from mechcheck.base.errors import MechcheckError, ModelError
+from mechcheck.base.loaded import check_loaded
 from mechcheck.measures.stream.alignment import LinearMap, activations, check_same_texts
 from mechcheck.measures.stream.lens import readout
 from mechcheck.measures.stream.pseudo_inverse import pseudo_inverse
@@ -120,6 +121,7 @@ def shared_vocabulary(model_from: "TransformerBridge", model_to: "TransformerBri
 
 def _texts(model: "TransformerBridge") -> dict[str, int]:
     """Text -> token, for texts that one ordinary token alone has."""
+    check_loaded(model)
     if model.tokenizer is None:
         raise ModelError(f"{provenance(model).name} came without a tokenizer, so its vocabulary cannot be compared with another's")
     special = set(model.tokenizer.all_special_ids)

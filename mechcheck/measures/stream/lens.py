@@ -11,6 +11,7 @@ from torch import Tensor
 
 from mechcheck.base.device import exact, to_numpy
 from mechcheck.base.errors import MechcheckError
+from mechcheck.base.loaded import check_loaded
 from mechcheck.engine.hooks import Rows, select
 from mechcheck.engine.run import observe
 from mechcheck.notation.interventions import Intervention
@@ -201,6 +202,7 @@ def _streams(
 
 def stream_hooks(model: "TransformerBridge") -> list[str]:
     """The hooks of the states: the stream entering each layer, and the one after the last."""
+    check_loaded(model)
     last = model.cfg.n_layers - 1
     return [f"blocks.{layer}.hook_resid_pre" for layer in range(last + 1)] + [f"blocks.{last}.hook_resid_post"]
 
