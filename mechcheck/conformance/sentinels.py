@@ -1,7 +1,7 @@
 """Sentinels: once per model and run, proof that the instrument works on this architecture."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import torch
@@ -103,4 +103,5 @@ def _shifted(prompts: PromptSet) -> PromptSet:
     """Other prompts of the same shape: each prompt's tokens with the one before END replaced by END's."""
     rows = [row[:length].tolist() for row, length in zip(prompts.tokens, prompts.lengths.tolist(), strict=True)]
     changed = [[*row[:-2], row[-1], row[-2]] if len(row) > 2 else row[::-1] for row in rows]
-    return PromptSet.from_tokens(changed, answers=prompts.answers, foils=prompts.foils, positions=prompts.positions, pad=0)
+    tokens = torch.tensor([row + [0] * (prompts.tokens.shape[1] - len(row)) for row in changed])
+    return replace(prompts, tokens=tokens, words=(), counterfactual=None, reference=None)

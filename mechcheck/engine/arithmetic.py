@@ -15,8 +15,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from mechcheck.base.architectures import NATIVE, is_encoder, is_native, native_divisor
 from mechcheck.engine.layer import ACTIVATIONS, Layer, Linear, Norm, Unserved, layer_of, norm_of
-from mechcheck.notation.architectures import NATIVE, is_encoder, is_native, native_divisor
 
 if TYPE_CHECKING:
     from transformer_lens.model_bridge import TransformerBridge

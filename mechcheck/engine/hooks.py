@@ -15,6 +15,7 @@ from mechcheck.base.device import usual_torch
 from mechcheck.base.errors import HookError
 from mechcheck.notation.limits import require_hooks
 from mechcheck.notation.sites import HEAD_KINDS, Site
+from mechcheck.prompts.limits import check_fits_once
 from mechcheck.prompts.prompt_set import END, PromptSet
 
 if TYPE_CHECKING:
@@ -93,7 +94,9 @@ def record(
 
     Raises:
         HookError: a requested hook does not exist in this model, or exists and did not fire.
+        PromptError: the model lacks a token of the prompts, or sees fewer than they have.
     """
+    check_fits_once(model, prompts)
     readers = readers or {}
     kept: dict[Hashable, list[Tensor]] = defaultdict(list)
     logits: list[Tensor] = []

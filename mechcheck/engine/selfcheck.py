@@ -93,8 +93,8 @@ def _stacked(rows: Sequence[tuple[PromptSet, int]]) -> PromptSet:
     return PromptSet(
         tokens=torch.stack([pad(prompts.tokens[row], (0, width - prompts.tokens.shape[1])) for prompts, row in rows]),
         lengths=torch.stack([prompts.lengths[row] for prompts, row in rows]),
-        answers=torch.stack([prompts.answers[row] for prompts, row in rows]),
-        foils=torch.stack([prompts.foils[row] for prompts, row in rows]),
+        answers=rows[0][0].answers[:0],  # what is compared is logits
+        foils=rows[0][0].foils[:0],
         positions={
             name: torch.stack([prompts.positions[name][row] if name in prompts.positions else nowhere for prompts, row in rows])
             for name in names

@@ -12,6 +12,7 @@ from mechcheck.base.progress import progress
 from mechcheck.engine.arithmetic import Arithmetic
 from mechcheck.engine.hooks import Activation, Edit, select
 from mechcheck.engine.memory import free_bytes, ran_out
+from mechcheck.engine.rounding import settled
 from mechcheck.engine.suffix import Batch
 from mechcheck.engine.swept import Streams, Swept
 from mechcheck.engine.untouched import Untouched
@@ -23,9 +24,6 @@ from mechcheck.prompts.prompt_set import END, PromptSet
 
 if TYPE_CHECKING:
     from transformer_lens.model_bridge import TransformerBridge
-
-# Units in the last place of a stream's largest component that two orders of summation may lie apart.
-_ROUNDING = 64
 
 
 def run_sweep(
@@ -89,18 +87,9 @@ def _block_streams(base: Untouched, edits: Sequence[Sequence[Edit]], clean: Tens
     for members in groups.values():
         members.sort(key=lambda v: (v.layer, v.join))
         for chosen, streams in _batches(base, members, batch):
-            out[[v.number for v in chosen]] = _settled(streams, clean)
+            out[[v.number for v in chosen]] = settled(streams, base)
             done(len(chosen))
     return out
-
-
-def _settled(streams: Streams, clean: Float[Tensor, "prompt d_model"]) -> Streams:
-    """The untouched stream itself where a variant differs from it by rounding errors alone, so that no effect is exactly none."""
-    if streams.dtype not in (torch.float32, torch.float64):
-        return streams
-    noise = _ROUNDING * torch.finfo(streams.dtype).eps * clean.abs().amax(-1)
-    same = (streams - clean).abs().amax(-1) <= noise
-    return torch.where(same[..., None], clean, streams)
 
 
 def _batches(base: Untouched, members: list[Variant], batch: int | None) -> Iterator[tuple[list[Variant], Streams]]:

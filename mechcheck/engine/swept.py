@@ -58,7 +58,7 @@ class Swept:
         return metric.two_columns and self.arithmetic.head is None
 
     def _from_two_columns(self, metric: Metric) -> list[Tensor]:
-        tokens = (self.prompts.answers.to(self.streams.device), self.prompts.foils.to(self.streams.device))
+        tokens = [self.prompts.asked(what).to(self.streams.device) for what in ("answers", "foils")]
         both = torch.stack([self.arithmetic.logits_of(self.streams, token) for token in tokens], dim=-1)
         answers = torch.zeros_like(self.prompts.answers)
         narrowed = replace(self.prompts, answers=answers, foils=answers + 1)

@@ -8,11 +8,12 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
+from mechcheck.base.architectures import is_native
 from mechcheck.engine.arithmetic import Arithmetic
 from mechcheck.engine.hooks import Activation, Rows, as_loaded, attention_mask, is_token, part_of, select
 from mechcheck.engine.rotary import rotate
-from mechcheck.notation.architectures import is_native
 from mechcheck.notation.sites import Kind, Site
+from mechcheck.prompts.limits import check_fits_once
 from mechcheck.prompts.prompt_set import PromptSet
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ class Kept(NamedTuple):
     """None where there are no MLPs."""
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False)
 class Untouched:
     """A forward pass without interventions, at every position."""
 
@@ -47,6 +48,8 @@ class Untouched:
     extra: dict[tuple[Kind, int], Tensor]
     """Activations that were asked for beside those of `Kept`."""
     arithmetic: Arithmetic
+    scale: Float[Tensor, "prompt d_model"] | None = None
+    """Of each component at END, in units of which rounding is told (`rounding.scale`); None until it is asked for."""
 
     def of(self, kind: Kind, layer: int) -> Tensor:
         """A hook's activation: [prompt, pos, head, d_head] for the heads' kinds, [prompt, pos, d] else."""
@@ -74,6 +77,7 @@ class _Enough(Exception):
 
 def first_stream(model: "TransformerBridge", prompts: PromptSet) -> tuple[Float[Tensor, "prompt pos d_model"], Tables | None]:
     """What enters the first block, and the rotary tables: by the model's own forward pass, stopped there."""
+    check_fits_once(model, prompts)
     seen: dict = {}
 
     def stop(_: object, args: tuple, kwargs: dict) -> None:

@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from mechcheck.base.architectures import is_encoder
 from mechcheck.notation.sites import HEAD_KINDS, Kind, Site, site_count
 
 if TYPE_CHECKING:
@@ -102,7 +103,7 @@ def misplaced(model: "TransformerBridge", tokens: Int[Tensor, "sequence pos"]) -
 
     hooks = [(name, partial(look, name=name, wanted=wanted)) for name, wanted in _wanted(model, *tokens.shape).items() if name in known]
     with model.hooks(fwd_hooks=hooks):
-        return predict(model, tokens, encoder=model.cfg.attention_dir != "causal"), found
+        return predict(model, tokens, encoder=is_encoder(model)), found
 
 
 class _Shape(NamedTuple):

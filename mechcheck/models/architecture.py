@@ -2,9 +2,10 @@
 
 from typing import TYPE_CHECKING
 
+from mechcheck.base.architectures import has_norms, is_encoder
 from mechcheck.base.errors import MechcheckError
+from mechcheck.base.loaded import check_loaded
 from mechcheck.models.provenance import provenance
-from mechcheck.notation.architectures import has_norms, is_encoder
 
 if TYPE_CHECKING:
     from transformer_lens.model_bridge import TransformerBridge
@@ -53,5 +54,6 @@ def require_plain_writes(model: "TransformerBridge", otherwise: str) -> None:
     Raises:
         MechcheckError: so it is.
     """
+    check_loaded(model)
     if any(hasattr(block, "ln1_post") for block in model.blocks):
         raise MechcheckError(f"in this architecture ({model.cfg.architecture}) a norm stands behind each attention layer, so {otherwise}")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from mechcheck.base.architectures import is_encoder, is_native
 from mechcheck.base.device import check_device, usual_torch
 from mechcheck.base.errors import ModelError
 from mechcheck.base.paths import data_dir, trained_models
@@ -23,7 +24,6 @@ from mechcheck.models.native import Booted, boot_directory, described, is_native
 from mechcheck.models.native import boot_twin as boot_native_twin
 from mechcheck.models.provenance import Processing, Provenance, hash_parameters, provenance, remember
 from mechcheck.models.weights import Watched
-from mechcheck.notation.architectures import is_encoder, is_native
 from mechcheck.notation.limits import Limits, limits_of, set_limits
 
 if TYPE_CHECKING:

@@ -9,6 +9,7 @@ from weakref import WeakKeyDictionary
 import torch
 
 from mechcheck.base.errors import ModelError
+from mechcheck.base.loaded import check_loaded
 
 if TYPE_CHECKING:
     from transformer_lens.model_bridge import TransformerBridge
@@ -69,17 +70,12 @@ def check_bridge(model: object) -> None:
     """
     from transformer_lens.model_bridge import TransformerBridge
 
-    if isinstance(model, TransformerBridge):
-        return
-    if isinstance(model, str | Path):
-        way = f"load it first: load_model({str(model)!r})"
-    elif hasattr(model, "save_pretrained"):
-        way = "keep it as a directory with keep_model(model, tokenizer, directory), and load that with load_model"
-    elif isinstance(model, torch.nn.Module):
-        way = "keep its weights with keep_native(state_dict, config, directory), and load that with load_model"
-    else:
-        way = "a `model` fixture returns one: load_model(...), or TransformerBridge.boot_native(...)"
-    raise ModelError(f"expected a TransformerBridge as the model, got {type(model).__name__}: {way}")
+    check_loaded(model)
+    if not isinstance(model, TransformerBridge):
+        raise ModelError(
+            f"expected a TransformerBridge as the model, got {type(model).__name__}: a `model` fixture returns load_model(...), or "
+            "TransformerBridge.boot_native(...); weights that you have are kept with keep_native(state_dict, config, directory)"
+        )
 
 
 def _found(model: "TransformerBridge") -> Provenance:

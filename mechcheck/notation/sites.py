@@ -6,8 +6,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
+from mechcheck.base.architectures import is_encoder
 from mechcheck.base.errors import SiteError
-from mechcheck.notation.architectures import is_encoder
+from mechcheck.base.loaded import check_loaded
 
 if TYPE_CHECKING:
     from transformer_lens.model_bridge import TransformerBridge
@@ -205,6 +206,7 @@ def _span(text: str) -> range:
 
 def check_sites(model: "TransformerBridge", sites: Iterable[Site]) -> None:
     """Raise `SiteError` for a site that the model does not have, naming the valid range or another way."""
+    check_loaded(model)
     cfg = model.cfg
     for site in sites:
         if not 0 <= site.layer < cfg.n_layers:
@@ -226,6 +228,7 @@ def check_sites(model: "TransformerBridge", sites: Iterable[Site]) -> None:
 
 def site_count(model: "TransformerBridge", kind: Kind) -> tuple[str, int]:
     """What an indexed kind's sites are called, and how many of them a layer has."""
+    check_loaded(model)
     cfg = model.cfg
     if kind == "neuron":
         return "neurons", 0 if cfg.attn_only else cfg.d_mlp or 0

@@ -10,10 +10,12 @@ from torch import Tensor
 
 from mechcheck.base.device import to_numpy
 from mechcheck.base.errors import SiteError
+from mechcheck.base.loaded import check_loaded
 from mechcheck.engine.hooks import Reader, Rows, is_token
 from mechcheck.engine.run import observe
 from mechcheck.notation.interventions import Intervention
 from mechcheck.notation.sites import Sites, check_sites, heads
+from mechcheck.prompts.checks import position_names
 from mechcheck.prompts.prompt_set import END, PromptSet
 from mechcheck.stats.measurement import Measurement
 
@@ -77,7 +79,7 @@ def attention_to_positions(
     model: "TransformerBridge",
     prompts: PromptSet,
     query: str,
-    keys: Sequence[str],
+    keys: Sequence[str] | str,
     interventions: Sequence[Intervention] | Intervention = (),
 ) -> Float[np.ndarray, "layer head key prompt"]:
     """Attention of every head from one named position to each of several: what a search for roles starts from.
@@ -85,7 +87,8 @@ def attention_to_positions(
     Raises:
         PromptError: positions these prompts do not have.
     """
-    layers, n_heads = range(model.cfg.n_layers), model.cfg.n_heads
+    check_loaded(model)
+    layers, n_heads, keys = range(model.cfg.n_layers), model.cfg.n_heads, position_names(keys)
     readers: dict = {(layer, key): _between(layer, None, query, key) for layer in layers for key in keys}
     recorded = _numpy_of(model, prompts, readers, interventions)
     values = np.array([[recorded[layer, key].T for key in keys] for layer in layers])

@@ -7,11 +7,11 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from mechcheck.base.architectures import is_native, native_divisor, native_rotated
 from mechcheck.base.device import usual_torch
 from mechcheck.base.errors import HookError
 from mechcheck.engine.run import observe
 from mechcheck.measures.attention.patterns import head_pairs, pattern_hook, visible_keys
-from mechcheck.notation.architectures import is_native, native_divisor, native_rotated
 from mechcheck.notation.interventions import Intervention
 from mechcheck.notation.sites import Sites
 from mechcheck.prompts.prompt_set import PromptSet

@@ -7,11 +7,11 @@ import numpy as np
 import torch
 from jaxtyping import Float
 
+from mechcheck.base.architectures import takes_out_mean
 from mechcheck.base.errors import MechcheckError
 from mechcheck.measures.attention.patterns import head_pairs
 from mechcheck.measures.figures.charts import Heatmap
 from mechcheck.measures.heads.vocabulary_circuits import check_readable
-from mechcheck.notation.architectures import takes_out_mean
 from mechcheck.notation.sites import Sites
 from mechcheck.stats.measurement import Measurement
 
@@ -114,6 +114,7 @@ def _random_scores(
 
     Seen from the writer's singular directions, the reader's are the first rows of a random orthonormal frame.
     """
+    writes, reads = writes[:dims], reads[:dims]  # the others are zero: a head of more dimensions than the stream
     frames = torch.linalg.qr(torch.randn(n, dims, len(reads), generator=generator, dtype=torch.float64))[0]
     overlaps = writes[:, None] * frames[:, : len(writes)] * reads
     return (overlaps.flatten(1).norm(dim=1) / (writes.norm() * reads.norm())).numpy()

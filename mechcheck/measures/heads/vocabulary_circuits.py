@@ -13,11 +13,12 @@ import torch
 from jaxtyping import Complex, Float, Int
 from torch import Tensor
 
+from mechcheck.base.architectures import is_native, native_divisor
 from mechcheck.base.errors import MechcheckError, PromptError, SiteError
 from mechcheck.measures.attention.patterns import head_pairs
 from mechcheck.measures.figures.charts import Heatmap
+from mechcheck.measures.heads.spectrum import own_token_scores, spectrum
 from mechcheck.models.architecture import require_folded, require_plain_writes
-from mechcheck.notation.architectures import is_native, native_divisor
 from mechcheck.notation.sites import Sites
 from mechcheck.stats.measurement import Measurement
 
@@ -69,11 +70,9 @@ class VocabularyCircuit:
         """Sum of the eigenvalues' real parts over the sum of their sizes, in -1 to 1 (Elhage et al. 2021).
 
         1: a token is mapped onto itself (OV copies, QK matches a token with the same one); 0: a matrix that knows nothing of
-        its own token; below 0: away from itself. NaN where the head does nothing at all.
+        its own token, also where its eigenvalues are all zero; below 0: away from itself. NaN where the head does nothing at all.
         """
-        values = self.eigenvalues
-        size = np.abs(values).sum()
-        return float(values.real.sum() / size) if size > 0 else float("nan")
+        return float(own_token_scores(self.matrix))
 
     @property
     def own_token(self) -> Measurement:
@@ -81,7 +80,7 @@ class VocabularyCircuit:
 
         The sum of eigenvalues is the trace: each token adds its own diagonal entry. The spectrum's size is taken as given.
         """
-        size = np.abs(self.eigenvalues).sum()
+        size = float(spectrum(self.matrix)[1])
         scale = len(self.tokens) / size if size > 0 else np.nan
         return self._measurement(self._diagonal() * scale, f"{self.name}: own-token score", "share of |eigenvalues|")
 
@@ -195,8 +194,7 @@ def copying_eigenvalue_scores(model: "TransformerBridge", tokens: Sequence[int] 
     chosen, _ = _vocabulary(model, tokens, written=True)
     # The eigenvalues of E (V O) U are those of (U E V) O: the vocabulary is summed over once, for all heads.
     between = _centred(_exact(model.W_U[:, chosen])) @ _exact(model.W_E[chosen])
-    values = FactoredMatrix(between @ _exact(model.OV.A), _exact(model.OV.B)).eigenvalues
-    return (values.real.sum(-1) / values.abs().sum(-1)).cpu().numpy()
+    return own_token_scores(FactoredMatrix(between @ _exact(model.OV.A), _exact(model.OV.B))).cpu().numpy()
 
 
 def check_readable(model: "TransformerBridge", *, scores: bool = False) -> None:

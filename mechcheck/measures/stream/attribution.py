@@ -9,13 +9,13 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from mechcheck.base.architectures import has_norms, takes_out_mean
 from mechcheck.base.device import exact, to_numpy
 from mechcheck.base.errors import MechcheckError
 from mechcheck.engine.hooks import Recording, Rows, select
 from mechcheck.engine.run import as_list, observe
 from mechcheck.measures.head_scores import HeadScores
 from mechcheck.models.architecture import require_folded
-from mechcheck.notation.architectures import has_norms, takes_out_mean
 from mechcheck.notation.interventions import Intervention
 from mechcheck.notation.metrics import logit_diff
 from mechcheck.prompts.prompt_set import END, PromptSet
@@ -122,7 +122,7 @@ def _parts(model: "TransformerBridge", prompts: PromptSet, run: Recording, scale
 def _readout(model: "TransformerBridge", prompts: PromptSet) -> tuple[Float[Tensor, "prompt d_model"], Float[Tensor, " prompt"]]:
     """Direction of the logit difference in the stream before the final norm divides it, and its constant."""
     w_u, b_u = model.W_U, model.b_U
-    answers, foils = prompts.answers.to(w_u.device), prompts.foils.to(w_u.device)
+    answers, foils = prompts.asked("answers").to(w_u.device), prompts.asked("foils").to(w_u.device)
     direction = (exact(w_u[:, answers]) - exact(w_u[:, foils])).T
     if takes_out_mean(model.ln_final):  # LayerNorm subtracts the stream's mean, which is the same as doing so to the direction
         direction = direction - direction.mean(-1, keepdim=True)

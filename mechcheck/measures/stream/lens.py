@@ -9,14 +9,16 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from mechcheck.base.architectures import is_encoder
 from mechcheck.base.device import exact, to_numpy, usual_torch
 from mechcheck.base.errors import MechcheckError
+from mechcheck.base.loaded import check_loaded
 from mechcheck.engine.hooks import Rows, as_loaded, select
 from mechcheck.engine.run import observe
-from mechcheck.notation.architectures import is_encoder
 from mechcheck.notation.interventions import Intervention
 from mechcheck.notation.limits import require_prediction
 from mechcheck.notation.metrics import Logits, Metric, foil_probability, kl_divergence, logit_diff, probability, rank
+from mechcheck.prompts.checks import position_names
 from mechcheck.prompts.prompt_set import END, PromptSet
 from mechcheck.stats.measurement import Measurement
 
@@ -142,7 +144,7 @@ def logit_lens(
 def logit_lens_map(
     model: "TransformerBridge",
     prompts: PromptSet,
-    positions: Sequence[str] | None = None,
+    positions: Sequence[str] | str | None = None,
     interventions: Sequence[Intervention] | Intervention = (),
     lens: "TunedLens | None" = None,
     top: int = 1,
@@ -158,6 +160,7 @@ def logit_lens_map(
     Raises:
         PromptError: no such position.
     """
+    positions = None if positions is None else position_names(positions)
     streams, real = _streams(model, prompts, positions, interventions)
     columns: list[list[dict[str, np.ndarray]]] = []
     for at, stream in enumerate(streams.unbind(2)):
@@ -187,8 +190,6 @@ def _streams(
     model: "TransformerBridge", prompts: PromptSet, positions: Sequence[str] | None, interventions: Sequence[Intervention] | Intervention
 ) -> tuple[Streams, np.ndarray]:
     """Every state's stream at the positions, and which of these [prompt, position] are no padding."""
-    if positions is not None and not positions:
-        raise MechcheckError("positions is empty: nothing would be read; leave it out to read every position")
     for name in positions or ():
         prompts.position(name)
 
@@ -204,6 +205,7 @@ def _streams(
 
 def stream_hooks(model: "TransformerBridge") -> list[str]:
     """The hooks of the states: the stream entering each layer, and the one after the last."""
+    check_loaded(model)
     last = model.cfg.n_layers - 1
     return [f"blocks.{layer}.hook_resid_pre" for layer in range(last + 1)] + [f"blocks.{last}.hook_resid_post"]
 

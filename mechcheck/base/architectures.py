@@ -12,12 +12,12 @@ NATIVE = "TransformerLensNative"
 
 def is_native(model: "TransformerBridge") -> bool:
     """Whether it is TransformerLens' own network and no transformers model."""
-    return model.cfg.architecture == NATIVE
+    return getattr(getattr(model, "cfg", None), "architecture", None) == NATIVE
 
 
 def is_encoder(model: "TransformerBridge") -> bool:
     """BERT's kind: norms stand behind the sums, and a head of its own makes the logits. No native model is one, whichever way it reads."""
-    return model.cfg.attention_dir != "causal" and not is_native(model)
+    return getattr(getattr(model, "cfg", None), "attention_dir", "causal") != "causal" and not is_native(model)
 
 
 def has_norms(model: "TransformerBridge") -> bool:
