@@ -110,7 +110,6 @@ def gendered_pronoun_prompts(
         raise PromptError(f'unknown carrier {carrier!r}; choose "noun", "name" or "both"')
     rng, reader = random.Random(f"gendered pronoun {seed} {split} {carrier}"), Reader(model)
     reader.check_decoder()
-    reader.singles(list(NOUNS), after_space=True)
     slots = ("noun", "name") if carrier == "both" else (carrier,)
     names = _names(reader, split) if "name" in slots else _Names(NAMES[split], {})
     if "noun" in slots:
@@ -166,6 +165,7 @@ def _names(reader: Reader, split: Split) -> _Names:
     sizes = {name: _size(reader, name) for some in whole.values() for name in some}
     shared = {sizes[name] for name in whole["her"]} & {sizes[name] for name in whole["his"]}
     if not shared:
+        _check_answers(reader)
         shown = ", ".join(f"{name} ({size})" for name, (size, _) in sizes.items())
         raise PromptError(
             f"no two names of different genders are the same number of tokens for this tokenizer: {shown}. A prompt's length would tell "
@@ -177,10 +177,16 @@ def _names(reader: Reader, split: Split) -> _Names:
 def _check_nouns(reader: Reader) -> None:
     (one, here), (other, there) = ((noun, _size(reader, noun)) for noun in NOUNS.values())
     if here != there:
+        _check_answers(reader)
         raise PromptError(
             f"{one!r} is {here[0]} and {other!r} {there[0]} tokens for this tokenizer, so that a prompt's length would tell its gender; "
             'use carrier="name"'
         )
+
+
+def _check_answers(reader: Reader) -> None:
+    """Whoever lacks the answers has no use for other carriers."""
+    reader.singles(list(NOUNS), after_space=True)
 
 
 def _size(reader: Reader, word: str) -> tuple[int, int]:
