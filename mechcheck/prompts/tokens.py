@@ -53,10 +53,10 @@ class Reader:
         if bos and not self._before:
             raise PromptError("bos=True, but this model's tokenizer has no BOS token; leave it out")
         self._after = [] if cls is None or sep is None else [int(sep)]
-        # Also where its tokenizer puts nothing behind a text, or has no name for what it puts there.
-        self._sees_all = getattr(getattr(model, "cfg", None), "attention_dir", "causal") != "causal"
         self.pad = int(self.tokenizer.pad_token_id or 0)
         self._encoded: dict[str, tuple[int, ...]] = {}  # the same words come again and again, and most of the time goes into them
+        # An encoder is one also where its tokenizer puts nothing behind a text, or has no name for what it puts there.
+        self._sees_all = getattr(getattr(model, "cfg", None), "attention_dir", "causal") != "causal"
 
     @property
     def policy(self) -> TokenPolicy:
