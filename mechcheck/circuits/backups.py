@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from jaxtyping import Float
 
-from mechcheck.base.errors import MechcheckError, SiteError
+from mechcheck.base.errors import SiteError
 from mechcheck.circuits.roles import Absent, Role, choose_heads
 from mechcheck.measures.causal.interactions import interaction
 from mechcheck.measures.stream.attribution import direct_logit_attribution
@@ -27,6 +27,7 @@ Scores = Float[np.ndarray, "layer head"]
 SHARE = 0.05
 """Of the logit difference: what a backup adds, and what losing it as well costs. A head above it on real models is one of about
 twenty that together would make up the whole answer."""
+_ERRORS = 2.0  # standard errors of the logit difference above none, without which shares of it are noise
 
 
 def find_backups(
@@ -53,15 +54,17 @@ def find_backups(
 
     Raises:
         SiteError: the movers are no heads, or none.
-        MechcheckError: the model does not prefer the answers, so that there is no share of the preference.
     """
     if not movers or {site.kind for site in movers} != {"head"}:
         raise SiteError(f"backups are looked for behind heads that write the answer, and these are {movers or 'none'}")
     before, after = (direct_logit_attribution(model, prompts, what) for what in ((), Ablate(movers, method)))
-    total = before.total.mean
-    if total <= 0:
-        raise MechcheckError(
-            f"the model prefers the foils by {-total:.3g} logits on average: there is no preference that a backup could keep"
+    criterion, total = _criterion(movers, method, share), before.total.mean
+    error = float(before.total.values.std(ddof=1)) / len(prompts) ** 0.5 if len(prompts) > 1 else np.inf
+    if not total > _ERRORS * error:
+        return Absent(
+            criterion,
+            f"the model does not prefer the answers (logit difference {total:.3g}, standard error {error:.3g}), so that there is no "
+            "preference that a backup could keep",
         )
     then = after.heads.mean / total
     slept = before.heads.mean / total
@@ -78,7 +81,7 @@ def find_backups(
     joint = np.full(wakes.shape, np.nan)
     for layer, head in np.argwhere(awake):
         joint[layer, head] = beyond_the_sum(heads([(int(layer), int(head))], at=END))
-    criterion, meets = _criterion(movers, method, share), joint > 0
+    meets = joint > 0
     if not meets.any():
         return Absent(criterion, _nearest(np.where(behind, wakes, -np.inf), slept, joint))
     scores = {"direct share before": slept, "with them ablated": then, "joint cost beyond the sum": joint}

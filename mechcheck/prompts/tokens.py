@@ -116,7 +116,7 @@ class Reader:
         self._refuse((word, ids) for word, ids in tokens if not self._known(ids))
 
     def check_decoder(self) -> None:
-        """Raise for an encoder: its tokenizer puts a token behind each text, or it sees all of the text at once, so that no word comes next.
+        """Raise for an encoder: its tokenizer puts a token behind each text, or it sees all of it at once, so that no word comes next.
 
         Raises:
             PromptError: names the token, if there is one.

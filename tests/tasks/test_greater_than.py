@@ -69,7 +69,7 @@ def test_starts_are_held_out_and_halved(names_model):
 
 @pytest.mark.parametrize("kind", ["special tokens", "attention"])
 def test_encoders_are_refused(kind):
-    """RoBERTa's tokenizer has years of two tokens, and puts </s> behind them: no year comes next. By its attention where it has no names."""
+    """RoBERTa's tokenizer has years of two tokens, and puts </s> behind them: no year comes next. Else its attention tells."""
     asked = real()
     assert len(greater_than_prompts(asked, n=4, seed=0)) == 4
     if kind == "attention":
