@@ -46,7 +46,8 @@ from .notation.sites import (
 from .notation.circuit import Circuit as Circuit, Criterion as Criterion
 from .circuits.files import load_circuit as load_circuit, write_circuit as write_circuit
 from .verdicts.controls import random_sites as random_sites
-from .circuits.roles import Found as Found, Role as Role, choose_heads as choose_heads
+from .circuits.roles import Absent as Absent, Found as Found, Role as Role, choose_heads as choose_heads
+from .circuits.backups import find_backups as find_backups
 
 # interventions and the engine
 from .notation.interventions import (

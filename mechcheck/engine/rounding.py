@@ -50,7 +50,8 @@ def _with_layer(base: Untouched, number: int, layer: Layer, scale: Tensor) -> Te
     from_mlp = neurons.abs() @ layer.mlp.out.weight.abs()
     if not known.post_norm:
         return torch.maximum(largest, from_mlp)
-    assert layer.ln1 is not None and layer.ln2 is not None
+    assert layer.ln1 is not None
+    assert layer.ln2 is not None
     first = _behind_norm(layer.ln1.weight, stream + attn_out, from_heads)
     mlp_out = layer.mlp.out(neurons)
     return torch.maximum(scale, _behind_norm(layer.ln2.weight, between + mlp_out, torch.maximum(first, from_mlp)))

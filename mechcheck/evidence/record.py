@@ -96,6 +96,8 @@ def _prompts(prompts: "PromptSet") -> Record:
         "n": len(prompts),
         "templates": len(set(prompts.templates)),
         "lengths": [int(prompts.lengths.min()), int(prompts.lengths.max())],
+        "left_out": dict(prompts.left_out),
+        "unaligned": prompts.unaligned,
         "tokens": None if policy is None else asdict(policy) | {"before": list(policy.before), "after": list(policy.after)},
         "examples": [_prompt(prompts, row) for row in range(min(EXAMPLES, len(prompts)))],
     }

@@ -95,7 +95,7 @@ def make_prompts(request: pytest.FixtureRequest) -> "Callable[..., PromptSet]":
     case = _case(request, needed)
     if case.spec.task is None:
         raise ClaimError(needed)
-    return task_generator(case.spec)
+    return task_generator(case)
 
 
 @pytest.fixture

@@ -56,6 +56,8 @@ class PromptSet:
     """Aligned prompts that mean and resample ablation draw from by default (for IOI: three different names, ABC)."""
     policy: TokenPolicy | None = None
     """How text became these tokens; None where they were given as tokens."""
+    left_out: Mapping[str, int] = field(default_factory=dict)
+    """Why sentences were drawn and left out -> how many: words swapped for others of another number of tokens."""
 
     @classmethod
     def from_tokens(
@@ -263,6 +265,15 @@ class PromptSet:
         if not len(found):
             raise PromptError(f"these prompts have no {what}, which this reads: give {what}=..., one token for each prompt")
         return found
+
+    @property
+    def unaligned(self) -> dict[str, int]:
+        """ "counterfactual", "reference" -> how many of its prompts are longer or shorter than those they are aligned with.
+
+        At named positions they are aligned none the less; what is put in at every position is refused.
+        """
+        aligned = {"counterfactual": self.counterfactual, "reference": self.reference}
+        return {name: int((other.lengths != self.lengths).sum()) for name, other in aligned.items() if other is not None}
 
     @property
     def sha256(self) -> str:

@@ -63,6 +63,8 @@ class Reader:
         pad = self.tokenizer.pad_token_id or 0
         self.pad = int(pad) if pad < _size(model) else 0
         self._encoded: dict[str, tuple[int, ...]] = {}  # the same words come again and again, and most of the time goes into them
+        # An encoder is one also where its tokenizer puts nothing behind a text, or has no name for what it puts there.
+        self._sees_all = getattr(getattr(model, "cfg", None), "attention_dir", "causal") != "causal"
 
     @property
     def policy(self) -> TokenPolicy:
@@ -122,14 +124,18 @@ class Reader:
         self._refuse((word, ids) for word, ids in tokens if not self._known(ids))
 
     def check_decoder(self) -> None:
-        """Raise for an encoder's tokenizer: it puts a token behind each text, so that no word comes next.
+        """Raise for an encoder: its tokenizer puts a token behind each text, or it sees all of it at once, so that no word comes next.
 
         Raises:
-            PromptError: names the token.
+            PromptError: names the token, if there is one.
         """
         if self._after:
             raise PromptError(
                 f"this tokenizer ends each text with {self.policy.after[0]}, so that no word comes next; these prompts are for decoders"
+            )
+        if self._sees_all:
+            raise PromptError(
+                "this model is an encoder, in which every token sees all others; these prompts, for a next word, are for decoders"
             )
 
     def pieces(self, word: str, *, first: bool = False) -> list[int]:

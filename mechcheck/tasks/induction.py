@@ -11,15 +11,33 @@ from mechcheck.tasks.registry import Split, task
 if TYPE_CHECKING:
     from transformer_lens.model_bridge import TransformerBridge
 
-# Segment length and how much of it is repeated: the templates of the task.
-SHAPES = tuple((length, length * part // 4) for length in range(8, 17) for part in (1, 2, 3))
+LENGTHS = (8, 16)
+"""The shortest and the longest segment, in tokens."""
+SHORTEST = 4
 
 
 @task("induction")
-def induction_prompts(model: "TransformerBridge", *, n: int, seed: int, split: Split = "verify") -> PromptSet:
-    """Repeated random tokens of several lengths; see `repeated_tokens` for positions and counterfactual."""
-    shapes = [SHAPES[i % len(SHAPES)] for i in range(n)]
-    return _repeated(model, shapes, f"{seed} {split}")
+def induction_prompts(
+    model: "TransformerBridge", *, n: int, seed: int, split: Split = "verify", lengths: tuple[int, int] = LENGTHS
+) -> PromptSet:
+    """Repeated random tokens, of each length a quarter, a half or three quarters again; see `repeated_tokens` for the positions.
+
+    Args:
+        model: gives the tokenizer.
+        n: number of prompts, spread evenly over the templates: lengths, and how much of a segment is repeated.
+        seed: the tokens are drawn with it.
+        split: the halves share no prompt.
+        lengths: the shortest and the longest segment, in tokens. Some heads look back no farther than so many tokens, others need
+            more of them than these before they find anything.
+
+    Raises:
+        PromptError: lengths that are none, or of which the model cannot see as many tokens.
+    """
+    shortest, longest = lengths
+    if not SHORTEST <= shortest <= longest:
+        raise PromptError(f"segments of {shortest} to {longest} tokens; choose {SHORTEST} or more, the shorter length first")
+    shapes = [(length, length * part // 4) for length in range(shortest, longest + 1) for part in (1, 2, 3)]
+    return _repeated(model, [shapes[i % len(shapes)] for i in range(n)], f"{seed} {split}")
 
 
 def repeated_tokens(model: "TransformerBridge", *, n: int, length: int, seed: int, repeated: int | None = None) -> PromptSet:
