@@ -113,3 +113,5 @@ def test_the_expected_share_of_false_verdicts(make: SimpleNamespace) -> None:
     assert "about 21% of 40 decided claims are expected to be false" in render(make.evidence([make.claim()], multiplicity=about))
     bounded = about | {"false_share": 0.05, "fdr": 0.05, "undone": 12}
     assert "(bounded by --mech-fdr at 5%, 12 undecided by it)" in render(make.evidence([make.claim()], multiplicity=bounded))
+    none_left = bounded | {"decided": 0, "false_share": None}
+    assert "none of 12 claims stands at --mech-fdr 5%" in render(make.evidence([make.claim()], multiplicity=none_left))
