@@ -77,6 +77,8 @@ class Interval:
     """Its degrees of freedom; infinite for a rate, whose tests are exact."""
     design: float
     """By how much the variance exceeds that of as many independent prompts."""
+    worth: tuple[float, float] = (0.0, 1.0)
+    """Of a rate: what a no and a yes count."""
 
 
 def estimate_mean(measured: Measurement, confidence: Confidence, *, symmetric: bool = False) -> Interval:
@@ -96,7 +98,7 @@ def estimate_mean(measured: Measurement, confidence: Confidence, *, symmetric: b
         MechcheckError: fewer than two different prompts.
     """
     if measured.is_yes_no:
-        return estimate_rate(measured, confidence)
+        return _of_worth(measured, confidence)
     _check_finite(measured)
     units = _units(measured)
     if measured.denominator is not None:
@@ -104,7 +106,8 @@ def estimate_mean(measured: Measurement, confidence: Confidence, *, symmetric: b
     values, index, same, added = measured.values, units.index, units.same, ""
     if measured.scale == "difference":
         # One pair more that changed in each direction (Bonett and Price 2012, J. Educ. Behav. Stat. 37:479).
-        values, index = np.append(values, [1.0, -1.0]), np.append(index, [units.n, units.n + 1])
+        none, up = measured.worth
+        values, index = np.append(values, [up, 2 * none - up]), np.append(index, [units.n, units.n + 1])
         same, added = None if same is None else np.append(same, [same.max() + 1, same.max() + 2]), ", a pair added each way"
     found = replace(pivot(values, index, same=same, scale=measured.size, symmetric=symmetric), value=float(measured.values.mean()))
     if added and found.design > _AGREEING and found.units < _FEW_UNITS:
@@ -128,6 +131,8 @@ def estimate_rate(measured: Measurement, confidence: Confidence) -> Interval:
         ValueError: values other than 0 and 1.
     """
     values = measured.values
+    if measured.denominator is not None or measured.scale == "difference":
+        raise ValueError("a rate needs one yes (1) or no (0) per prompt, and no quotient or difference of two; check.above takes these")
     if not np.isfinite(values).all():
         raise NonFiniteError(f"{measured.name or 'the measurement'} holds NaN: a prompt could not be decided")
     if not np.isin(values, (0.0, 1.0)).all():
@@ -155,6 +160,19 @@ def estimate_rate(measured: Measurement, confidence: Confidence) -> Interval:
     found = Estimate(rate, low, high, confidence.level, n, units.n, method)
     smoothed = (rate * n + 1) / (n + 2)
     return Interval(found, p_above, p_below, math.sqrt(smoothed * (1 - smoothed) / effective), math.inf, n / effective)
+
+
+def _of_worth(measured: Measurement, confidence: Confidence) -> Interval:
+    """The mean of a yes and no that count other than 1 and 0 each, as the error rate does: the rate's interval, on their scale."""
+    (no, yes), step = measured.worth, measured.worth[1] - measured.worth[0]
+    found = estimate_rate(replace(measured, values=(measured.values == yes).astype(np.float64)), confidence)
+    if (no, yes) == (0.0, 1.0):
+        return found
+    low, high = sorted(no + step * end for end in (found.estimate.low, found.estimate.high))
+    tests = [lambda t, p=p: p((t - no) / step) for p in (found.p_above, found.p_below)]
+    p_above, p_below = tests if step > 0 else tests[::-1]
+    estimate = replace(found.estimate, value=float(measured.values.mean()), low=low, high=high)
+    return Interval(estimate, p_above, p_below, abs(step) * found.error, found.df, found.design, measured.worth)
 
 
 def _ratio(measured: Measurement, units: "_Units", confidence: Confidence) -> Interval:
