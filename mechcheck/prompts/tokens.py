@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 from weakref import WeakKeyDictionary
 
-from mechcheck.base.architectures import is_encoder
+from mechcheck.base.architectures import is_encoder, is_native
 from mechcheck.base.errors import PromptError
 from mechcheck.base.loaded import check_loaded
 
@@ -56,8 +56,9 @@ class Reader:
         if bos and not self._before:
             raise PromptError("bos=True, but this model's tokenizer has no BOS token; leave it out")
         encoder = is_encoder(model)
+        decoder = is_native(model) or getattr(getattr(model, "cfg", None), "attention_dir", None) == "causal"
         # A decoder with an encoder's tokenizer predicts what comes next, and nothing comes behind [SEP].
-        self._after = [] if cls is None or sep is None or (hasattr(model, "cfg") and not encoder) else [int(sep)]
+        self._after = [] if cls is None or sep is None or decoder else [int(sep)]
         self.mask: int | None = self.tokenizer.mask_token_id if encoder else None
         """Of a masked model: what stands for the word that it predicts."""
         pad = self.tokenizer.pad_token_id or 0
