@@ -193,6 +193,8 @@ def test_a_bridge_in_memory_is_known_by_its_parameters():
     with torch.no_grad():
         made.b_U[0] += 1.0  # a buffer, and a part of what it computes
     assert provenance(made).weights_sha256 not in (known.weights_sha256, changed)
+    made.b_U.data[0] -= 1.0  # torch does not count this change
+    assert provenance(made).weights_sha256 == changed
     made.enable_compatibility_mode(disable_warnings=True)
     assert provenance(made).processing == "folded"
     assert provenance(bridge(normalization_type=None)).processing == "raw"
@@ -204,3 +206,11 @@ def test_a_twin_of_a_bridge_in_memory():
     drawn = TransformerBridge.boot_native(TransformerBridgeConfig(**CONFIG, seed=3), dtype=torch.float64)
     same(twin(TOKENS), drawn(TOKENS))
     assert provenance(twin).name == "native#reinitialised-3"
+
+
+def test_a_bridge_whose_weights_were_processed(tmp_path):
+    """What it computes is kept, as it is by then."""
+    made = bridge()
+    right = made(TOKENS).log_softmax(-1)
+    made.enable_compatibility_mode(disable_warnings=True)
+    same(logits(keep_native(made, None, tmp_path)).log_softmax(-1), right, 1e-5)
