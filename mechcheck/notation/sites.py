@@ -228,6 +228,6 @@ def site_count(model: "TransformerBridge", kind: Kind) -> tuple[str, int]:
     """What an indexed kind's sites are called, and how many of them a layer has."""
     cfg = model.cfg
     if kind == "neuron":
-        return "neurons", 0 if cfg.attn_only else cfg.d_mlp or 0
+        return "neurons", 0 if getattr(cfg, "attn_only", False) else cfg.d_mlp or 0
     grouped = kind in ("k", "v") and cfg.n_key_value_heads
     return ("key/value heads", cfg.n_key_value_heads) if grouped else ("heads", cfg.n_heads)
