@@ -1,5 +1,6 @@
 """Native models as directories: what keep_native takes and refuses, and what load_model makes of it."""
 
+import hashlib
 import json
 
 import native_oracle as oracle
@@ -10,7 +11,6 @@ from tiny import save_tokenizer
 from transformer_lens.config import TransformerBridgeConfig
 from transformer_lens.model_bridge import TransformerBridge
 
-from mechcheck.models.directory import hash_files
 from mechcheck.models.loading import forget_models, load_model, provenance, reinitialised
 from mechcheck.models.native import keep_native
 from mechcheck.models.provenance import hash_parameters
@@ -25,6 +25,11 @@ def bridge(**changed) -> TransformerBridge:
             parameter.add_(0.3 * torch.randn(parameter.shape, generator=generator, dtype=parameter.dtype))
         made.unembed.original_component.bias.normal_(generator=generator)
     return made
+
+
+def hash_files(folder) -> str:
+    """As sha256sum prints it."""
+    return hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest()
 
 
 def test_every_way_to_name_the_same_weights(tmp_path):
