@@ -64,7 +64,7 @@ def sentinels(model: "TransformerBridge", prompts: PromptSet) -> list[Sentinel]:
             changed = difference(logits_at_end(model, few, [Ablate(sites, "zero")]).log_softmax(-1), clean)
             if changed > 0:
                 return True, f"largest change of a log-probability {changed:.2g}" + (f" (layer {layer})" if layer != middle else "")
-        return False, "no layer's heads change a log-probability"
+        return False, "no layer's heads make a difference"
 
     def restored() -> tuple[bool, str]:
         check_untouched(model, before)
