@@ -67,7 +67,7 @@ def sentinels(model: "TransformerBridge", prompts: PromptSet) -> list[Sentinel]:
             changed = difference(_outcome(model, few, Ablate(sites, "zero")), clean)
             if changed > 0:
                 return True, f"largest change {of} {changed:.2g}" + (f" (layer {layer})" if layer != middle else "")
-        return False, f"no layer's heads change {of.removeprefix('of ')}"
+        return False, "no layer's heads make a difference"
 
     def restored() -> tuple[bool, str]:
         check_untouched(model, before)

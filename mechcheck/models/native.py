@@ -55,7 +55,7 @@ def keep_native(
 
     Raises:
         ModelError: weights that are missing, unexpected or misshapen, all of them named; a setting that TransformerLens' native network
-            does not compute; a bridge of another architecture, or one whose weights were processed.
+            does not compute; a bridge of another architecture.
     """
     weights, settings, hooked = _taken(model_or_state_dict, config)
     read = native_config(settings, hooked=hooked)

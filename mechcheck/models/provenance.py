@@ -41,6 +41,8 @@ class Provenance:
 
 
 _KNOWN: "WeakKeyDictionary[torch.nn.Module, Provenance]" = WeakKeyDictionary()
+# Parameters up to which a model is hashed each time, as changes by way of `.data` leave no trace in torch's counters.
+_SMALL = 1_000_000
 # What was found out about models that nobody loaded, and the state that they were in.
 _FOUND: "WeakKeyDictionary[torch.nn.Module, tuple[Any, Provenance]]" = WeakKeyDictionary()
 
@@ -80,12 +82,12 @@ def check_bridge(model: object) -> None:
 
 def _found(model: "TransformerBridge") -> Provenance:
     tensors = [*model.parameters(), *model.buffers()]
-    state = (tuple((t.data_ptr(), t._version, t.dtype, t.device) for t in tensors), _processing(model))
+    n_params = sum(parameter.numel() for parameter in model.parameters())
+    state = (tuple((t.data_ptr(), 0 if t.is_inference() else t._version, t.dtype, t.device) for t in tensors), _processing(model))
     known = _FOUND.get(model)
-    if known is None or known[0] != state:
+    if known is None or known[0] != state or n_params < _SMALL:
         dtype, device = (str(tensors[0].dtype).removeprefix("torch."), str(tensors[0].device)) if tensors else ("float32", "cpu")
         name = str(getattr(model.cfg, "model_name", None) or "in memory")
-        n_params = sum(parameter.numel() for parameter in model.parameters())
         made = Provenance(name, None, None, hash_parameters(model, buffers=True), _processing(model), dtype, device, n_params)
         known = _FOUND[model] = (state, made)
     return known[1]

@@ -231,6 +231,6 @@ def site_count(model: "TransformerBridge", kind: Kind) -> tuple[str, int]:
     check_loaded(model)
     cfg = model.cfg
     if kind == "neuron":
-        return "neurons", 0 if cfg.attn_only else cfg.d_mlp or 0
+        return "neurons", 0 if getattr(cfg, "attn_only", False) else cfg.d_mlp or 0
     grouped = kind in ("k", "v") and cfg.n_key_value_heads
     return ("key/value heads", cfg.n_key_value_heads) if grouped else ("heads", cfg.n_heads)

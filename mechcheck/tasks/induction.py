@@ -4,6 +4,7 @@ import random
 from typing import TYPE_CHECKING, Any
 
 from mechcheck.base.errors import PromptError
+from mechcheck.notation.architectures import is_native
 from mechcheck.prompts.prompt_set import PromptSet
 from mechcheck.prompts.tokens import Reader
 from mechcheck.tasks.registry import Split, task
@@ -43,8 +44,8 @@ def induction_prompts(
 def repeated_tokens(model: "TransformerBridge", *, n: int, length: int, seed: int, repeated: int | None = None) -> PromptSet:
     """`n` prompts of BOS, `length` different random tokens, and the first `repeated` of them again (half, unless given).
 
-    Tokens are drawn from all that the tokenizer knows and the model has, but for special ones; a model without a tokenizer has no BOS,
-    and every token is as good as another.
+    Tokens are drawn from all that the tokenizer knows and the model has, but for special ones; a native model without a tokenizer has
+    no BOS, and every token is as good as another.
     At END the answer is the token that followed END's token the first time; the foil is another token of the segment.
     Positions: FIRST, where END's token stood first; NEXT, the token after it, which an induction head attends to.
     The counterfactual has another token at FIRST, so that nothing is there to be repeated; the reference has fresh
@@ -88,7 +89,7 @@ def _pool(model: "TransformerBridge") -> tuple[Reader | None, list[int]]:
     """What reads for the model, if it has a tokenizer, and the tokens to draw from: those that it both reads and predicts."""
     size, out = model.cfg.d_vocab, getattr(model.cfg, "d_vocab_out", None) or -1
     size = min(size, out) if out > 0 else size
-    if model.tokenizer is None:
+    if model.tokenizer is None and is_native(model):
         return None, list(range(size))
     reader = Reader(model)
     # A model can have rows that are no token (their number rounded up), and a tokenizer tokens that the model has no row for.

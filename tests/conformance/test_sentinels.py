@@ -94,5 +94,5 @@ def test_a_layer_whose_heads_have_no_task(tmp_path):
     assert passed
     assert detail.endswith(" (layer 0)")
     everything = found(0, 1, 2)
-    assert everything.pop(ABLATION) == (False, "no layer's heads change a log-probability")
+    assert everything.pop(ABLATION) == (False, "no layer's heads make a difference")
     assert all(passed for passed, _ in everything.values())

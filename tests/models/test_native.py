@@ -1,5 +1,6 @@
 """Native models as directories: what keep_native takes and refuses, and what load_model makes of it."""
 
+import hashlib
 import json
 
 import native_oracle as oracle
@@ -10,7 +11,6 @@ from tiny import save_tokenizer
 from transformer_lens.config import TransformerBridgeConfig
 from transformer_lens.model_bridge import TransformerBridge
 
-from mechcheck.models.directory import contents
 from mechcheck.models.loading import forget_models, load_model, provenance, reinitialised
 from mechcheck.models.native import keep_native
 from mechcheck.models.provenance import hash_parameters
@@ -25,6 +25,11 @@ def bridge(**changed) -> TransformerBridge:
             parameter.add_(0.3 * torch.randn(parameter.shape, generator=generator, dtype=parameter.dtype))
         made.unembed.original_component.bias.normal_(generator=generator)
     return made
+
+
+def hash_files(folder) -> str:
+    """As sha256sum prints it."""
+    return hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest()
 
 
 def test_every_way_to_name_the_same_weights(tmp_path):
@@ -193,6 +198,8 @@ def test_a_bridge_in_memory_is_known_by_its_parameters():
     with torch.no_grad():
         made.b_U[0] += 1.0  # a buffer, and a part of what it computes
     assert provenance(made).weights_sha256 not in (known.weights_sha256, changed)
+    made.b_U.data[0] -= 1.0  # torch does not count this change
+    assert provenance(made).weights_sha256 == changed
     made.enable_compatibility_mode(disable_warnings=True)
     assert provenance(made).processing == "folded"
     assert provenance(bridge(normalization_type=None)).processing == "raw"
@@ -204,3 +211,11 @@ def test_a_twin_of_a_bridge_in_memory():
     drawn = TransformerBridge.boot_native(TransformerBridgeConfig(**CONFIG, seed=3), dtype=torch.float64)
     same(twin(TOKENS), drawn(TOKENS))
     assert provenance(twin).name == "native#reinitialised-3"
+
+
+def test_a_bridge_whose_weights_were_processed(tmp_path):
+    """What it computes is kept, as it is by then."""
+    made = bridge()
+    right = made(TOKENS).log_softmax(-1)
+    made.enable_compatibility_mode(disable_warnings=True)
+    same(logits(keep_native(made, None, tmp_path)).log_softmax(-1), right, 1e-5)
