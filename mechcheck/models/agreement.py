@@ -21,6 +21,9 @@ _LENGTH = 16
 # computed wrongly is off by 0.1 and more.
 TOLERANCE = {torch.float64: 1e-3, torch.float32: 1e-3, torch.float16: 0.03, torch.bfloat16: 0.08}
 
+_FLAT = 0.1
+"""Nats. Where all tokens are nearly as probable, what rounding makes of large activations is no smaller for it."""
+
 
 class Prediction(NamedTuple):
     """What a model says after each token of a few sequences."""
@@ -68,7 +71,7 @@ def disagreement(found: Prediction, right: Prediction, dtype: torch.dtype) -> st
         return None
     centred = right.log_probs - right.log_probs.mean(-1, keepdim=True)
     scale, off = (float(x[both].square().mean().sqrt()) for x in (centred, found.log_probs - right.log_probs))
-    if off <= TOLERANCE[dtype] * scale:
+    if off <= TOLERANCE[dtype] * max(scale, _FLAT):
         return None
     worst = float((found.log_probs - right.log_probs)[both].abs().max())
     return f"log-probabilities of tokens differ by up to {worst:.2g}"
