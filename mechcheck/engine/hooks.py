@@ -13,7 +13,7 @@ from torch import Tensor
 
 from mechcheck.base.device import usual_torch
 from mechcheck.base.errors import HookError
-from mechcheck.notation.limits import require_hooks
+from mechcheck.notation.limits import misfit, require_hooks, wrong_hook
 from mechcheck.notation.sites import HEAD_KINDS, Site
 from mechcheck.prompts.limits import check_fits_once
 from mechcheck.prompts.prompt_set import END, PromptSet
@@ -103,7 +103,7 @@ def record(
     for rows in _batches(model, prompts):
         tokens = prompts.tokens[rows.where].to(model.cfg.device)
         fired: set[str] = set()
-        hooks = _hooks(rows, readers, changes, kept, fired)
+        hooks = _hooks(model, rows, readers, changes, kept, fired)
         check_exist(model, hooks)
         with torch.no_grad(), as_loaded(model), model.hooks(fwd_hooks=list(hooks.items())):
             out = model(tokens, **attention_mask(model, rows))
@@ -174,6 +174,7 @@ def _write_site(activation: Tensor, edit: Edit, rows: Rows) -> None:
 
 
 def _hooks(
+    model: "TransformerBridge",
     rows: Rows,
     readers: Mapping[Any, Reader],
     changes: Sequence[Edit],
@@ -187,11 +188,16 @@ def _hooks(
     for key, (name, keep) in readers.items():
         by_name[name][1].append((key, keep))
 
+    tokens = rows.prompts.tokens[rows.where].shape
+
     def make(name: str, todo: list[Edit], wanted: list[tuple[Hashable, Callable]]) -> Callable:
         def hook(activation: Tensor, hook: Any) -> Tensor | None:
             if name in fired:
                 raise HookError(f"{name} fired twice in one run")
             fired.add(name)
+            wrong = misfit(model, name, activation, *tokens)
+            if wrong is not None:
+                raise wrong_hook(model, name, wrong)
             changed = activation.clone() if todo else activation
             for change in todo:
                 _write_site(changed, change, rows)

@@ -2,14 +2,14 @@
 
 from collections.abc import Container
 from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple, get_args
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
 from mechcheck.base.architectures import is_encoder
-from mechcheck.notation.sites import HEAD_KINDS, Kind, Site, site_count
+from mechcheck.notation.limits import SHAPED, misfit
 
 if TYPE_CHECKING:
     from transformer_lens.model_bridge import TransformerBridge
@@ -21,6 +21,9 @@ _LENGTH = 16
 # the support table: 2e-6 in float32 and 4e-2 in bfloat16 where weights are folded, which rounds them once more; a model that is
 # computed wrongly is off by 0.1 and more.
 TOLERANCE = {torch.float64: 1e-3, torch.float32: 1e-3, torch.float16: 0.03, torch.bfloat16: 0.08}
+
+_FLAT = 0.1
+"""Nats. Where all tokens are nearly as probable, what rounding makes of large activations is no smaller for it."""
 
 
 class Prediction(NamedTuple):
@@ -69,7 +72,7 @@ def disagreement(found: Prediction, right: Prediction, dtype: torch.dtype) -> st
         return None
     centred = right.log_probs - right.log_probs.mean(-1, keepdim=True)
     scale, off = (float(x[both].square().mean().sqrt()) for x in (centred, found.log_probs - right.log_probs))
-    if off <= TOLERANCE[dtype] * scale:
+    if off <= TOLERANCE[dtype] * max(scale, _FLAT):
         return None
     worst = float((found.log_probs - right.log_probs)[both].abs().max())
     return f"log-probabilities of tokens differ by up to {worst:.2g}"
@@ -96,36 +99,11 @@ def misplaced(model: "TransformerBridge", tokens: Int[Tensor, "sequence pos"]) -
     known = model.hook_dict
     found: dict[str, str] = {}
 
-    def look(activation: Any, hook: Any, name: str, wanted: _Shape) -> None:
-        sizes = tuple(activation.shape) if isinstance(activation, Tensor) else ()
-        if len(sizes) != len(wanted.sizes) or any(wish not in (None, size) for wish, size in zip(wanted.sizes, sizes, strict=True)):
-            found[name] = f"activations of shape {list(sizes)} where [{wanted.axes}] {wanted.text} is meant"
+    def look(activation: Any, hook: Any, name: str) -> None:
+        wrong = misfit(model, name, activation, *tokens.shape)
+        if wrong is not None:
+            found[name] = wrong
 
-    hooks = [(name, partial(look, name=name, wanted=wanted)) for name, wanted in _wanted(model, *tokens.shape).items() if name in known]
-    with model.hooks(fwd_hooks=hooks):
+    names = (f"blocks.{layer}.{part}" for layer in range(model.cfg.n_layers) for part in SHAPED)
+    with model.hooks(fwd_hooks=[(name, partial(look, name=name)) for name in names if name in known]):
         return predict(model, tokens, encoder=is_encoder(model)), found
-
-
-class _Shape(NamedTuple):
-    axes: str
-    sizes: tuple[int | None, ...]
-    """None: any."""
-
-    @property
-    def text(self) -> str:
-        return str(["any" if size is None else size for size in self.sizes]).replace("'", "")
-
-
-def _wanted(model: "TransformerBridge", sequences: int, length: int) -> dict[str, _Shape]:
-    """Hook -> what its activation has to look like."""
-    cfg, wanted = model.cfg, {}
-    for layer in range(cfg.n_layers):
-        for kind in get_args(Kind):
-            last = None if kind == "neuron" else cfg.d_model
-            shape = _Shape("prompt, pos, d", (sequences, length, last))
-            if kind in HEAD_KINDS:
-                shape = _Shape("prompt, pos, head, d_head", (sequences, length, site_count(model, kind)[1], None))
-            wanted[Site(kind, layer).hook_name] = shape
-        for name in ("hook_pattern", "hook_attn_scores"):
-            wanted[f"blocks.{layer}.attn.{name}"] = _Shape("prompt, head, pos, pos", (sequences, cfg.n_heads, length, length))
-    return wanted

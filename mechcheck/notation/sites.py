@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 Kind = Literal["head", "q", "k", "v", "attn_out", "mlp_out", "resid_pre", "resid_post", "neuron"]
 
-_HOOKS: dict[str, str] = {
+_HOOKS: dict[Kind, str] = {
     "head": "blocks.{layer}.attn.hook_z",
     "q": "blocks.{layer}.attn.hook_q",
     "k": "blocks.{layer}.attn.hook_k",
@@ -26,6 +26,8 @@ _HOOKS: dict[str, str] = {
     "resid_post": "blocks.{layer}.hook_resid_post",
     "neuron": "blocks.{layer}.mlp.hook_post",
 }
+# The same without the layer, as in "attn.hook_z".
+HOOK_KINDS = {template.removeprefix("blocks.{layer}."): kind for kind, template in _HOOKS.items()}
 # Activations of shape [prompt, pos, head, d_head]; k and v have one head for each key/value head.
 HEAD_KINDS = ("head", "q", "k", "v")
 INDEXED = (*HEAD_KINDS, "neuron")

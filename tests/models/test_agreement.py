@@ -167,6 +167,15 @@ def test_disagreement_is_told_from_rounding(dtype):
     assert "log-probabilities of tokens differ by up to" in off(2)
 
 
+def test_a_model_that_says_nothing_may_be_rounded():
+    """A compiled program that reads other words than these predicts all tokens alike, from large activations."""
+    flat = torch.zeros(1, 4, 9).double()
+    for noise, agrees in ((1e-5, True), (1e-3, False)):
+        changed = flat + noise * torch.randn(flat.shape, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+        one, other = (Prediction(torch.zeros(1, 4), values.log_softmax(-1)) for values in (flat, changed))
+        assert (disagreement(other, one, torch.float32) is None) == agrees
+
+
 def test_not_a_number_is_no_agreement():
     right = torch.zeros(1, 2, 3).log_softmax(-1)
     broken = right.clone()

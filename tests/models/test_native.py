@@ -52,7 +52,7 @@ def test_every_way_to_name_the_same_weights(tmp_path):
     for name, some in given.items():
         kept = keep_native(some, CONFIG, tmp_path / name)
         same(logits(kept), right)
-        hashes.add(contents(kept).weights if name not in ("network", "bridge", "compiled") else None)
+        hashes.add(hash_files(kept) if name not in ("network", "bridge", "compiled") else None)
     assert len(hashes - {None}) == 1
 
 
@@ -106,7 +106,7 @@ def test_what_lies_in_the_directory(tmp_path):
 def test_provenance_of_a_native_model(tmp_path):
     folder = keep_native(oracle.random_weights(CONFIG), CONFIG, tmp_path / "toy")
     known = provenance(load_model(folder))
-    assert (known.name, known.directory, known.revision, known.weights_sha256) == ("toy", folder, None, contents(folder).weights)
+    assert (known.name, known.directory, known.revision, known.weights_sha256) == ("toy", folder, None, hash_files(folder))
     assert (known.processing, known.not_folded, known.dtype, known.device) == ("folded", None, "float32", "cpu")
     n_weights = sum(value.numel() for name, value in oracle.random_weights(CONFIG).items() if not name.endswith(("mask", "IGNORE")))
     assert known.n_params == n_weights

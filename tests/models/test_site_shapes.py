@@ -126,3 +126,18 @@ def test_a_twin_has_the_limits_of_its_model(tmp_path):
     with pytest.raises(SiteError, match="hook_q holds"):
         capture(twin, prompts, m.queries("1.1"))
     assert twin.cfg.n_heads == N_HEADS
+
+
+def test_a_bridge_that_somebody_made_otherwise(tmp_path):
+    """Nothing was looked at when it was made, so it is looked at when it is used."""
+    from transformer_lens.model_bridge import TransformerBridge
+    from transformers import AutoModelForCausalLM
+
+    save_random("DeepseekV3Config", tmp_path, **MLA["DeepseekV3Config"], v_head_dim=8)
+    own = AutoModelForCausalLM.from_pretrained(tmp_path, attn_implementation="eager")
+    model = TransformerBridge.boot_transformers(str(tmp_path), hf_model=own, tokenizer=m.load_model("names-gpt2-seed4").tokenizer)
+    prompts = PromptSet.from_tokens([[1, 5, 6, 7, 2]], answers=[3], foils=[4])
+    assert capture(model, prompts, m.attn_outs("1"))
+    for site in (m.heads("1.1"), m.values("1.1"), m.queries("1.1")):
+        with pytest.raises(SiteError, match=r"hook_[zvq] holds activations of shape \[1, \d, \d, \d\] where \[prompt, pos, head, d_head\]"):
+            m.run(model, prompts, m.Ablate(site, "zero"))
