@@ -25,13 +25,18 @@ NOTHING_TO_LOSE = dict.fromkeys(WITHOUT, "not_applicable")
 
 
 def feeders(model, circuit, which):
-    """The previous-token heads; or as many other heads at their place, of their layers first, that the induction heads could read."""
+    """The previous-token heads; or as many others at their place that the induction heads could read, of the same layers first.
+
+    Where there are no others, the same heads one place earlier, where they have not seen the token yet.
+    """
     known = circuit["previous_token"]
     if which == "previous_token":
         return known
     own, top = {site.layer for site in known}, max(site.layer for site in circuit["induction"])
     places = [(layer, head) for layer in range(top) for head in range(model.cfg.n_heads)]
     others = [place for place in places if place not in known.pairs and place not in circuit["induction"].pairs]
+    if not others:
+        return known.at("FIRST")
     return heads(sorted(others, key=lambda place: place[0] not in own)[: len(known)], at="NEXT")
 
 
