@@ -14,8 +14,8 @@ from mechcheck.stats.arrays import LikeArray
 from mechcheck.stats.formulas import compared, minus, negative, over, plus, times
 
 Number = int | float
-Scale = Literal["yes/no", "difference", "real"]
-"""1 and 0 per prompt; the difference of two such, prompt by prompt; anything else."""
+Scale = Literal["yes/no", "difference", "quotient", "real"]
+"""1 and 0 per prompt; the difference of two such, prompt by prompt; the ratio of their means; anything else."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -134,8 +134,10 @@ class Measurement(LikeArray):
         if not isinstance(other, Measurement):
             return self._scaled(np.divide, float(other), over(self.name, f"{other}"))
         self._check_same_prompts(other)
+        plain = self.is_yes_no and other.is_yes_no and self.worth == other.worth == (0.0, 1.0)
+        scale: Scale = "quotient" if plain else "real"
         name = over(self.name, other.name)
-        return replace(self, values=self._plain(), denominator=other._plain(), scale="real", name=name, unit="share")
+        return replace(self, values=self._plain(), denominator=other._plain(), scale=scale, name=name, unit="share")
 
     def __gt__(self, other: Union["Measurement", Number]) -> "Measurement":
         if isinstance(other, Measurement):  # prompt by prompt
@@ -165,9 +167,8 @@ class Measurement(LikeArray):
     def _kept(self, how: Callable, number: float) -> tuple[Scale, tuple[float, float]]:
         """The scale, and what no and yes count, after a calculation that all values undergo."""
         no, yes = (float(how(value, number)) for value in self.worth)
-        if no == yes or not (self.is_yes_no or self.scale == "difference"):
-            return "real", (0.0, 1.0)
-        return ("yes/no" if self.is_yes_no else "difference"), (no, yes)
+        scale: Scale | None = "yes/no" if self.is_yes_no else self.scale
+        return (scale, (no, yes)) if scale in ("yes/no", "difference", "quotient") and no != yes else ("real", (0.0, 1.0))
 
     def _combine(self, other: Union["Measurement", Number], how: Callable, named: Callable[[str, str], str]) -> "Measurement":
         scale: Scale

@@ -69,13 +69,21 @@ def test_a_quotient_or_a_difference_is_no_rate():
             estimate_rate(other, SURE)
 
 
-def test_a_difference_of_two_is_widened_by_a_pair_each_way():
-    first, second = (measured(v, list(np.repeat(range(6), 2))) > 0.5 for v in ([1.0] * 12, [1.0] * 12))
-    e = estimate_mean(first - second, SURE).estimate
-    assert e.value == 0.0
-    assert e.low < -0.1 < 0.1 < e.high
-    assert e.method.endswith("a pair added each way")
+@pytest.mark.parametrize(
+    ("how", "shift"), [(lambda a, b: a - b, 0.0), (lambda a, b: a / b, 1.0)], ids=["difference", "quotient"]
+)  # fmt: skip
+def test_what_compares_two_is_widened_by_a_pair_each_way(how, shift):
+    """One prompt more that answered yes and then no, and one the other way round."""
+    templates = list(np.repeat(range(6), 2))
+    first, second = measured([1.0] * 11 + [0.0], templates), measured([1.0] * 12, templates)
+    e = estimate_mean(how(first, second), SURE).estimate
+    assert e.value == pytest.approx(shift - 1 / 12)
+    assert e.low < shift - 0.2
+    assert e.high > shift + 0.05
+    assert "a pair added each way" in e.method
     assert (e.n, e.clusters) == (12, 6)
+    percent = estimate_mean(100 * how(first, second), SURE).estimate
+    assert (percent.low, percent.high) == pytest.approx((100 * e.low, 100 * e.high))
 
 
 def test_what_would_settle_a_rate_settles_what_follows_from_it():
