@@ -3,8 +3,8 @@
 import random
 from typing import TYPE_CHECKING, Any
 
+from mechcheck.base.architectures import is_native
 from mechcheck.base.errors import PromptError
-from mechcheck.notation.architectures import is_native
 from mechcheck.prompts.prompt_set import PromptSet
 from mechcheck.prompts.tokens import Reader
 from mechcheck.tasks.registry import Split, task
