@@ -23,8 +23,10 @@ from .models.loading import (
     embedded_models as embedded_models,
     provenance as provenance,
     reinitialised as reinitialised,
+    forget_models as forget_models,
 )
 from .models.directory import keep_model as keep_model
+from .models.native import keep_native as keep_native
 from .models.distilbert import bert_from_distilbert as bert_from_distilbert
 
 # sites and circuits
@@ -48,7 +50,8 @@ from .notation.sites import (
 from .notation.circuit import Circuit as Circuit, Criterion as Criterion
 from .circuits.files import load_circuit as load_circuit, write_circuit as write_circuit
 from .verdicts.controls import random_sites as random_sites
-from .circuits.roles import Found as Found, Role as Role, choose_heads as choose_heads
+from .circuits.roles import Absent as Absent, Found as Found, Role as Role, choose_heads as choose_heads
+from .circuits.backups import find_backups as find_backups
 
 # interventions and the engine
 from .notation.interventions import (

@@ -48,6 +48,10 @@ def make_parser() -> argparse.ArgumentParser:
     discover.add_argument("model", nargs="+", help="as in --mech-model")
     discover.add_argument("-o", "--out", type=Path, default=Path("circuits"), help="for pytest --mech-circuits (default: %(default)s)")
     discover.add_argument("--device", default="cpu", help="cpu, cuda, cuda:N or mps (default: %(default)s)")
+    discover.add_argument(
+        "--set", action="append", default=[], metavar="NAME=VALUE",
+        help="tell the search something, if it can be told; repeatable (induction: lengths=24,32 for segments of 24 to 32 tokens)",
+    )  # fmt: skip
     discover.set_defaults(run=_discover)
     prefetch = commands.add_parser("prefetch", help="fetch hub models into the local cache (the only command that uses the network)")
     prefetch.add_argument("model", nargs="*", help="hub ids with an optional @revision")
@@ -250,14 +254,18 @@ def _calibrate(chosen: argparse.Namespace) -> None:
 
 
 def _discover(chosen: argparse.Namespace) -> None:
-    from mechcheck.circuits.discover_scripts import load_search, record
+    from mechcheck.circuits.discover_scripts import load_search, read_option, record
+    from mechcheck.circuits.roles import Absent
     from mechcheck.models.loading import load_model
 
-    search = load_search(chosen.search)
+    search, options = load_search(chosen.search), dict(map(read_option, chosen.set))
     for name in chosen.model:
-        path, found = record(search, load_model(name, device=chosen.device, offline=True), chosen.out)
+        path, found = record(search, load_model(name, device=chosen.device, offline=True), chosen.out, options)
         print(path)
         for role, filled in found.roles.items():
+            if isinstance(filled, Absent):
+                print(f"  {role}: NONE ({filled.criterion})\n    {filled.why}")
+                continue
             print(f"  {role}: {filled.sites} ({'met' if filled.met else 'NOT met, the nearest candidates'}: {filled.criterion})")
             print(f"    {filled.measured}")
 

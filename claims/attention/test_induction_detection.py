@@ -21,7 +21,7 @@ from mechcheck import (
 OLSSON = "Olsson et al. 2022, arXiv:2209.11895"
 # Models that do induction on random tokens, as was measured before these claims were written.
 WITH = ["names-gpt2-seed1", "names-gpt2-seed4", "names-gpt2-seed6", "names-neox-seed2"]
-FIXED = 0.3  # the threshold by which claims/induction/discover.py records induction heads
+FIXED = 0.3  # what counts as attending in claims/induction
 MATTERS = 0.05  # share of p(answer) that is lost without a head; fixed on the discovery prompts
 DISCOVERY = {"n": 240, "seed": 0, "split": "discover"}
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from mechcheck import Ablate, Patch, Sites, claim, run
+from mechcheck import Ablate, Patch, Role, Sites, claim, find_backups, interaction, run, task_prompts
 from mechcheck.compiled import known_circuit
 
 MCGRATH = "McGrath et al. 2023, arXiv:2307.15771"
@@ -34,6 +34,21 @@ def check_share_lost(model, prompts, check, what):
 )  # fmt: skip
 def test_single_ablation_misses_a_redundancy(model, prompts, check, roles, method):
     check_share_lost(model, prompts, check, Ablate(sites_of("compiled-redundant", roles), method))
+
+
+@pytest.mark.parametrize("method", ["zero", "mean"])
+@pytest.mark.parametrize("role", ["name_mover"])
+@claim(
+    "The search for backups finds, on other prompts, the head that was built to be one, and the answer needs it once its mover is gone",
+    source=MCGRATH, kind="necessity", models=["compiled-ioi"], decoy={"role": "s_inhibition"},
+)  # fmt: skip
+def test_search_finds_the_backup(model, prompts, check, role, method):
+    movers = known_circuit("compiled-ioi")[role]
+    found = find_backups(model, task_prompts("ioi", model, n=240, seed=0, split="discover"), movers, method=method)
+    backups, clean = found.sites if isinstance(found, Role) else Sites(), run(model, prompts)
+    together = interaction(model, prompts, movers, backups, intervention=lambda sites: Ablate(sites, method)) if backups else 0.0 * clean
+    check.above(together / clean, 0.05, "cost beyond the sum, of the logit difference > 0.05")
+    assert backups == known_circuit("compiled-ioi")["backup_name_mover"]
 
 
 @pytest.mark.parametrize("method", ["patched"])

@@ -1,13 +1,17 @@
 """Find what carries her/his on the discovery prompts and record it: mechcheck discover gendered_pronoun MODEL ...
 
 Heads at END, the layer whose residual stream at the noun carries its gender, and the layer at which the logit lens
-resolves. The criteria were fixed before the verification prompts were looked at.
+resolves. The search is on prompts that name nobody ("a happy girl"); what its heads do where a name tells the gender, alone
+or beside a noun, is measured as well, and decides nothing. The criteria were fixed before the verification prompts were looked at.
 """
+
+import contextlib
 
 import numpy as np
 
 from mechcheck import (
     Found,
+    MechcheckError,
     Role,
     choose_heads,
     gendered_pronoun_prompts,
@@ -21,6 +25,22 @@ from mechcheck import (
 
 PROMPTS, SEED = 240, 0
 HEAD_SHARE, NOUN_SHARE, RESOLVED = 0.1, 0.9, 0.9
+
+
+def shares_of_the_way(model, prompts):
+    """What each head at END, patched from the other gender's run, brings of the change."""
+    return recovery(head_patching(model, prompts, positions="END"), run(model, prompts), run(model, prompts.counterfactual))
+
+
+def shares_where_people_are_named(model):
+    """The same on the other forms of the task; nothing where the tokenizer has no names that fit."""
+    found = {}
+    for label, carrier in (("by a name", "name"), ("by noun and name", "both")):
+        with contextlib.suppress(MechcheckError):
+            found[label] = shares_of_the_way(
+                model, gendered_pronoun_prompts(model, n=PROMPTS, seed=SEED, split="discover", carrier=carrier)
+            )
+    return found
 
 
 def find_noun_layer(model, prompts, base, other) -> Role:
@@ -42,10 +62,10 @@ def find_resolving_layer(model, prompts) -> int:
 def find(model) -> Found:
     prompts = gendered_pronoun_prompts(model, n=PROMPTS, seed=SEED, split="discover")
     base, other = run(model, prompts), run(model, prompts.counterfactual)
-    shares = recovery(head_patching(model, prompts, positions="END"), base, other)
+    shares = shares_of_the_way(model, prompts)
     movers = choose_heads(
-        {"share of the way": shares}, shares > HEAD_SHARE,
-        criterion=f"patching it at END from the other gender's run brings more than {HEAD_SHARE:.0%} of the way",
+        {"share of the way": shares, **shares_where_people_are_named(model)}, shares > HEAD_SHARE,
+        criterion=f"patching it at END from the other gender's run brings more than {HEAD_SHARE:.0%} of the way, where nobody is named",
         by="share of the way", candidates=2, at="END",
     )  # fmt: skip
     roles = {"pronoun_heads": movers, "noun": find_noun_layer(model, prompts, base, other)}

@@ -1,4 +1,8 @@
-"""Her or his: which noun or name, which heads, at which layer, in a model trained on children's stories by others."""
+"""Her or his: which noun or name, which heads, at which layer, in a model trained on children's stories by others.
+
+Unless a claim says otherwise it is asked of prompts with a noun ("a happy girl"), which name nobody. Where people are named, heads have
+another part in it, so that claims about heads are asked of both forms: what was found on nouns need not hold for names.
+"""
 
 import numpy as np
 import pytest
@@ -11,6 +15,7 @@ from mechcheck import (
     Patch,
     attention_to,
     claim,
+    gendered_pronoun_prompts,
     head_heatmap,
     head_patching,
     logit_lens,
@@ -34,12 +39,18 @@ def by_head(model, prompts, clean, flipped):
     return head_heatmap("Share of the way to the other gender, by head patched at END", shares, "share")
 
 
-@claim("The pronoun agrees with the noun", source=STORIES, task="gendered_pronoun", kind="behaviour")
+@claim("The pronoun agrees with the noun, where nobody is named", source=STORIES, task="gendered_pronoun", kind="behaviour")
 def test_agrees_with_the_noun(model, prompts, check):
     check.rate(run(model, prompts) > 0, above=0.9)
 
 
-@claim("The pronoun agrees with the name", source=STORIES, task="gendered_pronoun", kind="generalisation", prompts={"carrier": "name"})
+@claim(
+    "The pronoun agrees with the name, where no noun tells",
+    source=STORIES,
+    task="gendered_pronoun",
+    kind="generalisation",
+    prompts={"carrier": "name"},
+)
 def test_agrees_with_the_name(model, prompts, check):
     check.rate(run(model, prompts) > 0, above=0.9)
 
@@ -59,13 +70,35 @@ def test_patching_the_noun_flips_the_pronoun(model, prompts, circuit, check, pos
     check.figure(lambda: by_layer_and_position(model, prompts))
 
 
-@claim("A few heads at END bring most of the other gender's answer", source=STORIES, task="gendered_pronoun", kind="sufficiency")
-def test_heads_bring_the_gender(model, prompts, circuit, check):
+def check_share_brought(model, prompts, circuit, check):
     clean, flipped = run(model, prompts), run(model, prompts.counterfactual)
     patched = run(model, prompts, Patch(circuit["pronoun_heads"]))
     check.requires(clean - flipped, above=1.0, label="there is a way to go: the genders' logit differences are more than 1 apart")
     check.above((clean - patched) / (clean - flipped), 0.5, "share of the way to the other gender > 0.5")
     check.figure(lambda: by_head(model, prompts, clean, flipped))
+
+
+@claim(
+    "A few heads at END bring most of the other gender's answer, where a noun tells it and nobody is named",
+    source=STORIES,
+    task="gendered_pronoun",
+    kind="sufficiency",
+)
+def test_heads_bring_the_gender(model, prompts, circuit, check):
+    check_share_brought(model, prompts, circuit, check)
+
+
+@pytest.mark.parametrize("carrier", ["name", "both"])
+@claim(
+    "The heads that were found where nobody is named bring most of the other gender's answer where somebody is",
+    source=STORIES,
+    task="gendered_pronoun",
+    kind="generalisation",
+)
+def test_heads_bring_the_gender_of_names(model, prompts, circuit, check, carrier):
+    """On the discovery half 0.94 of the way by a name alone, and 0.87 by a noun and a name."""
+    asked = gendered_pronoun_prompts(model, n=len(prompts), seed=check.seed, carrier=carrier)
+    check_share_brought(model, asked, circuit, check)
 
 
 @claim("Ablating these heads hurts more than ablating random ones", source=STORIES, task="gendered_pronoun", kind="necessity")

@@ -1,4 +1,4 @@
-"""Find name movers and S-inhibition heads on the discovery prompts and record them: mechcheck discover ioi MODEL ...
+"""Find name movers, their backups and S-inhibition heads on the discovery prompts and record them: mechcheck discover ioi MODEL ...
 
 The criteria were fixed before the verification prompts were looked at; what claims say is measured on those.
 """
@@ -6,6 +6,7 @@ The criteria were fixed before the verification prompts were looked at; what cla
 import numpy as np
 
 from mechcheck import (
+    Absent,
     Found,
     Patch,
     Role,
@@ -13,6 +14,7 @@ from mechcheck import (
     attention_to_positions,
     choose_heads,
     direct_logit_attribution,
+    find_backups,
     heads,
     ioi_prompts,
 )
@@ -67,7 +69,17 @@ def find_s_inhibition(model, prompts, name_movers: Role) -> Role:
     )  # fmt: skip
 
 
+def find_backup_name_movers(model, prompts, name_movers: Role) -> Role | Absent:
+    """Heads that write the name where the name movers are silenced, by their mean over other people, as in the paper."""
+    if not name_movers.met:
+        return Absent(
+            "heads that wake when the name movers are ablated", "no head is a name mover by its criterion, so nobody has a backup"
+        )
+    return find_backups(model, prompts, name_movers.sites)
+
+
 def find(model) -> Found:
     prompts = ioi_prompts(model, n=PROMPTS, seed=SEED, split="discover")
     movers = find_name_movers(model, prompts)
-    return Found({"name_mover": movers, "s_inhibition": find_s_inhibition(model, prompts, movers)}, prompts)
+    roles = {"name_mover": movers, "s_inhibition": find_s_inhibition(model, prompts, movers)}
+    return Found(roles | {"backup_name_mover": find_backup_name_movers(model, prompts, movers)}, prompts)

@@ -1,5 +1,8 @@
 """Where models are computed: whether a device is there, what it lacks, and how it is made to repeat."""
 
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+
 import numpy as np
 import torch
 from jaxtyping import Float
@@ -52,6 +55,21 @@ def repeat_exactly() -> None:
     torch.set_float32_matmul_precision("highest")
     torch.backends.cuda.matmul.allow_fp16_reduced_precision_reduction = False
     torch.backends.cuda.matmul.allow_bf16_reduced_precision_reduction = False
+
+
+@contextmanager
+def usual_torch() -> Iterator[None]:
+    """Within it torch computes as in a fresh process, whatever the caller has set: inference mode, autocast, a default dtype."""
+    dtype, gradients = torch.get_default_dtype(), torch.is_grad_enabled()
+    with ExitStack() as stack:
+        stack.enter_context(torch.inference_mode(False))  # which also turns gradients on
+        stack.enter_context(torch.set_grad_enabled(gradients))
+        for kind in KINDS:
+            if torch.is_autocast_enabled(kind):
+                stack.enter_context(torch.autocast(kind, enabled=False))
+        stack.callback(torch.set_default_dtype, dtype)
+        torch.set_default_dtype(torch.float32)
+        yield
 
 
 def _how_many(kind: str) -> int:

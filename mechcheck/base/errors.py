@@ -25,6 +25,10 @@ class NoCircuitError(CircuitError):
     """No circuit is recorded for the model and task."""
 
 
+class AbsentRoleError(CircuitError):
+    """The search for a circuit found nothing for this role, and its file says why."""
+
+
 class ClaimError(MechcheckError):
     """A claim is written in a way that cannot be decided."""
 

@@ -1,10 +1,12 @@
 """`find(model)` of a claims folder's discover.py: called by the folder's name, on any model, its result recorded as a circuit file."""
 
+import ast
+import inspect
 import runpy
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from mechcheck.base.errors import MechcheckError
 from mechcheck.base.paths import data_dir
@@ -25,7 +27,14 @@ class Search(NamedTuple):
     """The claims' folder: "ioi", "studies/ioi"."""
     method: str
     """What circuit files give as their source."""
-    find: "Callable[[TransformerBridge], Found]"
+    find: "Callable[..., Found]"
+
+    @property
+    def options(self) -> tuple[str, ...]:
+        """What the search can be told: the keyword arguments of its `find`."""
+        given = self.find.keywords if isinstance(self.find, partial) else {}
+        parameters = inspect.signature(self.find).parameters.values()
+        return tuple(p.name for p in parameters if p.kind is p.KEYWORD_ONLY and p.name not in given)
 
 
 def searches() -> tuple[str, ...]:
@@ -39,7 +48,8 @@ def searches() -> tuple[str, ...]:
 def load_search(name: str) -> Search:
     """A shipped search by its name, or one of the user's by the path of its file.
 
-    The file has `find(model) -> Found`; where claims of several tasks share a file (claims/studies), `find(model, task)`.
+    The file has `find(model) -> Found`, with keyword arguments for what the search can be told; where claims of several tasks share
+    a file (claims/studies), `find(model, task)`.
 
     Raises:
         MechcheckError: there is no such search, or the file has no `find`.
@@ -65,11 +75,31 @@ def _find_in(path: Path) -> "Callable[..., Found]":
     return found
 
 
-def record(search: Search, model: "TransformerBridge", folder: Path) -> tuple[Path, Found]:
-    """Search and write `<folder>/<name>/<model>.toml`, which `--mech-circuits <folder>` reads."""
-    found = search.find(model)
+def read_option(text: str) -> tuple[str, Any]:
+    """NAME=VALUE as a name and a value: a number, several of them with commas between, or text."""
+    name, sign, value = text.partition("=")
+    if not (name.isidentifier() and sign and value):
+        raise MechcheckError(f"what a search is told is NAME=VALUE, not {text!r}")
+    try:
+        return name, ast.literal_eval(value)
+    except (SyntaxError, ValueError):
+        return name, value
+
+
+def record(search: Search, model: "TransformerBridge", folder: Path, options: Mapping[str, Any] | None = None) -> tuple[Path, Found]:
+    """Search and write `<folder>/<name>/<model>.toml`, which `--mech-circuits <folder>` reads.
+
+    Raises:
+        MechcheckError: an option that this search does not have.
+    """
+    if unknown := [name for name in options or {} if name not in search.options]:
+        meant = f"it has {', '.join(search.options)}" if search.options else "it has none"
+        raise MechcheckError(f"the search {search.name!r} has no option {unknown[0]!r}; {meant}")
+    found = search.find(model, **(options or {}))
     if not isinstance(found, Found):
         raise MechcheckError(f"find(model) of {search.method} must return a mechcheck.Found, not {type(found).__name__}")
     path = folder / search.name / circuit_file(provenance(model).name)
-    write_circuit(path, model, found.roles, method=search.method, prompts=found.prompts, split="discover", found=found.facts)
+    write_circuit(
+        path, model, found.roles, method=search.method, prompts=found.prompts, split="discover", found=found.facts, options=found.options
+    )
     return path, found

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from mechcheck.base.errors import CircuitError, SiteError
 from mechcheck.base.paths import data_dir
-from mechcheck.circuits.roles import Role
+from mechcheck.circuits.roles import Absent, Role
 from mechcheck.models.loading import provenance
 from mechcheck.notation.circuit import Circuit, Criterion
 from mechcheck.notation.sites import Kind, Sites, attn_outs, check_sites, heads, keys, mlps, neurons, queries, resid, resid_post, values
@@ -37,18 +37,20 @@ def load_circuit(path: Path) -> Circuit:
 
     The file has `source`, `weights_sha256` and a table `roles`; a role is text in the grammar of `heads`
     ("0.3 1.1@END"), or a table with one of heads, queries, keys, values, mlps, resid, resid_post, neurons or attn_outs.
-    What else the table says is for readers: `criterion`, whether it is `met`, and what was `measured`. A circuit that was
-    published without a hash of the weights has `shape = [layers, heads]` instead.
+    What else the table says is for readers: `criterion`, whether it is `met`, and what was `measured`. A role that was looked for
+    and not found has a table in `absent` instead, with the `criterion` and `why`. A circuit that was published without a hash of the
+    weights has `shape = [layers, heads]` instead.
     """
     try:
         raw = tomllib.loads(path.read_text(encoding="utf-8"))
         recorded = raw.pop("roles")
         roles = {role: _role(role, value) for role, value in recorded.items()}
         criteria = {role: stated for role, value in recorded.items() if (stated := _criterion(value))}
+        absent = {role: f"{table['why']} (criterion: {table['criterion']})" for role, table in raw.get("absent", {}).items()}
         if "shape" in raw:
             layers, heads_each = raw.pop("shape")
-            return Circuit(roles, raw.pop("source"), None, raw, (layers, heads_each), criteria)
-        return Circuit(roles, raw.pop("source"), raw.pop("weights_sha256"), raw, criteria=criteria)
+            return Circuit(roles, raw.pop("source"), None, raw, (layers, heads_each), criteria, absent)
+        return Circuit(roles, raw.pop("source"), raw.pop("weights_sha256"), raw, criteria=criteria, absent=absent)
     except KeyError as error:
         raise CircuitError(f"{path.name} lacks {error.args[0]!r}; a circuit file has source, weights_sha256 and [roles]") from error
     except (tomllib.TOMLDecodeError, SiteError) as error:
@@ -76,21 +78,23 @@ def _criterion(value: object) -> Criterion | None:
 def write_circuit(
     path: Path,
     model: "TransformerBridge",
-    roles: Mapping[str, Role],
+    roles: Mapping[str, Role | Absent],
     *,
     method: str,
     prompts: PromptSet,
     split: str,
     found: Mapping[str, Any] | None = None,
+    options: Mapping[str, Any] | None = None,
 ) -> None:
     """Write a circuit file: where it comes from, for which weights, each role with its criterion and measurements.
 
     Args:
         path: claims/<task>/circuits/<model>.toml.
-        roles: role -> sites with the reason.
+        roles: role -> sites with the reason, or why there are none.
         method: how it was searched for.
         prompts, split: the prompts it was found on; claims use others.
         found: further numbers that claims need (a layer, say).
+        options: of the task's generator, where the prompts are not the usual ones.
     """
     source, names = provenance(model), {kind: name for name, (kind, _) in _KINDS.items()}
     lines = [
@@ -105,9 +109,13 @@ def write_circuit(
         f"prompts = {len(prompts)}",
         f"prompts_sha256 = {_text(prompts.sha256)}",
     ]
-    if found:
-        lines += ["", "[found]", *(f"{name} = {json.dumps(value)}" for name, value in found.items())]
+    for table, facts in (("found_on.options", options), ("found", found)):
+        if facts:
+            lines += ["", f"[{table}]", *(f"{name} = {json.dumps(value)}" for name, value in facts.items())]
     for name, role in roles.items():
+        if isinstance(role, Absent):
+            lines += ["", f"[absent.{name}]", f"criterion = {_text(role.criterion)}", f"why = {_text(role.why)}"]
+            continue
         kinds = {site.kind for site in role.sites}
         assert len(kinds) == 1, f"role {name} mixes kinds of sites"
         lines += [

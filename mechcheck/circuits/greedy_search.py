@@ -147,7 +147,7 @@ def targeted_search(
     """
     if not 0 < share <= 1:
         raise MechcheckError(f"share={share}: choose on which share of the prompts the target has to be the prediction, above 0, at most 1")
-    wanted = prompts.foils if targets is None else torch.as_tensor(targets)
+    wanted = prompts.asked("foils") if targets is None else torch.as_tensor(targets)
     if wanted.shape != (len(prompts),):
         raise PromptError(f"targets of shape {tuple(wanted.shape)} for {len(prompts)} prompts; give one token for each")
     bench = _Bench(model, replace(prompts, answers=wanted), intervention, probability, share, budget)

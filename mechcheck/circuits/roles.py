@@ -25,15 +25,28 @@ class Role:
     """What was measured on the chosen sites."""
 
 
+@dataclass(frozen=True)
+class Absent:
+    """A role that nothing fills, and for which there are no candidates that a claim could refute."""
+
+    criterion: str
+    """What a site has to satisfy, written down before the search."""
+    why: str
+    """What was found instead."""
+
+
 class Found(NamedTuple):
     """What a search for a circuit returns: `find(model)` in a claims folder's discover.py."""
 
-    roles: Mapping[str, Role]
-    """Role -> sites with the reason."""
+    roles: Mapping[str, Role | Absent]
+    """Role -> sites with the reason, or why there are none."""
     prompts: PromptSet
     """What it was found on: the discovery half."""
     facts: Mapping[str, Any] = {}
     """Further numbers that claims need (a layer, say)."""
+    options: Mapping[str, Any] = {}
+    """Options of the task's generator that the prompts were made with, where they are not the usual ones; claims about the circuit are
+    asked with the same."""
 
 
 def choose_heads(

@@ -34,7 +34,7 @@ class Layout(NamedTuple):
     about: str
     """What in it can go wrong."""
     config: str
-    """The class of its configuration."""
+    """The class of its configuration; none of a native model."""
     settings: dict[str, Any]
     """Where they differ from the common ones."""
     names: dict[str, str]
@@ -95,7 +95,7 @@ def save_layout(name: str, directory: Path, seed: int = 0) -> Path:
     import transformers
 
     layout = LAYOUTS[name]
-    tokenizer = _word_level() if layout.encoder else _byte_level()
+    tokenizer = _word_level() if layout.encoder else byte_level()
     settings = {layout.names.get(key, key): value for key, value in (_SIZES | {"vocab_size": len(tokenizer)}).items()}
     config = getattr(transformers, layout.config)(**settings | layout.settings)
     auto = transformers.AutoModelForMaskedLM if layout.encoder else transformers.AutoModelForCausalLM
@@ -147,7 +147,7 @@ def _word_level() -> "PreTrainedTokenizerFast":
     return PreTrainedTokenizerFast(tokenizer_object=tokenizer, **named)
 
 
-def _byte_level() -> "PreTrainedTokenizerFast":
+def byte_level() -> "PreTrainedTokenizerFast":
     """GPT-2's kind: a word with the space in front of it is one token, the same word without it is several."""
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers
     from transformers import PreTrainedTokenizerFast

@@ -1,18 +1,19 @@
 """Sentinels: once per model and run, proof that the instrument works on this architecture."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import torch
 
 from mechcheck.base.errors import HookError
-from mechcheck.engine.run import logits_at_end
+from mechcheck.engine.run import capture, logits_at_end
 from mechcheck.models.fingerprint import check_untouched, fingerprint
 from mechcheck.models.loading import provenance
-from mechcheck.notation.interventions import Ablate, Patch
-from mechcheck.notation.sites import Site, Sites, resid
-from mechcheck.prompts.prompt_set import PromptSet
+from mechcheck.notation.interventions import Ablate, Intervention, Patch
+from mechcheck.notation.limits import limits_of
+from mechcheck.notation.sites import Site, Sites, resid, resid_post
+from mechcheck.prompts.prompt_set import END, PromptSet
 
 if TYPE_CHECKING:
     from transformer_lens.model_bridge import TransformerBridge
@@ -40,30 +41,37 @@ def sentinels(model: "TransformerBridge", prompts: PromptSet) -> list[Sentinel]:
     """
     few = prompts[: min(_PROMPTS, len(prompts))]
     other = _shifted(few)
-    before, clean = fingerprint(model), logits_at_end(model, few).log_softmax(-1)
+    before, clean = fingerprint(model), _outcome(model, few)
     tolerance = TOLERANCE[provenance(model).dtype]
     middle = model.cfg.n_layers // 2
     everything = Sites([Site("head", middle, h) for h in range(model.cfg.n_heads)])
+
+    of = "of a log-probability" if limits_of(model).no_prediction is None else "in the last stream"
 
     def difference(a: torch.Tensor, b: torch.Tensor) -> float:
         return float((a - b).abs().max())
 
     def self_patch() -> tuple[bool, str]:
-        changed = difference(logits_at_end(model, few, [Patch(everything, few)]).log_softmax(-1), clean)
-        return changed <= tolerance, f"largest change of a log-probability {changed:.2g}"
+        changed = difference(_outcome(model, few, Patch(everything, few)), clean)
+        return changed <= tolerance, f"largest change {of} {changed:.2g}"
 
     def whole_patch() -> tuple[bool, str]:
-        patched = logits_at_end(model, few, [Patch(resid(0), other)]).log_softmax(-1)
-        off = difference(patched, logits_at_end(model, other).log_softmax(-1))
+        patched = _outcome(model, few, Patch(resid(0), other))
+        off = difference(patched, _outcome(model, other))
         return off <= tolerance, f"largest difference from the other run {off:.2g}"
 
     def ablation() -> tuple[bool, str]:
-        changed = difference(logits_at_end(model, few, [Ablate(everything, "zero")]).log_softmax(-1), clean)
-        return changed > 0, f"largest change of a log-probability {changed:.2g}"
+        layers = sorted(range(model.cfg.n_layers), key=lambda layer: abs(layer - middle))
+        for layer in layers:  # a compiled program may leave the heads of a layer without a task
+            sites = Sites([Site("head", layer, h) for h in range(model.cfg.n_heads)])
+            changed = difference(_outcome(model, few, Ablate(sites, "zero")), clean)
+            if changed > 0:
+                return True, f"largest change {of} {changed:.2g}" + (f" (layer {layer})" if layer != middle else "")
+        return False, "no layer's heads make a difference"
 
     def restored() -> tuple[bool, str]:
         check_untouched(model, before)
-        again = difference(logits_at_end(model, few).log_softmax(-1), clean)
+        again = difference(_outcome(model, few), clean)
         return again == 0, f"the untouched run repeated differs by {again:.2g}"
 
     checks: dict[str, Callable[[], tuple[bool, str]]] = {
@@ -73,6 +81,14 @@ def sentinels(model: "TransformerBridge", prompts: PromptSet) -> list[Sentinel]:
         "hooks are gone and weights unchanged": restored,
     }
     return [_run(provenance(model).name, name, test) for name, test in checks.items()]
+
+
+def _outcome(model: "TransformerBridge", prompts: PromptSet, *interventions: Intervention) -> torch.Tensor:
+    """What comes out at END: log-probabilities, or of a model that makes none the last stream, as parts of its size."""
+    if limits_of(model).no_prediction is None:
+        return logits_at_end(model, prompts, interventions).log_softmax(-1)
+    (stream,) = capture(model, prompts, resid_post(model.cfg.n_layers - 1, at=END), interventions).values()
+    return stream / stream.norm(dim=-1, keepdim=True)
 
 
 def _run(model: str, name: str, test: Callable[[], tuple[bool, str]]) -> Sentinel:
@@ -87,4 +103,5 @@ def _shifted(prompts: PromptSet) -> PromptSet:
     """Other prompts of the same shape: each prompt's tokens with the one before END replaced by END's."""
     rows = [row[:length].tolist() for row, length in zip(prompts.tokens, prompts.lengths.tolist(), strict=True)]
     changed = [[*row[:-2], row[-1], row[-2]] if len(row) > 2 else row[::-1] for row in rows]
-    return PromptSet.from_tokens(changed, answers=prompts.answers, foils=prompts.foils, positions=prompts.positions, pad=0)
+    tokens = torch.tensor([row + [0] * (prompts.tokens.shape[1] - len(row)) for row in changed])
+    return replace(prompts, tokens=tokens, words=(), counterfactual=None, reference=None)

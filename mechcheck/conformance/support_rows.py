@@ -126,11 +126,11 @@ ROWS: dict[str, dict[str, Try]] = {
         "`Patch` `resid_post`": _patched(m.resid_post("0")),
         "`Ablate` zero, mean, resample": _sweep(*(m.Ablate(m.heads("0.1 1.2"), how) for how in ("zero", "mean", "resample"))),
         "`Steer`": lambda b: m.sweep(b.model, b.prompts, [m.Steer(_vector(b), _S2, scale) for scale in (0.5, 2.0)]),
-        "`Scale`": _sweep(m.Scale(m.heads("0.1"), 0.5), m.Scale(m.mlps("1"), 2.0)),
+        "`Scale`": _sweep(m.Scale(m.heads("0.1"), 0.5), m.Scale(m.resid("1"), 2.0)),
         "`Sparsify`": _sweep(m.Sparsify(m.heads("0.1"), 0.1)),
         "`Permute`": _sweep(m.Permute(m.heads("0.1"))),
         "`Put`": _put,
-        "`capture`": lambda b: list(m.capture(b.model, b.prompts, m.heads("0.1") | m.neurons("1.3@END")).values()),
+        "`capture`": lambda b: list(m.capture(b.model, b.prompts, m.heads("0.1") | m.resid("1@END")).values()),
         "`sweep_metrics`, every metric": _metrics,
     },
     "Patching, ablation studies, searches": {

@@ -14,7 +14,8 @@ import torch
 
 from mechcheck.base.device import to_numpy
 from mechcheck.base.errors import HookError, MechcheckError, ModelError, SelfCheckWarning, SiteError
-from mechcheck.conformance.layouts import LAYOUTS, layout_prompts, save_layout
+from mechcheck.conformance.layouts import LAYOUTS, Layout, layout_prompts, save_layout
+from mechcheck.conformance.native_layouts import NATIVE_LAYOUTS, save_native_layout
 from mechcheck.conformance.support_rows import ROWS, Bench, Try
 from mechcheck.engine import run
 from mechcheck.models.loading import Processing, load_model
@@ -37,18 +38,23 @@ Table = dict[str, dict[Processing, dict[str, Cell]]]
 """Layout -> processing -> row -> cell."""
 
 
-def support_table(layouts: Iterable[str] = LAYOUTS) -> Table:
+def columns() -> dict[str, Layout]:
+    """The layouts of transformers, and behind them TransformerLens' own."""
+    return LAYOUTS | NATIVE_LAYOUTS
+
+
+def support_table(layouts: Iterable[str] | None = None) -> Table:
     """Build a tiny random model of each layout in a temporary folder, and try every primitive on it."""
     with TemporaryDirectory() as folder, _quiet():
-        return {name: _of_layout(name, save_layout(name, Path(folder) / name)) for name in layouts}
+        return {name: _of_layout(name, _save(name, Path(folder) / name)) for name in layouts or columns()}
 
 
 def bugs(table: Table) -> list[str]:
     """What failed in a way that no layout explains."""
     return [
-        f"{row} on {LAYOUTS[layout].title}, {processing}: {cell.reason}"
-        for layout, columns in table.items()
-        for processing, cells in columns.items()
+        f"{row} on {columns()[layout].title}, {processing}: {cell.reason}"
+        for layout, both in table.items()
+        for processing, cells in both.items()
         for row, cell in cells.items()
         if cell.how == "bug"
     ]
@@ -57,11 +63,12 @@ def bugs(table: Table) -> list[str]:
 def markdown(table: Table) -> str:
     """The table as a Markdown document."""
     reasons: dict[str, int] = {}
-    parts = [_INTRODUCTION, *(f"- **{LAYOUTS[name].title}**: {LAYOUTS[name].about}." for name in table)]
+    known = columns()
+    parts = [_INTRODUCTION, *(f"- **{known[name].title}**: {known[name].about}." for name in table)]
     for group, rows in ROWS.items():
-        titles = [LAYOUTS[name].title for name in table]
+        titles = [known[name].title for name in table]
         parts += [f"\n## {group}\n", _line(["", *titles]), _line(["---"] * (1 + len(titles)))]
-        parts += [_line([row, *(_text(columns, row, reasons) for columns in table.values())]) for row in rows]
+        parts += [_line([row, *(_text(both, row, reasons) for both in table.values())]) for row in rows]
     parts += ["\n## Why not\n", *(f"{number}. {reason}" for reason, number in reasons.items())]
     return "\n".join(parts) + "\n"
 
@@ -77,8 +84,13 @@ Printed by `mechcheck support`, which tries every primitive on a tiny random mod
 - **no**: it is refused, for the reason of that number below.
 
 Where a cell has two entries, the first is for `processing="folded"` (the default), the second for `processing="raw"`. That
-logits, attention and interventions are those of the Hugging Face model is tested in `tests/conformance/test_layouts.py`.
+logits, attention and interventions are those of the Hugging Face model is tested in `tests/conformance/test_layouts.py`; that native
+models, which `keep_native` writes, compute what HookedTransformer computed, in `tests/engine/test_native_runs.py`.
 """
+
+
+def _save(name: str, directory: Path) -> Path:
+    return (save_native_layout if name in NATIVE_LAYOUTS else save_layout)(name, directory)
 
 
 def _of_layout(name: str, directory: Path) -> dict[Processing, dict[str, Cell]]:
@@ -91,7 +103,7 @@ def _of_model(name: str, directory: Path, processing: Processing) -> dict[str, C
         model = load_model(directory, processing=processing)
     except ModelError as error:
         return dict.fromkeys(rows, Cell("no", str(error)))
-    bench = Bench(model, layout_prompts(model, LAYOUTS[name]))
+    bench = Bench(model, layout_prompts(model, columns()[name]))
     return {row: _cell(attempt, bench) for row, attempt in rows.items()}
 
 
@@ -135,8 +147,8 @@ def _quiet() -> Iterator[None]:
         logging.disable(before)
 
 
-def _text(columns: Mapping[Processing, dict[str, Cell]], row: str, reasons: dict[str, int]) -> str:
-    entries = [_entry(columns[processing][row], reasons) for processing in PROCESSINGS]
+def _text(both: Mapping[Processing, dict[str, Cell]], row: str, reasons: dict[str, int]) -> str:
+    entries = [_entry(both[processing][row], reasons) for processing in PROCESSINGS]
     return " / ".join(dict.fromkeys(entries))
 
 

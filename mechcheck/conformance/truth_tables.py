@@ -7,7 +7,8 @@ import torch
 from torch import Tensor
 
 from mechcheck.compiled import Attention, Near, Row
-from mechcheck.engine.hooks import Reader, Rows
+from mechcheck.engine.edit import Rows
+from mechcheck.engine.hooks import Reader
 from mechcheck.engine.run import observe
 from mechcheck.measures.attention.patterns import pattern_hook
 from mechcheck.notation.circuit import Circuit

@@ -9,22 +9,18 @@ import math
 import weakref
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from torch.nn import functional as F
+
+from mechcheck.base.architectures import NATIVE, is_encoder, is_native, native_divisor
+from mechcheck.engine.layer import ACTIVATIONS, Layer, Linear, Norm, Unserved, layer_of, norm_of
 
 if TYPE_CHECKING:
     from transformer_lens.model_bridge import TransformerBridge
 
-_ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
-    **dict.fromkeys(("gelu_new", "gelu_pytorch_tanh", "gelu_fast"), lambda x: F.gelu(x, approximate="tanh")),
-    "gelu": F.gelu,
-    **dict.fromkeys(("silu", "swish"), F.silu),
-    "relu": F.relu,
-}
 _ENCODERS = ("BertForMaskedLM",)
 _DECODERS = (
     "GPT2LMHeadModel",
@@ -33,67 +29,10 @@ _DECODERS = (
     "MistralForCausalLM",
     "Qwen2ForCausalLM",
     "GemmaForCausalLM",
+    NATIVE,
 )
 _ATTENTION_PARTS = {"q", "k", "v", "qkv", "o", "_original_component"}
 _BLOCK_PARTS = {"ln1", "ln2", "attn", "mlp", "_original_component"}
-
-
-class Unserved(Exception):
-    """Why this arithmetic does not cover a model or an intervention; the plain runner does."""
-
-
-class Linear(NamedTuple):
-    """x @ weight + bias."""
-
-    weight: Float[Tensor, "d_in d_out"]
-    bias: Float[Tensor, " d_out"] | None
-
-    def __call__(self, x: Float[Tensor, "... d_in"]) -> Float[Tensor, "... d_out"]:
-        flat = x.reshape(-1, x.shape[-1])
-        out = flat @ self.weight if self.bias is None else torch.addmm(self.bias, flat, self.weight)
-        return out.view(*x.shape[:-1], out.shape[-1])
-
-    def columns(self, first: int, end: int | None) -> "Linear":
-        """The part that computes some of the outputs."""
-        return Linear(self.weight[:, first:end], None if self.bias is None else self.bias[first:end])
-
-
-class Norm(NamedTuple):
-    """LayerNorm, or RMSNorm."""
-
-    weight: Float[Tensor, " d"] | None
-    bias: Float[Tensor, " d"] | None
-    eps: float
-    rms: bool
-
-    def __call__(self, x: Float[Tensor, "... d"]) -> Float[Tensor, "... d"]:
-        if self.rms:
-            return F.rms_norm(x, x.shape[-1:], self.weight, self.eps)
-        return F.layer_norm(x, x.shape[-1:], self.weight, self.bias, self.eps)
-
-
-class Mlp(NamedTuple):
-    """act(into(x)) or act(gate(x)) * into(x), then out."""
-
-    into: Linear
-    gate: Linear | None
-    out: Linear
-    act: Callable[[Tensor], Tensor]
-
-    def neurons(self, x: Float[Tensor, "... d"]) -> Float[Tensor, "... d_mlp"]:
-        """The hidden activations that `out` reads."""
-        return self.act(self.into(x)) if self.gate is None else self.act(self.gate(x)) * self.into(x)
-
-
-class Layer(NamedTuple):
-    """The weights of one block."""
-
-    ln1: Norm
-    ln2: Norm
-    qkv: Linear
-    """Queries of all heads, then keys and values of all key/value heads."""
-    o: Linear
-    mlp: Mlp
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,6 +51,7 @@ class Arithmetic:
     """Norms stand after each sum (BERT) and not before each part."""
     causal: bool
     final_norm: Norm | None
+    """None where there is none, or a head of its own has it."""
     w_u: Float[Tensor, "d_model d_vocab"]
     b_u: Float[Tensor, " d_vocab"] | None
     soft_cap: float | None
@@ -119,42 +59,48 @@ class Arithmetic:
     """How many positions attention sees at most (a sliding window); None: all."""
     head: Callable[[Tensor], Tensor] | None
     """BERT's prediction head, from the last stream to logits, in place of norm and unembedding."""
+    neighbours: bool
+    """Rotary positions turn neighbouring components together, and not the first half with the second."""
+    exact_norms: bool
+    """Norms and softmax compute in the model's dtype; transformers' RMSNorm and the softmax beside it are float32 in a float64 model."""
 
     @property
     def precision(self) -> torch.dtype:
-        """What the model itself computes in: transformers' RMSNorm and the softmax beside it are float32 in a float64 model."""
+        """What the model itself computes in."""
         own = self.w_u.dtype
-        return torch.float32 if own == torch.float64 and self.layers[0].ln1.rms else own
+        return torch.float32 if own == torch.float64 and not self.exact_norms else own
 
     def attention_input(self, layer: Layer, stream: Tensor) -> Tensor:
         """What queries, keys and values are read from."""
-        return stream if self.post_norm else layer.ln1(stream)
+        return stream if self.post_norm or layer.ln1 is None else layer.ln1(stream)
 
     def after_attention(self, layer: Layer, stream: Tensor, attn_out: Tensor) -> Tensor:
         """The stream between attention and MLP."""
-        return layer.ln1(stream + attn_out) if self.post_norm else stream + attn_out
+        return layer.ln1(stream + attn_out) if self.post_norm and layer.ln1 is not None else stream + attn_out
 
     def neurons(self, layer: Layer, stream: Tensor) -> Tensor:
         """The MLP's hidden activations, from the stream that it reads: that between, or the block's input where it is parallel."""
-        return layer.mlp.neurons(stream if self.post_norm else layer.ln2(stream))
+        assert layer.mlp is not None
+        return layer.mlp.neurons(stream if self.post_norm or layer.ln2 is None else layer.ln2(stream))
 
     def after_mlp(self, layer: Layer, stream: Tensor, mlp_out: Tensor) -> Tensor:
         """The stream that leaves the block."""
-        return layer.ln2(stream + mlp_out) if self.post_norm else stream + mlp_out
+        return layer.ln2(stream + mlp_out) if self.post_norm and layer.ln2 is not None else stream + mlp_out
 
     def logits(self, stream: Float[Tensor, "... d_model"]) -> Float[Tensor, "... d_vocab"]:
         """All logits of a last stream."""
         if self.head is not None:
             return self.head(stream)
-        assert self.final_norm is not None
-        return self._capped(Linear(self.w_u, self.b_u)(self.final_norm(stream)))
+        return self._capped(Linear(self.w_u, self.b_u)(self._normed(stream)))
 
     def logits_of(self, stream: Float[Tensor, "row prompt d_model"], tokens: Float[Tensor, " prompt"]) -> Float[Tensor, "row prompt"]:
         """The logit of one token per prompt."""
-        assert self.final_norm is not None
         columns = self.w_u[:, tokens].T
-        found = (self.final_norm(stream) * columns).sum(-1)
+        found = (self._normed(stream) * columns).sum(-1)
         return self._capped(found if self.b_u is None else found + self.b_u[tokens])
+
+    def _normed(self, stream: Tensor) -> Tensor:
+        return stream if self.final_norm is None else self.final_norm(stream)
 
     def _capped(self, logits: Tensor) -> Tensor:
         return logits if self.soft_cap is None else self.soft_cap * torch.tanh(logits / self.soft_cap)
@@ -163,17 +109,6 @@ class Arithmetic:
         """Queries [..., head, d_head], keys and values [..., kv_head, d_head]."""
         heads = qkv.unflatten(-1, (self.n_heads + 2 * self.n_kv_heads, self.d_head))
         return tuple(heads.split([self.n_heads, self.n_kv_heads, self.n_kv_heads], dim=-2))
-
-
-def rotate(x: Float[Tensor, "... pos head d_head"], tables: tuple[Tensor, Tensor] | None) -> Tensor:
-    """Rotary embedding of the first components, by tables of cosines and sines [..., pos, 1, rotary]; None: none."""
-    if tables is None:
-        return x
-    cos, sin = tables
-    turned, rest = x[..., : cos.shape[-1]], x[..., cos.shape[-1] :]
-    first, second = turned.chunk(2, dim=-1)
-    turned = turned * cos + torch.cat([-second, first], dim=-1) * sin
-    return torch.cat([turned, rest], dim=-1) if rest.shape[-1] else turned
 
 
 _known: "weakref.WeakKeyDictionary[TransformerBridge, tuple[Any, Arithmetic]]" = weakref.WeakKeyDictionary()
@@ -194,31 +129,39 @@ def arithmetic(model: "TransformerBridge") -> Arithmetic:
 
 def _take(model: "TransformerBridge") -> Arithmetic:
     cfg = model.cfg
-    encoder = cfg.attention_dir != "causal"
+    encoder = is_encoder(model)
     _check_served(model, encoder)
+    layers = tuple(layer_of(block, cfg.act_fn) for block in model.blocks)
     positive = {name: getattr(cfg, name, None) for name in ("attn_scale", "output_logits_soft_cap")}
     scale, cap = ((value if value is not None and value > 0 else None) for value in positive.values())
     b_u = getattr(model, "b_U", None)
     return Arithmetic(
-        layers=tuple(_layer(block, cfg.act_fn) for block in model.blocks),
+        layers=layers,
         n_heads=cfg.n_heads,
         n_kv_heads=cfg.n_key_value_heads or cfg.n_heads,
         d_head=cfg.d_head,
-        scale=1 / (scale or math.sqrt(cfg.d_head)),
+        scale=1 / (native_divisor(model) if is_native(model) else scale or math.sqrt(cfg.d_head)),
         parallel=bool(cfg.parallel_attn_mlp),
         post_norm=encoder,
-        causal=not encoder,
-        final_norm=None if encoder else _norm(model.ln_final),
+        causal=cfg.attention_dir == "causal",
+        final_norm=None if encoder else norm_of(model.ln_final),
         w_u=model.W_U.detach(),
         b_u=None if b_u is None else b_u.detach(),
         soft_cap=cap,
         reach=_reach(model),
         head=_prediction_head(model) if encoder else None,
+        neighbours=is_native(model),
+        exact_norms=layers[0].ln1 is None or not layers[0].ln1.rms or (is_native(model) and _exact(model)),
     )
 
 
+def _exact(model: "TransformerBridge") -> bool:
+    """Whether a native model's RMSNorms compute in its own dtype, which those of `boot_native` do not."""
+    return not any(getattr(module, "use_native_layernorm_autograd", False) for module in model.modules())
+
+
 def _reach(model: "TransformerBridge") -> int | None:
-    config = model.original_model.config
+    config = getattr(model.original_model, "config", None)  # a native model has none
     used = getattr(config, "use_sliding_window", True)  # Qwen2 has a width of the window that it does not use
     return getattr(config, "sliding_window", None) if used else None
 
@@ -239,7 +182,7 @@ def _check_served(model: "TransformerBridge", encoder: bool) -> None:
     cfg = model.cfg
     if cfg.architecture not in (_ENCODERS if encoder else _DECODERS):
         raise Unserved(f"{cfg.architecture} is not among {', '.join((*_DECODERS, *_ENCODERS))}")
-    if cfg.act_fn not in _ACTIVATIONS:
+    if cfg.act_fn not in ACTIVATIONS and not cfg.attn_only:
         raise Unserved(f"activation function {cfg.act_fn!r}")
     if (getattr(cfg, "attn_scores_soft_cap", None) or 0) > 0:
         raise Unserved("soft-capped attention scores")
@@ -252,38 +195,9 @@ def _check_served(model: "TransformerBridge", encoder: bool) -> None:
         extra += [n for n, _ in block.attn.named_children() if "hook" not in n and n not in _ATTENTION_PARTS]
         if extra:
             raise Unserved(f"blocks with {', '.join(extra)}")
-        if getattr(block, "attn", None) is None or type(block.mlp).__name__ not in ("MLPBridge", "GatedMLPBridge"):
-            raise Unserved(f"{type(getattr(block, 'mlp', None)).__name__} in a block")
-
-
-def _layer(block: Any, act: str) -> Layer:
-    attn, mlp = block.attn, block.mlp
-    packed = [w.detach().transpose(0, 1).flatten(1) for w in (attn.W_Q, attn.W_K, attn.W_V)]
-    biases = [None if b is None else b.detach().flatten() for b in (attn.b_Q, attn.b_K, attn.b_V)]
-    present = [b for b in biases if b is not None]
-    if present and len(present) < 3:
-        raise Unserved("biases on some of q, k and v")
-    gate = mlp.W_gate
-    return Layer(
-        ln1=_norm(block.ln1),
-        ln2=_norm(getattr(block, "ln2", None) or block.ln1),
-        qkv=Linear(torch.cat(packed, dim=1), torch.cat(present) if present else None),
-        o=Linear(attn.W_O.detach().flatten(0, 1), _detached(attn.b_O)),
-        mlp=Mlp(
-            Linear(mlp.W_in.detach(), _detached(mlp.b_in)),
-            None if gate is None else Linear(gate.detach(), _detached(getattr(mlp, "b_gate", None))),
-            Linear(mlp.W_out.detach(), _detached(mlp.b_out)),
-            _ACTIVATIONS[act],
-        ),
-    )
-
-
-def _norm(norm: Any) -> Norm:
-    weight, bias = _detached(norm.weight), _detached(getattr(norm, "bias", None))
-    if norm.uses_weight_offset and weight is not None:
-        weight = 1 + weight
-    return Norm(weight, None if norm.uses_rms_norm else bias, norm.config.eps, norm.uses_rms_norm)
-
-
-def _detached(tensor: Tensor | None) -> Tensor | None:
-    return None if tensor is None else tensor.detach()
+        mlp = getattr(block, "mlp", None)
+        served = (
+            cfg.attn_only if mlp is None else type(mlp).__name__ in ("MLPBridge", "GatedMLPBridge") and getattr(mlp, "ln", None) is None
+        )
+        if getattr(block, "attn", None) is None or not served:
+            raise Unserved(f"{type(mlp).__name__} in a block")

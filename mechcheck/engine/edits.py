@@ -13,7 +13,8 @@ from torch import Tensor
 from mechcheck.base.device import exact
 from mechcheck.base.errors import MechcheckError, PromptError
 from mechcheck.base.seeds import seed_from
-from mechcheck.engine.hooks import Activation, Edit, Reader, read_site, record
+from mechcheck.engine.edit import Activation, Edit, read_site
+from mechcheck.engine.hooks import Reader, record
 from mechcheck.notation.interventions import Ablate, Intervention, KnockOut, Noise, Patch, Permute, Put, Scale, Sparsify, Steer
 from mechcheck.notation.sites import HEAD_KINDS, Site, Sites, check_sites
 from mechcheck.prompts.prompt_set import PromptSet
@@ -224,6 +225,12 @@ def _check_same_queries(intervention: Ablate | Patch, site: Site, source: Prompt
 
 def _mean(activation: Activation, site: Site, source: PromptSet, prompts: PromptSet) -> Activation:
     """Mean over the source: all prompts at a named position, by template (and position) at every position."""
+    if not (source.tokens != source.tokens[0]).any() and not (source.lengths != source.lengths[0]).any():
+        raise PromptError(
+            f"mean ablation of {site.named} over {'one prompt' if len(source) == 1 else 'prompts that are all the same'} puts in that "
+            "prompt's own activation, not a mean: give a reference of several prompts, or use "
+            'Ablate(sites, "zero"), or "resample" with a reference'
+        )
     if not prompts.several(site.at) and site.kind != "pattern":  # a pattern's components are positions
         return activation.mean(0, keepdim=True).expand(len(prompts), *activation.shape[1:])
     rows: dict[tuple[str, int], list[int]] = defaultdict(list)
@@ -235,7 +242,8 @@ def _mean(activation: Activation, site: Site, source: PromptSet, prompts: Prompt
     if lacking:
         raise PromptError(
             f"mean ablation at every position needs at least 2 reference prompts of each template and length; too few for "
-            f"{', '.join(lacking[:3])}{' ...' if len(lacking) > 3 else ''}. Name a position (@END) or give a larger reference"
+            f"{', '.join(lacking[:3])}{' ...' if len(lacking) > 3 else ''}. Name a position (@END), give a larger reference, or use "
+            '"zero", or "resample" with a reference'
         )
     return fit_site(torch.stack([means[key] for key in keys]), site, prompts)
 
@@ -263,7 +271,10 @@ def _shuffled_within_templates(prompts: PromptSet, seed: int) -> list[int]:
         rows[key].append(row)
     lonely = [template for (template, _), found in rows.items() if len(found) < 2]
     if lonely:
-        raise PromptError(f"resample ablation needs another prompt of each template and length; {lonely[0]!r} has one only")
+        raise PromptError(
+            f"resample ablation needs another prompt of each template and length; {lonely[0]!r} has one only: give a reference, or use "
+            '"zero"'
+        )
     generator = torch.Generator().manual_seed(seed)
     chosen = [0] * len(prompts)
     for found in rows.values():

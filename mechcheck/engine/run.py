@@ -10,17 +10,19 @@ import numpy as np
 import torch
 from jaxtyping import Float
 
-from mechcheck.base.device import to_numpy
+from mechcheck.base.device import to_numpy, usual_torch
 from mechcheck.base.errors import MechcheckError, SelfCheckWarning
 from mechcheck.base.progress import progress
 from mechcheck.engine.arithmetic import Arithmetic, Unserved, arithmetic
+from mechcheck.engine.edit import Activation
 from mechcheck.engine.edits import Captures, capture_all, edits_of, site_reader
-from mechcheck.engine.hooks import LOGIT_BYTES, Activation, Reader, Recording, check_exist, record
+from mechcheck.engine.hooks import LOGIT_BYTES, Reader, Recording, check_exist, record
 from mechcheck.engine.reading import Read, Reading, read_by
 from mechcheck.engine.selfcheck import disagreement
 from mechcheck.engine.sweep import capture_fast, run_sweep
 from mechcheck.engine.variants import serves
 from mechcheck.notation.interventions import Intervention
+from mechcheck.notation.limits import require_prediction
 from mechcheck.notation.metrics import Logits, Metric, as_metric, logit_diff
 from mechcheck.notation.sites import Site, Sites, check_sites
 from mechcheck.prompts.prompt_set import PromptSet
@@ -97,6 +99,7 @@ def sweep_metrics(
     batch: int | None = None,
 ) -> list[Float[np.ndarray, "variant prompt"]]:
     """Several metrics from one sweep: as `sweep`, one array for each."""
+    require_prediction(model)
     chosen = [as_metric(metric) for metric in metrics]
     listed = [as_list(v) for v in variants]
     if not listed:
@@ -104,10 +107,11 @@ def sweep_metrics(
     check_sites(model, [site for variant in listed for i in variant for site in i.sites])
     if batch is not None and batch < 1:
         raise MechcheckError(f"batch={batch}: at least one variant at a time")
-    known = None if _plain_only else _served(model, prompts)
-    if known is not None:
-        return _fast(model, known, prompts, listed, chosen, batch)
-    return _plain(model, prompts, listed, chosen)
+    with usual_torch():
+        known = None if _plain_only else _served(model, prompts)
+        if known is not None:
+            return _fast(model, known, prompts, listed, chosen, batch)
+        return _plain(model, prompts, listed, chosen)
 
 
 @contextmanager
@@ -204,6 +208,7 @@ def _at_once(model: "TransformerBridge", prompts: PromptSet, read: Read, numbers
 
 def logits_at_end(model: "TransformerBridge", prompts: PromptSet, interventions: Sequence[Intervention] = ()) -> Logits:
     """The logits at END under the interventions."""
+    require_prediction(model)
     listed = as_list(interventions)
     return _logits(model, prompts, listed, capture_all(model, prompts, [listed]))
 

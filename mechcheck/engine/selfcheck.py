@@ -11,8 +11,9 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from mechcheck.base.device import exact
+from mechcheck.engine.edit import Activation, Edit
 from mechcheck.engine.edits import Captures, fit, fit_site, site_reader
-from mechcheck.engine.hooks import Activation, Edit, record
+from mechcheck.engine.hooks import record
 from mechcheck.engine.swept import Swept
 from mechcheck.notation.sites import Site, Sites
 from mechcheck.prompts.prompt_set import PromptSet
@@ -108,8 +109,8 @@ def _stacked(rows: Sequence[tuple[PromptSet, int]]) -> PromptSet:
     return PromptSet(
         tokens=torch.stack([filled(prompts.tokens[row]) for prompts, row in rows]),
         lengths=torch.stack([prompts.lengths[row] for prompts, row in rows]),
-        answers=torch.stack([prompts.answers[row] for prompts, row in rows]),
-        foils=torch.stack([prompts.foils[row] for prompts, row in rows]),
+        answers=rows[0][0].answers[:0],  # what is compared is logits
+        foils=rows[0][0].foils[:0],
         positions={
             name: torch.stack([prompts.positions[name][row] if name in prompts.positions else nowhere for prompts, row in rows])
             for name in names

@@ -15,8 +15,8 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from mechcheck.engine.arithmetic import rotate
-from mechcheck.engine.hooks import Edit, part_of
+from mechcheck.engine.edit import Edit, part_of
+from mechcheck.engine.rotary import rotate
 from mechcheck.engine.untouched import Untouched
 from mechcheck.engine.variants import Brought, Join, Variant
 from mechcheck.engine.window import Place, Rows, Window
@@ -67,12 +67,14 @@ class Batch:
         stream = joined(Join.BETWEEN, "stream", arithmetic.after_attention(layer, stream, attn_out))
         edit("resid_mid", stream)
 
-        neurons = arithmetic.neurons(layer, entered if arithmetic.parallel else stream)
-        edit("neuron", neurons)
-        mlp_out = joined(Join.HEADS, "mlp_out", layer.mlp.out(neurons))
-        stream, mlp_out = joined(Join.MLP_OUT, "stream", stream), joined(Join.MLP_OUT, "mlp_out", mlp_out)
-        edit("mlp_out", mlp_out)
-        stream = joined(Join.OUTPUT, "stream", arithmetic.after_mlp(layer, stream, mlp_out))
+        if layer.mlp is not None:
+            neurons = arithmetic.neurons(layer, entered if arithmetic.parallel else stream)
+            edit("neuron", neurons)
+            mlp_out = joined(Join.HEADS, "mlp_out", layer.mlp.out(neurons))
+            stream, mlp_out = joined(Join.MLP_OUT, "stream", stream), joined(Join.MLP_OUT, "mlp_out", mlp_out)
+            edit("mlp_out", mlp_out)
+            stream = arithmetic.after_mlp(layer, stream, mlp_out)
+        stream = joined(Join.OUTPUT, "stream", stream)
         edit("resid_post", stream)
         return stream
 
@@ -86,7 +88,8 @@ class Batch:
         self._edit(number, everywhere, "k", k)
         self._edit(number, everywhere, "v", v)
         past = (kept.k[:, :, : self.window.past], kept.v[:, :, : self.window.past])
-        q, k = rotate(q, self._tables(leaving)), rotate(k, self._tables(everywhere))
+        turned = partial(rotate, neighbours=arithmetic.neighbours)
+        q, k = turned(q, self._tables(leaving)), turned(k, self._tables(everywhere))
         patterns = self._edits.get(("pattern", number), ())
         changed = partial(self._change_patterns, patterns, leaving) if patterns else None
         return attend(q * arithmetic.scale, k, v, past, leaving.sees, self.window.sees_past, changed)

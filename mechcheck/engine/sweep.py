@@ -10,10 +10,11 @@ from torch import Tensor
 
 from mechcheck.base.progress import progress
 from mechcheck.engine.arithmetic import Arithmetic
+from mechcheck.engine.edit import Activation, Edit
 from mechcheck.engine.edits import capture_sites
-from mechcheck.engine.hooks import Activation, Edit
 from mechcheck.engine.memory import free_bytes, ran_out
 from mechcheck.engine.reading import Read, read_by
+from mechcheck.engine.rounding import settled
 from mechcheck.engine.suffix import Batch
 from mechcheck.engine.swept import Streams, Swept
 from mechcheck.engine.untouched import Untouched
@@ -26,9 +27,6 @@ from mechcheck.prompts.prompt_set import PromptSet
 
 if TYPE_CHECKING:
     from transformer_lens.model_bridge import TransformerBridge
-
-# Units in the last place of a stream's largest component that two orders of summation may lie apart.
-_ROUNDING = 64
 
 
 def run_sweep(
@@ -85,7 +83,7 @@ def capture_fast(
 
 def _blocks(model: "TransformerBridge", known: Arithmetic, prompts: PromptSet) -> list[list[int]]:
     """Prompts whose untouched run fits into memory together."""
-    kept = 8 * model.cfg.n_layers * model.cfg.d_model + 2 * (model.cfg.d_mlp or 0)
+    kept = 8 * model.cfg.n_layers * max(model.cfg.d_model, model.cfg.n_heads * model.cfg.d_head) + 2 * (model.cfg.d_mlp or 0)
     size = max(1, 2 * free_bytes(known.w_u.device) // (prompts.tokens.shape[1] * kept * known.w_u.element_size()))
     return [list(range(start, min(start + size, len(prompts)))) for start in range(0, len(prompts), size)]
 
@@ -105,19 +103,10 @@ def _block_streams(
         view = window(base.arithmetic, base.prompts, read, members[0].start, base.last.device)
         before = (read.positions < members[0].start[:, None])[:, view.skipped :, None].to(clean.device)  # where nothing changes
         for chosen, streams in _batches(base, view, members, batch):
-            settled = _settled(streams, clean[:, view.skipped :])
-            out[[v.number for v in chosen], :, view.skipped :] = torch.where(before, clean[:, view.skipped :], settled)
+            streams = settled(streams, base, read.positions, view.skipped)
+            out[[v.number for v in chosen], :, view.skipped :] = torch.where(before, clean[:, view.skipped :], streams)
             done(len(chosen))
     return out
-
-
-def _settled(streams: Streams, clean: Float[Tensor, "prompt read d_model"]) -> Streams:
-    """The untouched stream itself where a variant differs from it by rounding errors alone, so that no effect is exactly none."""
-    if streams.dtype not in (torch.float32, torch.float64):
-        return streams
-    noise = _ROUNDING * torch.finfo(streams.dtype).eps * clean.abs().amax(-1)
-    same = (streams - clean).abs().amax(-1) <= noise
-    return torch.where(same[..., None], clean, streams)
 
 
 def _batches(base: Untouched, view: Window, members: list[Variant], batch: int | None) -> Iterator[tuple[list[Variant], Streams]]:
@@ -140,6 +129,6 @@ def _batches(base: Untouched, view: Window, members: list[Variant], batch: int |
 def _bytes_per_variant(base: Untouched, view: Window) -> int:
     """What a variant's rows take at their widest: the stream, beside it the MLP, or queries, keys, values and scores."""
     model, layer, positions = base.arithmetic, base.arithmetic.layers[0], view.everywhere.positions
-    mlp = layer.mlp.into.weight.shape[1] * (2 if layer.mlp.gate is None else 3)
+    mlp = 0 if layer.mlp is None else layer.mlp.into.weight.shape[1] * (2 if layer.mlp.gate is None else 3)
     attention = 3 * layer.qkv.weight.shape[1] + 3 * model.n_heads * (positions.shape[1] + view.past)
     return positions.numel() * (4 * base.last.shape[-1] + max(mlp, attention)) * base.last.element_size()

@@ -12,7 +12,8 @@ from torch import Tensor
 
 from mechcheck.base.device import to_numpy
 from mechcheck.engine.arithmetic import Arithmetic
-from mechcheck.engine.hooks import LOGIT_BYTES, Edit
+from mechcheck.engine.edit import Edit
+from mechcheck.engine.hooks import LOGIT_BYTES
 from mechcheck.engine.reading import Read, Reading
 from mechcheck.notation.metrics import Metric
 from mechcheck.prompts.prompt_set import END, PromptSet
@@ -57,7 +58,7 @@ class Swept:
 
     def _from_two_columns(self, reading: Reading) -> Float[Tensor, "variant reading"]:
         streams, prompts = reading.of(self.streams), reading.rows
-        tokens = (prompts.answers.to(streams.device), prompts.foils.to(streams.device))
+        tokens = [prompts.asked(what).to(streams.device) for what in ("answers", "foils")]
         both = torch.stack([self.arithmetic.logits_of(streams, token) for token in tokens], dim=-1)
         answers = torch.zeros_like(prompts.answers)
         narrowed = replace(prompts, answers=answers, foils=answers + 1)
@@ -68,7 +69,7 @@ class Swept:
         first = readings[0]
         streams, clean = first.of(self.streams), first.of(self.clean)
         needs_clean = any(one.metric.needs_clean for one in readings)
-        room = max(1, LOGIT_BYTES // (self.model.cfg.d_vocab * streams.element_size()))  # rows of logits
+        room = max(1, LOGIT_BYTES // (self.arithmetic.w_u.shape[1] * streams.element_size()))  # rows of logits
         found: list[list[Tensor]] = [[] for _ in readings]
         for where, rows in first.blocks(room):
             untouched = self.arithmetic.logits(clean[where]) if needs_clean else None

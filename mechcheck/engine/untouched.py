@@ -4,13 +4,17 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn import functional as F
 
-from mechcheck.engine.arithmetic import Arithmetic, rotate
-from mechcheck.engine.hooks import Activation, Rows, attention_mask, is_token, part_of, select
+from mechcheck.base.architectures import is_native
+from mechcheck.engine.arithmetic import Arithmetic
+from mechcheck.engine.edit import Activation, Rows, is_token, part_of, select
+from mechcheck.engine.hooks import as_loaded, attention_mask
+from mechcheck.engine.rotary import rotate
 from mechcheck.notation.sites import Kind, Site
+from mechcheck.prompts.limits import check_fits_once
 from mechcheck.prompts.prompt_set import PromptSet
 
 if TYPE_CHECKING:
@@ -28,10 +32,11 @@ class Kept(NamedTuple):
     v: Float[Tensor, "prompt kv_head pos d_head"]
     z: Float[Tensor, "prompt pos head*d_head"]
     attn_out: Float[Tensor, "prompt pos d_model"]
-    mlp_out: Float[Tensor, "prompt pos d_model"]
+    mlp_out: Float[Tensor, "prompt pos d_model"] | None
+    """None where there are no MLPs."""
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False)
 class Untouched:
     """A forward pass without interventions, at every position."""
 
@@ -44,6 +49,8 @@ class Untouched:
     extra: dict[tuple[Kind, int], Tensor]
     """Activations that were asked for beside those of `Kept`."""
     arithmetic: Arithmetic
+    scale: tuple[Int[Tensor, "prompt read"], Float[Tensor, "prompt read d_model"]] | None = None
+    """Positions, and of each component there in what units rounding is told (`rounding.scale`); None until it is asked for."""
 
     def of(self, kind: Kind, layer: int) -> Tensor:
         """A hook's activation: [prompt, pos, head, d_head] for the heads' kinds, [prompt, pos, d] else."""
@@ -75,22 +82,33 @@ class _Enough(Exception):
 
 def first_stream(model: "TransformerBridge", prompts: PromptSet) -> tuple[Float[Tensor, "prompt pos d_model"], Tables | None]:
     """What enters the first block, and the rotary tables: by the model's own forward pass, stopped there."""
+    check_fits_once(model, prompts)
     seen: dict = {}
 
     def stop(_: object, args: tuple, kwargs: dict) -> None:
         seen["stream"] = args[0] if args else kwargs["hidden_states"]
-        seen["tables"] = kwargs.get("position_embeddings")
+        seen["tables"] = kwargs.get("position_embeddings") or _own_tables(model, seen["stream"])
         raise _Enough
 
     handle = model.blocks[0].register_forward_pre_hook(stop, with_kwargs=True)
     try:
-        model(prompts.tokens.to(model.cfg.device), **attention_mask(model, Rows(prompts, slice(None))))
+        with as_loaded(model):
+            model(prompts.tokens.to(model.cfg.device), **attention_mask(model, Rows(prompts, slice(None))))
     except _Enough:
         pass
     finally:
         handle.remove()
     tables = seen["tables"]
     return seen["stream"], None if tables is None else (tables[0][0], tables[1][0])
+
+
+def _own_tables(model: "TransformerBridge", stream: Tensor) -> Tables | None:
+    """The rotary tables that a native model has in its attention, with an axis in front as transformers' have."""
+    rotary = getattr(model.original_model, "rotary", None) if is_native(model) else None
+    if rotary is None:
+        return None
+    cos, sin = (table[None, : stream.shape[1]].to(stream.dtype) for table in (rotary.cos_cached, rotary.sin_cached))
+    return cos, sin
 
 
 @torch.no_grad()
@@ -120,7 +138,8 @@ def untouched(
     for number, layer in enumerate(arithmetic.layers):
         q, k, v = arithmetic.split(layer.qkv(arithmetic.attention_input(layer, x)))
         found: dict[Kind, Tensor] = {"q": q, "k": k, "v": v}
-        q, k, v = (part.transpose(1, 2) for part in (rotate(q, around), rotate(k, around), v))
+        q, k = (rotate(part, around, neighbours=arithmetic.neighbours) for part in (q, k))
+        q, k, v = (part.transpose(1, 2) for part in (q, k, v))
         if like is not None and common:
             k, v = (torch.cat([old[:, :, :common], new], dim=2) for old, new in ((like.layers[number].k, k), (like.layers[number].v, v)))
         z = F.scaled_dot_product_attention(
@@ -129,12 +148,14 @@ def untouched(
         z = z.transpose(1, 2).flatten(2)
         attn_out = layer.o(z)
         between = arithmetic.after_attention(layer, x, attn_out)
-        found["neuron"] = arithmetic.neurons(layer, x if arithmetic.parallel else between)
-        mlp_out = layer.mlp.out(found["neuron"])
+        mlp_out = None
+        if layer.mlp is not None:
+            found["neuron"] = arithmetic.neurons(layer, x if arithmetic.parallel else between)
+            mlp_out = layer.mlp.out(found["neuron"])
         kept = Kept(x, k, v, z, attn_out, mlp_out)
         layers.append(kept if like is None or not common else _continued(like.layers[number], kept, common))
         also.update({(kind, number): found[kind] for kind in found if (kind, number) in extra})
-        x = arithmetic.after_mlp(layer, between, mlp_out)
+        x = between if mlp_out is None else arithmetic.after_mlp(layer, between, mlp_out)
     if like is not None and common:
         x = torch.cat([like.last[:, :common], x], dim=1)
     return Untouched(prompts, tables, tuple(layers), x, also, arithmetic)
@@ -155,6 +176,6 @@ def _continued(before: Kept, after: Kept, common: int) -> Kept:
     def joined(old: Tensor, new: Tensor) -> Tensor:
         return torch.cat([old[:, :common], new], dim=1)
 
-    streams = (joined(getattr(before, name), getattr(after, name)) for name in ("resid_pre", "z", "attn_out", "mlp_out"))
-    resid_pre, z, attn_out, mlp_out = streams
+    resid_pre, z, attn_out = (joined(getattr(before, name), getattr(after, name)) for name in ("resid_pre", "z", "attn_out"))
+    mlp_out = None if before.mlp_out is None or after.mlp_out is None else joined(before.mlp_out, after.mlp_out)
     return Kept(resid_pre, after.k, after.v, z, attn_out, mlp_out)

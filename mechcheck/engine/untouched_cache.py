@@ -57,5 +57,5 @@ def _bytes(run: Untouched) -> int:
 
 def _tensors(run: Untouched) -> Iterator[Tensor]:
     for kept in run.layers:
-        yield from kept
+        yield from (tensor for tensor in kept if tensor is not None)
     yield from run.extra.values()

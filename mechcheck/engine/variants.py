@@ -9,7 +9,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from mechcheck.engine.arithmetic import Arithmetic
-from mechcheck.engine.hooks import Edit
+from mechcheck.engine.edit import Edit
 from mechcheck.engine.untouched import Untouched
 from mechcheck.notation.sites import EMBEDDINGS, Kind
 from mechcheck.prompts.prompt_set import PromptSet

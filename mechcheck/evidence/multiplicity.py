@@ -1,7 +1,9 @@
 """Many claims in one run: p-values adjusted for their number, the expected share of false verdicts, and a bound on it."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
+
+from mechcheck.evidence.deciding import deciding_check
 
 Json = dict[str, Any]
 
@@ -59,7 +61,10 @@ def _is_decided(claim: Json) -> bool:
 
 
 def _undo(claim: Json, fdr: float) -> None:
-    """What does not stand among so many claims decides nothing."""
+    """What does not stand among so many claims decides nothing. Of a supported claim that is for its weakest check."""
+    if claim["verdict"] == "supported":
+        own = [i for i, e in enumerate(claim["expectations"]) if e["role"] == "claim"]
+        claim["deciding"] = max(own, key=lambda i: claim["expectations"][i]["p"])
     claim["reason"] = (
         f"{claim['verdict']} alone, and not at a false discovery rate of {fdr:g} over this run (p = {claim['p_adjusted']:.2g} adjusted); "
         f"{claim['reason']}"
@@ -69,11 +74,21 @@ def _undo(claim: Json, fdr: float) -> None:
 
 def multiplicity_lines(found: Json | None) -> Iterable[str]:
     """What a reader is told of it."""
-    if found is None or found["false_share"] is None:
+    if found is None:
         return
-    yield (
-        f"of {found['decided']} claims that were decided, about {found['false_share']:.1%} are expected to be false "
-        f"({found['tested']} were tested, of which {found['nulls']:.0%} look like nothing is there)"
-    )
+    if found["false_share"] is not None:
+        yield (
+            f"of {found['decided']} claims that were decided, about {found['false_share']:.1%} are expected to be false "
+            f"({found['tested']} were tested, of which {found['nulls']:.0%} look like nothing is there)"
+        )
     if found["undone"]:
-        yield f"{found['undone']} more were decided alone, and not at the false discovery rate of {found['fdr']:g} that was asked for"
+        more = "more were" if found["decided"] else "were"
+        yield f"{found['undone']} {more} decided alone, and not at the false discovery rate of {found['fdr']:g} that was asked for"
+
+
+def undone_text(claim: Mapping[str, Any]) -> str | None:
+    """How a claim was decided alone, where it does not stand among those of its run; None where it does."""
+    check = deciding_check(claim)
+    if claim["verdict"] != "inconclusive" or check is None or check["verdict"] not in ("supported", "refuted"):
+        return None
+    return str(claim["reason"]).partition("; ")[0]

@@ -96,6 +96,8 @@ def _prompts(prompts: "PromptSet") -> Record:
         "n": len(prompts),
         "templates": len(set(prompts.templates)),
         "lengths": [int(prompts.lengths.min()), int(prompts.lengths.max())],
+        "left_out": dict(prompts.left_out),
+        "unaligned": prompts.unaligned,
         "tokens": None if policy is None else asdict(policy) | {"before": list(policy.before), "after": list(policy.after)},
         "examples": [_prompt(prompts, row) for row in range(min(EXAMPLES, len(prompts)))],
     }
@@ -108,8 +110,8 @@ def _prompt(prompts: "PromptSet", row: int) -> Record:
         "template": prompts.templates[row],
         "tokens": list(tokens),
         "positions": {name: int(at[row]) for name, at in prompts.positions.items() if name not in prompts.spans},
-        "answer": prompts.vocabulary[int(prompts.answers[row])],
-        "foil": prompts.vocabulary[int(prompts.foils[row])],
+        "answer": prompts.vocabulary[int(prompts.answers[row])] if len(prompts.answers) else None,
+        "foil": prompts.vocabulary[int(prompts.foils[row])] if len(prompts.foils) else None,
     }
 
 

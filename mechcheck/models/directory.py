@@ -2,11 +2,12 @@
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout
+from functools import lru_cache
 from io import StringIO
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from mechcheck.base.errors import ModelError
 from mechcheck.models.hub import sha256
@@ -16,7 +17,8 @@ if TYPE_CHECKING:
 
 
 def checked(directory: Path, name: str) -> Path:
-    """Refuse a directory that is no model, or one whose weights are pickles."""
+    """Refuse a directory that is no model, one whose weights are pickles, and one with an adapter that would have to be put in first."""
+    _check_no_adapter(directory, name)
     if not (directory / "config.json").is_file():
         raise ModelError(f"{name!r} is a directory without config.json; expected a Hugging Face model (config.json, *.safetensors)")
     if not list(directory.glob("*.safetensors")):
@@ -28,6 +30,21 @@ def checked(directory: Path, name: str) -> Path:
             )
         raise ModelError(f"{name!r} has a config.json but no *.safetensors weights")
     return directory
+
+
+def _check_no_adapter(directory: Path, name: str) -> None:
+    """Refuse an adapter: alone it is no model, and beside whole weights it would be left out in silence."""
+    config = directory / "adapter_config.json"
+    found = [path.name for path in (config, directory / "adapter_model.safetensors", directory / "adapter_model.bin") if path.is_file()]
+    if not found:
+        return
+    known = json.loads(config.read_text(encoding="utf-8")) if config.is_file() else {}
+    base = known.get("base_model_name_or_path") or "BASE"
+    raise ModelError(
+        f"{name!r} holds an adapter ({found[0]}), and what is measured would have to be the model with the adapter in it. Merge it first: "
+        f"PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained({base!r}), {str(directory)!r}).merge_and_unload()"
+        '.save_pretrained("merged") (with the peft package), and load that directory'
+    )
 
 
 def check_faithful(directory: Path, name: str) -> None:
@@ -51,20 +68,50 @@ def architecture_named(directory: Path) -> str:
     return ", ".join(named.get("architectures") or [named.get("model_type", "a model of unknown type")])
 
 
-def stores(directory: Path, prefix: str) -> bool:
-    """Whether the stored weights hold any of a name that begins so."""
-    from safetensors import safe_open
-
-    for path in directory.glob("*.safetensors"):
-        with safe_open(path, framework="pt") as stored:
-            if any(name.startswith(prefix) for name in stored.keys()):  # noqa: SIM118 (no mapping)
-                return True
-    return False
+def has_tokenizer(directory: Path) -> bool:
+    """Whether any file there says how text becomes tokens; without one transformers may make up an empty vocabulary."""
+    return any(path.is_file() for pattern in _TOKENIZERS for path in directory.glob(pattern))
 
 
-def hash_files(directory: Path) -> str:
-    """The weights file's SHA-256, as sha256sum prints it; of a sharded model, the SHA-256 over its files' in order."""
-    digests = [sha256(path) for path in sorted(directory.glob("*.safetensors"))]
+_TOKENIZERS = ("tokenizer.json", "tokenizer_config.json", "vocab.*", "*.model", "*.tiktoken")
+
+
+class Contents(NamedTuple):
+    """What lies in a directory, by hashes."""
+
+    weights: str
+    """SHA-256 of the weights file, as sha256sum prints it; of a sharded model, over its files' in order."""
+    others: str
+    """Of configuration and tokenizer."""
+
+    @property
+    def sha256(self) -> str:
+        """Of all of it."""
+        return hashlib.sha256("".join(self).encode()).hexdigest()
+
+
+def contents(directory: Path) -> Contents:
+    """What lies in the directory now. Files are read again when their size, time or number on the disk is another."""
+    files = sorted(path for path in directory.iterdir() if path.suffix in _READ and path.is_file())
+    stats = ((path, path.stat()) for path in files)
+    return _contents(tuple((path, s.st_size, s.st_mtime_ns, s.st_ctime_ns, s.st_ino) for path, s in stats))
+
+
+_READ = (".safetensors", ".json", ".txt", ".model", ".jinja", ".tiktoken")
+
+
+@lru_cache(maxsize=64)
+def _contents(stamps: tuple[tuple[Path, int, int, int, int], ...]) -> Contents:
+    files = [path for path, *_ in stamps]
+    others = hashlib.sha256()
+    for path in files:
+        if path.suffix != ".safetensors":
+            others.update(path.name.encode() + sha256(path).digest())
+    return Contents(_hash_weights([path for path in files if path.suffix == ".safetensors"]), others.hexdigest())
+
+
+def _hash_weights(files: Sequence[Path]) -> str:
+    digests = [sha256(path) for path in files]
     if len(digests) == 1:
         return digests[0].hexdigest()
     return hashlib.sha256(b"".join(digest.digest() for digest in digests)).hexdigest()

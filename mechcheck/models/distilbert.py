@@ -68,9 +68,9 @@ def bert_from_distilbert(directory: str | Path, out: str | Path) -> Path:
     return keep_model(bert, tokenizer, out)
 
 
-def cached_bert(directory: Path, weights_sha256: str) -> Path:
+def cached_bert(directory: Path, contents_sha256: str) -> Path:
     """The DistilBERT in `directory` as a BERT in the cache, written when it is first asked for."""
-    return built_once("distilbert", weights_sha256[:16], lambda folder: bert_from_distilbert(directory, folder))
+    return built_once("distilbert", contents_sha256[:16], lambda folder: bert_from_distilbert(directory, folder))
 
 
 def _renamed(name: str) -> str:

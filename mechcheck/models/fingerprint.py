@@ -4,6 +4,7 @@ import itertools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 
 from mechcheck.base.device import has_float64
@@ -47,7 +48,7 @@ def _weighted_sums(tensor: torch.Tensor) -> tuple[float, float]:
 def check_untouched(model: "TransformerBridge", before: Fingerprint) -> None:
     """Raise unless the model is as it was when `before` was taken."""
     after = fingerprint(model)
-    if after.weights != before.weights:
+    if not np.array_equal(after.weights, before.weights, equal_nan=True):
         raise HookError("the model's weights were changed; models are shared and read-only: change a copy")
     if after.hooks != before.hooks:
         raise HookError(f"{after.hooks - before.hooks} hooks were left on the model; use run, capture or `with model.hooks(...)`")

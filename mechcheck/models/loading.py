@@ -1,28 +1,33 @@
 """Loading models through one path, keeping them in memory, and knowing afterwards exactly what was loaded."""
 
-import hashlib
-import warnings
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
-from weakref import WeakKeyDictionary
+from typing import TYPE_CHECKING, Any
 
 import torch
 
-from mechcheck.base.device import check_device
+from mechcheck.base.architectures import is_encoder, is_native
+from mechcheck.base.device import check_device, usual_torch
 from mechcheck.base.errors import ModelError
 from mechcheck.base.paths import data_dir, trained_models
 from mechcheck.base.text import did_you_mean
-from mechcheck.models.directory import architecture_named, check_faithful, checked, hash_files, quiet_loading, stores
+from mechcheck.models.agreement import Prediction, disagreement, mend_hooks, misplaced, predict, probe_of
+from mechcheck.models.booting import boot, boot_twin, first_line, watched
+from mechcheck.models.directory import Contents, architecture_named, check_faithful, checked, contents
 from mechcheck.models.distilbert import cached_bert
 from mechcheck.models.hub import HubError, snapshot
+from mechcheck.models.in_memory import twin_in_memory
 from mechcheck.models.names import unlike_any
+from mechcheck.models.native import Booted, boot_directory, described, is_native_directory
+from mechcheck.models.native import boot_twin as boot_native_twin
+from mechcheck.models.provenance import Processing, Provenance, hash_parameters, provenance, remember
+from mechcheck.models.weights import Watched
+from mechcheck.notation.limits import Limits, limits_of, set_limits
 
 if TYPE_CHECKING:
     from transformer_lens.model_bridge import TransformerBridge
-
-Processing = Literal["folded", "raw"]
 
 DTYPES = {"float32": torch.float32, "float64": torch.float64, "bfloat16": torch.bfloat16, "float16": torch.float16}
 # Models kept in memory at once: one under test, one contrast, and the re-initialised twin of each.
@@ -31,29 +36,6 @@ KEPT = 4
 KEPT_TWINS = 8
 LARGE = 30_000_000
 """Parameters."""
-
-
-@dataclass(frozen=True)
-class Provenance:
-    """What a loaded model is."""
-
-    name: str
-    """Embedded name, directory name or hub id; a re-initialised twin adds "#reinitialised-<seed>"."""
-    directory: Path
-    """Where its files lie."""
-    revision: str | None
-    """Commit of the hub repository; None for local directories."""
-    weights_sha256: str
-    """Hash of the weights files, or of the parameters for a re-initialised twin."""
-    processing: Processing
-    """"folded": LayerNorm folded, weights centred, value biases folded (compatibility mode); "raw": as stored."""
-    dtype: str
-    device: str
-    n_params: int
-    """Parameters as stored, before processing."""
-
-
-_PROVENANCE: "WeakKeyDictionary[torch.nn.Module, Provenance]" = WeakKeyDictionary()
 
 
 def embedded_models() -> tuple[str, ...]:
@@ -96,7 +78,8 @@ def load_model(
         raise ModelError(f'unknown processing {processing!r}; choose "folded" or "raw"')
     check_device(device, dtype)
     directory, name, commit = _resolve(str(name_or_path), revision, offline)
-    return _load(directory, name, commit, device, dtype, processing)
+    with usual_torch():
+        return _load(directory, name, commit, device, dtype, processing, contents(directory))
 
 
 def fetch_model(name: str, revision: str | None = None) -> str:
@@ -106,9 +89,29 @@ def fetch_model(name: str, revision: str | None = None) -> str:
 
 
 def reinitialised(model: "TransformerBridge", seed: int) -> "TransformerBridge":
-    """The model's twin: same architecture and tokenizer, weights drawn anew by the architecture's own initialisation."""
+    """The model's twin: same architecture and tokenizer, weights drawn anew by the architecture's own initialisation.
+
+    Raises:
+        ModelError: a model that was made in memory, and cannot be made from its configuration alone.
+    """
     of = provenance(model)
-    return (_load_twin if of.n_params < LARGE else _load_large_twin)(of, seed)
+    with usual_torch():
+        twin = _twin(model, of, seed)
+    set_limits(twin, limits_of(model))
+    return twin
+
+
+def _twin(model: "TransformerBridge", of: Provenance, seed: int) -> "TransformerBridge":
+    if is_native(model):
+        return _load_native_twin(described(model), model.tokenizer, of, seed)
+    if of.directory is None:
+        name = f"{of.name}#reinitialised-{seed}"
+        twin = twin_in_memory(model, name, seed, of.device, DTYPES[of.dtype])
+        return _known(twin, replace(of, name=name, weights_sha256=hash_parameters(twin)))
+    now = contents(of.directory)
+    if "#" not in of.name and now.weights != of.weights_sha256:
+        raise ModelError(f"the files of {of.name!r} were overwritten after it was loaded, so its twin cannot be made; load it again")
+    return (_load_twin if of.n_params < LARGE else _load_large_twin)(of, seed, now)
 
 
 def forget_models() -> None:
@@ -116,74 +119,116 @@ def forget_models() -> None:
     _load.cache_clear()
     _load_twin.cache_clear()
     _load_large_twin.cache_clear()
-
-
-def provenance(model: "TransformerBridge") -> Provenance:
-    """What `model` is; only for models loaded by `load_model`."""
-    try:
-        return _PROVENANCE[model]
-    except KeyError:
-        raise ModelError("this model was not loaded by mechcheck.load_model, so its weights and processing are unknown") from None
+    _load_native_twin.cache_clear()
 
 
 @lru_cache(maxsize=KEPT)
-def _load(directory: Path, name: str, revision: str | None, device: str, dtype: str, processing: Processing) -> "TransformerBridge":
-    source = Provenance(name, directory, revision, hash_files(directory), processing, dtype, device, n_params=0)
+def _load(
+    directory: Path, name: str, revision: str | None, device: str, dtype: str, processing: Processing, now: Contents
+) -> "TransformerBridge":
+    source = Provenance(name, directory, revision, now.weights, processing, dtype, device, n_params=0)
+    if is_native_directory(directory):
+        return _finish_native(boot_directory(directory, name, device, DTYPES[dtype], processing), source)
     model = _boot(source)
     return _finish(model, replace(source, n_params=_count(model)))
 
 
-def _boot(source: Provenance) -> "TransformerBridge":
-    from transformer_lens.model_bridge import TransformerBridge
+@lru_cache(maxsize=KEPT_TWINS)
+def _load_native_twin(config: str, tokenizer: Any, of: Provenance, seed: int) -> "TransformerBridge":
+    name = f"{of.name}#reinitialised-{seed}"
+    booted = boot_native_twin(config, tokenizer, name, seed, of.device, DTYPES[of.dtype], of.processing)
+    source = replace(of, name=name, weights_sha256=hash_parameters(booted.model))
+    return _finish_native(booted, source)
 
+
+def _boot(source: Provenance) -> "TransformerBridge":
+    """The model as stored."""
+    assert source.directory is not None
     check_faithful(source.directory, source.name)
-    directory = _bootable(source)
-    try:
-        with quiet_loading():
-            model = TransformerBridge.boot_transformers(str(directory), device=source.device, dtype=DTYPES[source.dtype])
-    except ValueError as error:
-        if "architecture" not in str(error):
-            raise
-        missing = architecture_named(source.directory)
-        raise ModelError(f"{source.name!r}: TransformerLens has no adapter for {missing}; see `mechcheck support`") from error
-    if model.cfg.attention_dir != "causal" and not stores(directory, "cls."):
-        warnings.warn(
-            f"{source.name!r} has no masked-word head: its attention can be read, but what it predicts means nothing", stacklevel=4
-        )
-    return model
+    return boot(_bootable(source), source.name, source.device, DTYPES[source.dtype])
 
 
 def _bootable(source: Provenance) -> Path:
     """The directory that TransformerLens reads: the model's own, or, as it knows no DistilBERT, that of a BERT that is the same."""
+    assert source.directory is not None
     if architecture_named(source.directory) != "DistilBertForMaskedLM":
         return source.directory
-    return cached_bert(source.directory, source.weights_sha256)
+    return cached_bert(source.directory, contents(source.directory).sha256)
 
 
-def _make_twin(of: Provenance, seed: int) -> "TransformerBridge":
-    from transformer_lens.tools.analysis import random_init_bridge
-
-    with quiet_loading():
-        model = random_init_bridge(str(_bootable(of)), seed=seed, dtype=DTYPES[of.dtype], device=of.device)
-        model.unembed.to(DTYPES[of.dtype])  # its bias is a buffer, which random_init_bridge leaves in float32
-    name = f"{of.name}#reinitialised-{seed}"
-    source = Provenance(name, of.directory, of.revision, _hash_parameters(model), of.processing, of.dtype, of.device, of.n_params)
-    return _finish(model, source)
+def _make_twin(of: Provenance, seed: int, now: Contents) -> "TransformerBridge":
+    model = boot_twin(_bootable(of), of.name, of.device, DTYPES[of.dtype], seed)
+    if of.processing == "folded":
+        model.enable_compatibility_mode(disable_warnings=True)
+    mend_hooks(model)
+    return _known(model, replace(of, name=f"{of.name}#reinitialised-{seed}", weights_sha256=hash_parameters(model)))
 
 
 _load_twin, _load_large_twin = lru_cache(maxsize=KEPT_TWINS)(_make_twin), lru_cache(maxsize=2)(_make_twin)
 
 
 def _finish(model: "TransformerBridge", source: Provenance) -> "TransformerBridge":
-    if model.cfg.attention_dir != "causal":
-        source = replace(source, processing="raw")  # norms that stand after the sums cannot be folded into weights
-    if source.processing == "folded":
-        model.enable_compatibility_mode(disable_warnings=True)
+    """The model as it was asked for, or raw where folding would change what it computes.
+
+    Raises:
+        ModelError: raw, too, it does not compute what transformers computes.
+    """
     model.eval()
-    for parameter in model.parameters():
-        parameter.requires_grad_(False)
-    _PROVENANCE[model] = source
-    return model
+    seen, encoder = watched(model), is_encoder(model)
+    if source.processing == "folded" and (unfit := _unfit_to_fold(encoder, seen)):
+        source = replace(source, processing="raw", not_folded=unfit)
+    right = (seen and seen.own) or predict(model, probe_of(model), encoder=encoder)
+    crash = _fold(model) if source.processing == "folded" else None
+    mend_hooks(model)
+    off, hooks = (None, {}) if crash else _compared(model, right, DTYPES[source.dtype])
+    if source.processing == "folded" and (crash or off):
+        why = f"this architecture cannot be folded: {crash}" if crash else f"folded weights do not compute the same: {off}"
+        return _finish(_boot(source), replace(source, processing="raw", not_folded=why))
+    if off:
+        raise ModelError(
+            f"{source.name!r}: TransformerLens does not compute this {model.cfg.architecture} as transformers does ({off}), so nothing "
+            "that is measured on it would be true of the model"
+        )
+    set_limits(model, Limits(None if seen is None else seen.no_head, hooks))
+    if seen is not None:
+        seen.blank_head()
+    return _known(model, source)
+
+
+def _unfit_to_fold(encoder: bool, seen: Watched | None) -> str | None:
+    if encoder:
+        return "an encoder's norms stand behind the sums, so they cannot be folded"
+    return "its last norm would be folded into a head that it does not have" if seen is not None and seen.no_head else None
+
+
+def _fold(model: "TransformerBridge") -> str | None:
+    """Fold norms and biases; why that cannot be done."""
+    try:
+        model.enable_compatibility_mode(disable_warnings=True)
+    except Exception as error:  # as many kinds as adapters
+        return first_line(error)
+    return None
+
+
+def _compared(model: "TransformerBridge", right: Prediction, dtype: torch.dtype) -> tuple[str | None, Mapping[str, str]]:
+    """What is wrong with what the bridge computes, and the hooks that hold something else than their sites mean."""
+    try:
+        found, hooks = misplaced(model, right.tokens)
+    except Exception as error:  # the adapter does not fit this configuration
+        return first_line(error), {}
+    return disagreement(found, right, dtype), hooks
+
+
+def _known(model: "TransformerBridge", source: Provenance) -> "TransformerBridge":
+    model.eval()
+    model.requires_grad_(False)
+    return remember(model, source)
+
+
+def _finish_native(booted: Booted, source: Provenance) -> "TransformerBridge":
+    """The same for a model whose weights are folded already, if they can be."""
+    booted.model.eval().requires_grad_(False)
+    return remember(booted.model, replace(source, processing=booted.processing, not_folded=booted.not_folded, n_params=booted.n_params))
 
 
 def _count(model: torch.nn.Module) -> int:
@@ -224,11 +269,3 @@ def _download(name: str, revision: str | None, offline: bool) -> Path:
             f"{did_you_mean(name, embedded_models()) or '.'} Fetch it once where there is a network (mechcheck prefetch {asked}), "
             "or give a directory"
         ) from error
-
-
-def _hash_parameters(model: torch.nn.Module) -> str:
-    digest = hashlib.sha256()
-    for name, parameter in sorted(model.named_parameters()):
-        digest.update(name.encode())
-        digest.update(parameter.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes())
-    return digest.hexdigest()

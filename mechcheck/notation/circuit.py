@@ -1,9 +1,9 @@
 """Circuits: roles filled by sites, recorded in TOML files together with where they come from and for which weights."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 
-from mechcheck.base.errors import CircuitError
+from mechcheck.base.errors import AbsentRoleError, CircuitError
 from mechcheck.base.text import did_you_mean
 from mechcheck.notation.sites import Sites
 
@@ -35,8 +35,12 @@ class Circuit(Mapping[str, Sites]):
     """Layers and heads per layer of the model that a published circuit is about; its weights are known by name only."""
     criteria: Mapping[str, Criterion] = field(default_factory=dict)
     """Role -> what its sites had to satisfy; a role that states none is not in it."""
+    absent: Mapping[str, str] = field(default_factory=dict)
+    """Role that was looked for and has no sites -> why: what was found instead."""
 
     def __getitem__(self, role: str) -> Sites:
+        if role in self.absent:
+            raise AbsentRoleError(f"the circuit has no {role}: {self.absent[role]}")
         if role not in self.roles:
             known = ", ".join(sorted(self.roles)) or "none"
             raise CircuitError(f"the circuit has no role {role!r}; its roles are {known}{did_you_mean(role, self.roles)}")
@@ -78,4 +82,4 @@ class TracedCircuit(Circuit):
 
 def traced(circuit: Circuit) -> TracedCircuit:
     """The same circuit, tracing from now on."""
-    return TracedCircuit(circuit.roles, circuit.source, circuit.weights_sha256, circuit.notes, circuit.shape, circuit.criteria)
+    return TracedCircuit(**{field.name: getattr(circuit, field.name) for field in fields(circuit) if field.name != "used"})

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from mechcheck.base.device import for_exact
-from mechcheck.base.errors import PromptError
+from mechcheck.base.errors import MechcheckError, PromptError
 from mechcheck.prompts.prompt_set import END, PromptSet
 from mechcheck.prompts.spans import ALL
 
@@ -59,7 +59,7 @@ class Metric:
         return f" {'at each of' if self.each else 'over'} {'all positions' if self.where == ALL else self.where}"
 
     def __call__(self, logits: Logits, prompts: PromptSet, clean: Logits | None = None) -> PerPrompt:
-        values = self.of(for_exact(logits), prompts, None if clean is None else for_exact(clean))
+        values = _as_tensor(self.name, self.of(for_exact(logits), prompts, None if clean is None else for_exact(clean)))
         if values.shape != (len(prompts),):
             raise PromptError(
                 f"metric {self.name!r} gave shape {tuple(values.shape)}, expected one value for each of {len(prompts)} prompts"
@@ -67,10 +67,22 @@ class Metric:
         return values
 
 
+def _as_tensor(name: str, values: Any) -> Tensor:
+    """A metric's values, of whichever kind of array."""
+    try:
+        return torch.as_tensor(values)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise MechcheckError(
+            f"metric {name!r} gave {type(values).__name__}, expected one number for each prompt: a tensor, an array or a list"
+        ) from error
+
+
 def as_metric(metric: Metric | Callable[[Logits, PromptSet], PerPrompt]) -> Metric:
     """A metric from a plain function of (logits[prompt, d_vocab] at END, prompts)."""
     if isinstance(metric, Metric):
         return metric
+    if not callable(metric):
+        raise MechcheckError(f"expected a metric (logit_diff, kl_divergence, ...) or a function of (logits, prompts), got {metric!r:.60}")
     return Metric(getattr(metric, "__name__", "metric"), "", lambda logits, prompts, _: metric(logits, prompts))
 
 
@@ -101,25 +113,25 @@ def _kl(logits: Logits, clean: Logits) -> PerPrompt:
     return (p.exp() * (p - q)).sum(-1)
 
 
-logit_diff = Metric("logit difference", "logits", lambda x, p, _: _at(x, p.answers) - _at(x, p.foils), two_columns=True)
+logit_diff = Metric("logit difference", "logits", lambda x, p, _: _at(x, p.asked("answers")) - _at(x, p.asked("foils")), two_columns=True)
 """Logit of the answer minus logit of the foil (Wang et al. 2022)."""
 
-probability = Metric("p(answer)", "probability", lambda x, p, _: _log_prob(x, p.answers).exp())
+probability = Metric("p(answer)", "probability", lambda x, p, _: _log_prob(x, p.asked("answers")).exp())
 """Probability of the answer."""
 
-foil_probability = Metric("p(foil)", "probability", lambda x, p, _: _log_prob(x, p.foils).exp())
+foil_probability = Metric("p(foil)", "probability", lambda x, p, _: _log_prob(x, p.asked("foils")).exp())
 """Probability of the foil."""
 
-log_probability = Metric("log p(answer)", "nats", lambda x, p, _: _log_prob(x, p.answers))
+log_probability = Metric("log p(answer)", "nats", lambda x, p, _: _log_prob(x, p.asked("answers")))
 """Natural logarithm of the answer's probability."""
 
-rank = Metric("rank of the answer", "rank", lambda x, p, _: _rank(x, p.answers))
+rank = Metric("rank of the answer", "rank", lambda x, p, _: _rank(x, p.asked("answers")))
 """How many tokens have a larger logit than the answer (0: the answer is the prediction)."""
 
 kl_divergence = Metric("KL from the untouched run", "nats", lambda x, p, clean: _kl(x, clean), needs_clean=True)
 """KL(untouched || this run) of the next-token distribution."""
 
-correct = Metric("accuracy", "share of prompts", lambda x, p, _: _correct(x, p.answers))
+correct = Metric("accuracy", "share of prompts", lambda x, p, _: _correct(x, p.asked("answers")))
 """1 where the answer is the prediction, else 0."""
 
 loss = Metric("loss", "nats", lambda x, p, _: _loss(x, p.next_tokens), needs_next=True).over(ALL)

@@ -6,7 +6,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
+from mechcheck.base.architectures import is_encoder
 from mechcheck.base.errors import SiteError
+from mechcheck.base.loaded import check_loaded
 
 if TYPE_CHECKING:
     from transformer_lens.model_bridge import TransformerBridge
@@ -15,7 +17,7 @@ Kind = Literal[
     "head", "q", "k", "v", "pattern", "attn_out", "mlp_out", "resid_pre", "resid_mid", "resid_post", "neuron", "embed", "pos_embed"
 ]
 
-_HOOKS: dict[str, str] = {
+_HOOKS: dict[Kind, str] = {
     "head": "blocks.{layer}.attn.hook_z",
     "q": "blocks.{layer}.attn.hook_q",
     "k": "blocks.{layer}.attn.hook_k",
@@ -33,6 +35,8 @@ _HOOKS: dict[str, str] = {
 # Activations of shape [prompt, pos, head, d_head]; k and v have one head for each key/value head.
 HEAD_KINDS = ("head", "q", "k", "v")
 EMBEDDINGS = ("embed", "pos_embed")
+# Hooks without their layer, as in "attn.hook_z", of activations of shape [prompt, pos, d] or [prompt, pos, head, d_head].
+HOOK_KINDS = {hook.removeprefix("blocks.{layer}."): kind for kind, hook in _HOOKS.items() if kind not in ("pattern", *EMBEDDINGS)}
 INDEXED = (*HEAD_KINDS, "pattern", "neuron")
 # What a site of each kind is called in text.
 _NOUNS: dict[Kind, str] = {
@@ -237,16 +241,19 @@ def _span(text: str) -> range:
 
 def check_sites(model: "TransformerBridge", sites: Iterable[Site]) -> None:
     """Raise `SiteError` for a site that the model does not have, naming the valid range or another way."""
+    check_loaded(model)
     cfg = model.cfg
     for site in sites:
         if not 0 <= site.layer < cfg.n_layers:
             raise SiteError(f"no layer {site.layer} for {site.named}: the model has layers 0-{cfg.n_layers - 1}")
-        if site.kind in ("resid_mid", *EMBEDDINGS) and cfg.attention_dir != "causal":
+        if site.kind in ("mlp_out", "neuron") and cfg.attn_only:
+            raise SiteError(f"no {site.named}: the model has attention alone, and no MLPs")
+        if site.kind in ("resid_mid", *EMBEDDINGS) and is_encoder(model):
             raise SiteError(
                 f"no {site.named}: in an encoder ({cfg.architecture}) the hook of that name stands behind a norm; name the stream "
                 "that enters a layer, resid(...)"
             )
-        if site.kind == "attn_out" and cfg.attention_dir != "causal":
+        if site.kind == "attn_out" and is_encoder(model):
             # The hook of that name stands behind the sum and its norm, where the whole stream is.
             raise SiteError(
                 f"no attention output {site.place}: in an encoder ({cfg.architecture}) it is added to the stream and normed before a hook "
@@ -261,8 +268,9 @@ def check_sites(model: "TransformerBridge", sites: Iterable[Site]) -> None:
 
 def site_count(model: "TransformerBridge", kind: Kind) -> tuple[str, int]:
     """What an indexed kind's sites are called, and how many of them a layer has."""
+    check_loaded(model)
     cfg = model.cfg
     if kind == "neuron":
-        return "neurons", cfg.d_mlp or 0
+        return "neurons", 0 if getattr(cfg, "attn_only", False) else cfg.d_mlp or 0
     grouped = kind in ("k", "v") and cfg.n_key_value_heads
     return ("key/value heads", cfg.n_key_value_heads) if grouped else ("heads", cfg.n_heads)

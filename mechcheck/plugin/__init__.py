@@ -10,7 +10,7 @@ from mechcheck.plugin.fixtures import check, circuit, circuit_for, make_prompts,
 from mechcheck.plugin.runner import pytest_pyfunc_call, pytest_runtest_makereport, pytest_runtest_setup
 from mechcheck.plugin.selection import pytest_generate_tests
 from mechcheck.plugin.session import PAGE, Session
-from mechcheck.plugin.settings import SETTINGS, make_settings, pytest_addoption, pytest_configure_node
+from mechcheck.plugin.settings import REPORT, SETTINGS, check_writable, make_settings, pytest_addoption, pytest_configure_node
 from mechcheck.plugin.terminal import pytest_report_teststatus
 from mechcheck.verdicts.claim import MARK
 
@@ -47,6 +47,8 @@ def pytest_configure(config: pytest.Config) -> None:
     config.pluginmanager.register(spelling, "mechcheck-spelling")
     if hasattr(config, "workerinput"):
         return
+    if config.getoption("--mech-report") != REPORT and not config.option.collectonly:
+        check_writable(settings.report)
     config.pluginmanager.register(Session(config, selection), "mechcheck-session")
     if config.pluginmanager.hasplugin("html"):
         from mechcheck.plugin.html import HtmlAdapter
@@ -64,3 +66,5 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         name = claim_id(item, spec)
         if seen.setdefault(name, item.nodeid) != item.nodeid:
             raise pytest.UsageError(f"two claims are called {name!r}: {seen[name]} and {item.nodeid}; give one @claim(..., id=...)")
+    if seen and not config.option.collectonly and not hasattr(config, "workerinput"):
+        check_writable(config.stash[SETTINGS].report)

@@ -1,9 +1,7 @@
-"""--mech-baseline: which claims the run asked for, what changed since the baseline, and telling JUnit XML about it."""
+"""--mech-baseline: which claims the run asked for, and what changed since the baseline."""
 
-import json
 import os
-import xml.etree.ElementTree as ElementTree
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +9,10 @@ import pytest
 
 from mechcheck.base.errors import MechcheckError
 from mechcheck.evidence.accepted import read_accepted
-from mechcheck.evidence.drift_text import telling
 from mechcheck.evidence.parts import Parts
 from mechcheck.evidence.runs import Json, RunRecord, read_baseline
 from mechcheck.models.names import model_name
 from mechcheck.plugin.cases import claim_spec
-from mechcheck.plugin.properties import PROPERTY
 from mechcheck.plugin.settings import SETTINGS, Settings
 
 _DESELECTED = "mechcheck_deselected"
@@ -80,37 +76,3 @@ class Baseline:
         for record in records:
             record["drift"] = found.drift.get(record["id"])
         return found.baseline | {"file": os.path.relpath(self._before.file)}
-
-
-def add_to_junit(path: Path, evidence: Mapping[str, Any]) -> None:
-    """Add each claim's drift to a finished JUnit XML file: it is known only after the last test, when properties cannot be added."""
-    drift = {claim["id"]: claim["drift"] for claim in evidence["claims"] if claim["drift"]}
-    tree = ElementTree.parse(path)
-    for properties in tree.iterfind(".//testcase/properties"):
-        for found in properties.findall(f"property[@name='{PROPERTY}']"):
-            record = json.loads(found.attrib["value"])
-            if record["id"] in drift:
-                found.attrib["value"] = json.dumps(record | {"drift": drift[record["id"]]}, allow_nan=False)
-                for name, value in _properties(drift[record["id"]]).items():
-                    ElementTree.SubElement(properties, "property", name=name, value=value)
-    gone = evidence["run"]["baseline"]["missing"]
-    for suite in tree.iter("testsuite") if gone else ():
-        about = suite.find("properties")
-        if about is None:
-            about = ElementTree.Element("properties")
-            suite.insert(0, about)
-        for claim in gone:
-            ElementTree.SubElement(about, "property", name=f"{PROPERTY}.drift.missing", value=claim["id"])
-    tree.write(path, encoding="utf-8", xml_declaration=True)
-
-
-def _properties(drift: Json) -> dict[str, str]:
-    found = {f"{PROPERTY}.drift": drift["status"]}
-    e = telling(drift)
-    if e is not None:
-        d = e["difference"]
-        found[f"{PROPERTY}.difference.check"] = e["label"]
-        found[f"{PROPERTY}.difference"] = f"{d['value']:.6g} [{d['low']:.6g}, {d['high']:.6g}], margin {e['margin']:.6g}"
-    if drift["accepted"]:
-        found[f"{PROPERTY}.drift.accepted"] = drift["accepted"]["why"]
-    return found

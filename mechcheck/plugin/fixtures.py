@@ -95,7 +95,7 @@ def make_prompts(request: pytest.FixtureRequest) -> "Callable[..., PromptSet]":
     case = _case(request, needed)
     if case.spec.task is None:
         raise ClaimError(needed)
-    return task_generator(case.spec)
+    return task_generator(case)
 
 
 @pytest.fixture
@@ -119,8 +119,9 @@ def prompts_for(request: pytest.FixtureRequest, make_prompts: "Callable[..., Pro
 def prompts(request: pytest.FixtureRequest, prompts_for: PromptsFor, model: "TransformerBridge") -> "PromptSet":
     """Verification prompts of the claim's task, the same for all claims of a task."""
     from mechcheck.base.errors import PromptError
-    from mechcheck.models.loading import provenance
+    from mechcheck.models.provenance import check_bridge, provenance
 
+    check_bridge(model)
     request.node.stash[PROMPTS_FOR] = prompts_for
     try:
         return prompts_for(model)
@@ -146,8 +147,10 @@ def circuit_for(request: pytest.FixtureRequest) -> CircuitFor:
 @pytest.fixture
 def circuit(request: pytest.FixtureRequest, circuit_for: CircuitFor, model: "TransformerBridge") -> "Circuit":
     """The circuit recorded for the model and the claim's task."""
+    from mechcheck.models.provenance import check_bridge
     from mechcheck.notation.circuit import traced
 
+    check_bridge(model)
     request.node.stash[CIRCUIT_FOR] = circuit_for
     return traced(circuit_for(model))
 
@@ -158,6 +161,10 @@ def check(request: pytest.FixtureRequest) -> "Check":
     case = _case(request, "the `check` fixture is for claims: decorate the test with @claim(...)")
     names = request.fixturenames
     chosen = request.getfixturevalue("model") if "model" in names else None
+    if "model" in names:
+        from mechcheck.models.provenance import check_bridge
+
+        check_bridge(chosen)
     found = request.getfixturevalue("circuit") if "circuit" in names else None
     draw = draw_of(request.node)
     return case.check(chosen, found, confidence=None if draw is None else draw.at_look)

@@ -1,6 +1,7 @@
 """A claim's record on the test's report: plain text, which survives xdist and goes into JUnit XML and pytest-html."""
 
 import json
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -17,18 +18,24 @@ def attach(item: pytest.Item, record: Record) -> None:
     slim = record | {"figures": [], "prompts": record["prompts"] and record["prompts"] | {"examples": []}}
     slim["expectations"] = [e | {"by_template": {}, "control": None} for e in record["expectations"]]
     item.user_properties.append((PROPERTY, json.dumps(slim, allow_nan=False)))
-    item.user_properties.append((f"{PROPERTY}.verdict", record["verdict"]))
-    deciding = deciding_check(record)
-    if deciding is not None:
-        estimate = deciding["estimate"]
-        item.user_properties.append((f"{PROPERTY}.check", deciding_name(record)))
-        item.user_properties.append((f"{PROPERTY}.claimed", claimed_text(deciding)))
-        item.user_properties.append((f"{PROPERTY}.effect", value_text(estimate, ".6g")))
-        if deciding["kind"] != "for_all":  # a search has no interval
-            item.user_properties.append((f"{PROPERTY}.interval", interval_text(estimate, ".6g")))
-        item.user_properties.append((f"{PROPERTY}.n", str(estimate["n"])))
+    item.user_properties += decided(record)
     for found in record["counterexamples"]:
         item.user_properties.append((f"{PROPERTY}.counterexample", found["example"]))
+
+
+def decided(record: Record) -> Iterator[tuple[str, str]]:
+    """The verdict, and the check that decided it, as properties."""
+    yield f"{PROPERTY}.verdict", record["verdict"]
+    deciding = deciding_check(record)
+    if deciding is None:
+        return
+    estimate = deciding["estimate"]
+    yield f"{PROPERTY}.check", deciding_name(record)
+    yield f"{PROPERTY}.claimed", claimed_text(deciding)
+    yield f"{PROPERTY}.effect", value_text(estimate, ".6g")
+    if deciding["kind"] != "for_all":  # a search has no interval
+        yield f"{PROPERTY}.interval", interval_text(estimate, ".6g")
+    yield f"{PROPERTY}.n", str(estimate["n"])
 
 
 def attached(report: Any) -> Record | None:

@@ -42,7 +42,7 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, object, o
     case = case_of(pyfuncitem)
     if case is None:
         return (yield)
-    from mechcheck.base.errors import PromptError
+    from mechcheck.base.errors import AbsentRoleError, PromptError
     from mechcheck.verdicts.contrast import contrast
     from mechcheck.verdicts.guard import Guard
     from mechcheck.verdicts.looks import looks
@@ -76,6 +76,9 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, object, o
     except pytest.skip.Exception as skip:
         outcome = skipped(str(skip.msg))
         raise
+    except AbsentRoleError as absent:
+        outcome = skipped(str(absent))
+        pytest.skip(str(absent))
     except BaseException as error:  # pytest.fail, pytest.xfail and an interruption are no Exception
         outcome = outcome.errored(error)
         raise

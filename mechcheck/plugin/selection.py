@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
+_OURS = "mechcheck.plugin.fixtures"
+
+
 class ModelChoice(str):
     """A model as it was asked for, and the dtype it is to be in."""
 
@@ -30,13 +33,19 @@ class ModelChoice(str):
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Run each claim that uses `model` once per model; a model it cannot run on is a skipped test with the reason."""
     mark = metafunc.definition.get_closest_marker(MARK)
-    if mark is None or "model" not in metafunc.fixturenames:
+    if mark is None or "model" not in metafunc.fixturenames or _is_own(metafunc):
         return
     settings = metafunc.config.stash[SETTINGS]
     here = _Place(spec_of(mark), "circuit" in metafunc.fixturenames, metafunc.definition.path.parent, settings.circuits)
     names = settings.models or default_models(here.spec, here.near, here.given)
     params = [_param(name, _why_not(here, model_name(name)), settings, dtype) for name in names for dtype in settings.dtypes]
     metafunc.parametrize("model", params or [_no_model(here)], indirect=True)
+
+
+def _is_own(metafunc: pytest.Metafunc) -> bool:
+    """Whether a `model` fixture of the user's own makes the model, and not from ours: then it alone says how often the claim runs."""
+    known = metafunc.definition._fixtureinfo.name2fixturedefs.get("model", ())
+    return bool(known) and known[-1].func.__module__ != _OURS and "model" not in known[-1].argnames
 
 
 class _Place(NamedTuple):

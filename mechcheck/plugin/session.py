@@ -12,7 +12,8 @@ import pytest
 from mechcheck.evidence.multiplicity import judge_run
 from mechcheck.evidence.status import failing_changes
 from mechcheck.evidence.store import FILE, SCHEMA, merge
-from mechcheck.plugin.baseline import Baseline, Selection, add_to_junit
+from mechcheck.plugin.baseline import Baseline, Selection
+from mechcheck.plugin.junit import add_to_junit
 from mechcheck.plugin.settings import RUN_FOLDER, SETTINGS, Settings
 from mechcheck.plugin.terminal import write_summary
 
@@ -85,17 +86,16 @@ class Session:
         return "every claim was deselected" if nothing_ran and self.selection.deselected else ""
 
     def _conclude(self, session: pytest.Session, evidence: dict[str, Any]) -> None:
-        """What only the whole run can tell: changes that fail it, and the drift in JUnit XML."""
+        """What only the whole run can tell: what fails it, and what JUnit XML could not say of a claim by itself."""
         undone = (evidence["run"]["multiplicity"] or {}).get("undone", 0)
         if undone and "inconclusive" in self.settings.fail_on and session.exitstatus in _FINISHED:
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
-        if self.baseline is None:
-            return
-        self.failing = failing_changes(evidence, self.settings.fail_on)
+        if self.baseline is not None:
+            self.failing = failing_changes(evidence, self.settings.fail_on)
         if self.failing and session.exitstatus in _FINISHED:
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
         junit = self.config.getoption("xmlpath", None)
-        if junit:
+        if junit and (undone or self.baseline is not None):
             add_to_junit(Path(os.path.expandvars(junit)).expanduser(), evidence)
 
     def _run(self, complete: bool) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """Options, profiles, and what of them each process needs to know."""
 
+import tempfile
 import uuid
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,8 @@ from mechcheck.verdicts.claim import LEAST_BUDGET
 
 VERDICTS = ("refuted", "vacuous", "errored", "inconclusive", "not_applicable")
 FAIL_ON = frozenset(VERDICTS[:3])
+REPORT = "reports"
+"""Where evidence goes unless told otherwise."""
 RUN_FOLDER = ".run-"
 """What the name of the folder that processes write to begins with; the run's id is the rest of it."""
 
@@ -66,7 +69,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="Prompts that a claim may draw: a quarter of them at first, and more until it is decided, without deciding wrongly any more "
         "often (default: the profile's number of prompts, all at once).",
     )  # fmt: skip
-    group.addoption("--mech-report", default="reports", metavar="DIR", help="Where evidence.json and index.html go (default: reports).")
+    group.addoption("--mech-report", default=REPORT, metavar="DIR", help=f"Where evidence.json and index.html go (default: {REPORT}).")
     group.addoption("--mech-decoys", default=None, type=int, metavar="N", help="Decoys per claim (default: by profile).")
     group.addoption(
         "--mech-baseline", default=None, metavar="FILE",
@@ -209,6 +212,18 @@ def _fail_on(config: pytest.Config) -> frozenset[str]:
 
 
 @pytest.hookimpl(optionalhook=True)
+def check_writable(report: Path) -> None:
+    """Raise where evidence could not be kept: a run without it proves nothing."""
+    try:
+        report.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=report):
+            pass
+    except OSError as error:
+        raise pytest.UsageError(
+            f"--mech-report: nothing can be written to {report} ({error.strerror}); name a folder that can: --mech-report DIR"
+        ) from None
+
+
 def pytest_configure_node(node) -> None:
     """Tell an xdist worker where the run's records go."""
     settings = node.config.stash[SETTINGS]

@@ -13,7 +13,7 @@ from mechcheck.evidence.drawn import drawn_lines
 from mechcheck.evidence.drift_text import SYMBOLS as CHANGE_SYMBOLS
 from mechcheck.evidence.drift_text import change_lines, surroundings, tally
 from mechcheck.evidence.dtypes import decided_differently
-from mechcheck.evidence.multiplicity import multiplicity_lines
+from mechcheck.evidence.multiplicity import multiplicity_lines, undone_text
 from mechcheck.plugin.properties import PROPERTY
 from mechcheck.verdicts.words import verdict_word
 
@@ -59,6 +59,8 @@ def write_summary(reporter: Any, evidence: Mapping[str, Any], page: str, file: s
         reporter.write_line(_line(claim))
         if claim["verdict"] == "inconclusive" and (settles := (deciding_check(claim) or {}).get("settles")):
             reporter.write_line(f"    to settle it: {settles['text']}")
+        if (undone := undone_text(claim)) is not None:
+            reporter.write_line(f"    {undone}")
         for line in (line for found in claim["counterexamples"] for line in counterexample_lines(found)):
             reporter.write_line(f"    {line}")
     for reason, count in Counter(claim["reason"] for claim in claims if claim["verdict"] == "skipped").most_common():

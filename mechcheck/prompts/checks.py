@@ -7,6 +7,18 @@ from torch import Tensor
 from mechcheck.base.errors import PromptError
 
 
+def position_names(given: Sequence[str] | str) -> list[str]:
+    """Names of positions that are given as one name or as several.
+
+    Raises:
+        PromptError: none.
+    """
+    named = [given] if isinstance(given, str) else list(given)
+    if not named:
+        raise PromptError("positions is empty: name at least one (END, say), or leave it out where every position is meant by that")
+    return named
+
+
 def check_lengths(lengths: Sequence[int], *, padded: bool) -> None:
     """Raise unless there are prompts, none of them empty, and all equally long where nothing fills the shorter ones."""
     if not lengths or not all(lengths):
@@ -32,9 +44,11 @@ def check_aligned(n: int, others: Mapping[str, Sized | None]) -> None:
             raise PromptError(f"the {name} has {len(other)} prompts for {n}; they must stand one for one")
 
 
-def check_positions(named: Mapping[str, Tensor], lengths: Sequence[int]) -> None:
-    """Raise unless each named position is one of its prompt's own tokens, and none of the padding."""
+def check_positions(named: Mapping[str, Tensor], lengths: Sequence[int], cut: Sequence[int] | None = None) -> None:
+    """Raise unless each named position is one of its prompt's own tokens, and none of the padding; `cut` of which stood in front."""
     for name, at in named.items():
-        for prompt, (position, length) in enumerate(zip(at.tolist(), lengths, strict=True)):
+        for prompt, (position, length, front) in enumerate(zip(at.tolist(), lengths, cut or [0] * len(lengths), strict=True)):
             if not 0 <= position < length:
-                raise PromptError(f"position {name} is {position} in prompt {prompt}, which has tokens 0-{length - 1}")
+                raise PromptError(
+                    f"position {name} is {position + front} in prompt {prompt}, which has tokens {front}-{front + length - 1}"
+                )

@@ -1,6 +1,7 @@
 """Prompt sets for masked models: sentences in which one word is masked, and END is where it stood."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from mechcheck.base.errors import PromptError
@@ -30,6 +31,7 @@ def masked_prompts(
     *,
     counterfactual: Sequence[Sequence[str]] | None = None,
     reference: Sequence[Sequence[str]] | None = None,
+    left_out: Mapping[str, int] | None = None,
 ) -> PromptSet:
     """Prompts whose answer is a masked word: END is the mask, the answer what stood there, of one token as the foil.
 
@@ -37,6 +39,7 @@ def masked_prompts(
         model: gives the tokenizer. Words may be several tokens; a position is then that of the last.
         sentences: the sentences, all with the same names of positions.
         counterfactual, reference: aligned sentences, word for word as long; masked at the same word, with the same answer and foil.
+        left_out: what was drawn and is not among them, for the record (`PromptSet.left_out`).
 
     Raises:
         PromptError: a tokenizer without a mask token, an answer or foil of several tokens, or words that melt into each other.
@@ -52,7 +55,7 @@ def masked_prompts(
     def hidden(texts: Sequence[Sequence[str]]) -> list[str]:
         return [" ".join([*words[: row.masked], mask, *words[row.masked + 1 :]]) for row, words in zip(sentences, texts, strict=True)]
 
-    return PromptSet.read(
+    found = PromptSet.read(
         reader,
         hidden([row.words for row in sentences]),
         answers=[row.words[row.masked] for row in sentences],
@@ -63,3 +66,4 @@ def masked_prompts(
         counterfactual=None if counterfactual is None else hidden(counterfactual),
         reference=None if reference is None else hidden(reference),
     )
+    return replace(found, left_out=dict(left_out or {}))

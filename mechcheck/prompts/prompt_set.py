@@ -1,34 +1,31 @@
 """Prompt sets: tokens, named positions, answers and foils, with a template and an id for each prompt."""
 
 import hashlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import TYPE_CHECKING, Optional, TypeVar
+from itertools import starmap, zip_longest
+from typing import TYPE_CHECKING, Literal, Optional
 
 import torch
 from jaxtyping import Bool, Int
 from torch import Tensor
-from torch.nn.functional import pad as filled
 
 from mechcheck.base.errors import PromptError
 from mechcheck.prompts.checks import check_aligned, check_counts, check_lengths, check_positions
-from mechcheck.prompts.spans import ALL, Places, named_places
+from mechcheck.prompts.limits import check_fits
+from mechcheck.prompts.padding import compared_ids, one_each, token_rows, without_padding
+from mechcheck.prompts.reading import Place, Texts, each_read, end_at, masked_ends, place_at
+from mechcheck.prompts.spans import END as END
+from mechcheck.prompts.spans import Placed, Places, named_places
 from mechcheck.prompts.tokens import Reader, TokenPolicy
 
 if TYPE_CHECKING:
     from transformer_lens.model_bridge import TransformerBridge
 
-END = "END"
-Place = str | int | Sequence[int]
-"""A word, a position, or several positions (a span)."""
-Texts = Sequence[str | Sequence[int]]
-"""Texts of prompts; some or all may be given as tokens."""
-_Read = TypeVar("_Read", int, Sequence[int])
-
 
 @dataclass(frozen=True, eq=False)
-class PromptSet:
+class PromptSet(Placed):
     """Prompts of one task, right-padded to a common length.
 
     Build one with `from_tokens` or `from_text`. Padding stands after each prompt's last token, where a causal model cannot
@@ -39,11 +36,11 @@ class PromptSet:
     lengths: Int[Tensor, " prompt"]
     """Tokens in each prompt, without padding."""
     answers: Int[Tensor, " prompt"]
-    """The token the claim calls correct, predicted at END."""
+    """The token the claim calls correct, predicted at END; empty where nothing is predicted (see `asked`)."""
     foils: Int[Tensor, " prompt"]
-    """The token it is compared with."""
+    """The token it is compared with; empty where there is none."""
     positions: Mapping[str, Int[Tensor, " prompt"]]
-    """Name -> position in each prompt; END is the last token unless given."""
+    """Name -> position in each prompt; END is the last token (for a masked model's text the mask) unless given."""
     templates: tuple[str, ...]
     """Template id of each prompt: the unit that intervals are clustered by."""
     ids: tuple[str, ...]
@@ -61,49 +58,58 @@ class PromptSet:
     """How text became these tokens; None where they were given as tokens."""
     spans: Mapping[str, Bool[Tensor, "prompt pos"]] = field(default_factory=dict)
     """Name -> several positions in each prompt, of differing number; its `positions` are the last of them."""
+    left_out: Mapping[str, int] = field(default_factory=dict)
+    """Why sentences were drawn and left out -> how many: words swapped for others of another number of tokens."""
 
     @classmethod
     def from_tokens(
         cls,
         tokens: Int[Tensor, "prompt pos"] | Sequence[Sequence[int]],
         *,
-        answers: Int[Tensor, " prompt"] | Sequence[int],
-        foils: Int[Tensor, " prompt"] | Sequence[int],
+        answers: Int[Tensor, " prompt"] | Sequence[int] | None = None,
+        foils: Int[Tensor, " prompt"] | Sequence[int] | None = None,
         positions: Mapping[str, Places] | None = None,
         templates: Sequence[str] | None = None,
         counterfactual: Optional["PromptSet"] = None,
         reference: Optional["PromptSet"] = None,
         pad: int | None = None,
+        attention_mask: Int[Tensor, "prompt pos"] | Sequence[Sequence[int]] | None = None,
         decode: Mapping[int, str] | None = None,
         policy: TokenPolicy | None = None,
     ) -> "PromptSet":
         """Prompts from token ids, BOS included where the model wants one.
 
         Args:
-            tokens: one row per prompt; rows of different lengths need `pad`.
-            answers, foils: one token id per prompt, compared at END.
-            positions: named positions, one per prompt, counted from 0, or several per prompt (a span); END defaults to the last token.
+            tokens: one row per prompt; rows of different lengths need `pad`. Rows that are padded already, on either side, are read
+                without their padding, which `attention_mask` tells, or else `pad`.
+            answers, foils: one token id per prompt, compared at END; left out where nothing is predicted.
+            positions: named positions, one per prompt or several (a span), counted from 0 in the row as it is given; END defaults to
+                the last token.
             templates: template id of each prompt; all one template by default.
             counterfactual, reference: aligned prompt sets (same number and lengths).
-            pad: token id that fills shorter prompts on the right.
+            pad: token id that fills shorter prompts on the right. Where all rows are equally long, it is taken for padding at an end
+                of some of them.
+            attention_mask: 1 for each token, 0 for padding, as a tokenizer gives it.
             decode: token id -> text, to show prompts to a reader.
             policy: how text became these tokens (`Reader.policy`), for the record.
 
         Raises:
-            PromptError: lengths, positions or counts that do not fit.
+            PromptError: ids, lengths, positions or counts that do not fit; several answers for one prompt; ids that may be padding
+                as well as a prompt's own; a mask with holes.
         """
-        rows = [[int(t) for t in row] for row in tokens]
+        rows, cut, pad = without_padding(token_rows(tokens), pad, attention_mask)
         lengths = [len(row) for row in rows]
         check_lengths(lengths, padded=pad is not None)
         check_counts(len(rows), {"answers": answers, "foils": foils, "templates": templates})
         check_counts(len(rows), positions or {})
-        named, spans = named_places(positions or {}, lengths)
+        named, spans = named_places(positions or {}, lengths, cut)
         named.setdefault(END, torch.tensor(lengths) - 1)
-        check_positions(named, lengths)
+        check_positions(named, lengths, cut)
         check_aligned(len(rows), {"counterfactual": counterfactual, "reference": reference})
-        answer_ids, foil_ids = torch.as_tensor(answers), torch.as_tensor(foils)
+        answer_ids, foil_ids = compared_ids("answers", answers), compared_ids("foils", foils)
         compared = torch.cat([answer_ids, foil_ids]).tolist()
-        ids = tuple(map(_prompt_id, rows, answer_ids.tolist(), foil_ids.tolist()))
+        pairs = zip_longest(rows, answer_ids.tolist(), foil_ids.tolist(), fillvalue="")
+        ids = tuple(starmap(_prompt_id, pairs))
         return cls(
             tokens=torch.tensor([row + [pad or 0] * (max(lengths) - len(row)) for row in rows]),
             lengths=torch.tensor(lengths),
@@ -126,8 +132,8 @@ class PromptSet:
         model: "TransformerBridge",
         texts: Sequence[str],
         *,
-        answers: Sequence[str],
-        foils: Sequence[str],
+        answers: Sequence[str] | None = None,
+        foils: Sequence[str] | None = None,
         positions: Mapping[str, Sequence[Place]] | None = None,
         templates: Sequence[str] | None = None,
         counterfactual: Sequence[str] | None = None,
@@ -141,10 +147,11 @@ class PromptSet:
         Args:
             model: gives the tokenizer.
             texts: one text per prompt.
-            answers, foils: the next word, one token each. For tokenizers that mark word starts, write the space (" Mary"), or
-                give after_space=True; where the bare word is one token and the spaced one is not (or the reverse), the one that
-                exists is taken.
-            positions: name -> for each prompt a word that stands in it exactly once (its last token is meant), a position, or several.
+            answers, foils: the next word, one token each; left out where nothing is predicted. For tokenizers that mark word starts,
+                write the space (" Mary"), or give after_space=True; where the bare word is one token and the spaced one is not (or
+                the reverse), the one that exists is taken.
+            positions: name -> for each prompt a word that stands in it exactly once (its last token is meant), a position, or several. END
+                is the last token, for a masked model (BERT) the masked word, unless given.
             templates: template id of each prompt.
             counterfactual, reference: aligned texts, token for token as long as `texts`.
             pad: allow prompts of different lengths, filled on the right.
@@ -153,12 +160,17 @@ class PromptSet:
 
         Raises:
             PromptError: answers and foils that are no single tokens (all are named), unknown words, prompts of different lengths,
-                a word that is not in its prompt, bos=True without such a token.
+                a word that is not in its prompt, bos=True without such a token; more tokens than the model sees; answers to
+                texts that mask no word, or several, where the model is a masked one.
         """
-        return cls.read(
+        made = cls.read(
             Reader(model, bos), texts, answers=answers, foils=foils, positions=positions, templates=templates,
             counterfactual=counterfactual, reference=reference, pad=pad, after_space=after_space,
         )  # fmt: skip
+        for one in (made, made.counterfactual, made.reference):
+            if one is not None:
+                check_fits(model, one)
+        return made
 
     @classmethod
     def read(
@@ -166,8 +178,8 @@ class PromptSet:
         reader: Reader,
         texts: Texts,
         *,
-        answers: Sequence[str | int],
-        foils: Sequence[str | int],
+        answers: Sequence[str | int] | None = None,
+        foils: Sequence[str | int] | None = None,
         positions: Mapping[str, Sequence[Place]] | None = None,
         at_words: Mapping[str, Sequence[int]] | None = None,
         templates: Sequence[str] | None = None,
@@ -181,9 +193,9 @@ class PromptSet:
         Args:
             reader: the tokenizer.
             texts: one text per prompt, or its tokens.
-            answers, foils: the next word (see `Reader.singles`) or its token, of all three sets.
-            positions: name -> for each prompt a position, several, or a word that stands in its text exactly once (its last token
-                is meant). The counterfactual and the reference have it at the same position.
+            answers, foils: the next word (see `Reader.singles`) or its token, of all three sets; None where nothing is predicted.
+            positions: name -> for each prompt a position, several, or a word that stands in its text exactly once (its last token is
+                meant). The counterfactual and the reference have it at the same position.
             at_words: name -> for each prompt the index of a word of its text, as white space parts them. The last token of the
                 word is meant, which may stand at another position in the counterfactual and in the reference.
             templates: template id of each prompt.
@@ -198,19 +210,24 @@ class PromptSet:
         n, sets = len(texts), [texts, *aligned.values()]
         check_counts(n, {"answers": answers, "foils": foils, **(positions or {}), **(at_words or {})})
         check_aligned(n, aligned)
-        every = _each_read([text for some in sets for text in some], reader.rows)
+        one_each("answers", answers)
+        one_each("foils", foils)
+        every = each_read([text for some in sets for text in some], reader.rows)
         clean, *others = [every[i * n : (i + 1) * n] for i in range(len(sets))]
-        compared = _each_read([*answers, *foils], partial(reader.singles, after_space=after_space))
-        shared = {name: [_place(reader, *one) for one in zip(clean, at, texts, strict=True)] for name, at in (positions or {}).items()}
+        compared = each_read([*(answers or ()), *(foils or ())], partial(reader.singles, after_space=after_space))
+        parted = (None if answers is None else compared[:n], None if foils is None else compared[-n:])
+        shared = {name: [place_at(reader, *one) for one in zip(clean, at, texts, strict=True)] for name, at in (positions or {}).items()}
         decode, policy = reader.decode(every, compared), reader.policy
 
         def build(rows: list[Sequence[int]], read: Texts, **made: PromptSet) -> PromptSet:
             ends: dict[str, list[int | Sequence[int]]] = {
-                name: [_end(reader, *one) for one in zip(rows, at, read, strict=True)] for name, at in (at_words or {}).items()
+                name: [end_at(reader, *one) for one in zip(rows, at, read, strict=True)] for name, at in (at_words or {}).items()
             }
+            if END not in shared | ends and reader.mask is not None:
+                ends |= {name: [*at] for name, at in masked_ends(rows, reader.mask, answered=bool(compared)).items()}
             return cls.from_tokens(
-                rows, answers=compared[:n], foils=compared[n:], positions=shared | ends, templates=templates,
-                pad=reader.pad if pad else None, decode=decode, policy=policy, **made,
+                rows, answers=parted[0], foils=parted[1], positions=shared | ends, templates=templates,
+                pad=reader.pad if pad else None, attention_mask=[[1] * len(row) for row in rows], decode=decode, policy=policy, **made,
             )  # fmt: skip
 
         return build(clean, texts, **{name: build(rows, aligned[name]) for name, rows in zip(aligned, others, strict=True)})
@@ -228,8 +245,8 @@ class PromptSet:
             self,
             tokens=self.tokens[pick],
             lengths=self.lengths[pick],
-            answers=self.answers[pick],
-            foils=self.foils[pick],
+            answers=self.answers[pick] if len(self.answers) else self.answers,
+            foils=self.foils[pick] if len(self.foils) else self.foils,
             positions={name: at[pick] for name, at in self.positions.items()},
             spans={name: where[pick] for name, where in self.spans.items()},
             templates=tuple(self.templates[i] for i in rows),
@@ -239,36 +256,25 @@ class PromptSet:
             reference=self.reference[rows] if self.reference else None,
         )
 
-    def position(self, name: str) -> Int[Tensor, " prompt"]:
-        """The named position in each prompt."""
-        if name not in self.positions:
-            raise PromptError(f"no position {name!r}; these prompts have {', '.join(sorted(self.positions))}")
-        return self.positions[name]
-
-    def span(self, name: str) -> Bool[Tensor, "prompt pos"]:
-        """Which positions a name stands for: those of a span, the one of a position, or, as ALL, every token."""
-        width = self.tokens.shape[1]
-        if name in self.spans:
-            return filled(self.spans[name], (0, width - self.spans[name].shape[1]))
-        positions = torch.arange(width)
-        return positions < self.lengths[:, None] if name == ALL else positions == self.position(name)[:, None]
-
-    def several(self, at: str | None) -> bool:
-        """Whether a site's place is several positions of each prompt: all of them (None), or a span."""
-        return at is None or at in self.spans
-
-    @property
-    def next_tokens(self) -> Int[Tensor, " prompt"]:
-        """The token that follows END in each prompt.
+    def asked(self, what: Literal["answers", "foils"]) -> Int[Tensor, " prompt"]:
+        """The answers or the foils, for whom they must be there.
 
         Raises:
-            PromptError: END is the last token, which nothing follows.
+            PromptError: they were left out.
         """
-        end = self.position(END)
-        if bool((end + 1 >= self.lengths).any()):
-            prompt = int((end + 1 >= self.lengths).int().argmax())
-            raise PromptError(f"no token follows END in prompt {prompt}: read elsewhere, for example loss.over({ALL!r})")
-        return self.tokens[torch.arange(len(self)), end + 1]
+        found: Tensor = getattr(self, what)
+        if not len(found):
+            raise PromptError(f"these prompts have no {what}, which this reads: give {what}=..., one token for each prompt")
+        return found
+
+    @property
+    def unaligned(self) -> dict[str, int]:
+        """ "counterfactual", "reference" -> how many of its prompts are longer or shorter than those they are aligned with.
+
+        At named positions they are aligned none the less; what is put in at every position is refused.
+        """
+        aligned = {"counterfactual": self.counterfactual, "reference": self.reference}
+        return {name: int((other.lengths != self.lengths).sum()) for name, other in aligned.items() if other is not None}
 
     @property
     def sha256(self) -> str:
@@ -277,29 +283,9 @@ class PromptSet:
         return hashlib.sha256("\n".join([*self.ids, *map(str, aligned)]).encode()).hexdigest()
 
 
-def _prompt_id(tokens: Sequence[int], answer: int, foil: int) -> str:
+def _prompt_id(tokens: Sequence[int], answer: int | str, foil: int | str) -> str:
     text = f"{' '.join(map(str, tokens))}|{answer}|{foil}"
     return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-
-def _each_read(values: Sequence[str | _Read], read: Callable[[list[str]], Sequence[_Read]]) -> list[_Read]:
-    """The values, with what is text among them read, all of it at once, so that an error names every word that does not fit."""
-    found = iter(read([value for value in values if isinstance(value, str)]))
-    return [next(found) if isinstance(value, str) else value for value in values]
-
-
-def _place(reader: Reader, row: Sequence[int], at: Place, text: str | Sequence[int]) -> int | Sequence[int]:
-    return reader.find(row, at, _written(text)) if isinstance(at, str) else at
-
-
-def _end(reader: Reader, row: Sequence[int], index: int, text: str | Sequence[int]) -> int:
-    return reader.end_of(row, index, _written(text))
-
-
-def _written(text: str | Sequence[int]) -> str:
-    if not isinstance(text, str):
-        raise PromptError("words are looked for in texts; of prompts that are given as tokens, give positions as numbers")
-    return text
 
 
 def _texts(tokens: Iterable[int], decode: Mapping[int, str]) -> list[str]:

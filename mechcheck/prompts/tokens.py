@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 from weakref import WeakKeyDictionary
 
+from mechcheck.base.architectures import is_encoder, is_native
 from mechcheck.base.errors import PromptError
+from mechcheck.base.loaded import check_loaded
 
 if TYPE_CHECKING:
     from transformer_lens.model_bridge import TransformerBridge
@@ -44,6 +46,7 @@ class Reader:
         Raises:
             PromptError: no tokenizer, or no such token.
         """
+        check_loaded(model)
         if model.tokenizer is None:
             raise PromptError("this model came without a tokenizer; build the prompts with PromptSet.from_tokens")
         self.tokenizer = model.tokenizer
@@ -52,9 +55,17 @@ class Reader:
         self._before = [] if bos is False else _in_vocabulary(model, self.tokenizer.bos_token_id if cls is None else cls)
         if bos and not self._before:
             raise PromptError("bos=True, but this model's tokenizer has no BOS token; leave it out")
-        self._after = [] if cls is None or sep is None else [int(sep)]
-        self.pad = int(self.tokenizer.pad_token_id or 0)
+        encoder = is_encoder(model)
+        decoder = is_native(model) or getattr(getattr(model, "cfg", None), "attention_dir", None) == "causal"
+        # A decoder with an encoder's tokenizer predicts what comes next, and nothing comes behind [SEP].
+        self._after = [] if cls is None or sep is None or decoder else [int(sep)]
+        self.mask: int | None = self.tokenizer.mask_token_id if encoder else None
+        """Of a masked model: what stands for the word that it predicts."""
+        pad = self.tokenizer.pad_token_id or 0
+        self.pad = int(pad) if pad < _size(model) else 0
         self._encoded: dict[str, tuple[int, ...]] = {}  # the same words come again and again, and most of the time goes into them
+        # An encoder is one also where its tokenizer puts nothing behind a text, or has no name for what it puts there.
+        self._sees_all = getattr(getattr(model, "cfg", None), "attention_dir", "causal") != "causal"
 
     @property
     def policy(self) -> TokenPolicy:
@@ -114,14 +125,18 @@ class Reader:
         self._refuse((word, ids) for word, ids in tokens if not self._known(ids))
 
     def check_decoder(self) -> None:
-        """Raise for an encoder's tokenizer: it puts a token behind each text, so that no word comes next.
+        """Raise for an encoder: its tokenizer puts a token behind each text, or it sees all of it at once, so that no word comes next.
 
         Raises:
-            PromptError: names the token.
+            PromptError: names the token, if there is one.
         """
         if self._after:
             raise PromptError(
                 f"this tokenizer ends each text with {self.policy.after[0]}, so that no word comes next; these prompts are for decoders"
+            )
+        if self._sees_all:
+            raise PromptError(
+                "this model is an encoder, in which every token sees all others; these prompts, for a next word, are for decoders"
             )
 
     def pieces(self, word: str, *, first: bool = False) -> list[int]:
@@ -209,10 +224,13 @@ class Reader:
             raise PromptError(f"{word!r} is {len(ids)} tokens for this tokenizer ({pieces[word]}); choose a word of one token")
 
 
+def _size(model: "TransformerBridge") -> int:
+    return model.cfg.d_vocab if hasattr(model, "cfg") else len(model.tokenizer)
+
+
 def _in_vocabulary(model: "TransformerBridge", token: int | None) -> list[int]:
     """The token, unless TransformerLens made it up for a tokenizer that has none: then it is unknown, or beyond the embedding."""
-    size = model.cfg.d_vocab if hasattr(model, "cfg") else len(model.tokenizer)
-    return [] if token is None or token >= size or token == _unknown(model.tokenizer) else [int(token)]
+    return [] if token is None or token >= _size(model) or token == _unknown(model.tokenizer) else [int(token)]
 
 
 def _unknown(tokenizer: Any) -> int | None:

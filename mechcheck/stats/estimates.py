@@ -8,9 +8,11 @@ import numpy as np
 from jaxtyping import Float, Int
 from scipy import optimize, special
 
-from mechcheck.base.errors import MechcheckError, NonFiniteError
+from mechcheck.base.errors import NonFiniteError
 from mechcheck.stats.measurement import Measurement
 from mechcheck.stats.pivot import SMALLEST, Pivot, pivot
+from mechcheck.stats.unanimous import unanimous
+from mechcheck.stats.units import Units, units_of, with_a_pair
 
 
 @dataclass(frozen=True)
@@ -77,6 +79,8 @@ class Interval:
     """Its degrees of freedom; infinite for a rate, whose tests are exact."""
     design: float
     """By how much the variance exceeds that of as many independent prompts."""
+    worth: tuple[float, float] = (0.0, 1.0)
+    """Of a rate: what a no and a yes count."""
 
 
 def estimate_mean(measured: Measurement, confidence: Confidence, *, symmetric: bool = False) -> Interval:
@@ -96,24 +100,26 @@ def estimate_mean(measured: Measurement, confidence: Confidence, *, symmetric: b
         MechcheckError: fewer than two different prompts.
     """
     if measured.is_yes_no:
-        return estimate_rate(measured, confidence)
+        return _of_worth(measured, confidence)
     _check_finite(measured)
-    units = _units(measured)
+    units = units_of(measured)
+    if (found := _all_alike(measured, units, confidence)) is not None:
+        return found
     if measured.denominator is not None:
         return _ratio(measured, units, confidence)
     values, index, same, added = measured.values, units.index, units.same, ""
     if measured.scale == "difference":
-        # One pair more that changed in each direction (Bonett and Price 2012, J. Educ. Behav. Stat. 37:479).
-        values, index = np.append(values, [1.0, -1.0]), np.append(index, [units.n, units.n + 1])
-        same, added = None if same is None else np.append(same, [same.max() + 1, same.max() + 2]), ", a pair added each way"
-    found = replace(pivot(values, index, same=same, scale=measured.size, symmetric=symmetric), value=float(measured.values.mean()))
-    if added and found.design > _AGREEING and found.units < _FEW_UNITS:
-        found = replace(found, valid=False, caveat="prompts of a template agree on the difference, and the templates are few")
+        none, up = measured.worth
+        values = np.append(values, [up, 2 * none - up])
+        index, same, added = *with_a_pair(units), _ADDED_PAIR
+    mean = replace(pivot(values, index, same=same, scale=measured.size, symmetric=symmetric), value=float(measured.values.mean()))
+    if added and mean.design > _AGREEING and mean.units < _FEW_UNITS:
+        mean = replace(mean, valid=False, caveat="prompts of a template agree on the difference, and the templates are few")
     method = "every prompt gives the same value"
-    if not found.agree:
-        method = f"t interval over {units.n} {units.noun}s{added}{', corrected for skewness' if abs(found.skewness) > _TOLD else ''}"
-    estimate = _estimate(measured, found, *found.interval(confidence.level), units, confidence, method)
-    return Interval(estimate, found.p_above, found.p_below, found.error, found.df, found.design)
+    if not mean.agree:
+        method = f"t interval over {units.n} {units.noun}s{added}{', corrected for skewness' if abs(mean.skewness) > _TOLD else ''}"
+    estimate = _estimate(measured, mean, *mean.interval(confidence.level), units, confidence, method)
+    return Interval(estimate, mean.p_above, mean.p_below, mean.error, mean.df, mean.design)
 
 
 def estimate_rate(measured: Measurement, confidence: Confidence) -> Interval:
@@ -128,11 +134,13 @@ def estimate_rate(measured: Measurement, confidence: Confidence) -> Interval:
         ValueError: values other than 0 and 1.
     """
     values = measured.values
+    if measured.denominator is not None or measured.scale == "difference":
+        raise ValueError("a rate needs one yes (1) or no (0) per prompt, and no quotient or difference of two; check.above takes these")
     if not np.isfinite(values).all():
         raise NonFiniteError(f"{measured.name or 'the measurement'} holds NaN: a prompt could not be decided")
     if not np.isin(values, (0.0, 1.0)).all():
         raise ValueError("a rate needs one yes (1) or no (0) per prompt, for example run(...) > 0")
-    units = _units(measured)
+    units = units_of(measured)
     n, rate = len(values), float(values.mean())
     effective = min(_effective_prompts(values, units.index, confidence.level), float(len(set(measured.ids))))
     yes, no = rate * effective, (1 - rate) * effective
@@ -157,29 +165,59 @@ def estimate_rate(measured: Measurement, confidence: Confidence) -> Interval:
     return Interval(found, p_above, p_below, math.sqrt(smoothed * (1 - smoothed) / effective), math.inf, n / effective)
 
 
-def _ratio(measured: Measurement, units: "_Units", confidence: Confidence) -> Interval:
-    tops, bottoms = measured.values, measured.denominator
+def _of_worth(measured: Measurement, confidence: Confidence) -> Interval:
+    """The mean of a yes and no that count other than 1 and 0 each, as the error rate does: the rate's interval, on their scale."""
+    (no, yes), step = measured.worth, measured.worth[1] - measured.worth[0]
+    found = estimate_rate(replace(measured, values=(measured.values == yes).astype(np.float64)), confidence)
+    if (no, yes) == (0.0, 1.0):
+        return found
+    low, high = sorted(no + step * end for end in (found.estimate.low, found.estimate.high))
+    tests = [lambda t, p=p: p((t - no) / step) for p in (found.p_above, found.p_below)]
+    p_above, p_below = tests if step > 0 else tests[::-1]
+    estimate = replace(found.estimate, value=float(measured.values.mean()), low=low, high=high)
+    return Interval(estimate, p_above, p_below, abs(step) * found.error, found.df, found.design, measured.worth)
+
+
+def _all_alike(measured: Measurement, units: Units, confidence: Confidence) -> Interval | None:
+    """The difference or the quotient of two rates where every prompt gives the same; None of anything else."""
+    if measured.scale not in ("difference", "quotient"):
+        return None
+    found = unanimous(measured.values, measured.denominator, measured.worth, units)
+    if found is None or np.isnan(measured.mean):
+        return None
+    no, step = measured.worth[0], measured.worth[1] - measured.worth[0]
+    low, high = sorted(no + step * end for end in found.interval(confidence.alpha))
+    tests = [lambda t, p=p: p((t - no) / step) for p in (found.p_above, found.p_below)]
+    p_above, p_below = tests if step > 0 else tests[::-1]
+    method = f"exact, every prompt gives the same: {found.units:.0f} of them count, in {units.n} {units.noun}s"
+    estimate = Estimate(measured.mean, low, high, confidence.level, len(measured), units.n, method)
+    return Interval(estimate, p_above, p_below, abs(step) * found.error(confidence.alpha), found.df, len(measured) / found.units)
+
+
+def _ratio(measured: Measurement, units: Units, confidence: Confidence) -> Interval:
+    tops, bottoms, index, same, added = measured.values, measured.denominator, units.index, units.same, ""
     assert bottoms is not None
-    below = pivot(bottoms, units.index, same=units.same)
+    value = math.nan if abs(bottoms.sum()) <= 1e-12 * np.abs(bottoms).sum() else float(tops.sum() / bottoms.sum())
+    below = pivot(bottoms, index, same=same)
+    if measured.scale == "quotient":
+        tops, bottoms = np.append(tops, [measured.worth[1], 0.0]), np.append(bottoms, [0.0, 1.0])
+        index, same, added = *with_a_pair(units), _ADDED_PAIR
     sign = 1.0 if below.value > 0 else -1.0
     largest = float(np.abs(tops).max()), float(np.abs(bottoms).max())
-    method = f"ratio of means (Fieller) over {units.n} {units.noun}s"
+    method = f"ratio of means (Fieller) over {units.n} {units.noun}s{added}"
 
     def excess(ratio: float, like: Pivot | None = None) -> Pivot:
         """Of the numerator over so large a share of the denominator."""
         values, scale = sign * (tops - ratio * bottoms), max(largest[0], abs(ratio) * largest[1])
-        return pivot(values, units.index, same=units.same, scale=scale, like=like)
+        return pivot(values, index, same=same, scale=scale, like=like)
 
     def undefined(why: str) -> Interval:
-        vanishes = abs(bottoms.sum()) <= 1e-12 * np.abs(bottoms).sum()
-        value = math.nan if vanishes else float(tops.sum() / bottoms.sum())
-        found = Estimate(value, -math.inf, math.inf, confidence.level, len(tops), units.n, method, valid=False, caveat=why)
+        found = Estimate(value, -math.inf, math.inf, confidence.level, len(measured), units.n, method, valid=False, caveat=why)
         return Interval(found, lambda ratio: 1.0, lambda ratio: 1.0, math.inf, 1.0, 1.0)
 
     if min(below.p_above(0.0), below.p_below(0.0)) > confidence.alpha:
         low, high = below.interval(confidence.level)
         return undefined(f"the share is of something that is not told from zero: {below.value:.3g} [{low:.3g}, {high:.3g}]")
-    value = float(tops.sum() / bottoms.sum())
     at = replace(excess(value), value=value)
     shape = None if at.agree else at  # of all of them: else the tests would change with the share that is asked about
 
@@ -214,9 +252,7 @@ def _where(p_value: Callable[[float], float], start: float, step: float, alpha: 
     return None
 
 
-def _estimate(
-    measured: Measurement, found: Pivot, low: float, high: float, units: "_Units", confidence: Confidence, method: str
-) -> Estimate:
+def _estimate(measured: Measurement, found: Pivot, low: float, high: float, units: Units, confidence: Confidence, method: str) -> Estimate:
     return Estimate(found.value, low, high, confidence.level, len(measured), units.n, method, found.valid, found.caveat)
 
 
@@ -228,29 +264,7 @@ def _check_finite(measured: Measurement) -> None:
         raise NonFiniteError(f"{name} is not finite on {len(bad)} of {len(measured)} prompts ({', '.join(bad[:3])})")
 
 
-@dataclass(frozen=True)
-class _Units:
-    """What an interval is clustered by."""
-
-    index: Int[np.ndarray, " prompt"]
-    """The unit of each prompt."""
-    n: int
-    noun: str
-    """What a unit is: a template, or a prompt where there is one template only."""
-    same: Int[np.ndarray, " prompt"] | None
-    """Which are one prompt, given several times; None where all differ."""
-
-
-def _units(measured: Measurement) -> _Units:
-    templates = len(set(measured.templates)) > 1
-    index = np.unique(measured.templates if templates else measured.ids, return_inverse=True)[1]
-    if index.max() < 1:
-        raise MechcheckError("an interval needs at least 2 different prompts; one prompt shows nothing about others")
-    repeated = len(set(measured.ids)) < len(measured)
-    same = np.unique(measured.ids, return_inverse=True)[1] if repeated else None
-    return _Units(index, int(index.max()) + 1, "template" if templates else "prompt", same)
-
-
+_ADDED_PAIR = ", a pair added each way"
 _TOLD = 0.01
 """A correction for less skewness is not worth a word."""
 _AGREEING, _FEW_UNITS = 3.0, 10.0

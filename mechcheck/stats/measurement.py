@@ -1,5 +1,6 @@
 """Measurements: one number per prompt, which remembers its prompts so that intervals cluster and runs pair."""
 
+import math
 from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -13,8 +14,8 @@ from mechcheck.stats.arrays import LikeArray
 from mechcheck.stats.formulas import compared, minus, negative, over, plus, times
 
 Number = int | float
-Scale = Literal["yes/no", "difference", "real"]
-"""1 and 0 per prompt; the difference of two such, prompt by prompt; anything else."""
+Scale = Literal["yes/no", "difference", "quotient", "real"]
+"""1 and 0 per prompt; the difference of two such, prompt by prompt; the ratio of their means; anything else."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,6 +39,8 @@ class Measurement(LikeArray):
     """Set for a yes or no per prompt: what was compared with a threshold."""
     scale: Scale | None = None
     """None where nobody said: then ones and zeros without a unit, or as a share of prompts, are taken for yes and no."""
+    worth: tuple[float, float] = (0.0, 1.0)
+    """What a no and a yes count, after 1 - accuracy or 100 * accuracy; for a difference of two such, no change and a change upwards."""
     size: float = 0.0
     """The largest value that went into these by addition and subtraction: far smaller differences are rounding."""
 
@@ -78,9 +81,9 @@ class Measurement(LikeArray):
 
     @property
     def is_yes_no(self) -> bool:
-        """Whether the mean is a rate."""
+        """Whether the mean is a rate, or follows from one."""
         unit = self.unit in ("", "share of prompts") if self.scale is None else self.scale == "yes/no"
-        return unit and self.denominator is None and bool(np.isin(self.values, (0.0, 1.0)).all())
+        return unit and self.denominator is None and bool(np.isin(self.values, self.worth).all())
 
     def linearised(self) -> "Measurement":
         """What each prompt adds to the mean; for a ratio of means to first order, so that the ratio is their mean.
@@ -100,6 +103,12 @@ class Measurement(LikeArray):
         """The same values under another name and unit, as the report will show them."""
         return replace(self, name=name, unit=self.unit if unit is None else unit)
 
+    def __bool__(self) -> bool:
+        raise MechcheckError(
+            f"{self.name or 'a measurement'} has a value for each prompt, so as a whole it is neither true nor false: let `check` decide "
+            "on it, as in check.rate(m > 0, above=0.9); of a chain, 0 < m < 1, each half takes a check of its own"
+        )
+
     def __add__(self, other: Union["Measurement", Number]) -> "Measurement":
         return self._combine(other, np.add, plus)
 
@@ -113,29 +122,32 @@ class Measurement(LikeArray):
         return (-self + other).named(minus(f"{other}", self.name))
 
     def __mul__(self, factor: Number) -> "Measurement":
-        name = times(f"{factor}", self.name)
-        return replace(self, values=self.values * float(factor), scale="real", size=abs(factor) * self.size, name=name)
+        return self._scaled(np.multiply, float(factor), times(f"{factor}", self.name))
 
     def __rmul__(self, factor: Number) -> "Measurement":
         return self * factor
 
     def __neg__(self) -> "Measurement":
-        scale: Scale = "difference" if self.scale == "difference" else "real"
-        return replace(self, values=-self.values, scale=scale, name=negative(self.name))
+        return self._scaled(np.multiply, -1.0, negative(self.name))
 
     def __truediv__(self, other: Union["Measurement", Number]) -> "Measurement":
         if not isinstance(other, Measurement):
-            name = over(self.name, f"{other}")
-            return replace(self, values=self.values / float(other), scale="real", size=abs(self.size / other), name=name)
+            return self._scaled(np.divide, float(other), over(self.name, f"{other}"))
         self._check_same_prompts(other)
+        plain = self.is_yes_no and other.is_yes_no and self.worth == other.worth == (0.0, 1.0)
+        scale: Scale = "quotient" if plain else "real"
         name = over(self.name, other.name)
-        return replace(self, values=self._plain(), denominator=other._plain(), scale="real", name=name, unit="share")
+        return replace(self, values=self._plain(), denominator=other._plain(), scale=scale, name=name, unit="share")
 
-    def __gt__(self, threshold: Number) -> "Measurement":
-        return self._compare(self._plain() > threshold, compared(self.name, ">", f"{threshold}"))
+    def __gt__(self, other: Union["Measurement", Number]) -> "Measurement":
+        if isinstance(other, Measurement):  # prompt by prompt
+            return replace((self - other) > 0, name=compared(self.name, ">", other.name))
+        return self._compare(self._plain() > other, compared(self.name, ">", f"{other}"))
 
-    def __lt__(self, threshold: Number) -> "Measurement":
-        return self._compare(self._plain() < threshold, compared(self.name, "<", f"{threshold}"))
+    def __lt__(self, other: Union["Measurement", Number]) -> "Measurement":
+        if isinstance(other, Measurement):
+            return replace((self - other) < 0, name=compared(self.name, "<", other.name))
+        return self._compare(self._plain() < other, compared(self.name, "<", f"{other}"))
 
     def _plain(self) -> Float[np.ndarray, " prompt"]:
         if self.denominator is not None:
@@ -145,16 +157,36 @@ class Measurement(LikeArray):
     def _compare(self, holds: Bool[np.ndarray, " prompt"], name: str) -> "Measurement":
         if not np.isfinite(self.values).all():
             holds = np.where(np.isfinite(self.values), holds, np.nan)
-        return replace(self, values=holds.astype(np.float64), name=name, unit="share of prompts", compared=self, scale="yes/no")
+        values, unit = holds.astype(np.float64), "share of prompts"
+        return replace(self, values=values, name=name, unit=unit, compared=self, scale="yes/no", worth=(0.0, 1.0))
+
+    def _scaled(self, how: Callable, by: float, name: str) -> "Measurement":
+        scale, worth = self._kept(how, by)
+        return replace(self, values=how(self.values, by), scale=scale, worth=worth, size=abs(float(how(self.size, by))), name=name)
+
+    def _kept(self, how: Callable, number: float) -> tuple[Scale, tuple[float, float]]:
+        """The scale, and what no and yes count, after a calculation that all values undergo."""
+        no, yes = (float(how(value, number)) for value in self.worth)
+        scale: Scale | None = "yes/no" if self.is_yes_no else self.scale
+        return (scale, (no, yes)) if scale in ("yes/no", "difference", "quotient") and no != yes else ("real", (0.0, 1.0))
 
     def _combine(self, other: Union["Measurement", Number], how: Callable, named: Callable[[str, str], str]) -> "Measurement":
+        scale: Scale
         if isinstance(other, Measurement):
             self._check_same_prompts(other)
-            scale: Scale = "difference" if named is minus and self.is_yes_no and other.is_yes_no else "real"
             size, name = max(self._largest(), other._largest()), named(self.name, other.name)
-            return replace(self, values=how(self._plain(), other._plain()), scale=scale, size=size, compared=None, name=name)
-        size, name = max(self._largest(), abs(float(other))), named(self.name, f"{other}")
-        return replace(self, values=how(self._plain(), float(other)), scale="real", size=size, compared=None, name=name)
+            scale, worth = "real", (0.0, 1.0)
+            if self.is_yes_no and other.is_yes_no:
+                (no, yes), (other_no, other_yes) = self.worth, other.worth
+                unchanged = float(how(no, other_no))
+                if math.isclose(unchanged, float(how(yes, other_yes)), abs_tol=1e-12 * size):  # where both answer alike they cancel
+                    scale, worth = "difference", (unchanged, unchanged + yes - no)
+            values = how(self._plain(), other._plain())
+            return replace(self, values=values, scale=scale, worth=worth, size=size, compared=None, name=name)
+        number = float(other)
+        size, name = max(self._largest(), abs(number)), named(self.name, f"{other}")
+        scale, worth = self._kept(how, number)
+        return replace(self, values=how(self._plain(), number), scale=scale, worth=worth, size=size, compared=None, name=name)
 
     def _largest(self) -> float:
         """The largest value, of these and of what went into them."""

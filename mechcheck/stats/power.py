@@ -103,11 +103,12 @@ def _power(sample: _Sample, value: float, threshold: float, alpha: float, templa
         critical = float(special.stdtrit(df, 1 - alpha))
         spread = math.sqrt(1 + critical**2 / (2 * df))
         return float(special.ndtr((distance / error - critical * (1 - 1 / (4 * df))) / spread))
+    no, yes = sample.interval.worth
+    threshold, distance, effective = (threshold - no) / (yes - no), distance / abs(yes - no), sample.each / error**2
     if not 0 < threshold < 1:
         return 0.0
-    effective = sample.each / error**2
     told = distance - 0.5 / effective - float(special.ndtri(1 - alpha)) * math.sqrt(threshold * (1 - threshold) / effective)
-    return float(special.ndtr(told / error))
+    return float(special.ndtr(told * abs(yes - no) / error))
 
 
 def _detectable(df: float, alpha: float) -> float:

@@ -8,7 +8,8 @@ import random
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from mechcheck.base.errors import PromptError
-from mechcheck.prompts.masked import Masked, masked_prompts
+from mechcheck.prompts.alignment import Drawn, aligned_prompts
+from mechcheck.prompts.masked import Masked
 from mechcheck.prompts.prompt_set import PromptSet
 from mechcheck.tasks.registry import Split, task
 from mechcheck.tasks.sentences import AGREEMENT, REFLEXIVE, Template, agreeing, draw_nouns, verification_half
@@ -38,6 +39,9 @@ def agreement_prompts(
 ) -> PromptSet:
     """Masked sentences with named positions SUBJECT, DISTRACTOR and END, the masked verb or pronoun.
 
+    They are aligned token for token with their counterfactual: nouns may be several tokens, and sentences in which the other form of
+    the subject is another number of them are left out, which `left_out` of the prompts tells.
+
     Args:
         model: gives the tokenizer; answers and foils must be one token each.
         n: number of prompts, spread evenly over the templates; a preposition makes a template of its own.
@@ -51,11 +55,10 @@ def agreement_prompts(
     """
     if dependency not in ("verb", "reflexive") or distractor not in ("any", "misleading"):
         raise PromptError(f'unknown {dependency!r} or {distractor!r}; choose "verb" or "reflexive", and "any" or "misleading"')
-    rng, frames = random.Random(f"agreement {dependency} {distractor} {seed} {split}"), _frames(dependency)
+    rng = random.Random(f"agreement {dependency} {distractor} {seed} {split}")
     groups = AGREEMENT["nouns"] if dependency == "verb" else REFLEXIVE["people"]
-    sentences, counterfactual, reference = [], [], []
-    for i in range(n):
-        frame = frames[i % len(frames)]
+
+    def draw(frame: _Frame) -> Drawn:
         subject, other = _draw_nouns(rng, groups, split)
         forms = rng.sample(range(len(subject)), 2)
         near = forms[1] if distractor == "misleading" else rng.randrange(len(other))
@@ -64,10 +67,10 @@ def agreement_prompts(
         if distractor == "misleading" and pair.words[pair.changed] != subjects[0]:
             pair = pair._replace(words=pair.other, other=pair.words)
         at = {"SUBJECT": pair.changed, "DISTRACTOR": frame.template.index("{distractor}")}
-        sentences.append(Masked(pair.words, pair.answer, pair.other[pair.answer], at, " ".join(frame.template)))
-        counterfactual.append(pair.other)
-        reference.append(rng.choice((pair.words, pair.other)))
-    return masked_prompts(model, sentences, counterfactual=counterfactual, reference=reference)
+        sentence = Masked(pair.words, pair.answer, pair.other[pair.answer], at, " ".join(frame.template))
+        return Drawn(sentence, pair.other, rng.choice((pair.words, pair.other)))
+
+    return aligned_prompts(model, n, _frames(dependency), draw)
 
 
 def _frames(dependency: Dependency) -> list[_Frame]:

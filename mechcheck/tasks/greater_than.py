@@ -86,9 +86,10 @@ def greater_than_prompts(model: "TransformerBridge", *, n: int, seed: int, split
     prompt's template: it is over years, more than over sentences, that models differ, so intervals are clustered by it.
 
     Raises:
-        PromptError: words that are not single tokens, or a tokenizer that makes two tokens of too few years.
+        PromptError: words that are not single tokens, a tokenizer that makes two tokens of too few years, or an encoder.
     """
     reader = Reader(model)
+    reader.check_decoder()
     return (_in_names if _has_centuries(reader) else year_spans)(reader, n, seed, split)
 
 

@@ -9,7 +9,8 @@ import random
 from typing import TYPE_CHECKING, Literal
 
 from mechcheck.base.errors import PromptError
-from mechcheck.prompts.masked import Masked, masked_prompts
+from mechcheck.prompts.alignment import Drawn, aligned_prompts
+from mechcheck.prompts.masked import Masked
 from mechcheck.prompts.prompt_set import PromptSet
 from mechcheck.tasks.registry import Split, task
 from mechcheck.tasks.sentences import SWITCHES, Said, Template, draw_said, statement, switches, templates, verification_half
@@ -25,10 +26,11 @@ CONCESSION = "{although}"
 def negation_prompts(
     model: "TransformerBridge", *, n: int, seed: int, split: Split = "verify", statements: Statement = "simple"
 ) -> PromptSet:
-    """Masked statements with named positions SWITCH, SAID, OBJECT and END.
+    """Masked statements with named positions SWITCH, SAID, OBJECT and END, aligned token for token with their counterfactual.
 
     SWITCH is the word that turns the statement, and that another replaces in the counterfactual; SAID is the adjective that is
-    said, OBJECT what it is said of, END the mask.
+    said, OBJECT what it is said of, END the mask. Words may be several tokens; sentences in which SWITCH is replaced by a word of
+    another number of them are left out, which `left_out` of the prompts tells.
 
     Args:
         model: gives the tokenizer; answers and foils must be one token each.
@@ -43,17 +45,16 @@ def negation_prompts(
     Raises:
         PromptError: another kind of statement; a tokenizer that does not fit.
     """
-    rng, kinds = random.Random(f"negation {statements} {seed} {split}"), _templates(statements)
-    sentences, counterfactual, reference = [], [], []
-    for i in range(n):
-        template = kinds[i % len(kinds)]
+    rng = random.Random(f"negation {statements} {seed} {split}")
+
+    def draw(template: Template) -> Drawn:
         turns = rng.sample(switches(template), 2 if statements == "double" else 1)
         pair = statement(rng, template, _draw_said(rng, split), set(turns), exchanged=turns[0])
         at = {"SWITCH": pair.changed, "SAID": template.index("{said}"), "OBJECT": template.index("{object}")}
-        sentences.append(Masked(pair.words, pair.answer, pair.other[pair.answer], at, " ".join(template)))
-        counterfactual.append(pair.other)
-        reference.append(_replaced(pair.words, pair.changed, rng.choice(rng.choice(SWITCHES[turns[0][1:-1]]))))
-    return masked_prompts(model, sentences, counterfactual=counterfactual, reference=reference)
+        sentence = Masked(pair.words, pair.answer, pair.other[pair.answer], at, " ".join(template))
+        return Drawn(sentence, pair.other, _replaced(pair.words, pair.changed, rng.choice(rng.choice(SWITCHES[turns[0][1:-1]]))))
+
+    return aligned_prompts(model, n, _templates(statements), draw)
 
 
 def _templates(statements: Statement) -> list[Template]:

@@ -64,7 +64,7 @@ def contrast(trial: Trial, expectations: "Sequence[Expectation]", samples: "Sequ
         whole = Whole(decoys.kind, as_a_whole(those), decoys.total)
         for place, (expectation, measured) in enumerate(zip(expectations, samples, strict=True)):
             if expectation.role == "claim":
-                found[place].append(judge(expectation, measured, those, place, decoys.kind, decoys.total, trial.check().confidence))
+                found[place].append(judge(expectations, place, measured, those, decoys.kind, decoys.total, trial.check().confidence))
         if whole.decision == "vacuous":
             vacuous.append(f"{whole.text} ({whole.kind}), so it says nothing about this {_subject(whole.kind)}{_apart(found)}")
         kinds.append(decoys.kind)

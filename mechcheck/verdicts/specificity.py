@@ -98,9 +98,9 @@ def as_a_whole(runs: "Sequence[Rerun]") -> Tally:
     return Tally(satisfied, failed, len(runs) - satisfied - failed)
 
 
-def tally(runs: "Sequence[Rerun]", label: str, place: int) -> Tally:
-    """What the alternatives say of an expectation, known by its label, or its place among the claim's."""
-    results = [run.result(label, place) for run in runs]
+def tally(runs: "Sequence[Rerun]", labels: Sequence[str], place: int) -> Tally:
+    """What the alternatives say of one of a claim's expectations, known by its label, or its place among the claim's."""
+    results = [run.result(labels, place) for run in runs]
     verdicts = [result.verdict if result else "inconclusive" for result in results]
     satisfied, failed = verdicts.count("supported"), verdicts.count("refuted")
     return Tally(satisfied, failed, len(runs) - satisfied - failed)
@@ -127,22 +127,23 @@ def _tail(k: int, n: int) -> float:
 
 
 def judge(
-    expectation: Expectation, measured: "Measurement", runs: "Sequence[Rerun]", place: int, kind: str, alternatives: int | None,
+    expectations: Sequence[Expectation], place: int, measured: "Measurement", runs: "Sequence[Rerun]", kind: str, alternatives: int | None,
     confidence: "Confidence",
 ) -> Specificity:  # fmt: skip
     """What the alternatives that were run say of an expectation.
 
     Args:
-        expectation: as the claim decided it.
+        expectations: of the claim, as it decided them.
+        place: which of them.
         measured: what it was decided on.
         runs: the body on each alternative.
-        place: of the expectation among those of the claim.
         kind: what the alternatives are.
         alternatives: how many there are.
         confidence: of the contrast's interval.
     """
-    found = tally(runs, expectation.label, place)
-    results = (run.result(expectation.label, place) for run in runs)
+    expectation, labels = expectations[place], [e.label for e in expectations]
+    found = tally(runs, labels, place)
+    results = (run.result(labels, place) for run in runs)
     others = [result.measured for result in results if result is not None and result.verdict != "undefined"]
     values = [other.mean for other in others if math.isfinite(other.mean)]
     contrast = _contrast(measured, others, confidence)

@@ -49,11 +49,30 @@ def default_models(spec: ClaimSpec, near: Path, given: Path | None) -> tuple[str
     return tuple(name for name in known if not spec.models or name in spec.models)
 
 
-def task_generator(spec: ClaimSpec) -> Callable[..., "PromptSet"]:
-    """(model, *, n, seed, split) -> prompts of the claim's task, the same object for all claims that ask for the same."""
-    task, options = spec.task, tuple(sorted(spec.prompts.items()))
+def task_generator(case: Case) -> Callable[..., "PromptSet"]:
+    """(model, *, n, seed, split) -> prompts of the claim's task, the same object for all claims that ask for the same.
+
+    The options of the generator are those that the model's recorded circuit was found with, and what the claim says besides.
+    """
+    task = case.spec.task
     assert task is not None
-    return lambda model, *, n, seed, split: _task_prompts(task, model, n, seed, split, options)
+
+    def generated(model: "TransformerBridge", *, n: int, seed: int, split: "Split") -> "PromptSet":
+        options = _options_recorded(case, model) | dict(case.spec.prompts)
+        return _task_prompts(task, model, n, seed, split, tuple(sorted(options.items())))
+
+    return generated
+
+
+def _options_recorded(case: Case, model: "TransformerBridge") -> dict[str, Any]:
+    """What the circuit recorded for a model and the claim's task says of its prompts (segments of another length, say)."""
+    from mechcheck.circuits.files import load_circuit
+    from mechcheck.models.loading import provenance
+
+    path = recorded_at(case, provenance(model).name)
+    found_on: Any = {} if path is None else load_circuit(path).notes.get("found_on", {})
+    options = found_on.get("options", {})
+    return {name: tuple(value) if isinstance(value, list) else value for name, value in options.items()}
 
 
 def circuit_of(case: Case, model: "TransformerBridge") -> "Circuit":

@@ -3,11 +3,13 @@
 from typing import TYPE_CHECKING
 
 from mechcheck.base.errors import ClaimError
+from mechcheck.verdicts.settling import settled_by
 from mechcheck.verdicts.verdict import Expectation, Verdict, after_holm, combine
 from mechcheck.verdicts.words import summary
 
 if TYPE_CHECKING:
     from mechcheck.stats.estimates import Confidence
+    from mechcheck.stats.measurement import Measurement
     from mechcheck.verdicts.for_all import Counterexample
 
 
@@ -16,6 +18,7 @@ class Told:
 
     confidence: "Confidence"
     expectations: list[Expectation]
+    samples: "list[Measurement]"
     counterexamples: "list[Counterexample]"
 
     @property
@@ -35,8 +38,8 @@ class Told:
         return after_holm(self.expectations, self.confidence.overall)
 
     def summary(self, statement: str = "") -> str:
-        """The verdict and each check, the deciding one first, in the words of a run's terminal."""
-        return summary(self.verdict, self.decided, self.counterexamples, statement)
+        """The verdict and each check, the deciding one first, and what would settle it, in the words of a run's terminal."""
+        return summary(self.verdict, settled_by(self.decided, self.samples, self.confidence), self.counterexamples, statement)
 
     def __repr__(self) -> str:
         return self.summary() if any(e.role == "claim" for e in self.expectations) else "nothing is checked yet"

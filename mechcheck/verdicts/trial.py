@@ -2,7 +2,7 @@
 
 import contextlib
 import inspect
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -52,10 +52,19 @@ class Rerun:
         """Expectation's label -> what was measured."""
         return {result.label: result.measured.mean for result in self.results}
 
-    def result(self, label: str, place: int) -> Result | None:
-        """What became of an expectation: by its label, else (labels can name sites) by its place; None where it was not reached."""
-        named = next((result for result in self.results if result.label == label), None)
-        return named or (self.results[place] if place < len(self.results) else None)
+    def result(self, labels: Sequence[str], place: int) -> Result | None:
+        """What became of an expectation: by its label, else (labels can name sites) by its place; None where it was not reached.
+
+        What stands in its place under the label of another one is that other one, where a fixture's check is not made again.
+
+        Args:
+            labels: of all expectations of the claim.
+            place: of this one among them.
+        """
+        named = next((result for result in self.results if result.label == labels[place]), None)
+        if named is not None or place >= len(self.results) or self.results[place].label in labels:
+            return named
+        return self.results[place]
 
 
 @dataclass(frozen=True)

@@ -52,6 +52,21 @@ def test_a_search_of_ones_own(tmp_path, capsys):
     assert circuit.weights_sha256 == provenance(load_model(MODEL)).weights_sha256
 
 
+def test_a_search_that_is_told_something_and_finds_nobody(tmp_path, capsys):
+    script = tmp_path / "movers" / "discover.py"
+    script.parent.mkdir()
+    text = (
+        OWN.replace("Found, Role", "Absent, Found, Role")
+        .replace("find(model)", "find(model, *, n=8, why='none')")
+        .replace("n=8, s", "n=n, s")
+    )
+    script.write_text(text.replace('{"mover": role}', '{"mover": role, "backup": Absent("strong", why)}'))
+    assert main(["discover", str(script), MODEL, "-o", str(tmp_path), "--set", "n=12", "--set", "why=all are weak"]) == 0
+    assert capsys.readouterr().out.splitlines()[-2:] == ["  backup: NONE (strong)", "    all are weak"]
+    circuit = load_circuit(tmp_path / "movers" / f"{MODEL}.toml")
+    assert (circuit.notes["found_on"]["prompts"], circuit.absent) == (12, {"backup": "all are weak (criterion: strong)"})
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [

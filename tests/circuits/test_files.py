@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from tiny import random_prompts
 
-from mechcheck.base.errors import CircuitError, SiteError
+from mechcheck.base.errors import AbsentRoleError, CircuitError, SiteError
 from mechcheck.base.paths import data_dir
 from mechcheck.circuits.files import (
     check_circuit,
@@ -17,7 +17,7 @@ from mechcheck.circuits.files import (
     models_with_circuit,
     write_circuit,
 )
-from mechcheck.circuits.roles import Role
+from mechcheck.circuits.roles import Absent, Role
 from mechcheck.models.loading import provenance
 from mechcheck.notation.circuit import Circuit, Criterion, traced
 from mechcheck.notation.sites import attn_outs, heads, mlps, neurons, resid, resid_post
@@ -150,6 +150,21 @@ def test_files_read_back(tiny, tmp_path, sites):
     assert circuit.notes["found_on"] == {"split": "discover", "prompts": 2, "prompts_sha256": prompts.sha256}
     assert circuit.notes["processing"] == "folded"
     check_circuit(circuit, model)
+
+
+def test_a_role_that_nothing_fills(tiny, tmp_path):
+    path = tmp_path / "tiny.toml"
+    roles = {"mover": Role(heads("1.0"), "strong", True, ""), "backup": Absent('wakes "at once"', "nobody does")}
+    options = {"lengths": [4, 6]}
+    write_circuit(path, tiny("gpt2"), roles, method="x", prompts=random_prompts(0, [6, 6]), split="discover", options=options)
+    for circuit in (load_circuit(path), traced(load_circuit(path))):
+        assert list(circuit) == ["mover"]
+        assert circuit.criteria.keys() == {"mover"}
+        assert circuit.notes["found_on"]["options"] == options
+        with pytest.raises(AbsentRoleError, match=r'the circuit has no backup: nobody does \(criterion: wakes "at once"\)'):
+            circuit["backup"]
+        with pytest.raises(CircuitError, match="the circuit has no role 'backups'; its roles are mover"):
+            circuit["backups"]
 
 
 def test_the_reasons_are_in_the_file(tiny, tmp_path):

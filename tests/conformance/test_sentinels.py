@@ -1,11 +1,14 @@
 """Sentinels pass on models that work and fail where an instrument, or a model, was tampered with."""
 
+import native_oracle as oracle
 import torch
-from tiny import random_prompts
+from tiny import VOCABULARY, random_prompts
 
 from mechcheck.base.errors import HookError
 from mechcheck.conformance import sentinels as _sentinels
 from mechcheck.conformance.sentinels import sentinels
+from mechcheck.models.loading import load_model
+from mechcheck.models.native import keep_native
 
 SELF, WHOLE, ABLATION, RESTORED = (
     "patching a run into itself changes nothing",
@@ -71,3 +74,25 @@ def test_an_ablation_without_effect_is_noticed(tiny, monkeypatch):
     """The ablation sentinel fails when nothing is ablated."""
     monkeypatch.setattr(_sentinels, "Ablate", lambda sites, method: _sentinels.Patch(sites, random_prompts(0, [7, 9, 8])))
     assert verdicts(tiny("gpt2")) == {SELF: True, WHOLE: True, ABLATION: False, RESTORED: True}
+
+
+def test_a_layer_whose_heads_have_no_task(tmp_path):
+    """As in compiled programs: another layer's heads show that ablations work, and where no heads do anything that is said."""
+    config = {
+        "n_layers": 3, "n_heads": 2, "d_model": 8, "d_head": 4, "d_mlp": 5, "n_ctx": 9, "d_vocab": len(VOCABULARY), "act_fn": "relu",
+        "normalization_type": None,
+    }  # fmt: skip
+
+    def found(*idle: int) -> dict[str, tuple[bool, str]]:
+        weights = oracle.random_weights(config)
+        for layer in idle:
+            weights[f"blocks.{layer}.attn.W_O"] = torch.zeros(2, 4, 8)
+        model = load_model(keep_native(weights, config, tmp_path / str(len(idle))))
+        return {one.name: (one.passed, one.detail) for one in sentinels(model, random_prompts(0, [7, 9, 8]))}
+
+    passed, detail = found(1)[ABLATION]
+    assert passed
+    assert detail.endswith(" (layer 0)")
+    everything = found(0, 1, 2)
+    assert everything.pop(ABLATION) == (False, "no layer's heads make a difference")
+    assert all(passed for passed, _ in everything.values())

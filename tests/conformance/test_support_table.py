@@ -12,6 +12,7 @@ from mechcheck import cli
 from mechcheck.base.errors import HookError, ModelError, PromptError
 from mechcheck.conformance import support_table as _support_table
 from mechcheck.conformance.layouts import LAYOUTS, layout_prompts, save_layout
+from mechcheck.conformance.native_layouts import NATIVE_LAYOUTS
 from mechcheck.conformance.support_rows import ROWS, Bench
 from mechcheck.conformance.support_table import PROCESSINGS, Cell, bugs, markdown, support_table
 from mechcheck.models.loading import load_model
@@ -20,7 +21,7 @@ from mechcheck.notation.metrics import Metric
 
 DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "support.md"
 # They take a model for its name or its tokenizer alone.
-NO_PRIMITIVES = {"later_years", "write_circuit", "keep_model"}
+NO_PRIMITIVES = {"later_years", "write_circuit", "keep_model", "keep_native"}
 
 
 @pytest.fixture(scope="session")
@@ -30,7 +31,7 @@ def table():
 
 def test_no_cell_is_missing_and_none_is_a_bug(table):
     rows = {row for group in ROWS.values() for row in group}
-    assert set(table) == set(LAYOUTS)
+    assert set(table) == {*LAYOUTS, *NATIVE_LAYOUTS}
     assert bugs(table) == []
     for columns in table.values():
         assert set(columns) == set(PROCESSINGS)
@@ -141,7 +142,7 @@ def test_markdown(monkeypatch):
 
 def test_command(monkeypatch, capsys, tmp_path):
     monkeypatch.setattr(_support_table, "ROWS", {"One": {"`run`": heads_changed}})
-    monkeypatch.setattr(_support_table, "LAYOUTS", {"gpt2": LAYOUTS["gpt2"]})
+    monkeypatch.setattr(_support_table, "columns", lambda: {"gpt2": LAYOUTS["gpt2"]})
     monkeypatch.setattr(_support_table, "support_table", lambda: {"gpt2": {key: {"`run`": Cell("fast")} for key in PROCESSINGS}})
     assert cli.main(["support", "-o", str(tmp_path / "support.md")]) == 0
     assert capsys.readouterr().out == (tmp_path / "support.md").read_text(encoding="utf-8")

@@ -16,6 +16,7 @@ from devices import NAME, pretend
 from mechcheck.base.device import exact
 from mechcheck.base.errors import SelfCheckWarning
 from mechcheck.conformance.layouts import LAYOUTS, layout_prompts, save_layout
+from mechcheck.conformance.native_layouts import NATIVE_LAYOUTS, save_native_layout
 from mechcheck.conformance.sentinels import sentinels
 from mechcheck.conformance.support_rows import ROWS, Bench
 from mechcheck.conformance.support_table import _arrays
@@ -24,8 +25,9 @@ from mechcheck.models.loading import load_model
 from mechcheck.notation.interventions import Ablate
 from mechcheck.notation.sites import heads
 
-# The fast runner's families, one that only plain hooks serve, and an encoder.
+# The fast runner's families, one that only plain hooks serve, an encoder, and TransformerLens' own: rotary, and bare both ways.
 MODELS = [("gpt2", "folded"), ("neox", "raw"), ("llama", "folded"), ("gemma2", "folded"), ("bert", "raw")]
+MODELS += [("native-output", "folded"), ("native-both-ways", "raw")]
 NO_FLOAT64 = f"{NAME} without float64"
 REAL = [name for name, there in {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}.items() if there]
 CASES = [
@@ -52,9 +54,9 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Bench]:
 
     def make(layout: str, processing: Any = "folded", device: str = "cpu") -> Bench:
         if not (root / layout).exists():
-            save_layout(layout, root / layout)
+            (save_native_layout if layout in NATIVE_LAYOUTS else save_layout)(layout, root / layout)
         model = load_model(root / layout, processing=processing, device=device)
-        return Bench(model, layout_prompts(model, LAYOUTS[layout]))
+        return Bench(model, layout_prompts(model, (LAYOUTS | NATIVE_LAYOUTS)[layout]))
 
     return make
 

@@ -5,7 +5,7 @@ import torch
 from tiny import random_prompts
 
 from mechcheck.engine.arithmetic import arithmetic
-from mechcheck.engine.hooks import Edit
+from mechcheck.engine.edit import Edit
 from mechcheck.engine.untouched import untouched
 from mechcheck.engine.variants import Join, serves, variant
 from mechcheck.notation.sites import Site

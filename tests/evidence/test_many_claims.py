@@ -2,7 +2,7 @@
 
 import pytest
 
-from mechcheck.evidence.multiplicity import judge_run
+from mechcheck.evidence.multiplicity import judge_run, multiplicity_lines, undone_text
 
 
 def claim(*checks, verdict="supported"):
@@ -10,7 +10,13 @@ def claim(*checks, verdict="supported"):
     expectations = [
         {"p": p, "p_refuted": refuted, "p_adjusted": None, "role": role[0] if role else "claim"} for p, refuted, *role in checks
     ]
-    return {"verdict": verdict, "met": verdict == "supported", "reason": "as measured", "expectations": expectations}
+    for e in expectations:
+        e["verdict"] = "supported" if (e["p"] or 1) <= 0.025 else "refuted" if (e["p_refuted"] or 1) <= 0.025 else "inconclusive"
+    decided = next((i for i, e in enumerate(expectations) if e["verdict"] == verdict), None)
+    return {
+        "verdict": verdict, "met": verdict == "supported", "reason": "first: as measured; second: likewise",
+        "expectations": expectations, "deciding": decided,
+    }  # fmt: skip
 
 
 def test_adjusted_by_hand():
@@ -64,7 +70,34 @@ def test_what_does_not_stand_at_the_rate_is_undone():
     assert [c["verdict"] for c in claims] == ["supported", "inconclusive", "inconclusive"]
     assert [c["met"] for c in claims] == [True, False, False]
     assert (
-        claims[1]["reason"] == "supported alone, and not at a false discovery rate of 0.05 over this run (p = 0.06 adjusted); as measured"
+        claims[1]["reason"] == "supported alone, and not at a false discovery rate of 0.05 over this run (p = 0.06 adjusted); "
+        "first: as measured; second: likewise"
     )
     assert (found["tested"], found["decided"], found["undone"]) == (3, 1, 1)
     assert found["false_share"] <= 0.05
+    assert [undone_text(c) for c in claims] == [
+        None, "supported alone, and not at a false discovery rate of 0.05 over this run (p = 0.06 adjusted)", None,
+    ]  # fmt: skip
+    assert list(multiplicity_lines(found))[1:] == [
+        "1 more were decided alone, and not at the false discovery rate of 0.05 that was asked for"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("one", "deciding"),
+    [
+        (claim((0.0001, 0.999), (0.02, 0.98), (0.001, 0.999)), 1),  # supported by the weakest of its checks
+        (claim((0.03, 0.97), (0.9, 0.0001), (0.99, 0.001), verdict="refuted"), 1),
+        (claim((0.024, 0.97, "precondition"), (0.0001, 0.99), (0.01, 0.98)), 2),
+    ],
+    ids=["supported", "refuted", "with a precondition"],
+)
+def test_what_is_undone_is_told_by_the_check_that_it_is_undone_for(one, deciding):
+    judge_run([one], 0.975, fdr=1e-6)
+    assert (one["verdict"], one["deciding"]) == ("inconclusive", deciding)
+
+
+def test_where_nothing_stands_that_is_told_too():
+    found = judge_run([claim((0.02, 0.98)), claim((0.9, 0.01), verdict="refuted")], 0.975, fdr=0.001)
+    assert (found["decided"], found["false_share"]) == (0, None)
+    assert list(multiplicity_lines(found)) == ["2 were decided alone, and not at the false discovery rate of 0.001 that was asked for"]

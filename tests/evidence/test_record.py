@@ -84,5 +84,13 @@ def test_what_it_was_measured_on(tiny):
     assert "directory" not in found["model"], "a path of this machine is nobody's business"
     assert found["circuit"] == {"source": "here", "roles": {"mover": "0.1@END"}, "criteria": {"met": None, "unmet": {}}}
     assert (found["prompts"]["n"], found["prompts"]["lengths"], len(found["prompts"]["examples"])) == (12, [7, 9], EXAMPLES)
+    assert (found["prompts"]["left_out"], found["prompts"]["unaligned"]) == ({}, {"counterfactual": 0, "reference": 0})
+    jsonschema.validate({"run": RUN, "claims": [record_of(CASE, Outcome(), found)]}, schema())
+    shorter = replace(
+        prompts, counterfactual=random_prompts(4, [7, 8, 8] * 4), reference=prompts, left_out={"'isn't' (3 tokens) for 'is' (1)": 5}
+    )
+    found = describe_arguments({"model": tiny("gpt2", "float32"), "prompts": shorter})
+    assert found["prompts"]["left_out"] == {"'isn't' (3 tokens) for 'is' (1)": 5}
+    assert found["prompts"]["unaligned"] == {"counterfactual": 4, "reference": 0}
     jsonschema.validate({"run": RUN, "claims": [record_of(CASE, Outcome(), found)]}, schema())
     assert describe_arguments({"prompts": "of the user's own kind"}) == NOT_MEASURED

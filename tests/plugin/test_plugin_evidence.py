@@ -88,9 +88,9 @@ CHANCE = """
 
 
 @pytest.mark.parametrize("workers", [(), ("-n2",)], ids=["one process", "two"])
-def test_a_false_discovery_rate_over_the_run(claims, workers):
+def test_a_false_discovery_rate_over_the_run(claims, workers, pytester):
     """What is decided alone and not among so many becomes inconclusive, and says so; the rest stays as it was."""
-    alone, bounded = (claims(CHANCE, *options, *workers) for options in ((), ("--mech-fdr=0.02",)))
+    alone, bounded = (claims(CHANCE, *options, *workers) for options in ((), ("--mech-fdr=0.02", "--junitxml=junit.xml")))
     assert alone.verdicts["test_barely"] == "supported"
     assert alone.claim("test_barely")["p_adjusted"] > 0.02
     about = bounded.evidence["run"]["multiplicity"]
@@ -102,6 +102,9 @@ def test_a_false_discovery_rate_over_the_run(claims, workers):
         n: v for n, v in alone.verdicts.items() if "barely" not in n
     }
     assert "1 more were decided alone, and not at the false discovery rate of 0.02 that was asked for" in bounded.output
+    assert f"\n    {barely['reason'].partition('; ')[0]}\n" in bounded.output
+    noted = ElementTree.parse(pytester.path / "junit.xml").iterfind(".//property[@name='mechcheck.verdict']")
+    assert sorted(one.get("value") for one in noted) == sorted(bounded.verdicts.values())
     assert bounded.evidence["run"]["multiplicity"]["false_share"] <= 0.02
     assert 0 < alone.evidence["run"]["multiplicity"]["false_share"] < 0.2
 

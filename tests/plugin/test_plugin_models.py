@@ -100,6 +100,23 @@ def test_circuits_that_were_found_here(claims, mine, pytester):
     assert f"--mech-circuits={pytester.path / 'found'}" in run.claim()["command"]
 
 
+def test_a_role_that_nothing_fills(claims):
+    """Skipped with the reason; a name that nobody looked for is an error."""
+    run = claims(
+        """
+        @claim("x", task="ioi")
+        def test_it(model, circuit, check): check.above(around(1.0), float(len(circuit["backup_name_mover"])))
+        @claim("x", task="ioi")
+        def test_mistaken(model, circuit, check): check.above(around(1.0), float(len(circuit["backup"])))
+        """,
+        "--mech-model",
+        MODEL,
+    )
+    assert run.verdicts == {f"ioi/test_it[{MODEL}]": "skipped", f"ioi/test_mistaken[{MODEL}]": "errored"}
+    assert run.claim("test_it")["reason"].startswith("the circuit has no backup_name_mover: these heads are in the last layer")
+    assert run.claim("test_mistaken")["reason"].startswith("CircuitError: the circuit has no role 'backup'")
+
+
 def test_circuits_that_are_not_there(claims):
     run = claims(BEHAVIOUR, "--mech-circuits", "found")
     assert run.result.ret == pytest.ExitCode.USAGE_ERROR

@@ -70,6 +70,30 @@ def test_report_directory(claims, pytester):
     assert not (pytester.path / "reports").exists()
 
 
+@pytest.mark.parametrize("where", ["/proc/mech", "a_file", "a_file/below"])
+@pytest.mark.parametrize("body", [SYNTHETIC, "def test_no_claim(): pass"])
+@pytest.mark.parametrize("more", [[], ["-n2"]])
+def test_a_report_that_cannot_be_written(claims, pytester, where, body, more):
+    """Said in one line before anything runs."""
+    (pytester.path / "a_file").write_text("")
+    run = claims(body, f"--mech-report={where}", *more)
+    assert run.result.ret == pytest.ExitCode.USAGE_ERROR
+    said = run.result.stderr.str() + run.result.stdout.str()
+    assert f"--mech-report: nothing can be written to {pytester.path / where if not where.startswith('/') else where} (" in said
+    assert "Traceback" not in said
+    assert "INTERNALERROR" not in said
+
+
+def test_where_nothing_is_claimed_no_report_is_needed(pytester):
+    (pytester.path / "reports").write_text("in the way")
+    plain = pytester.makepyfile(test_plain="def test_no_claim(): pass")
+    assert pytester.runpytest(plain).ret == pytest.ExitCode.OK
+    claim = pytester.makepyfile(test_claim="from mechcheck import claim\n\n@claim('x')\ndef test_it(check): check.above([1.0], 0)")
+    run = pytester.runpytest(claim)
+    assert run.ret == pytest.ExitCode.USAGE_ERROR
+    assert "nothing can be written to" in run.stderr.str() + run.stdout.str()
+
+
 def test_own_prompts(claims):
     """A `prompts` fixture of the user's own takes the place of the task's."""
     run = claims(

@@ -253,3 +253,13 @@ def test_a_counterexample_that_is_no_prompt(make: SimpleNamespace) -> None:
     assert "('Mary', <b>) logit difference -0.5 logits, 2 logits" in Page(html).text
     many = make.counterexample(["Mary", "x"], n_prompts=9)
     assert "and 8 more prompts of the same example" in Page(render(make.evidence([make.claim(counterexamples=[many])]))).text
+
+
+def test_prompts_that_are_not_aligned_are_told(make: SimpleNamespace) -> None:
+    claim = make.claim()
+    assert "aligned" not in Page(render(make.evidence([claim]))).text
+    claim["prompts"] |= {"unaligned": {"counterfactual": 31, "reference": 0}, "left_out": {"'isn't' (3 tokens) for 'is' (1)": 5, "<b>": 1}}
+    text = Page(render(make.evidence([claim]))).text
+    assert "31 of the counterfactual are of another length, and aligned at named positions only" in text
+    assert "of the reference" not in text
+    assert "drawn and left out, as not aligned with the counterfactual: 'isn't' (3 tokens) for 'is' (1), 5 times; <b>, 1 times" in text

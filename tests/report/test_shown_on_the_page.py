@@ -1,5 +1,6 @@
 """The page shows what was decided: by which check, on which side, of which quantity; and where nothing could be."""
 
+import re
 from types import SimpleNamespace
 
 from page_reader import Page, claim_html
@@ -102,6 +103,9 @@ def test_what_alternatives_say_of_each_check(make: SimpleNamespace) -> None:
     decoys = {"kind": "random sites", "n": 3, "supported": 0, "rejected": 2, "caveat": "logits: vacuous", "runs": []}
     html = render(make.evidence([make.claim(expectations=[make.expectation(specificity=[told])], decoys=decoys)]))
     assert "vacuous: 3 of all 3 alternatives satisfy it" in html
+    numbers_in_a_row = re.findall(r'<dl class="wide">(.*?)</dl>', html, re.DOTALL)  # as wide as what they say
+    assert numbers_in_a_row
+    assert not any("alternatives" in row for row in numbers_in_a_row)
     assert "the claim less its alternatives: 0.50 [0.40, 0.60]" in html
     assert "a threshold of 0.75 would tell them apart" in html
     assert "2 of 3 rejected" in html
@@ -113,3 +117,5 @@ def test_the_expected_share_of_false_verdicts(make: SimpleNamespace) -> None:
     assert "about 21% of 40 decided claims are expected to be false" in render(make.evidence([make.claim()], multiplicity=about))
     bounded = about | {"false_share": 0.05, "fdr": 0.05, "undone": 12}
     assert "(bounded by --mech-fdr at 5%, 12 undecided by it)" in render(make.evidence([make.claim()], multiplicity=bounded))
+    none_left = bounded | {"decided": 0, "false_share": None}
+    assert "none of 12 claims stands at --mech-fdr 5%" in render(make.evidence([make.claim()], multiplicity=none_left))

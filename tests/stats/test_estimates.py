@@ -137,29 +137,6 @@ def test_templates_that_agree_by_design_do_not_make_the_interval_vanish():
     assert found.high - found.value == pytest.approx(stats.t.ppf(0.975, 7) * independent / 2)
 
 
-class TestYesAndNo:
-    """The mean of ones and zeros is a rate."""
-
-    def test_a_mean_of_yes_and_no_is_a_rate(self):
-        m = measured([1.0] * 16, list(np.repeat(range(8), 2)))
-        assert estimate_mean(m, SURE).estimate == estimate_rate(m, SURE).estimate
-        assert estimate_mean(m, SURE).estimate.low == pytest.approx(0.025 ** (1 / 8))
-
-    def test_what_has_a_unit_is_what_it_says(self):
-        attention = Measurement(np.ones(8), tuple(map(str, range(8))), ("t",) * 8, "attention", "share of attention")
-        assert (estimate_mean(attention, SURE).estimate.low, attention.is_yes_no) == (1.0, False)
-        share = Measurement(np.ones(8), tuple(map(str, range(8))), ("t",) * 8, "attention", "share of prompts")
-        assert estimate_mean(share, SURE).estimate.low == pytest.approx(0.025 ** (1 / 8))
-
-    def test_a_difference_of_two_is_widened_by_a_pair_each_way(self):
-        first, second = (measured(v, list(np.repeat(range(6), 2))) > 0.5 for v in ([1.0] * 12, [1.0] * 12))
-        e = estimate_mean(first - second, SURE).estimate
-        assert e.value == 0.0
-        assert e.low < -0.1 < 0.1 < e.high
-        assert e.method.endswith("a pair added each way")
-        assert (e.n, e.clusters) == (12, 6)
-
-
 class TestRatio:
     """A ratio exceeds t where the mean of a - t b is above zero (Fieller)."""
 

@@ -27,6 +27,25 @@ def test_comparison_is_a_share_of_prompts():
     assert (A > 1.5).unit == "share of prompts"
 
 
+def test_two_measurements_are_compared_prompt_by_prompt():
+    for found, values, name in ((A > B, [0, 0, 1], "a > b"), (A < B, [1, 0, 0], "a < b")):
+        assert found.values.tolist() == values
+        assert (found.name, found.unit, found.is_yes_no) == (name, "share of prompts", True)
+    assert np.isnan((Measurement(np.array([0.0, np.nan, 0.0]), IDS, TEMPLATES) < A).values[1])
+
+
+def test_a_number_can_stand_first():
+    assert (1 - A).values.tolist() == [0, -1, -5]
+    assert (1 - A).name == "1 - a"
+    assert (sum([A, B]).values.tolist(), sum([A, B]).name) == ([3, 4, 8], "a + b")
+
+
+@pytest.mark.parametrize("judge", [bool, lambda m: 0 < m < 3, lambda m: not m > 0], ids=["bool", "chain", "not"])
+def test_a_value_for_each_prompt_is_neither_true_nor_false(judge):
+    with pytest.raises(MechcheckError, match="neither true nor false"):
+        judge(A)
+
+
 def test_a_ratio_is_one_of_means():
     ratio = A / B
     assert ratio.mean == pytest.approx(9 / 6)
@@ -47,7 +66,7 @@ def test_nan_is_not_swallowed():
 
 def test_other_prompts_are_refused():
     other = Measurement(np.zeros(3), ("p", "q", "x"), TEMPLATES)
-    for mixed in (lambda: A - other, lambda: A / other):
+    for mixed in (lambda: A - other, lambda: A / other, lambda: other < A, lambda: other > A):
         with pytest.raises(MechcheckError, match="of different prompts, so they cannot be paired"):
             mixed()
     with pytest.raises(MechcheckError, match=r"\(2,\) values for 3 prompts and 3 template ids"):

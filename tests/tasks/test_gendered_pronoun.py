@@ -75,6 +75,51 @@ def test_splits_share_neither_templates_nor_names(storyteller, carrier):
     assert bool(names[0]) == (carrier != "noun")
 
 
+def pieces(names: dict[str, int]) -> SimpleNamespace:
+    """A tokenizer that splits these words into so many tokens, and no other."""
+    from tokenizers import Tokenizer, models, pre_tokenizers
+    from transformers import PreTrainedTokenizerFast
+
+    ends = [[word[:1], *(f"##{letter}" for letter in word[1 : size - 1]), f"##{word[size - 1 :]}"] for word, size in names.items()]
+    whole = [word for word in WORDS if word not in names]
+    vocabulary = dict.fromkeys(["<pad>", "<bos>", "<unk>", *whole, *(piece for parts in ends for piece in parts)])
+    tokenizer = Tokenizer(models.WordPiece({word: i for i, word in enumerate(vocabulary)}, unk_token="<unk>"))
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    return SimpleNamespace(
+        tokenizer=PreTrainedTokenizerFast(tokenizer_object=tokenizer, pad_token="<pad>", bos_token="<bos>", unk_token="<unk>")
+    )
+
+
+@pytest.mark.parametrize("carrier", ["name", "both"])
+@pytest.mark.parametrize("split", ["discover", "verify"])
+def test_names_of_one_number_of_tokens_stand_for_each_other(carrier, split):
+    """A prompt's length must not tell its gender."""
+    own = NAMES[split]
+    uneven = {own["her"][0]: 2, own["his"][0]: 2, own["her"][1]: 3}
+    prompts = gendered_pronoun_prompts(pieces(uneven), n=96, seed=0, split=split, carrier=carrier)
+    assert prompts.unaligned == {"counterfactual": 0, "reference": 0}
+    assert prompts.left_out == {f"{own['her'][1]!r} (3 tokens): no name of the other gender": 1}
+    for other in (prompts.counterfactual, prompts.reference):
+        assert other.positions["NAME"].tolist() == prompts.positions["NAME"].tolist()
+        assert other.lengths.tolist() == prompts.lengths.tolist()
+    for other, row in zip(prompts.counterfactual.tokens.tolist(), prompts.tokens.tolist(), strict=True):
+        assert other != row
+
+
+def test_carriers_that_never_are_as_many_tokens():
+    split = {name: 2 for names in NAMES.values() for name in names["her"]}
+    for carrier in ("name", "both"):
+        with pytest.raises(
+            PromptError, match=r"no two names of different genders are the same number of tokens .*: Sue \(2\), .*, Ben \(1\)"
+        ):
+            gendered_pronoun_prompts(pieces(split), n=4, seed=0, carrier=carrier)
+    assert len(gendered_pronoun_prompts(pieces(split), n=4, seed=0)) == 4, "nobody is named"
+    for carrier in ("noun", "both"):
+        with pytest.raises(PromptError, match="'girl' is 2 and 'boy' 1 tokens for this tokenizer"):
+            gendered_pronoun_prompts(pieces({"girl": 2}), n=4, seed=0, carrier=carrier)
+    assert len(gendered_pronoun_prompts(pieces({"girl": 2}), n=4, seed=0, carrier="name")) == 4
+
+
 def test_repeatable(storyteller):
     made = {
         (seed, carrier): gendered_pronoun_prompts(storyteller, n=12, seed=seed, carrier=carrier).sha256

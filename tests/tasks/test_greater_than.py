@@ -11,6 +11,7 @@ from year_tokenizer import year_tokenizer
 from mechcheck.base.errors import PromptError
 from mechcheck.models.loading import load_model
 from mechcheck.tasks.greater_than import APART, YEARS, greater_than_prompts, held_out_start, later_years, starts
+from mechcheck.tasks.shipped import task_prompts
 from mechcheck.tasks.year_spans import NOUNS
 
 SPLITS = ("discover", "verify")
@@ -64,6 +65,29 @@ def test_starts_are_held_out_and_halved(names_model):
         assert all(words(prompts, row)[-3] == prompts.templates[row].removeprefix("from ") for row in range(96))
     lasted = [any(words(p, row)[-8:-5] == ["the", "war", "lasted"] for row in range(96)) for p in found.values()]
     assert lasted == [True, False], "a sentence of training is in the discovery half alone"
+
+
+@pytest.mark.parametrize("kind", ["special tokens", "attention"])
+def test_encoders_are_refused(kind):
+    """RoBERTa's tokenizer has years of two tokens, and puts </s> behind them: no year comes next. Else its attention tells."""
+    asked = real()
+    assert len(greater_than_prompts(asked, n=4, seed=0)) == 4
+    if kind == "attention":
+        asked.cfg.attention_dir = "bidirectional"
+        message = "this model is an encoder, in which every token sees all others"
+    else:
+        asked.tokenizer.add_special_tokens({"cls_token": "<s>", "sep_token": "</s>", "mask_token": "<mask>"})
+        asked.cfg.d_vocab = len(asked.tokenizer)
+        message = "this tokenizer ends each text with </s>, so that no word comes next; these prompts are for decoders"
+    for split in SPLITS:
+        with pytest.raises(PromptError, match=message):
+            greater_than_prompts(asked, n=4, seed=0, split=split)
+
+
+@pytest.mark.parametrize("task", ["gendered_pronoun", "greater_than"])
+def test_no_next_word_is_asked_of_an_encoder(task):
+    with pytest.raises(PromptError, match="these prompts are for decoders"):
+        task_prompts(task, load_model("sentences-bert"), n=4, seed=0)
 
 
 def test_repeatable(names_model):

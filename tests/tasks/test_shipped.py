@@ -2,11 +2,13 @@
 
 from types import SimpleNamespace
 
+import native_oracle as oracle
 import pytest
 
 from mechcheck.base.errors import PromptError
 from mechcheck.models.loading import embedded_models, load_model
-from mechcheck.tasks.induction import SHAPES, induction_prompts, repeated_tokens
+from mechcheck.models.native import keep_native
+from mechcheck.tasks.induction import induction_prompts, repeated_tokens
 from mechcheck.tasks.ioi import ioi_prompts
 from mechcheck.tasks.shipped import task_names, task_prompts
 
@@ -91,11 +93,22 @@ def test_induction_draws_tokens_that_are_known(tiny, rows):
 
 def test_induction_mixes_shapes(tiny):
     prompts = induction_prompts(tiny("gpt2"), n=30, seed=0)
-    assert len(set(prompts.templates)) == len(set(SHAPES[:30]))
+    assert len(set(prompts.templates)) == 27, "9 lengths, and of each a quarter, a half or three quarters again"
     for row, (length, answer) in zip(prompts.tokens, zip(prompts.lengths.tolist(), prompts.answers.tolist(), strict=True), strict=True):
         earlier = (row[: length - 1] == row[length - 1]).nonzero()[:, 0].tolist()
         assert [int(row[k + 1]) for k in earlier] == [answer]
     assert prompts.sha256 != induction_prompts(tiny("gpt2"), n=30, seed=0, split="discover").sha256
+
+
+def test_induction_in_segments_of_other_lengths(tiny):
+    prompts = induction_prompts(tiny("gpt2"), n=12, seed=0, lengths=(17, 18))
+    assert set(prompts.templates) == {f"{length} tokens, {length * part // 4} repeated" for length in (17, 18) for part in (1, 2, 3)}
+    assert set(prompts.lengths.tolist()) == {1 + length + length * part // 4 for length in (17, 18) for part in (1, 2, 3)}
+    for lengths in ((3, 8), (9, 8), (0, 0)):
+        with pytest.raises(PromptError, match=f"segments of {lengths[0]} to {lengths[1]} tokens; choose 4 or more"):
+            induction_prompts(tiny("gpt2"), n=2, seed=0, lengths=lengths)
+    with pytest.raises(PromptError, match="prompts of 36 tokens do not fit: the model sees 32 positions"):
+        induction_prompts(tiny("gpt2"), n=60, seed=0, lengths=(4, 20))
 
 
 def test_repeated_tokens_errors(tiny):
@@ -110,3 +123,22 @@ def test_tasks(tiny):
     assert task_prompts("induction", tiny("gpt2"), n=3, seed=0).sha256 == induction_prompts(tiny("gpt2"), n=3, seed=0).sha256
     with pytest.raises(PromptError, match=r"no prompts are known for task 'addition'; known: .*induction, ioi"):
         task_prompts("addition", tiny("gpt2"), n=3, seed=0)
+
+
+def test_repeated_tokens_without_a_tokenizer(tmp_path):
+    """A native model's: no BOS, and every token that it both reads and predicts is as good as another."""
+    config = {
+        "n_layers": 1, "n_heads": 1, "d_model": 4, "d_head": 4, "n_ctx": 20, "d_vocab": 14, "d_vocab_out": 12, "attn_only": True,
+        "normalization_type": None,
+    }  # fmt: skip
+    model = load_model(keep_native(oracle.random_weights(config), config, tmp_path))
+    prompts = repeated_tokens(model, n=40, length=9, seed=0, repeated=4)
+    assert prompts.words == ()
+    assert set(prompts.tokens.flatten().tolist()) == set(prompts.reference.tokens.flatten().tolist()) == set(range(12))
+    for i, row in enumerate(prompts.tokens.tolist()):
+        assert row[:4] == row[9:]
+        assert (row[3], row[4]) == (row[int(prompts.position("FIRST")[i])], row[int(prompts.position("NEXT")[i])])
+        assert int(prompts.answers[i]) == row[4]
+        assert differing(prompts.tokens[i], prompts.counterfactual.tokens[i]) == [3]
+    with pytest.raises(PromptError, match=r"prompts of 26 tokens do not fit: the model sees 20 positions, 12 tokens to draw from"):
+        repeated_tokens(model, n=1, length=15, seed=0, repeated=10)

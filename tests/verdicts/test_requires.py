@@ -129,6 +129,6 @@ def test_a_decoy_that_does_not_meet_it_decides_nothing(trial, around, needed, cl
     assert run.verdict == verdict
     outcome = {1: "supported", 0: "inconclusive", -1: "refuted"}
     each = ["undefined", "undefined"] if needed < 0 else [outcome[needed], outcome[claimed]]
-    assert [run.result(label, place).verdict for place, label in enumerate(("needed", "claimed"))] == each
+    assert [run.result(("needed", "claimed"), place).verdict for place in (0, 1)] == each
     assert (run.note == "nothing to measure: needed") is (needed < 0)
     assert run.values == {"needed": pytest.approx(float(needed)), "claimed": pytest.approx(float(claimed))}

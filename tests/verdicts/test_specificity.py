@@ -84,7 +84,7 @@ def test_a_claim_beside_its_alternatives(around, direction, claimed, others, sep
     check = Check()
     getattr(check, direction)(around(claimed), 0.0)
     runs = [Rerun(f"{mean}", "supported", (Result("called otherwise", "supported", around(mean)),)) for mean in others]
-    found = judge(check.expectations[0], check.samples[0], runs, 0, "others", None, Confidence())
+    found = judge(check.expectations, 0, check.samples[0], runs, "others", None, Confidence())
     assert found.tally == Tally(len(others), 0, 0)
     assert found.contrast.value == pytest.approx(claimed - np.mean(others))
     assert found.contrast.low == pytest.approx(found.contrast.high)  # all differ on every prompt by as much

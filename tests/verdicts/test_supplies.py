@@ -57,11 +57,26 @@ def test_models_of_a_claim(tmp_path):
     assert default_models(ClaimSpec("it", task="ioi", models=(NAME, "gpt2")), tmp_path, None) == (NAME,)
 
 
-def test_prompts_are_made_once(model):
-    make = task_generator(ClaimSpec("it", task="ioi"))
+def test_prompts_are_made_once(case, model):
+    make = task_generator(case(task="ioi"))
     first = make(model, n=12, seed=3, split="verify")
-    assert task_generator(ClaimSpec("another", task="ioi"))(model, n=12, seed=3, split="verify") is first
+    assert task_generator(case(task="ioi"))(model, n=12, seed=3, split="verify") is first
     assert make(model, n=12, seed=4, split="verify").sha256 != first.sha256
+
+
+def test_prompts_are_like_those_that_the_circuit_was_found_on(case, model, tmp_path):
+    (tmp_path / "circuits").mkdir()
+    text = (data_dir("claims") / "induction" / "circuits" / f"{NAME}.toml").read_text()
+    (tmp_path / "circuits" / f"{NAME}.toml").write_text(text + "[found_on.options]\nlengths = [18, 20]\n")
+    plain, longer, told = (
+        {int(template.split()[0]) for template in task_generator(one)(model, n=30, seed=0, split="verify").templates}
+        for one in (
+            replace(case(task="induction"), near=tmp_path / "elsewhere"),
+            case(task="induction"),
+            case(task="induction", prompts={"lengths": (8, 8)}),
+        )
+    )
+    assert (plain, longer, told) == (set(range(8, 17)), {18, 19, 20}, {8})
 
 
 def test_threads_are_as_many_as_asked_for(case):

@@ -74,6 +74,13 @@ def test_the_summary_says_what_a_run_says(around):
     assert repr(check) == check.summary()
 
 
+def test_the_summary_says_what_would_settle_it(around):
+    check = Check()
+    check.above(around(1.0), 0.95)
+    (expectation,) = decide_claim(check, "supported").expectations
+    assert check.summary().splitlines()[-1] == f"    {expectation.settles.text}"
+
+
 def test_a_caveat_is_told(around):
     check = Check(Confidence())
     check.above(around(0.0) / around(0.0), 0.5)

@@ -34,8 +34,8 @@ def test_an_early_end_decides_nothing_beyond_what_was_reached(trial, around, err
 
     run = trial(body, {"stop": False}).rerun({"stop": True}, "stopped")
     assert (run.verdict, run.values, run.note) == (verdict, {"positive": pytest.approx(mean)}, note)
-    assert run.result("positive", 0).verdict == ("supported" if mean > 0 else "refuted")
-    assert run.result("another", 1) is None
+    assert run.result(["positive"], 0).verdict == ("supported" if mean > 0 else "refuted")
+    assert run.result(["positive", "another"], 1) is None
 
 
 def test_what_fails_in_a_subtest_of_a_contrast_decides_nothing(trial, around):
@@ -56,8 +56,20 @@ def test_an_expectation_is_known_by_its_label_or_its_place(trial, around):
         check.above(around(2), 0.0, label="always")
 
     run = trial(body, {"sites": "0.1"}).rerun({"sites": "0.2"}, "other")
-    assert run.result("0.1 matters", 0).label == "0.2 matters"
-    assert run.result("always", 0).measured.mean == pytest.approx(2.0)
+    labels = ["0.1 matters", "always"]
+    assert run.result(labels, 0).label == "0.2 matters"
+    assert run.result(labels, 1).measured.mean == pytest.approx(2.0)
+
+
+def test_a_check_that_is_not_made_again_is_not_another_one(trial, around):
+    """A fixture made the first check, which the body does not repeat: what the body checks first is not that."""
+
+    def body(check):
+        check.above(around(-1), 0.0, label="of the body")
+
+    run = trial(body, {}).rerun({}, "other")
+    assert run.result(["of a fixture", "of the body"], 0) is None
+    assert run.result(["of a fixture", "of the body"], 1).verdict == "refuted"
 
 
 @pytest.mark.parametrize(

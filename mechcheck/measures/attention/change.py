@@ -7,6 +7,7 @@ from jaxtyping import Float
 
 from mechcheck.base.device import to_numpy
 from mechcheck.base.errors import MechcheckError, PromptError
+from mechcheck.base.loaded import check_loaded
 from mechcheck.engine.hooks import Reader
 from mechcheck.engine.run import observe
 from mechcheck.measures.attention.patterns import attention, head_pairs, pattern_readers, visible_keys
@@ -60,6 +61,7 @@ def attention_change(model: "TransformerBridge", prompts: PromptSet, source: Pro
         PromptError: nothing to compare with, or statements that are not aligned.
     """
     other = aligned_source(prompts, source)
+    check_loaded(model)
     layers, n_heads = range(model.cfg.n_layers), model.cfg.n_heads
     pairs = [(layer, head) for layer in layers for head in range(n_heads)]
     readers: dict[Any, Reader] = pattern_readers(pairs)
@@ -71,7 +73,7 @@ def attention_change(model: "TransformerBridge", prompts: PromptSet, source: Pro
     largest, mean, alike, fetched = (np.full(shape, np.nan) for _ in range(4))
     for layer, head in pairs:
         patterns = [to_numpy(run[layer, head]) for run in (one, two)]
-        visible = visible_keys(model, prompts, layer)
+        visible = visible_keys(model, prompts, layer).numpy()  # a tensor of one element would be read as an index
         outputs = [to_numpy(run["z", layer][:, :, head]) for run in (one, two)]
         for row, n in enumerate(lengths):
             a, b = (pattern[row, :n, :n][visible[row, :n, :n]] for pattern in patterns)
@@ -149,6 +151,8 @@ def aligned_source(prompts: PromptSet, source: PromptSet | None) -> PromptSet:
 
 
 def _correlation(a: Float[np.ndarray, " entry"], b: Float[np.ndarray, " entry"]) -> float:
+    if len(a) < 2:
+        return float("nan")
     a, b = a - a.mean(), b - b.mean()
     spread = np.sqrt((a @ a) * (b @ b))
     return float(a @ b / spread) if spread > 0 else float("nan")

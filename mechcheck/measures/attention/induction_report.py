@@ -115,4 +115,4 @@ def _read(model: "TransformerBridge", text: str) -> PromptSet:
         raise PromptError("the text is empty")
     reader = Reader(model)
     row = reader.tokens(text)
-    return PromptSet.read(reader, [row], answers=row[-1:], foils=row[-1:])
+    return PromptSet.read(reader, [row])

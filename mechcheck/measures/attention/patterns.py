@@ -10,10 +10,13 @@ from torch import Tensor
 
 from mechcheck.base.device import to_numpy
 from mechcheck.base.errors import SiteError
-from mechcheck.engine.hooks import Reader, Rows, is_token
+from mechcheck.base.loaded import check_loaded
+from mechcheck.engine.edit import Rows, is_token
+from mechcheck.engine.hooks import Reader
 from mechcheck.engine.run import observe
 from mechcheck.notation.interventions import Intervention
 from mechcheck.notation.sites import Sites, check_sites, heads
+from mechcheck.prompts.checks import position_names
 from mechcheck.prompts.prompt_set import END, PromptSet
 from mechcheck.stats.measurement import Measurement
 
@@ -77,7 +80,7 @@ def attention_to_positions(
     model: "TransformerBridge",
     prompts: PromptSet,
     query: str,
-    keys: Sequence[str],
+    keys: Sequence[str] | str,
     interventions: Sequence[Intervention] | Intervention = (),
 ) -> Float[np.ndarray, "layer head key prompt"]:
     """Attention of every head from one named position to each of several: what a search for roles starts from.
@@ -85,7 +88,8 @@ def attention_to_positions(
     Raises:
         PromptError: positions these prompts do not have.
     """
-    layers, n_heads = range(model.cfg.n_layers), model.cfg.n_heads
+    check_loaded(model)
+    layers, n_heads, keys = range(model.cfg.n_layers), model.cfg.n_heads, position_names(keys)
     readers: dict = {(layer, key): _between(layer, None, query, key) for layer in layers for key in keys}
     recorded = _numpy_of(model, prompts, readers, interventions)
     values = np.array([[recorded[layer, key].T for key in keys] for layer in layers])
@@ -124,10 +128,10 @@ def visible_keys(model: "TransformerBridge", prompts: PromptSet, layer: int) -> 
 
 def _window(model: "TransformerBridge", layer: int) -> int | None:
     """How many keys a query sees at most, itself included, where the layer's attention is local."""
-    config = model.original_model.config
+    config = getattr(model.original_model, "config", None)  # a native model has none
     kinds = getattr(config, "attention_layers", None)  # GPT-Neo's
     if kinds is not None:
-        return config.window_size if kinds[layer] == "local" else None
+        return getattr(config, "window_size", None) if kinds[layer] == "local" else None
     kinds = getattr(config, "layer_types", None)
     return getattr(config, "sliding_window", None) if kinds is None or kinds[layer] == "sliding_attention" else None
 

@@ -9,13 +9,16 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from mechcheck.base.device import to_numpy
+from mechcheck.base.device import to_numpy, usual_torch
 from mechcheck.base.errors import MechcheckError, PromptError, SiteError
-from mechcheck.engine.hooks import Reader, Rows, is_token
+from mechcheck.base.loaded import check_loaded
+from mechcheck.engine.edit import Rows, is_token
+from mechcheck.engine.hooks import Reader
 from mechcheck.engine.run import observe
 from mechcheck.measures.attention.patterns import attention_to_positions, broken_rows_as_nan, head_pairs, pattern_hook
 from mechcheck.notation.interventions import Intervention
 from mechcheck.notation.sites import Sites
+from mechcheck.prompts.checks import position_names
 from mechcheck.prompts.prompt_set import END, PromptSet
 from mechcheck.stats.arrays import LikeArray
 from mechcheck.stats.measurement import Measurement
@@ -72,7 +75,7 @@ def attention_rollup(
     model: "TransformerBridge",
     prompts: PromptSet,
     sites: Sites | str,
-    keys: Sequence[str],
+    keys: Sequence[str] | str,
     query: str = END,
     threshold: float = 0.0,
     interventions: Sequence[Intervention] | Intervention = (),
@@ -94,13 +97,14 @@ def attention_rollup(
     """
     if not 0 <= threshold < 1:
         raise MechcheckError(f"threshold={threshold}: attention is a share, so choose a threshold from 0 to below 1")
-    pairs = head_pairs(model, sites)
+    pairs, keys = head_pairs(model, sites), position_names(keys)
     found = attention_to_positions(model, prompts, query, keys, interventions)
     chosen = np.stack([found[pair] for pair in pairs])
     passed = np.where(chosen <= threshold, 0.0, chosen)  # NaN stays NaN
     return AttentionRollup(passed, tuple(pairs), query, tuple(keys), prompts.ids, prompts.templates)
 
 
+@usual_torch()
 def attention_rollout(
     model: "TransformerBridge",
     prompts: PromptSet,
@@ -130,6 +134,7 @@ def attention_rollout(
     def mean_over_heads(pattern: Tensor, rows: Rows) -> Tensor:
         return broken_rows_as_nan(pattern).mean(1)
 
+    check_loaded(model)
     layers = range(model.cfg.n_layers)
     readers: dict[int, Reader] = {layer: (pattern_hook(layer), mean_over_heads) for layer in layers}
     recorded = observe(model, prompts, readers, interventions).recorded

@@ -7,6 +7,8 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from mechcheck.base.architectures import is_native, native_divisor, native_rotated
+from mechcheck.base.device import usual_torch
 from mechcheck.base.errors import HookError
 from mechcheck.engine.run import observe
 from mechcheck.measures.attention.patterns import head_pairs, pattern_hook, visible_keys
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
 _CLOSE = {torch.float64: 1e-4, torch.float32: 1e-4, torch.bfloat16: 0.05, torch.float16: 0.01}
 
 
+@usual_torch()
 def attention_scores(
     model: "TransformerBridge",
     prompts: PromptSet,
@@ -61,7 +64,10 @@ def attention_scores(
     for pair in pairs:
         visible = visible_keys(model, prompts, pair[0]).to(model.cfg.device)
         hooked, pattern, q, k = (recorded[name, *pair] for name in ("scores", "pattern", "q", "k"))
-        computed = q @ k.transpose(-1, -2) / q.shape[-1] ** 0.5
+        divisor = q.shape[-1] ** 0.5
+        if is_native(model):
+            (q, k), divisor = native_rotated(model, q, k), native_divisor(model, pair[0])
+        computed = q @ k.transpose(-1, -2) / divisor
         fitting = [scores for scores in map(_hide(visible), (hooked, computed)) if _explains(scores, pattern, visible)]
         if not fitting:
             raise HookError(

@@ -12,7 +12,8 @@ from torch import Tensor
 
 from mechcheck.base.device import exact, to_numpy
 from mechcheck.base.errors import MechcheckError, SiteError
-from mechcheck.engine.hooks import Rows, is_token
+from mechcheck.base.loaded import check_loaded
+from mechcheck.engine.edit import Rows, is_token
 from mechcheck.engine.run import observe
 from mechcheck.measures.attention.patterns import broken_rows_as_nan, pattern_hook
 from mechcheck.measures.head_scores import HeadScores
@@ -118,6 +119,7 @@ def _scores(
         real = is_token(rows).to(found.device)
         return of(found, real[:, :, None] & real[:, None, :])
 
+    check_loaded(model)
     readers: dict = {layer: (pattern_hook(layer), keep) for layer in range(model.cfg.n_layers)}
     recorded = observe(model, prompts, readers, interventions).recorded
     values = torch.stack([recorded[layer].T for layer in range(model.cfg.n_layers)])

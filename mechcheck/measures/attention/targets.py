@@ -9,7 +9,8 @@ from torch import Tensor
 
 from mechcheck.base.device import exact, to_numpy
 from mechcheck.base.errors import PromptError
-from mechcheck.engine.hooks import Rows, is_token
+from mechcheck.base.loaded import check_loaded
+from mechcheck.engine.edit import Rows, is_token
 from mechcheck.engine.run import observe
 from mechcheck.measures.attention.patterns import broken_rows_as_nan, pattern_hook
 from mechcheck.measures.head_scores import HeadScores
@@ -62,6 +63,7 @@ def target_scores(
         mass = mass.masked_fill(~wanted[:, None], 0.0)
         return mass.sum((-2, -1)) / count[:, None]
 
+    check_loaded(model)
     readers: dict = {layer: (pattern_hook(layer), keep) for layer in range(model.cfg.n_layers)}
     recorded = observe(model, prompts, readers, interventions).recorded
     values = torch.stack([recorded[layer].T for layer in range(model.cfg.n_layers)])

@@ -7,8 +7,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from mechcheck.base.device import usual_torch
 from mechcheck.base.errors import MechcheckError
-from mechcheck.engine.hooks import Rows, is_token
+from mechcheck.engine.edit import Rows, is_token
 from mechcheck.engine.run import observe
 from mechcheck.measures.attention.patterns import head_pairs, pattern_readers
 from mechcheck.models.architecture import require_plain_writes
@@ -72,6 +73,7 @@ def value_weighted_attention(
     return torch.stack([recorded[pair] * recorded["norm", *pair][:, None, :] for pair in pairs], dim=1)
 
 
+@usual_torch()
 def row_cosines(
     model: "TransformerBridge",
     prompts: PromptSet,

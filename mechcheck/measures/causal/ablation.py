@@ -10,7 +10,8 @@ from jaxtyping import Float
 
 from mechcheck.base.device import to_numpy
 from mechcheck.base.errors import MechcheckError
-from mechcheck.engine.hooks import Rows, is_token
+from mechcheck.base.loaded import check_loaded
+from mechcheck.engine.edit import Rows, is_token
 from mechcheck.engine.run import capture, sweep_metrics
 from mechcheck.measures.head_scores import HeadScores
 from mechcheck.notation.distribution_metrics import entropy, top_overlap, top_probability
@@ -57,6 +58,7 @@ def mean_ablation(sites: Sites) -> Ablate:
 
 def all_heads(model: "TransformerBridge", at: str | None = None) -> Sites:
     """Every attention head of the model, at a named position or (None) at every position."""
+    check_loaded(model)
     return Sites(Site("head", layer, head, at) for layer in range(model.cfg.n_layers) for head in range(model.cfg.n_heads))
 
 
@@ -86,6 +88,7 @@ def ablation_effects(
     """
     if not metrics:
         raise MechcheckError("no metrics: nothing would be measured; leave `metrics` out to measure the usual ones")
+    check_loaded(model)
     shape = (model.cfg.n_layers, model.cfg.n_heads, len(prompts))
     variants: list = [[], *(intervention(Sites([site])) for site in all_heads(model, at))]
     measured = sweep_metrics(model, prompts, variants, list(metrics.values()))

@@ -7,11 +7,13 @@ import numpy as np
 from jaxtyping import Float
 
 from mechcheck.base.errors import MechcheckError
+from mechcheck.base.loaded import check_loaded
 from mechcheck.engine.run import AnyMetric, sweep
 from mechcheck.measures.head_scores import HeadScores
 from mechcheck.notation.interventions import Patch
 from mechcheck.notation.metrics import as_metric, logit_diff
 from mechcheck.notation.sites import Site, Sites
+from mechcheck.prompts.checks import position_names
 from mechcheck.prompts.prompt_set import PromptSet
 from mechcheck.stats.measurement import Measurement
 
@@ -39,8 +41,9 @@ def head_patching(
     Raises:
         PromptError: no source, or one that is not aligned.
     """
+    check_loaded(model)
     layers, n_heads = range(model.cfg.n_layers), range(model.cfg.n_heads)
-    places = _places(positions)
+    places: list[str | None] = [None] if positions is None else [*position_names(positions)]
     variants = [[Patch(Sites(Site("head", la, h, at) for at in places), source)] for la in layers for h in n_heads]
     values = sweep(model, prompts, variants, metric).reshape(len(layers), len(n_heads), len(prompts))
     chosen = as_metric(metric)
@@ -50,7 +53,7 @@ def head_patching(
 def residual_patching(
     model: "TransformerBridge",
     prompts: PromptSet,
-    positions: Sequence[str],
+    positions: Sequence[str] | str,
     *,
     source: PromptSet | None = None,
     metric: AnyMetric = logit_diff,
@@ -59,9 +62,10 @@ def residual_patching(
 
     Args, errors: as in `head_patching`; `positions` are patched one at a time.
     """
-    layers = range(model.cfg.n_layers)
-    variants = [[Patch(Sites([Site("resid_pre", layer, None, at)]), source)] for layer in layers for at in positions]
-    return sweep(model, prompts, variants, metric).reshape(len(layers), len(positions), len(prompts))
+    check_loaded(model)
+    layers, places = range(model.cfg.n_layers), position_names(positions)
+    variants = [[Patch(Sites([Site("resid_pre", layer, None, at)]), source)] for layer in layers for at in places]
+    return sweep(model, prompts, variants, metric).reshape(len(layers), len(places), len(prompts))
 
 
 def recovery(patched: HeadScores, base: Measurement, other: Measurement) -> Float[np.ndarray, "layer head"]:
@@ -81,12 +85,3 @@ def recovery(patched: HeadScores, base: Measurement, other: Measurement) -> Floa
     if gap == 0:
         raise MechcheckError("the two runs have the same mean, so a share of the way between them is not defined")
     return (patched.values - base.values).mean(-1) / gap
-
-
-def _places(positions: Sequence[str] | str | None) -> list[str | None]:
-    if positions is None:
-        return [None]
-    named: list[str | None] = [positions] if isinstance(positions, str) else list(positions)
-    if not named:
-        raise MechcheckError("positions is empty: nothing would be patched; leave it out to patch every position")
-    return named

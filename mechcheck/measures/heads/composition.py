@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from jaxtyping import Float
 
+from mechcheck.base.architectures import takes_out_mean
 from mechcheck.base.errors import MechcheckError
 from mechcheck.measures.attention.patterns import head_pairs
 from mechcheck.measures.figures.charts import Heatmap
@@ -91,7 +92,7 @@ def composition(
             f"{_name(max(write))} does not stand in a layer before {_name(min(read))}, so it writes nothing that the other could read"
         )
     writes, reads = _stacked(model.OV, write), _stacked({"Q": model.QK, "K": model.QK.T, "V": model.OV}[mode], read)
-    dims = model.cfg.d_model - (0 if model.ln_final.uses_rms_norm else 1)  # LayerNorm takes out the direction of the mean
+    dims = model.cfg.d_model - (1 if takes_out_mean(model.ln_final) else 0)  # LayerNorm takes out the direction of the mean
     generator = torch.Generator().manual_seed(seed)
     random = [[_random_scores(a, b, dims, n, generator) for b in reads.S] for a in writes.S]
     scores = composition_scores(writes, reads).numpy()
@@ -113,6 +114,7 @@ def _random_scores(
 
     Seen from the writer's singular directions, the reader's are the first rows of a random orthonormal frame.
     """
+    writes, reads = writes[:dims], reads[:dims]  # the others are zero: a head of more dimensions than the stream
     frames = torch.linalg.qr(torch.randn(n, dims, len(reads), generator=generator, dtype=torch.float64))[0]
     overlaps = writes[:, None] * frames[:, : len(writes)] * reads
     return (overlaps.flatten(1).norm(dim=1) / (writes.norm() * reads.norm())).numpy()

@@ -6,7 +6,8 @@ import torch
 from torch import Tensor
 
 from mechcheck.base.device import exact, for_exact, to_numpy
-from mechcheck.engine.hooks import Rows, select
+from mechcheck.base.errors import PromptError
+from mechcheck.engine.edit import Rows, select
 from mechcheck.engine.run import observe
 from mechcheck.measures.head_scores import HeadScores
 from mechcheck.measures.stream.lens import read_stream
@@ -35,7 +36,7 @@ def copying_scores(model: "TransformerBridge", prompts: PromptSet, at: str = "IO
         negative: reads the negated output, so that 1.0 says the token is among those written against most (copy suppression).
 
     Raises:
-        PromptError: no such position.
+        PromptError: no such position, or a token there that the model cannot predict.
         MechcheckError: an architecture in which no head's output can be read by itself.
     """
     prompts.position(at)
@@ -48,6 +49,12 @@ def copying_scores(model: "TransformerBridge", prompts: PromptSet, at: str = "IO
     readers: dict = {layer: (f"blocks.{layer}.attn.hook_v", value_at) for layer in layers}
     recorded = observe(model, prompts, readers).recorded
     tokens = select(prompts.tokens, prompts.position(at))
+    if (beyond := tokens >= model.W_U.shape[1]).any():  # a native model can have another vocabulary for its output
+        row = int(beyond.int().argmax())
+        raise PromptError(
+            f"prompt {row} has token {int(tokens[row])} at {at}, and this model predicts tokens 0-{model.W_U.shape[1] - 1}: "
+            "it cannot be copied"
+        )
     w_o = model.W_O
     scores = []
     for layer in layers:

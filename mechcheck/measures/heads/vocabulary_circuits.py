@@ -13,9 +13,11 @@ import torch
 from jaxtyping import Complex, Float, Int
 from torch import Tensor
 
+from mechcheck.base.architectures import is_native, native_divisor
 from mechcheck.base.errors import MechcheckError, PromptError, SiteError
 from mechcheck.measures.attention.patterns import head_pairs
 from mechcheck.measures.figures.charts import Heatmap
+from mechcheck.measures.heads.spectrum import own_token_scores, spectrum
 from mechcheck.models.architecture import require_folded, require_plain_writes
 from mechcheck.notation.sites import Sites
 from mechcheck.stats.measurement import Measurement
@@ -68,11 +70,9 @@ class VocabularyCircuit:
         """Sum of the eigenvalues' real parts over the sum of their sizes, in -1 to 1 (Elhage et al. 2021).
 
         1: a token is mapped onto itself (OV copies, QK matches a token with the same one); 0: a matrix that knows nothing of
-        its own token; below 0: away from itself. NaN where the head does nothing at all.
+        its own token, also where its eigenvalues are all zero; below 0: away from itself. NaN where the head does nothing at all.
         """
-        values = self.eigenvalues
-        size = np.abs(values).sum()
-        return float(values.real.sum() / size) if size > 0 else float("nan")
+        return float(own_token_scores(self.matrix))
 
     @property
     def own_token(self) -> Measurement:
@@ -80,7 +80,7 @@ class VocabularyCircuit:
 
         The sum of eigenvalues is the trace: each token adds its own diagonal entry. The spectrum's size is taken as given.
         """
-        size = np.abs(self.eigenvalues).sum()
+        size = float(spectrum(self.matrix)[1])
         scale = len(self.tokens) / size if size > 0 else np.nan
         return self._measurement(self._diagonal() * scale, f"{self.name}: own-token score", "share of |eigenvalues|")
 
@@ -132,7 +132,8 @@ def ov_circuit(
     Args:
         model: from `load_model` with processing="folded".
         head: one head. With grouped queries it takes the values of its key-value head.
-        tokens: the token ids of rows and columns; all but the tokenizer's special ones by default.
+        tokens: the token ids of rows and columns; all but the tokenizer's special ones by default. Where the output has a vocabulary of
+            its own, a token id stands for the same token in both, as far as both have it.
         through: an earlier head that carries the token there (V-composition).
         embedding: what stands for each token in the stream; W_E by default. Behind a first MLP, its output belongs to it.
 
@@ -141,7 +142,7 @@ def ov_circuit(
         SiteError, PromptError: more than one head, or tokens that do not exist.
     """
     layer, index = _one(model, head)
-    chosen, words = _vocabulary(model, tokens)
+    chosen, words = _vocabulary(model, tokens, written=True)
     read = _carried(model, _embedded(model, chosen, embedding), through, layer) @ _exact(model.OV.A[layer, index])
     written = _exact(model.OV.B[layer, index]) @ _exact(model.W_U[:, chosen])
     return _circuit(f"OV of {layer}.{index}{_behind(model, value=through)}", read, written, chosen, words, "logits written")
@@ -190,11 +191,10 @@ def copying_eigenvalue_scores(model: "TransformerBridge", tokens: Sequence[int] 
     from transformer_lens import FactoredMatrix
 
     check_readable(model)
-    chosen, _ = _vocabulary(model, tokens)
+    chosen, _ = _vocabulary(model, tokens, written=True)
     # The eigenvalues of E (V O) U are those of (U E V) O: the vocabulary is summed over once, for all heads.
     between = _centred(_exact(model.W_U[:, chosen])) @ _exact(model.W_E[chosen])
-    values = FactoredMatrix(between @ _exact(model.OV.A), _exact(model.OV.B)).eigenvalues
-    return (values.real.sum(-1) / values.abs().sum(-1)).cpu().numpy()
+    return own_token_scores(FactoredMatrix(between @ _exact(model.OV.A), _exact(model.OV.B))).cpu().numpy()
 
 
 def check_readable(model: "TransformerBridge", *, scores: bool = False) -> None:
@@ -223,7 +223,7 @@ def _score_scale(model: "TransformerBridge", layer: int) -> float:
     if model.cfg.architecture == "GPTNeoForCausalLM":
         return 1.0
     by_layer = layer + 1 if getattr(model.cfg, "scale_attn_by_inverse_layer_idx", False) else 1
-    return model.cfg.d_head**-0.5 / by_layer
+    return 1 / native_divisor(model, layer) if is_native(model) else model.cfg.d_head**-0.5 / by_layer
 
 
 def _circuit(
@@ -271,12 +271,16 @@ def _embedded(
     """The tokens' rows of an embedding; of the model's own as it enters the stream, which Gemma scales."""
     if embedding is not None:
         return _exact(embedding[tokens])
-    return _exact(model.W_E[tokens]) * float(getattr(model.original_model.get_input_embeddings(), "embed_scale", 1.0))
+    scale = 1.0 if is_native(model) else float(getattr(model.original_model.get_input_embeddings(), "embed_scale", 1.0))
+    return _exact(model.W_E[tokens]) * scale
 
 
-def _vocabulary(model: "TransformerBridge", tokens: Sequence[int] | None) -> tuple[Int[Tensor, " token"], tuple[str, ...]]:
-    """Token ids and their texts."""
-    size, tokenizer = model.cfg.d_vocab, model.tokenizer
+def _vocabulary(
+    model: "TransformerBridge", tokens: Sequence[int] | None, *, written: bool = False
+) -> tuple[Int[Tensor, " token"], tuple[str, ...]]:
+    """Token ids and their texts; of a model with another vocabulary for its output, those that it both reads and writes."""
+    tokenizer = model.tokenizer
+    size = min(model.cfg.d_vocab, model.W_U.shape[1]) if written else model.cfg.d_vocab
     special = set() if tokenizer is None else set(tokenizer.all_special_ids)
     chosen = [t for t in range(size) if t not in special] if tokens is None else [int(t) for t in tokens]
     wrong = [t for t in chosen if not 0 <= t < size]

@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     from transformer_lens.model_bridge import TransformerBridge
 
 
+# Of the matrix that a ridge regression inverts: beyond it fewer than four digits of the map are right.
+_LARGEST_CONDITION = 1e12
+
+
 @dataclass(frozen=True, eq=False)
 class LinearMap:
     """x -> (x - mean_from) @ weight + mean_to, from one model's activations to another's."""
@@ -29,6 +33,8 @@ class LinearMap:
     """In float64, as are the means."""
     mean_from: Float[Tensor, " d_from"]
     mean_to: Float[Tensor, " d_to"]
+    condition: float | None = None
+    """Of what was inverted to make it: by how much an error may grow; None where nothing was, or a penalty bounds it."""
 
     def __call__(self, activation: Float[Tensor, "... d_from"]) -> Float[Tensor, "... d_to"]:
         """An activation of the one model in the other's terms."""
@@ -57,12 +63,14 @@ def fit_linear_map(x: Float[Tensor, "row d_from"], y: Float[Tensor, "row d_to"],
         ridge: weight of the penalty in units of x's mean variance, so that it means the same whatever the stream's size.
 
     Raises:
-        MechcheckError: rows that do not pair, too few of them, activations that are not finite, a penalty that is not positive.
+        MechcheckError: rows that do not pair, too few of them, activations that are not finite, a penalty that is not positive, or
+            too small for columns that depend on each other.
     """
     if ridge <= 0:
         raise MechcheckError(f"ridge={ridge}: the penalty must be positive")
     if x.ndim != 2 or y.ndim != 2 or len(x) != len(y) or len(x) < 2:
         raise MechcheckError(f"a linear map needs as many rows of one model as of the other, got {tuple(x.shape)} and {tuple(y.shape)}")
+    noise = 4 * torch.finfo(x.dtype).eps
     x, y = exact(x), exact(y)
     y = y.to(x.device)
     if not (torch.isfinite(x).all() and torch.isfinite(y).all()):
@@ -70,10 +78,20 @@ def fit_linear_map(x: Float[Tensor, "row d_from"], y: Float[Tensor, "row d_to"],
     mean_from, mean_to = x.mean(0), y.mean(0)
     centred = x - mean_from
     variance = centred.square().mean()
-    if variance == 0:
+    if variance <= noise**2 * x.square().mean():
         raise MechcheckError("every row of x is the same, so nothing can be predicted from it")
     gram = centred.T @ centred + ridge * len(x) * variance * torch.eye(x.shape[1], dtype=x.dtype, device=x.device)
+    _check_determined(gram, ridge)
     return LinearMap(torch.linalg.solve(gram, centred.T @ (y - mean_to)), mean_from, mean_to)
+
+
+def _check_determined(gram: Float[Tensor, "d d"], ridge: float) -> None:
+    """Raise where the penalty leaves so little of some direction that float64 cannot tell what was measured there."""
+    if len(gram) / ridge < _LARGEST_CONDITION:  # the largest eigenvalue is at most the trace
+        return
+    sizes = torch.linalg.eigvalsh(gram)
+    if float(sizes[0]) * _LARGEST_CONDITION <= float(sizes[-1]):
+        raise MechcheckError(f"ridge={ridge:g} is too small for activations whose columns depend on each other: take 1e-8 or more")
 
 
 def activations(model: "TransformerBridge", prompts: PromptSet, sites: Sites) -> Float[Tensor, "prompt d"]:

@@ -9,9 +9,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from mechcheck.base.architectures import has_norms, takes_out_mean
 from mechcheck.base.device import exact, to_numpy
 from mechcheck.base.errors import MechcheckError
-from mechcheck.engine.hooks import Recording, Rows, select
+from mechcheck.engine.edit import Rows, select
+from mechcheck.engine.hooks import Recording
 from mechcheck.engine.run import as_list, observe
 from mechcheck.measures.head_scores import HeadScores
 from mechcheck.models.architecture import require_folded
@@ -33,7 +35,7 @@ class DirectLogitAttribution:
 
     head_values: Float[np.ndarray, "layer head prompt"]
     mlp_values: Float[np.ndarray, "layer prompt"]
-    """Bias included."""
+    """Bias included; zero where there are no MLPs."""
     embedding_values: Float[np.ndarray, " prompt"]
     """What enters the first layer: token embedding, and position embedding if there is one."""
     bias_values: Float[np.ndarray, " prompt"]
@@ -62,7 +64,8 @@ def direct_logit_attribution(
     head writes changes, and not because another head's absence rescaled the stream.
 
     Args:
-        model: from `load_model` with processing="folded", so that the final norm has no weights of its own.
+        model: from `load_model` with processing="folded", so that the final norm has no weights of its own; a native model without
+            norms is read as it is.
         prompts: the prompts.
         interventions: applied in the forward pass whose components are read.
 
@@ -76,7 +79,7 @@ def direct_logit_attribution(
     listed = as_list(interventions)
     _check_sum_survives(prompts, listed)
     untouched = _record(model, prompts, [])
-    scale = exact(untouched.recorded["scale"])
+    scale = exact(untouched.recorded["scale"]) if has_norms(model) else torch.ones(len(prompts), 1, dtype=torch.float64)
     found = _parts(model, prompts, untouched, scale)
     _check_adds_up(found, untouched, prompts)
     return found if not listed else _parts(model, prompts, _record(model, prompts, listed), scale)
@@ -88,21 +91,25 @@ def _record(model: "TransformerBridge", prompts: PromptSet, interventions: list[
     def at_end(activation: Tensor, rows: Rows) -> Tensor:
         return select(activation, rows.at(END))
 
-    hooks = {"embedding": "blocks.0.hook_resid_pre", "scale": "ln_final.hook_scale"}
+    hooks = {"embedding": "blocks.0.hook_resid_pre"}
+    if has_norms(model):
+        hooks["scale"] = "ln_final.hook_scale"
     for layer in range(model.cfg.n_layers):
         hooks[f"z {layer}"] = f"blocks.{layer}.attn.hook_z"
-        hooks[f"mlp {layer}"] = f"blocks.{layer}.hook_mlp_out"
+        if not model.cfg.attn_only:
+            hooks[f"mlp {layer}"] = f"blocks.{layer}.hook_mlp_out"
     return observe(model, prompts, {key: (name, at_end) for key, name in hooks.items()}, interventions)
 
 
 def _parts(model: "TransformerBridge", prompts: PromptSet, run: Recording, scale: Float[Tensor, "prompt 1"]) -> DirectLogitAttribution:
     layers = range(model.cfg.n_layers)
     direction, constant = _readout(model, prompts)
-    direction = direction / scale
+    direction = direction / scale.to(direction.device)
     # [prompt, layer, head, d_head]: what a unit of z adds
     through = torch.einsum("lhdm,pm->plhd", exact(model.W_O), direction)
     z = exact(torch.stack([run.recorded[f"z {layer}"] for layer in layers], dim=1))
-    mlp = exact(torch.stack([run.recorded[f"mlp {layer}"] for layer in layers], dim=1))
+    nothing = torch.zeros_like(direction)
+    mlp = torch.stack([exact(run.recorded[f"mlp {layer}"]) if f"mlp {layer}" in run.recorded else nothing for layer in layers], dim=1)
     return DirectLogitAttribution(
         head_values=to_numpy((through * z).sum(-1).permute(1, 2, 0)),
         mlp_values=to_numpy(torch.einsum("plm,pm->lp", mlp, direction)),
@@ -116,9 +123,9 @@ def _parts(model: "TransformerBridge", prompts: PromptSet, run: Recording, scale
 def _readout(model: "TransformerBridge", prompts: PromptSet) -> tuple[Float[Tensor, "prompt d_model"], Float[Tensor, " prompt"]]:
     """Direction of the logit difference in the stream before the final norm divides it, and its constant."""
     w_u, b_u = model.W_U, model.b_U
-    answers, foils = prompts.answers.to(w_u.device), prompts.foils.to(w_u.device)
+    answers, foils = prompts.asked("answers").to(w_u.device), prompts.asked("foils").to(w_u.device)
     direction = (exact(w_u[:, answers]) - exact(w_u[:, foils])).T
-    if not model.ln_final.uses_rms_norm:  # LayerNorm subtracts the stream's mean, which is the same as doing so to the direction
+    if takes_out_mean(model.ln_final):  # LayerNorm subtracts the stream's mean, which is the same as doing so to the direction
         direction = direction - direction.mean(-1, keepdim=True)
     return direction, exact(b_u[answers]) - exact(b_u[foils])
 

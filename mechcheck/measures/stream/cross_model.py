@@ -7,10 +7,13 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from mechcheck.base.device import to_numpy
+from mechcheck.base.architectures import has_norms, takes_out_mean
+from mechcheck.base.device import to_numpy, usual_torch
 from mechcheck.base.errors import MechcheckError, ModelError
+from mechcheck.base.loaded import check_loaded
 from mechcheck.measures.stream.alignment import LinearMap, activations, check_same_texts
 from mechcheck.measures.stream.lens import readout
+from mechcheck.measures.stream.pseudo_inverse import pseudo_inverse
 from mechcheck.models.architecture import require_folded, require_plain_writes
 from mechcheck.models.loading import provenance
 from mechcheck.notation.interventions import Put
@@ -56,13 +59,18 @@ def between_heads(
         stream: from `align` on the streams behind the heads.
         prompts_from, prompts_to: the prompts that the means are taken over.
         heads_from, heads_to: heads at named positions.
+
+    Raises:
+        MechcheckError: heads to write with that write nothing.
     """
     check_same_texts(prompts_from, prompts_to)
     writes, into = (_output_weights(model, chosen) for model, chosen in ((model_from, heads_from), (model_to, heads_to)))
+    back = pseudo_inverse(into, model_to.W_O.dtype, f"W_O of {' '.join(site.place for site in heads_to)}")
     return LinearMap(
-        writes @ stream.weight @ torch.linalg.pinv(into),
+        writes @ stream.weight @ back.matrix,
         activations(model_from, prompts_from, heads_from).cpu().double().mean(0),
         activations(model_to, prompts_to, heads_to).cpu().double().mean(0),
+        back.condition,
     )
 
 
@@ -114,6 +122,7 @@ def shared_vocabulary(model_from: "TransformerBridge", model_to: "TransformerBri
 
 def _texts(model: "TransformerBridge") -> dict[str, int]:
     """Text -> token, for texts that one ordinary token alone has."""
+    check_loaded(model)
     if model.tokenizer is None:
         raise ModelError(f"{provenance(model).name} came without a tokenizer, so its vocabulary cannot be compared with another's")
     special = set(model.tokenizer.all_special_ids)
@@ -123,22 +132,32 @@ def _texts(model: "TransformerBridge") -> dict[str, int]:
     return {text: ids[0] for text, ids in tokens.items() if len(ids) == 1 and ids[0] not in special and text and "\ufffd" not in text}
 
 
+@usual_torch()
 def vocabulary_map(model_from: "TransformerBridge", model_to: "TransformerBridge", shared: SharedVocabulary) -> LinearMap:
     """A map between the last streams that is fitted to no prompts: out by the one's unembedding, in by the other's.
 
     The stream whose logits for the shared tokens come nearest to the source's (least squares): W_U(from) @ pinv(W_U(to)). It
-    is right up to a positive factor for each prompt, which the target's final norm takes out.
+    is right up to a positive factor for each prompt, which the target's final norm takes out. A LayerNorm takes the stream's mean
+    out too, so that the unembedding says nothing of it, and no stream with a mean is looked for.
 
     Raises:
-        MechcheckError: a model that is not folded, whose final norm has weights of its own.
+        MechcheckError: a model that is not folded, whose final norm has weights of its own; an unembedding that is the same for all
+            shared words.
     """
     for model in (model_from, model_to):
         require_folded(model, "a map through the vocabulary needs")
+    if not has_norms(model_to) and has_norms(model_from):
+        raise MechcheckError(
+            "a map through the vocabulary is right up to a factor that the target's final norm takes out, and the target has no norm"
+        )
     out, into = (_unembedding(model, ids) for model, ids in ((model_from, shared.ids_from), (model_to, shared.ids_to)))
-    weight = out @ torch.linalg.pinv(into)
-    if not model_from.ln_final.uses_rms_norm:  # LayerNorm takes the stream's mean away first
+    if has_norms(model_to) and takes_out_mean(model_to.ln_final):
+        into = into - into.mean(0)  # folding does so too, to float32's accuracy
+    back = pseudo_inverse(into, model_to.W_U.dtype, f"the unembedding of {len(shared.words)} shared words")
+    weight = out @ back.matrix
+    if takes_out_mean(model_from.ln_final):  # LayerNorm takes the stream's mean away first
         weight = weight - weight.mean(0)
-    return LinearMap(weight, weight.new_zeros(len(weight)), weight.new_zeros(weight.shape[1]))
+    return LinearMap(weight, weight.new_zeros(len(weight)), weight.new_zeros(weight.shape[1]), back.condition)
 
 
 def _unembedding(model: "TransformerBridge", ids: Int[Tensor, " word"]) -> Float[Tensor, "d_model word"]:
@@ -177,6 +196,7 @@ class Translation:
         return self.source if with_ == "source" else self.target
 
 
+@usual_torch()
 def translate(
     model_from: "TransformerBridge",
     model_to: "TransformerBridge",

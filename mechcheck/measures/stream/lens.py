@@ -9,12 +9,17 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from mechcheck.base.device import exact, to_numpy
+from mechcheck.base.architectures import is_encoder
+from mechcheck.base.device import exact, to_numpy, usual_torch
 from mechcheck.base.errors import MechcheckError
-from mechcheck.engine.hooks import Rows, select
+from mechcheck.base.loaded import check_loaded
+from mechcheck.engine.edit import Rows, select
+from mechcheck.engine.hooks import as_loaded
 from mechcheck.engine.run import observe
 from mechcheck.notation.interventions import Intervention
+from mechcheck.notation.limits import require_prediction
 from mechcheck.notation.metrics import Logits, Metric, foil_probability, kl_divergence, logit_diff, probability, rank
+from mechcheck.prompts.checks import position_names
 from mechcheck.prompts.prompt_set import END, PromptSet
 from mechcheck.stats.measurement import Measurement
 
@@ -136,10 +141,11 @@ def logit_lens(
     return logit_lens_map(model, prompts, [at], interventions, lens).at(at)
 
 
+@usual_torch()
 def logit_lens_map(
     model: "TransformerBridge",
     prompts: PromptSet,
-    positions: Sequence[str] | None = None,
+    positions: Sequence[str] | str | None = None,
     interventions: Sequence[Intervention] | Intervention = (),
     lens: "TunedLens | None" = None,
     top: int = 1,
@@ -155,6 +161,7 @@ def logit_lens_map(
     Raises:
         PromptError: no such position.
     """
+    positions = None if positions is None else position_names(positions)
     streams, real = _streams(model, prompts, positions, interventions)
     columns: list[list[dict[str, np.ndarray]]] = []
     for at, stream in enumerate(streams.unbind(2)):
@@ -184,8 +191,6 @@ def _streams(
     model: "TransformerBridge", prompts: PromptSet, positions: Sequence[str] | None, interventions: Sequence[Intervention] | Intervention
 ) -> tuple[Streams, np.ndarray]:
     """Every state's stream at the positions, and which of these [prompt, position] are no padding."""
-    if positions is not None and not positions:
-        raise MechcheckError("positions is empty: nothing would be read; leave it out to read every position")
     for name in positions or ():
         prompts.position(name)
 
@@ -201,6 +206,7 @@ def _streams(
 
 def stream_hooks(model: "TransformerBridge") -> list[str]:
     """The hooks of the states: the stream entering each layer, and the one after the last."""
+    check_loaded(model)
     last = model.cfg.n_layers - 1
     return [f"blocks.{layer}.hook_resid_pre" for layer in range(last + 1)] + [f"blocks.{last}.hook_resid_post"]
 
@@ -214,16 +220,18 @@ def read_stream(model: "TransformerBridge", stream: Float[Tensor, "... d_model"]
     """TransformerLens' `logit_readout`: logits, or what of them its options ask for.
 
     Raises:
-        MechcheckError: something other than a final norm and an unembedding makes this architecture's logits (BERT's head).
+        MechcheckError: something other than a final norm and an unembedding makes this architecture's logits (BERT's head), or nothing.
     """
     from transformer_lens.tools.analysis import logit_readout
 
-    if model.cfg.attention_dir != "causal":
+    require_prediction(model)
+    if is_encoder(model):
         raise MechcheckError(
             f"{model.cfg.architecture} makes its logits by a prediction head of its own, and not by a final norm and the unembedding, so "
             "its streams cannot be read as by a logit lens"
         )
-    return logit_readout(model, stream, **options)
+    with as_loaded(model):
+        return logit_readout(model, stream, **options)
 
 
 def _texts(model: "TransformerBridge", tokens: Int[np.ndarray, "..."]) -> dict[int, str]:

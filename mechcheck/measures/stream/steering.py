@@ -13,6 +13,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from mechcheck.base.device import usual_torch
 from mechcheck.base.errors import MechcheckError, PromptError
 from mechcheck.engine.run import AnyMetric, capture, sweep
 from mechcheck.notation.interventions import Steer
@@ -173,6 +174,7 @@ def random_directions(vector: Direction, n: int, seed: int) -> list[Direction]:
     return [one / one.norm(dim=-1, keepdim=True) * norm for one in drawn]
 
 
+@usual_torch()
 def shuffled_vectors(
     model: "TransformerBridge",
     prompts: PromptSet,

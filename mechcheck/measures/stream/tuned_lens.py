@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from mechcheck.base.device import usual_torch
 from mechcheck.base.errors import MechcheckError
 from mechcheck.engine.run import observe
 from mechcheck.measures.stream.lens import readout, stream_hooks
@@ -45,6 +46,7 @@ def load_tuned_lens(path: Path, model: "TransformerBridge") -> TunedLens:
     return lens
 
 
+@usual_torch()
 def fit_tuned_lens(
     model: "TransformerBridge",
     prompts: PromptSet,
@@ -99,6 +101,7 @@ def _regression(x: Rows, y: Rows, ridge: float) -> tuple[Float[Tensor, "d_model 
     return found.weight.to(x), (found.mean_to - found.mean_from @ found.weight).to(x)
 
 
+@torch.enable_grad()
 def _descend(
     model: "TransformerBridge", x: Rows, last: Rows, weight: Tensor, bias: Tensor, steps: int, batch: int, seed: int
 ) -> tuple[Float[Tensor, "d_model d_model"], Float[Tensor, " d_model"]]:

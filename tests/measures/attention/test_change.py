@@ -58,7 +58,7 @@ def test_a_statement_does_not_differ_from_itself(tiny, layout):
 def test_an_encoder_counts_both_directions():
     model = load_model("sentences-bert", processing="raw")
     texts, others = ["the box is not open", "it is open"], ["the box is very open", "it was open"]
-    made = PromptSet.from_text(model, texts, answers=["open"] * 2, foils=["closed"] * 2, counterfactual=others, pad=True)
+    made = PromptSet.from_text(model, texts, counterfactual=others, pad=True)
     change = attention_change(model, made)
     a, b = (attention(model, some, "1.2")[1, 0, :5, :5].double() for some in (made, made.counterfactual))
     assert change.mean_difference.values[1, 2, 1] == pytest.approx(float((a - b).abs().mean()), abs=1e-7)

@@ -65,7 +65,7 @@ def test_their_softmax_is_attention_also_under_interventions(tiny, layout):
 def test_an_encoder_whose_own_hook_carries_shares():
     model = load_model("sentences-bert", processing="raw")
     texts = ["the box is not open", "it is open"]
-    prompts = PromptSet.from_text(model, texts, answers=["open"] * 2, foils=["closed"] * 2, pad=True)
+    prompts = PromptSet.from_text(model, texts, pad=True)
     scores, pattern = (measure(model, prompts, "1.0 2.3") for measure in (attention_scores, attention))
     assert provenance(model).name == "sentences-bert"
     torch.testing.assert_close(scores.softmax(-1).nan_to_num(0.0), pattern, rtol=0, atol=1e-5)

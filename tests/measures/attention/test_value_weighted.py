@@ -119,7 +119,7 @@ def test_an_encoder_of_two_directions():
     model = load_model("sentences-bert", processing="raw")
     oracle = AutoModelForMaskedLM.from_pretrained(provenance(model).directory, attn_implementation="eager").eval()
     texts = ["the box is not open", "it is open"]
-    prompts = PromptSet.from_text(model, texts, answers=["open"] * 2, foils=["closed"] * 2, pad=True)
+    prompts = PromptSet.from_text(model, texts, pad=True)
     mask = torch.arange(prompts.tokens.shape[1])[None] < prompts.lengths[:, None]
     values = []
     attention = oracle.bert.encoder.layer[1].attention

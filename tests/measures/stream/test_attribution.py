@@ -143,9 +143,9 @@ def test_only_folded_models(tiny, layout):
         direct_logit_attribution(tiny(layout, processing="raw"), random_prompts(7, LENGTHS))
 
 
-def test_only_models_that_load_model_made(tiny):
+def test_only_bridges():
     class Unknown(torch.nn.Module):
         pass
 
-    with pytest.raises(ModelError, match=r"was not loaded by mechcheck\.load_model"):
+    with pytest.raises(ModelError, match="expected a TransformerBridge as the model, got Unknown"):
         direct_logit_attribution(Unknown(), random_prompts(7, LENGTHS))

@@ -1,19 +1,23 @@
 """From model to model: a model and itself, or its renumbered twin, must agree exactly; the rest is compared with numpy."""
 
+import itertools
+
 import numpy as np
 import pytest
 import torch
 from other_vocabulary import renumbered, save_renumbered
-from tiny import SAME_FORWARD, VOCABULARY, random_prompts, save_tokenizer
+from tiny import LAYOUTS, SAME_FORWARD, VOCABULARY, random_prompts, save_tokenizer
 
 from mechcheck.base.errors import MechcheckError, PromptError
 from mechcheck.engine.run import run
 from mechcheck.measures.stream.alignment import LinearMap, activations
 from mechcheck.measures.stream.cross_model import between_heads, functional_patch, shared_vocabulary, translate, vocabulary_map
+from mechcheck.measures.stream.lens import readout
 from mechcheck.models.loading import load_model
 from mechcheck.notation.interventions import Ablate, Patch
 from mechcheck.notation.metrics import probability
 from mechcheck.notation.sites import heads, resid, resid_post
+from mechcheck.tasks.ioi import ioi_prompts
 
 LENGTHS = (7, 9, 12, 9)
 FOLDED = 1e-6  # TransformerLens centres the unembedding in float32, over the vocabulary in its order
@@ -139,8 +143,64 @@ def test_a_map_through_the_vocabulary_alone(tiny, twin, prompts):
     assert found.agreement().values.tolist() == [1.0] * 4
     centred = twin.W_U[:, shared.ids_from] - twin.W_U[:, shared.ids_from].mean(-1, keepdim=True)
     into = model.W_U[:, shared.ids_to] - model.W_U[:, shared.ids_to].mean(-1, keepdim=True)
+    into = into - into.mean(0)  # LayerNorm takes the mean out, so the unembedding has nothing to say of it
     weight = np.linalg.lstsq(into.numpy().T, centred.numpy().T, rcond=None)[0].T
     np.testing.assert_allclose(across.weight, weight - weight.mean(0), rtol=0, atol=1e-8)
+
+
+@pytest.mark.parametrize("pair", list(itertools.permutations(LAYOUTS, 2)), ids="-".join)
+def test_a_map_between_different_models(tiny, pair):
+    """What the mapped stream's logits are is the source's, as far as the target can write them: their orthogonal projection."""
+    source, target = map(tiny, pair)
+    shared = shared_vocabulary(source, target)
+    across = vocabulary_map(source, target, shared)
+    out, into = (unembedding(model, ids) for model, ids in ((source, shared.ids_from), (target, shared.ids_to)))
+    stream = np.random.default_rng(0).normal(size=(50, source.cfg.d_model))
+    if pair[0] != "llama":
+        stream -= stream.mean(-1, keepdims=True)
+    frame = np.linalg.svd(into, full_matrices=False)[2][: across_rank(target)]
+    wanted = stream @ out
+    np.testing.assert_allclose(across(torch.tensor(stream)).numpy() @ into, wanted @ frame.T @ frame, rtol=0, atol=1e-6)
+    assert across.weight.abs().max() < 10
+    assert 1 <= across.condition < 1e3
+
+
+def unembedding(model, ids):
+    """Of some tokens, as the final norm sees it, without what is the same for all."""
+    chosen = model.W_U[:, ids].double().numpy()
+    chosen = chosen - chosen.mean(-1, keepdims=True)
+    return chosen if model.ln_final.uses_rms_norm else chosen - chosen.mean(0)
+
+
+def across_rank(model):
+    """How many directions of the stream the final norm lets through."""
+    return model.cfg.d_model - (0 if model.ln_final.uses_rms_norm else 1)
+
+
+@pytest.mark.parametrize("pair", list(itertools.permutations(["names-gpt2-seed4", "names-neox-seed2"])), ids="-".join)
+def test_a_map_between_trained_models_does_not_hang_on_the_last_digits(pair):
+    """float32's rounding of the unembedding, drawn anew, leaves the map and what it predicts as they were."""
+    source, target = map(load_model, pair)
+    prompts = ioi_prompts(source, n=24, seed=1)
+    shared = shared_vocabulary(source, target, prompts)
+    across = vocabulary_map(source, target, shared)
+    assert across.weight.abs().max() < 2
+    assert across.condition < 1e3
+    x = activations(source, prompts, resid_post(f"{source.cfg.n_layers - 1}@END"))
+    before = translated(target, across, x, shared)
+    kept, generator = target.unembed.weight.data.clone(), torch.Generator().manual_seed(0)
+    try:
+        noise = torch.randn(kept.shape, generator=generator) * torch.finfo(torch.float32).eps
+        target.unembed.weight.data.mul_(1 + noise).add_(kept.abs().max() * noise[:, :1])
+        again = vocabulary_map(source, target, shared)
+        torch.testing.assert_close(again.weight, across.weight, rtol=0, atol=1e-4)
+        torch.testing.assert_close(translated(target, again, x, shared), before, rtol=0, atol=1e-3)
+    finally:
+        target.unembed.weight.data.copy_(kept)
+
+
+def translated(target, across, x, shared):
+    return readout(target, across(x).to(target.W_U.dtype))[:, shared.ids_to].double().log_softmax(-1)
 
 
 def test_errors(tiny, twin, prompts):

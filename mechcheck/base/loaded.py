@@ -1,0 +1,23 @@
+"""Whether what is given for a model is one that was loaded."""
+
+from pathlib import Path
+
+import torch
+
+from mechcheck.base.errors import ModelError
+
+
+def check_loaded(model: object) -> None:
+    """Raise `ModelError` for what is commonly given in place of a loaded model: its name, transformers' own module, another kind."""
+    if isinstance(model, str | Path):
+        raise ModelError(f"{str(model)!r} is a model's name, where the model itself is needed: model = load_model({str(model)!r})")
+    kind = type(model).__name__
+    if kind == "HookedTransformer":
+        raise ModelError("this is a HookedTransformer: write it to a directory with keep_native, and load that with load_model(directory)")
+    if isinstance(model, torch.nn.Module) and not hasattr(model, "cfg"):
+        raise ModelError(
+            f"this is a {kind}, not a loaded model: write it to a directory with keep_model(model, tokenizer, directory), and load that "
+            "with load_model(directory)"
+        )
+    if not hasattr(model, "cfg") and not hasattr(model, "tokenizer"):
+        raise ModelError(f"expected a model from load_model, got {kind}")

@@ -1,0 +1,124 @@
+"""One change of one site in a batch of prompts, as data, and how it is read from and written into an activation."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from mechcheck.notation.sites import HEAD_KINDS, Site
+from mechcheck.prompts.prompt_set import PromptSet
+
+
+class Rows(NamedTuple):
+    """The prompts of one batch."""
+
+    prompts: PromptSet
+    where: slice
+    """Which prompts of the whole set these are."""
+
+    def at(self, name: str) -> Tensor:
+        """A named position, for the prompts of the batch."""
+        return self.prompts.position(name)[self.where]
+
+
+Activation = Float[Tensor, "prompt ... d"]
+"""[prompt, d] at a named position, [prompt, pos, d] at every position; d is d_head, d_model, or 1 for a neuron."""
+
+
+@dataclass(frozen=True)
+class Edit:
+    """What becomes of a site's activation x in each prompt: keep * change(x[order]) + value."""
+
+    site: Site
+    value: Activation | None = None
+    """None: zero."""
+    keep: float = 0.0
+    """0: the value replaces what was there; 1: it is added."""
+    change: Callable[[Tensor], Tensor] | None = None
+    """Applied to each component by itself."""
+    order: Int[Tensor, "prompt pos"] | None = None
+    """The position that each position's activation is taken from."""
+    rows: Bool[Tensor, " prompt"] | None = None
+    """The prompts it concerns; None: all."""
+    where: Bool[Tensor, "prompt pos"] | None = None
+    """The positions of a site that names a span; the value is then one of every position."""
+    cut: Bool[Tensor, "prompt key"] | None = None
+    """Of a pattern: the keys that are not attended to; what is left is shared out among the others."""
+    start: Int[Tensor, " prompt"] | None = None
+    """The first position whose activation can change in a causal model; None: the first of all, or the site's own."""
+
+    @property
+    def single(self) -> bool:
+        """Whether it concerns one position of each prompt."""
+        return self.site.at is not None and self.where is None
+
+    def on(self, prompts: Sequence[int] | slice) -> "Edit":
+        """The same edit on some of the prompts."""
+        cut = {name: getattr(self, name) for name in ("value", "order", "rows", "where", "cut", "start")}
+        changed: dict[str, Any] = {name: None if tensor is None else tensor[prompts] for name, tensor in cut.items()}
+        return replace(self, **changed)
+
+    def new_value(self, old: Tensor, value: Tensor | None, cut: Tensor | None = None) -> Tensor:
+        """The site's new activation, from the old one (in order) and the value, both cut to the same prompts and positions."""
+        if cut is not None:
+            left = old.masked_fill(cut, 0.0)
+            total = left.sum(-1, keepdim=True)
+            return torch.where(total > 0, left / total, 0.0)
+        kept = 0.0 if self.keep == 0 else self.keep * (old if self.change is None else self.change(old))
+        return kept + (torch.zeros_like(old) if value is None else value.to(old.device, old.dtype))
+
+
+def is_token(rows: Rows) -> Bool[Tensor, "row pos"]:
+    """True where a token stands, False on padding."""
+    return torch.arange(rows.prompts.tokens.shape[1]) < rows.prompts.lengths[rows.where, None]
+
+
+def read_site(activation: Tensor, site: Site, rows: Rows) -> Tensor:
+    """A site's part of its hook's activation: [row, d] at a named position, [row, pos, d] at every position."""
+    part = part_of(activation, site)
+    if site.at is None or rows.prompts.several(site.at):
+        return part.clone()
+    return select(part, rows.at(site.at))
+
+
+def part_of(activation: Tensor, site: Site) -> Tensor:
+    """A view of the site's columns of its hook's activation, [row, pos, d]; of a pattern, [row, query, key]."""
+    if site.kind in HEAD_KINDS:
+        return activation[:, :, site.index]
+    if site.kind == "pattern":
+        return activation[:, site.index]
+    if site.kind == "neuron":
+        assert site.index is not None
+        return activation[:, :, site.index : site.index + 1]
+    return activation
+
+
+def select(activation: Tensor, positions: Tensor) -> Tensor:
+    """[row, pos, ...] -> [row, ...], one position per row; [row, read, ...] where several are given for each."""
+    row = torch.arange(len(activation), device=activation.device)
+    return activation[row.view(-1, *[1] * (positions.ndim - 1)), positions.to(activation.device)]
+
+
+def write_site(activation: Tensor, edit: Edit, rows: Rows) -> None:
+    """Put a site's new value into its hook's activation, in place."""
+    part = part_of(activation, edit.site)
+    row = torch.arange(len(part), device=part.device)
+    concerned = row if edit.rows is None else row[edit.rows[rows.where].to(part.device)]
+    where: tuple[Tensor, ...] = (concerned,)
+    if edit.single:
+        assert edit.site.at is not None
+        where = (concerned, rows.at(edit.site.at).to(part.device)[concerned])
+    value = None if edit.value is None else edit.value[rows.where].to(part)[concerned]
+    old = part
+    if edit.order is not None:
+        old = part[row[:, None], edit.order[rows.where].to(part.device)]
+    cut = None if edit.cut is None else edit.cut[rows.where].to(part.device)[concerned]
+    if cut is not None and not edit.single:
+        cut = cut[:, None]
+    new = edit.new_value(old[where], value, cut)
+    if edit.where is not None:
+        new = torch.where(edit.where[rows.where].to(part.device)[concerned][..., None], new, part[where])
+    part[where] = new

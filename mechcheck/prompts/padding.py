@@ -1,0 +1,147 @@
+"""Token ids as they are given: which of them are padding that somebody else has put in, and what cannot be a token at all."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from mechcheck.base.errors import PromptError
+
+
+class Rows(NamedTuple):
+    """Prompts without padding."""
+
+    tokens: list[list[int]]
+    cut: list[int]
+    """How many tokens of padding stood in front of each."""
+    pad: int | None
+    """What may fill the shorter ones; None: nothing is known that may."""
+
+
+def token_rows(tokens: Any) -> list[list[int]]:
+    """One list of ids for each prompt.
+
+    Raises:
+        PromptError: something else than rows of whole numbers that are not negative.
+    """
+    if isinstance(tokens, Tensor):
+        tokens = tokens.tolist()
+    if isinstance(tokens, str | dict) or not isinstance(tokens, Iterable):
+        raise PromptError(f"expected a row of token ids for each prompt, got {type(tokens).__name__}{_hint(tokens)}")
+    rows = [_ids(row, f"prompt {number}") for number, row in enumerate(tokens)]
+    for number, row in enumerate(rows):
+        for position, token in enumerate(row):
+            if token < 0:
+                raise PromptError(f"token {token} at position {position} of prompt {number}: ids are 0 or more")
+    return rows
+
+
+def compared_ids(what: str, given: Any) -> Tensor:
+    """The answers or foils, one id for each prompt; none are given as None.
+
+    Raises:
+        PromptError: several for one prompt, something else than whole numbers, or negative ones.
+    """
+    if given is None:
+        return torch.empty(0, dtype=torch.long)
+    several = given.ndim > 1 if isinstance(given, Tensor) else any(_is_several(one) for one in given)
+    if several:
+        raise PromptError(f"several {what} for one prompt: give one token id each, and measure the others with a metric of your own")
+    ids = _ids(given, what)
+    for number, token in enumerate(ids):
+        if token < 0:
+            raise PromptError(f"the {what[:-1]} of prompt {number} is token {token}: ids are 0 or more")
+    return torch.tensor(ids, dtype=torch.long)
+
+
+def one_each(what: str, given: Sequence[Any] | None) -> None:
+    """Raise `PromptError` where words or ids are several for one prompt."""
+    for number, one in enumerate(given or ()):
+        if not isinstance(one, str) and _is_several(one):
+            raise PromptError(
+                f"several {what} for prompt {number} ({list(one)}): give one word or token each, and measure the others with a metric of "
+                "your own"
+            )
+
+
+def without_padding(rows: list[list[int]], pad: int | None, mask: Any) -> Rows:
+    """The rows without the padding that they came with.
+
+    It is told by the mask where one is given. Else, where all rows are equally long, a run of `pad` at one end of some of them, but
+    not of all, is what a tokenizer has put there.
+
+    Raises:
+        PromptError: a mask of another shape, or with a hole; no token left; ids that may be padding as well as a prompt's own.
+    """
+    if mask is not None:
+        return _unmasked(rows, pad, mask)
+    if pad is None:
+        return Rows(rows, [0] * len(rows), None)
+    front, back = _padded(rows, pad)
+    cut = [_run(row, pad) if front else 0 for row in rows]
+    tokens = [row[c:] for row, c in zip(rows, cut, strict=True)]
+    return Rows([row[: len(row) - _run(row[::-1], pad)] if back else row for row in tokens], cut, pad)
+
+
+def _padded(rows: list[list[int]], pad: int) -> tuple[bool, bool]:
+    """Whether padding stands in front, and whether it stands behind."""
+    found = {"begins": [_run(row, pad) for row in rows], "ends": [_run(row[::-1], pad) for row in rows]}
+    some = {side: any(runs) and not all(runs) for side, runs in found.items()}
+    equal = len({len(row) for row in rows}) < 2
+    # Of rows that a tokenizer padded together the longest has none. Where all have some, it may be BOS (GPT-2's is its pad), or EOS.
+    doubtful = [side for side, runs in found.items() if (equal and all(runs) and not any(some.values())) or (not equal and some[side])]
+    if doubtful and rows:
+        row = next(number for number, run in enumerate(found[doubtful[0]]) if run)
+        raise PromptError(
+            f"prompt {row} {doubtful[0]} with {pad}, the pad id: padding, or a token of the prompt? Say so with "
+            f"attention_mask=(tokens != {pad}) for padding, or all ones for none"
+        )
+    return equal and some["begins"], equal and some["ends"]
+
+
+def _unmasked(rows: list[list[int]], pad: int | None, mask: Any) -> Rows:
+    kept = [_ids(row, "attention_mask") for row in (mask.tolist() if isinstance(mask, Tensor) else mask)]
+    if [len(row) for row in kept] != [len(row) for row in rows]:
+        raise PromptError("attention_mask must have a 1 (token) or a 0 (padding) for each token id")
+    tokens, cut = [], []
+    for number, (row, seen) in enumerate(zip(rows, kept, strict=True)):
+        real = [position for position, one in enumerate(seen) if one]
+        if not real:
+            raise PromptError(f"attention_mask leaves no token of prompt {number}")
+        if len(real) != real[-1] + 1 - real[0] or set(seen) - {0, 1}:
+            raise PromptError(
+                f"attention_mask of prompt {number} has a hole, or other numbers than 0 and 1: padding stands before or behind a prompt"
+            )
+        tokens.append(row[real[0] : real[-1] + 1])
+        cut.append(real[0])
+        if pad is None and len(real) < len(row):
+            pad = row[seen.index(0)]
+    return Rows(tokens, cut, pad)
+
+
+def _run(row: Sequence[int], pad: int) -> int:
+    """How many of the first tokens are padding."""
+    return next((position for position, token in enumerate(row) if token != pad), len(row))
+
+
+def _ids(given: Any, where: str) -> list[int]:
+    try:
+        values = given.tolist() if isinstance(given, Tensor) else list(given)
+        ids = [int(one) for one in values]
+        whole = all(one == token for one, token in zip(values, ids, strict=True))
+    except (TypeError, ValueError):
+        whole = False
+    if not whole:
+        raise PromptError(f"{where}: expected whole numbers, got {given!r:.60}{_hint(given)}")
+    return ids
+
+
+def _hint(given: object) -> str:
+    if isinstance(given, str):
+        return "; of texts, PromptSet.from_text makes prompts"
+    return '; give its "input_ids", and its "attention_mask"' if isinstance(given, dict) or hasattr(given, "input_ids") else ""
+
+
+def _is_several(one: Any) -> bool:
+    return isinstance(one, list | tuple | set) or (hasattr(one, "ndim") and one.ndim > 0)
