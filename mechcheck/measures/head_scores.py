@@ -7,12 +7,13 @@ from jaxtyping import Float
 
 from mechcheck.base.errors import SiteError
 from mechcheck.notation.sites import Sites, heads
+from mechcheck.stats.arrays import LikeArray
 from mechcheck.stats.measurement import Measurement
 
 
 @dataclass(frozen=True, eq=False)
-class HeadScores:
-    """A score of every head on every prompt."""
+class HeadScores(LikeArray):
+    """A score of every head on every prompt. To numpy it is its values: `scores[0, 3]` are head 0.3's, one per prompt."""
 
     values: Float[np.ndarray, "layer head prompt"]
     ids: tuple[str, ...]

@@ -4,12 +4,13 @@ import math
 from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Literal, Optional, Union
+from typing import Any, Literal, Optional, Union
 
 import numpy as np
 from jaxtyping import Bool, Float
 
 from mechcheck.base.errors import MechcheckError
+from mechcheck.stats.arrays import LikeArray
 from mechcheck.stats.formulas import compared, minus, negative, over, plus, times
 
 Number = int | float
@@ -18,11 +19,13 @@ Scale = Literal["yes/no", "difference", "quotient", "real"]
 
 
 @dataclass(frozen=True, eq=False)
-class Measurement:
+class Measurement(LikeArray):
     """One value per prompt. Arithmetic keeps the prompts and refuses to mix different ones.
 
     Dividing one measurement by another gives a ratio of means (sum of values over sum of denominators), not a mean of
     ratios, so that prompts with a tiny denominator do not decide the result.
+
+    To numpy it is its values: `np.asarray(measured)`, `np.abs(measured)` and `measured[3]` are plain arrays and numbers.
     """
 
     values: Float[np.ndarray, " prompt"]
@@ -49,6 +52,15 @@ class Measurement:
 
     def __len__(self) -> int:
         return len(self.ids)
+
+    def _array(self) -> Float[np.ndarray, " prompt"]:
+        return self._plain()
+
+    def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
+        # A numpy number is a number: what Python's own would give. Whatever else numpy does is done to the values.
+        if method == "__call__" and not kwargs and len(inputs) == 2 and ufunc in _REFLECTED and np.ndim(inputs[0]) == 0:
+            return _REFLECTED[ufunc](float(inputs[0]), self)
+        return super().__array_ufunc__(ufunc, method, *inputs, **kwargs)
 
     @property
     def mean(self) -> float:
@@ -108,6 +120,12 @@ class Measurement:
 
     def __sub__(self, other: Union["Measurement", Number]) -> "Measurement":
         return self._combine(other, np.subtract, minus)
+
+    def __radd__(self, other: Number) -> "Measurement":
+        return self if type(other) is int and other == 0 else self + other  # which is where `sum` begins
+
+    def __rsub__(self, other: Number) -> "Measurement":
+        return (-self + other).named(minus(f"{other}", self.name))
 
     def __mul__(self, factor: Number) -> "Measurement":
         return self._scaled(np.multiply, float(factor), times(f"{factor}", self.name))
@@ -183,3 +201,13 @@ class Measurement:
     def _check_same_prompts(self, other: "Measurement") -> None:
         if self.ids != other.ids:
             raise MechcheckError("these measurements are of different prompts, so they cannot be paired")
+
+
+_REFLECTED = {
+    np.add: lambda number, measured: number + measured,
+    np.subtract: lambda number, measured: number - measured,
+    np.multiply: lambda number, measured: number * measured,
+    np.greater: lambda number, measured: measured < number,
+    np.less: lambda number, measured: measured > number,
+}
+"""What a numpy number does to a measurement on its right."""

@@ -71,3 +71,37 @@ def test_other_prompts_are_refused():
             mixed()
     with pytest.raises(MechcheckError, match=r"\(2,\) values for 3 prompts and 3 template ids"):
         Measurement(np.zeros(2), IDS, TEMPLATES)
+
+
+def test_to_numpy_it_is_its_values():
+    np.testing.assert_array_equal(np.asarray(A), [1, 2, 6])
+    assert np.asarray(A, dtype=np.float32).dtype == np.float32
+    assert (A[2], A[-1], list(A)) == (6, 6, [1, 2, 6])
+    np.testing.assert_array_equal(np.abs(-A), [1, 2, 6])
+    np.testing.assert_array_equal(np.maximum(A, B), [2, 2, 6])
+    assert (np.add.reduce(A), np.mean(A), np.concatenate([A, B]).tolist()) == (9, 3, [1, 2, 6, 2, 2, 2])
+    assert np.median(A) == 2
+    with pytest.raises(ValueError, match="read-only"):
+        np.asarray(A)[0] = 5
+    np.array(A)[0] = 5  # a copy is the reader's own
+    assert A[0] == 1
+    with pytest.raises(MechcheckError, match="a ratio of means has no value for a single prompt"):
+        np.asarray(A / B)
+    with pytest.raises(MechcheckError, match="read only"):
+        np.add(np.ones(3), 1, out=A)
+
+
+@pytest.mark.parametrize("number", [2, 2.0, np.float64(2), np.float32(2), np.int64(2), np.array(2.0)], ids=lambda n: type(n).__name__)
+def test_numbers_on_the_left(number):
+    for found, right, name in (
+        (number + A, [3, 4, 8], "a + 2.0"),
+        (number - A, [1, 0, -4], "2.0 - a"),
+        (number * A, [2, 4, 12], "2.0 * a"),
+        (number > A, [1, 0, 0], "a < 2.0"),
+        (number < A, [0, 0, 1], "a > 2.0"),
+    ):
+        assert isinstance(found, Measurement)
+        np.testing.assert_array_equal(found.values, right)
+        assert found.ids == IDS
+        assert found.name.replace("2.0", "2") == name.replace("2.0", "2"), name
+    assert (sum([A, B]).name, sum([A, B]).mean) == ("a + b", A.mean + B.mean)

@@ -17,6 +17,7 @@ from mechcheck.measures.attention.patterns import attention_to_positions, broken
 from mechcheck.notation.interventions import Intervention
 from mechcheck.notation.sites import Sites
 from mechcheck.prompts.prompt_set import END, PromptSet
+from mechcheck.stats.arrays import LikeArray
 from mechcheck.stats.measurement import Measurement
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, eq=False)
-class AttentionRollup:
+class AttentionRollup(LikeArray):
     """Attention of chosen heads from one named position to several."""
 
     values: Float[np.ndarray, "head key prompt"]

@@ -14,6 +14,7 @@ from mechcheck.measures.causal.ablation import Change, all_heads, mean_ablation
 from mechcheck.notation.metrics import as_metric, logit_diff
 from mechcheck.notation.sites import Site, Sites
 from mechcheck.prompts.prompt_set import PromptSet
+from mechcheck.stats.arrays import LikeArray
 from mechcheck.stats.measurement import Measurement
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, eq=False)
-class Interactions:
+class Interactions(LikeArray):
     """Every pair's interaction, and every site's own effect, on every prompt."""
 
     sites: tuple[Site, ...]

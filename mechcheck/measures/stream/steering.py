@@ -19,6 +19,7 @@ from mechcheck.notation.interventions import Steer
 from mechcheck.notation.metrics import as_metric, logit_diff
 from mechcheck.notation.sites import Site, Sites
 from mechcheck.prompts.prompt_set import PromptSet
+from mechcheck.stats.arrays import LikeArray
 from mechcheck.stats.measurement import Measurement
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ Against = Literal["counterfactual", "reference"] | PromptSet
 
 
 @dataclass(frozen=True, eq=False)
-class SteeringCurve:
+class SteeringCurve(LikeArray):
     """A metric at each scale of a steering vector."""
 
     scales: tuple[float, ...]
