@@ -112,12 +112,6 @@ class Measurement(LikeArray):
     def __add__(self, other: Union["Measurement", Number]) -> "Measurement":
         return self._combine(other, np.add, plus)
 
-    def __radd__(self, other: Number) -> "Measurement":
-        return self if other == 0 else self + other  # so does sum() begin
-
-    def __rsub__(self, other: Number) -> "Measurement":
-        return (-self + other).named(minus(f"{other}", self.name))
-
     def __sub__(self, other: Union["Measurement", Number]) -> "Measurement":
         return self._combine(other, np.subtract, minus)
 
