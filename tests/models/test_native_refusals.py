@@ -6,10 +6,17 @@ import native_oracle as oracle
 import pytest
 import torch
 from native_model import CONFIG, as_network, expected, logits, same
+from tiny import save_tokenizer
+from transformer_lens.config import TransformerBridgeConfig
+from transformer_lens.model_bridge import TransformerBridge
+from transformers import AutoTokenizer
 
 from mechcheck.base.errors import MechcheckError, ModelError
+from mechcheck.measures.heads.vocabulary_circuits import ov_circuit
+from mechcheck.measures.stream.cross_model import shared_vocabulary, vocabulary_map
 from mechcheck.models.loading import load_model
 from mechcheck.models.native import keep_native
+from mechcheck.prompts.prompt_set import PromptSet
 
 
 @pytest.mark.parametrize(
@@ -133,3 +140,26 @@ def test_weights_beside_others_are_not_mixed(tmp_path):
     (tmp_path / "pytorch.safetensors").write_bytes(b"")
     with pytest.raises(MechcheckError, match=r"holds other weights \(pytorch\.safetensors\)"):
         keep_native(oracle.random_weights(CONFIG), CONFIG, tmp_path)
+
+
+def test_a_bridge_in_memory_whose_norms_are_not_folded():
+    """What needs folded norms says how they come to be; where there are none, nothing has to be folded."""
+    made = TransformerBridge.boot_native(TransformerBridgeConfig(**CONFIG))
+    with pytest.raises(MechcheckError, match=r"made in memory without that: keep it with keep_native or keep_model and load the directory"):
+        ov_circuit(made, (0, 0))
+    bare = TransformerBridge.boot_native(TransformerBridgeConfig(**CONFIG | {"normalization_type": None}))
+    assert ov_circuit(bare, (0, 0)).entries().shape == (11, 11)
+
+
+def test_a_map_to_a_model_without_norms(tmp_path):
+    """It would be right up to a factor that nothing takes out."""
+    save_tokenizer(tmp_path / "tokenizer", [f"w{i}" for i in range(8)] + ["<pad>", "<bos>", "<unk>"])
+    tokenizer = AutoTokenizer.from_pretrained(tmp_path / "tokenizer")
+    normed, bare = (
+        load_model(keep_native(oracle.random_weights(some), some, tmp_path / str(some["normalization_type"]), tokenizer=tokenizer))
+        for some in (CONFIG, CONFIG | {"normalization_type": None})
+    )
+    prompts = PromptSet.from_text(normed, ["w1 w2", "w3 w4"], answers=["w5", "w6"], foils=["w6", "w5"])
+    with pytest.raises(MechcheckError, match=r"a factor that the target's final norm takes out, and the target has no norm"):
+        vocabulary_map(normed, bare, shared_vocabulary(normed, bare, prompts))
+    assert vocabulary_map(bare, normed, shared_vocabulary(bare, normed, prompts)).weight.isfinite().all()
