@@ -12,6 +12,8 @@ from mechcheck.prompts.prompt_set import END
 # Units in the last place of a component's scale that two orders of summation may lie apart; seen are up to 7, and true effects of
 # single heads from 100,000 on.
 _UNITS = 64
+# How many times the largest component no sum of sizes exceeds: where every variant moves the stream by more, no scale need be taken.
+_CANCELLED = 1024
 
 
 def settled(streams: Float[Tensor, "variant prompt d_model"], base: Untouched) -> Float[Tensor, "variant prompt d_model"]:
@@ -23,8 +25,11 @@ def settled(streams: Float[Tensor, "variant prompt d_model"], base: Untouched) -
     clean = select(base.last, base.prompts.position(END))
     if streams.dtype not in (torch.float32, torch.float64):
         return streams
-    noise = _UNITS * torch.finfo(streams.dtype).eps * scale(base)
-    same = ((streams - clean).abs() <= noise).all(-1)
+    units = _UNITS * torch.finfo(streams.dtype).eps
+    moved = (streams - clean).abs()
+    if not (moved.amax(-1) <= units * _CANCELLED * clean.abs().amax(-1)).any():
+        return streams
+    same = (moved <= units * scale(base)).all(-1)
     return torch.where(same[..., None], clean, streams)
 
 
