@@ -90,6 +90,11 @@ def _in_common(job: Job) -> int:
     return int(differs.int().argmax())
 
 
+def rounding(shape: Shape, job: Job) -> int:
+    """What it takes to tell small effects from rounding, where there are some: sums of sizes at END, and the neurons that they need."""
+    return shape.layers * sum(_product(shape, name, len(job.prompts)) for name in ("o", "into", "out"))
+
+
 def full_forwards(shape: Shape, job: Job, forwards: int, *, last_logits: bool) -> int:
     """`forwards` full forward passes for each variant, at the width that the prompts are padded to."""
     return forwards * len(job.variants) * full_forward(shape, *job.prompts.tokens.shape, last_logits=last_logits).total()

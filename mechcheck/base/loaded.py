@@ -15,9 +15,14 @@ def check_loaded(model: object) -> None:
     if kind == "HookedTransformer":
         raise ModelError("this is a HookedTransformer: write it to a directory with keep_native, and load that with load_model(directory)")
     if isinstance(model, torch.nn.Module) and not hasattr(model, "cfg"):
+        way = (
+            "keep_model(model, tokenizer, directory)" if hasattr(model, "save_pretrained") else "keep_native(state_dict, config, directory)"
+        )
         raise ModelError(
-            f"this is a {kind}, not a loaded model: write it to a directory with keep_model(model, tokenizer, directory), and load that "
-            "with load_model(directory)"
+            f"this is a {kind}, not a loaded model: write it to a directory with {way}, and load that with load_model(directory)"
         )
     if not hasattr(model, "cfg") and not hasattr(model, "tokenizer"):
-        raise ModelError(f"expected a model from load_model, got {kind}")
+        raise ModelError(
+            f"expected a model from load_model, got {kind}; a `model` fixture of your own returns one, or what "
+            "TransformerBridge.boot_native(...) makes"
+        )

@@ -146,6 +146,7 @@ ROWS: dict[str, dict[str, Try]] = {
         "`sparsified_to`": lambda b: m.run(b.model, b.prompts, m.sparsified_to(b.model, b.prompts, 0.5)(m.heads("0.1"))).values,
         "`interaction`": lambda b: m.interaction(b.model, b.prompts, m.heads("0.1"), m.heads("1.2")).values,
         "`interactions`": lambda b: m.interactions(b.model, b.prompts, m.heads("0.1 1.2")).effects,
+        "`find_backups`": lambda b: len(getattr(m.find_backups(b.model, b.prompts, m.heads("1.2")), "sites", ())),
         "`generic_search`": lambda b: m.generic_search(b.model, b.prompts, size=2).score,
         "`targeted_search`": lambda b: m.targeted_search(b.model, b.prompts, size=2).score,
     },

@@ -8,6 +8,7 @@ from weakref import WeakKeyDictionary
 from torch import Tensor
 
 from mechcheck.base.errors import ModelError, SiteError
+from mechcheck.base.loaded import check_loaded
 from mechcheck.notation.sites import HEAD_KINDS, HOOK_KINDS, site_count
 
 if TYPE_CHECKING:
@@ -41,8 +42,9 @@ def require_prediction(model: "TransformerBridge") -> None:
     """Raise unless the model has all that its prediction is made of.
 
     Raises:
-        ModelError: it came without the head that makes logits.
+        ModelError: it came without the head that makes logits, or is no loaded model.
     """
+    check_loaded(model)
     why = limits_of(model).no_prediction
     if why:
         raise ModelError(f"{why}; its attention and activations can be asked about, its predictions cannot")

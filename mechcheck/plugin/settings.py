@@ -211,7 +211,6 @@ def _fail_on(config: pytest.Config) -> frozenset[str]:
     return words
 
 
-@pytest.hookimpl(optionalhook=True)
 def check_writable(report: Path) -> None:
     """Raise where evidence could not be kept: a run without it proves nothing."""
     try:
@@ -224,6 +223,7 @@ def check_writable(report: Path) -> None:
         ) from None
 
 
+@pytest.hookimpl(optionalhook=True)
 def pytest_configure_node(node) -> None:
     """Tell an xdist worker where the run's records go."""
     settings = node.config.stash[SETTINGS]

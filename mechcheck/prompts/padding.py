@@ -1,6 +1,6 @@
 """Token ids as they are given: which of them are padding that somebody else has put in, and what cannot be a token at all."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -27,7 +27,7 @@ def token_rows(tokens: Any) -> list[list[int]]:
     """
     if isinstance(tokens, Tensor):
         tokens = tokens.tolist()
-    if isinstance(tokens, str | dict) or not isinstance(tokens, Iterable):
+    if isinstance(tokens, str | Mapping) or not isinstance(tokens, Iterable):
         raise PromptError(f"expected a row of token ids for each prompt, got {type(tokens).__name__}{_hint(tokens)}")
     rows = [_ids(row, f"prompt {number}") for number, row in enumerate(tokens)]
     for number, row in enumerate(rows):
@@ -140,7 +140,7 @@ def _ids(given: Any, where: str) -> list[int]:
 def _hint(given: object) -> str:
     if isinstance(given, str):
         return "; of texts, PromptSet.from_text makes prompts"
-    return '; give its "input_ids", and its "attention_mask"' if isinstance(given, dict) or hasattr(given, "input_ids") else ""
+    return '; give its "input_ids", and its "attention_mask"' if isinstance(given, Mapping) else ""
 
 
 def _is_several(one: Any) -> bool:

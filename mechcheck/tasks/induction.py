@@ -86,8 +86,9 @@ def _repeated(model: "TransformerBridge", shapes: list[tuple[int, int]], seed: s
     }  # fmt: skip
     if reader is not None:
         return PromptSet.read(reader, clean, counterfactual=broken, reference=fresh, **shared)
-    other, drawn = (PromptSet.from_tokens(rows, pad=0, **shared) for rows in (broken, fresh))
-    return PromptSet.from_tokens(clean, pad=0, counterfactual=other, reference=drawn, **shared)
+    shared |= {"pad": 0, "attention_mask": [[1] * len(row) for row in clean]}  # any token can be drawn, and that which fills is one
+    other, drawn = (PromptSet.from_tokens(rows, **shared) for rows in (broken, fresh))
+    return PromptSet.from_tokens(clean, counterfactual=other, reference=drawn, **shared)
 
 
 def _pool(model: "TransformerBridge") -> tuple[Reader | None, list[int]]:

@@ -65,7 +65,7 @@ def prompts_for(config: dict) -> PromptSet:
         answers = [i % out for i in range(5)]
         return PromptSet.from_tokens(
             rows, answers=answers, foils=[(a + 1) % out for a in answers], positions={"A": [1, 0, 3, 6, 1]}, pad=0,
-            templates=["a", "a", "b", "b", "c"], **more,
+            attention_mask=[[1] * len(row) for row in rows], templates=["a", "a", "b", "b", "c"], **more,
         )  # fmt: skip
 
     return build(counterfactual=build())

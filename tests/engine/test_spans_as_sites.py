@@ -113,7 +113,7 @@ def test_what_is_captured_at_a_span_can_be_put_back(tiny, layout):
 def test_means_over_a_span_are_by_template_and_position(tiny):
     model, prompts = tiny("gpt2"), pair(2)
     with pytest.raises(PromptError, match="mean ablation at every position needs at least 2 reference prompts"):
-        run(model, prompts[:1], Ablate(heads("0.1@AB"), "mean"))
+        run(model, prompts[[0, 2, 4]], Ablate(heads("0.1@AB"), "mean"))
     everywhere = [[row[:n].tolist() for row, n in zip(x.tokens, x.lengths, strict=True)] for x in (prompts, prompts.reference)]
     whole = [[list(range(len(row))) for row in rows] for rows in everywhere]
     made = [

@@ -73,7 +73,7 @@ def prompts(config):
         answers = [i % out for i in range(6)]
         return PromptSet.from_tokens(
             rows, answers=answers, foils=[(a + 1) % out for a in answers], positions={"A": [1, 0, 3, 6, 1, 0]}, pad=0,
-            templates=["a", "a", "b", "b", "c", "c"], **more,
+            attention_mask=[[1] * len(row) for row in rows], templates=["a", "a", "b", "b", "c", "c"], **more,
         )  # fmt: skip
 
     return build(counterfactual=build())

@@ -122,12 +122,12 @@ def test_a_fixture_made_from_ours_runs_on_the_models_asked_for(claims):
 @pytest.mark.parametrize(
     ("returned", "said"),
     [
-        ("'gpt2'", "expected a TransformerBridge as the model, got str: load it first: load_model('gpt2')"),
-        ("3", "got int: a `model` fixture returns one"),
-        ("torch.nn.Linear(2, 2)", "got Linear: keep its weights with keep_native(state_dict, config, directory)"),
-        ("None", "got NoneType: a `model` fixture returns one"),
+        ("'gpt2'", "'gpt2' is a model's name, where the model itself is needed: model = load_model('gpt2')"),
+        ("3", "expected a model from load_model, got int; a `model` fixture of your own returns one"),
+        ("torch.nn.Linear(2, 2)", "this is a Linear, not a loaded model: write it to a directory with keep_native(state_dict, config"),
+        ("None", "got NoneType; a `model` fixture of your own returns one"),
         ("__import__('transformers').GPT2LMHeadModel(__import__('transformers').GPT2Config(n_layer=1, n_embd=4, n_head=1))",
-         "got GPT2LMHeadModel: keep it as a directory with keep_model"),
+         "this is a GPT2LMHeadModel, not a loaded model: write it to a directory with keep_model"),
     ],
 )  # fmt: skip
 @pytest.mark.parametrize("arguments", ["model, prompts, check", "model, prompts", "model"])

@@ -5,6 +5,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from transformers import BatchEncoding
 
 from mechcheck.base.errors import PromptError
 from mechcheck.prompts.prompt_set import PromptSet
@@ -119,6 +120,7 @@ def test_a_position_on_padding_is_refused_by_its_own_number():
         ("a text", {}, "from_text"),
         ([[1, 2], [1, 2]], {"answers": ["Mary", "John"]}, "answers: expected whole numbers"),
         ({"input_ids": [[1, 2]]}, {}, 'its "input_ids", and its "attention_mask"'),
+        (BatchEncoding({"input_ids": [[1, 2]]}), {}, 'its "input_ids", and its "attention_mask"'),
         (7, {}, "a row of token ids for each prompt"),
     ],
 )

@@ -147,5 +147,5 @@ def test_only_bridges():
     class Unknown(torch.nn.Module):
         pass
 
-    with pytest.raises(ModelError, match="expected a TransformerBridge as the model, got Unknown"):
+    with pytest.raises(ModelError, match="this is a Unknown, not a loaded model"):
         direct_logit_attribution(Unknown(), random_prompts(7, LENGTHS))
