@@ -101,6 +101,7 @@ CALLS: dict[str, Callable[[Bench], Any]] = {
     "ablation_effects": lambda b: [found.values for found in m.ablation_effects(b.model, b.prompts).values()],
     "all_heads": lambda b: [len(m.all_heads(b.model))],
     "sparsified_to": lambda b: m.run(b.model, b.prompts, m.sparsified_to(b.model, b.prompts, 0.5)(m.heads(b.last))).values,
+    "find_backups": lambda b: len(getattr(m.find_backups(b.model, b.prompts, m.heads(b.last)), "sites", ())),
     "interaction": lambda b: m.interaction(b.model, b.prompts, m.heads("0.0"), m.heads(b.last)).values,
     "interactions": lambda b: m.interactions(b.model, b.prompts, b.every).effects,
     "generic_search": lambda b: m.generic_search(b.model, b.prompts, size=1).score,

@@ -8,7 +8,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from mechcheck.base.architectures import is_encoder
-from mechcheck.base.errors import HookError
+from mechcheck.base.errors import HookError, SiteError
 from mechcheck.engine.edit import Edit, Rows, is_token, write_site
 
 if TYPE_CHECKING:
@@ -100,7 +100,7 @@ class Patterns:
         real = is_token(self._rows).to(z.device)[:, :, None, None]
         gap = min(float(((z[:, :, heads] - some) * real).abs().max()) for some in (found, by_itself))
         if not gap <= _CLOSE[z.dtype] * max(1.0, float(z.abs().max())):
-            raise HookError(
+            raise SiteError(
                 f"what the heads of layer {self._layer} write is not their pattern times their values in this architecture "
                 f"({self._model.cfg.architecture}; they differ by {gap:.2g}), so patterns cannot be changed"
             )
@@ -110,7 +110,7 @@ class Patterns:
     def _computed(self) -> Float[Tensor, "row head query key"]:
         """The pattern of an architecture that shows it too late: one that reads in both directions and knows positions from the stream."""
         if not is_encoder(self._model):
-            raise HookError(f"{self._model.cfg.architecture} shows its patterns when they have been used, so they cannot be changed")
+            raise SiteError(f"{self._model.cfg.architecture} shows its patterns when they have been used, so they cannot be changed")
         q, k = (self._known[name] for name in ("q", "k"))
         k = k.repeat_interleave(q.shape[2] // k.shape[2], dim=2)
         scores = torch.einsum("bqhd,bkhd->bhqk", q, k) * q.shape[-1] ** -0.5

@@ -246,24 +246,35 @@ def check_sites(model: "TransformerBridge", sites: Iterable[Site]) -> None:
     for site in sites:
         if not 0 <= site.layer < cfg.n_layers:
             raise SiteError(f"no layer {site.layer} for {site.named}: the model has layers 0-{cfg.n_layers - 1}")
-        if site.kind in ("mlp_out", "neuron") and cfg.attn_only:
-            raise SiteError(f"no {site.named}: the model has attention alone, and no MLPs")
-        if site.kind in ("resid_mid", *EMBEDDINGS) and is_encoder(model):
-            raise SiteError(
-                f"no {site.named}: in an encoder ({cfg.architecture}) the hook of that name stands behind a norm; name the stream "
-                "that enters a layer, resid(...)"
-            )
-        if site.kind == "attn_out" and is_encoder(model):
-            # The hook of that name stands behind the sum and its norm, where the whole stream is.
-            raise SiteError(
-                f"no attention output {site.place}: in an encoder ({cfg.architecture}) it is added to the stream and normed before a hook "
-                "can see it; name the layer's heads"
-            )
+        missing = _missing(model, site.kind)
+        if missing is not None:
+            raise SiteError(f"no {site.named}: {missing}")
         if site.index is None:
             continue
         noun, count = site_count(model, site.kind)
         if not 0 <= site.index < count:
             raise SiteError(f"no {noun[:-1]} {site.place}: the model's layers have {noun} 0-{count - 1}")
+
+
+def _missing(model: "TransformerBridge", kind: Kind) -> str | None:
+    """Why the model has no places of this kind, or none where they could be changed; None where it has."""
+    cfg = model.cfg
+    encoder = is_encoder(model)
+    match kind:
+        case "mlp_out" | "neuron" if cfg.attn_only:
+            return "the model has attention alone, and no MLPs"
+        case "resid_mid" if cfg.attn_only or cfg.parallel_attn_mlp:
+            return "attention and MLP of this model read the same stream, and there is none between them"
+        case "resid_mid" | "embed" | "pos_embed" if encoder:
+            return f"in an encoder ({cfg.architecture}) the hook of that name stands behind a norm; name the stream, resid(...)"
+        case "pos_embed" if cfg.positional_embedding_type != "standard":
+            return f"this model knows positions otherwise ({cfg.positional_embedding_type}), and adds none to the stream"
+        case "attn_out" if encoder:
+            # The hook of that name stands behind the sum and its norm, where the whole stream is.
+            return (
+                f"in an encoder ({cfg.architecture}) it is added to the stream and normed before a hook can see it; name the layer's heads"
+            )
+    return None
 
 
 def site_count(model: "TransformerBridge", kind: Kind) -> tuple[str, int]:

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from mechcheck.base.architectures import is_native
 from mechcheck.base.errors import PromptError
+from mechcheck.base.loaded import check_loaded
 from mechcheck.prompts.prompt_set import PromptSet
 from mechcheck.prompts.tokens import Reader
 from mechcheck.tasks.registry import Split, task
@@ -93,6 +94,7 @@ def _repeated(model: "TransformerBridge", shapes: list[tuple[int, int]], seed: s
 
 def _pool(model: "TransformerBridge") -> tuple[Reader | None, list[int]]:
     """What reads for the model, if it has a tokenizer, and the tokens to draw from: those that it both reads and predicts."""
+    check_loaded(model)
     size, out = model.cfg.d_vocab, getattr(model.cfg, "d_vocab_out", None) or -1
     size = min(size, out) if out > 0 else size
     if model.tokenizer is None and is_native(model):

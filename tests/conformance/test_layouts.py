@@ -254,7 +254,7 @@ def test_what_an_encoder_is_refused(bridge, prompts, name):
         lambda: run(model, some, Ablate(attn_outs(0))),
         lambda: capture(model, some, attn_outs("1@END")),
     ):
-        with pytest.raises(SiteError, match=r"no attention output [01].*: in an encoder .* it is added to the stream"):
+        with pytest.raises(SiteError, match=r"no attn_out [01].*: in an encoder .* it is added to the stream"):
             attempt()
 
 

@@ -6,7 +6,7 @@ import torch
 from test_reading import with_span
 from tiny import SAME_FORWARD, random_prompts, with_other_padding
 
-from mechcheck.base.errors import HookError, MechcheckError, SiteError
+from mechcheck.base.errors import MechcheckError, SiteError
 from mechcheck.engine.run import capture, plain_hooks, run, sweep
 from mechcheck.notation.interventions import Ablate, Noise, Patch, Put, Steer
 from mechcheck.notation.metrics import loss
@@ -108,7 +108,7 @@ def test_errors(tiny):
     prompts = random_prompts(5, LENGTHS)
     with pytest.raises(SiteError, match=r"no embed@A: in an encoder .* stands behind a norm"):
         run(tiny("bert"), prompts, Noise(embed(at="A")))
-    with pytest.raises(HookError, match="has no hook"):
+    with pytest.raises(SiteError, match="there is none between them"):
         run(tiny("neox"), prompts, Ablate(resid_mid("0"), "zero"))
-    with pytest.raises(HookError, match="did not fire"):
+    with pytest.raises(SiteError, match="adds none to the stream"):
         run(tiny("llama"), prompts, Ablate(pos_embed(), "zero"))

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from test_reading import with_span
 from tiny import LAYOUTS, SAME_FORWARD, random_prompts
 
-from mechcheck.base.errors import HookError, MechcheckError, PromptError
+from mechcheck.base.errors import MechcheckError, PromptError, SiteError
 from mechcheck.engine.run import capture, plain_hooks, run, sweep
 from mechcheck.notation.interventions import Ablate, KnockOut, Patch, Put, Scale
 from mechcheck.notation.metrics import logit_diff, loss
@@ -139,5 +139,5 @@ def test_errors(tiny, monkeypatch):
         with pytest.raises(PromptError, match=r"pattern 1\.1@A stands at several positions, so patterns cannot be exchanged there"):
             run(model, prompts, moved)
     monkeypatch.setattr(torch, "einsum", lambda *_: torch.full((6, 10, 1, 8), 3.0, dtype=torch.float64))  # heads that write something else
-    with plain_hooks(), pytest.raises(HookError, match="what the heads of layer 1 write is not their pattern times their values"):
+    with plain_hooks(), pytest.raises(SiteError, match="what the heads of layer 1 write is not their pattern times their values"):
         run(model, prompts, KnockOut(patterns("1.1@END"), "A"))

@@ -231,7 +231,7 @@ def test_nan_is_not_swallowed(tiny, monkeypatch, metric):
     def poisoned(activation, change, rows):
         activation[0] = torch.nan
 
-    monkeypatch.setattr("mechcheck.engine.hooks._write_site", poisoned)
+    monkeypatch.setattr("mechcheck.engine.hooks.write_site", poisoned)
     values = run(model, prompts, Ablate(heads("0.1")), metric).values
     assert np.isnan(values[0])
     assert np.isfinite(values[1:]).all()

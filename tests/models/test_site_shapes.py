@@ -11,7 +11,7 @@ from mechcheck.conformance.layouts import LAYOUTS, N_HEADS, save_layout
 from mechcheck.engine.run import capture
 from mechcheck.models import agreement
 from mechcheck.models.loading import load_model, reinitialised
-from mechcheck.notation.sites import HEAD_KINDS, Kind, Site
+from mechcheck.notation.sites import HEAD_KINDS, INDEXED, Kind, Site
 from mechcheck.prompts.prompt_set import PromptSet
 
 _MOE = {"moe_intermediate_size": 16, "n_routed_experts": 4, "num_experts_per_tok": 2, "n_group": 1, "topk_group": 1}
@@ -77,8 +77,8 @@ def test_every_site_holds_what_it_means_or_is_refused(name, tmp_path):
     model = load_model(tmp_path if name in MLA else save_layout(name, tmp_path), processing="raw")
     prompts, served = PromptSet.from_tokens([[1, 5, 6, 7, 2], [1, 6, 7, 5, 2]], answers=[3, 3], foils=[4, 4]), set()
     for kind in Kind.__args__:
-        index = 1 if kind in (*HEAD_KINDS, "neuron") else None
-        width = {"neuron": 1}.get(kind, model.cfg.d_head if kind in HEAD_KINDS else model.cfg.d_model)
+        index = 1 if kind in INDEXED else None
+        width = {"neuron": 1, "pattern": 5}.get(kind, model.cfg.d_head if kind in HEAD_KINDS else model.cfg.d_model)
         try:
             (found,) = capture(model, prompts, m.Sites([Site(kind, 1, index)])).values()
         except (SiteError, HookError):

@@ -12,7 +12,7 @@ import pytest
 import mechcheck
 from mechcheck.compiled import known_circuit, truth_table
 from mechcheck.conformance.truth_tables import disagreements
-from mechcheck.engine import hooks as _hooks
+from mechcheck.engine import edit as _edit
 from mechcheck.measures.attention import between_words
 from mechcheck.measures.attention import scores as _scores
 from mechcheck.measures.head_scores import HeadScores
@@ -41,7 +41,7 @@ def shipped(claims):
 
 
 def slice_of_the_output(monkeypatch: pytest.MonkeyPatch, model: str) -> None:
-    honest, width = _hooks.part_of, load_model(model).cfg.d_head
+    honest, width = _edit.part_of, load_model(model).cfg.d_head
 
     def part_of(activation, site):
         if site.kind == "head":
@@ -49,7 +49,7 @@ def slice_of_the_output(monkeypatch: pytest.MonkeyPatch, model: str) -> None:
         return honest(activation, site)
 
     monkeypatch.setitem(_sites._HOOKS, "head", "blocks.{layer}.hook_attn_out")
-    monkeypatch.setattr(_hooks, "part_of", part_of)
+    monkeypatch.setattr(_edit, "part_of", part_of)
 
 
 def test_the_wrong_tensor_is_noticed_by_a_circuit_that_is_known(monkeypatch):

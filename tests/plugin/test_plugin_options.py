@@ -86,9 +86,11 @@ def test_a_report_that_cannot_be_written(claims, pytester, where, body, more):
 
 def test_where_nothing_is_claimed_no_report_is_needed(pytester):
     (pytester.path / "reports").write_text("in the way")
-    plain = pytester.makepyfile(test_plain="def test_no_claim(): pass")
+    plain = pytester.makepyfile(test_nothing_claimed="def test_no_claim(): pass")
     assert pytester.runpytest(plain).ret == pytest.ExitCode.OK
-    claim = pytester.makepyfile(test_claim="from mechcheck import claim\n\n@claim('x')\ndef test_it(check): check.above([1.0], 0)")
+    claim = pytester.makepyfile(
+        test_something_claimed="from mechcheck import claim\n\n@claim('x')\ndef test_it(check): check.above([1.0], 0)"
+    )
     run = pytester.runpytest(claim)
     assert run.ret == pytest.ExitCode.USAGE_ERROR
     assert "nothing can be written to" in run.stderr.str() + run.stdout.str()
