@@ -31,7 +31,7 @@ def test_claims_on_stories260k(shell, tmp_path):
     gendered = {key: verdict for key, verdict in verdicts.items() if key.startswith("gendered_pronoun/")}
     undecided = {key for key, verdict in gendered.items() if verdict == "inconclusive"}
     assert undecided <= MAY_BE_UNDECIDED
-    assert len(gendered) == 13
+    assert len(gendered) == 21
     assert {verdict for key, verdict in gendered.items() if key not in undecided} == {"supported"}
     assert verdicts["induction/test_previous_token_heads[stories260k]"] == "supported"
     assert verdicts["induction/test_prefix_matching[stories260k]"] == "refuted"
