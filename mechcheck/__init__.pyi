@@ -199,4 +199,4 @@ from .measures.figures.model import (
 )
 
 # errors
-from .base.errors import MechcheckError as MechcheckError
+from .base.errors import MechcheckError as MechcheckError, PromptError as PromptError
