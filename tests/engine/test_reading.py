@@ -176,3 +176,15 @@ def test_errors(tiny):
     one = PromptSet.from_tokens([[1]], answers=[3], foils=[4])
     with pytest.raises(PromptError, match="no token follows what is read there"):
         run(model, one, metric=loss)
+
+
+def test_the_loss_needs_no_answers(tiny, layout):
+    """Of prompts that ask nothing it is what it is of those that do; what reads answers says that there are none."""
+    model, asked = tiny(layout), random_prompts(9, LENGTHS)
+    rows = [row[:n].tolist() for row, n in zip(asked.tokens, asked.lengths, strict=True)]
+    plain, variants = PromptSet.from_tokens(rows, pad=0), [[Ablate(heads("0.1"), "zero")], []]
+    np.testing.assert_array_equal(sweep(model, plain, variants, loss), sweep(model, asked, variants, loss))
+    with plain_hooks():
+        np.testing.assert_array_equal(sweep(model, plain, variants, loss), sweep(model, asked, variants, loss))
+    with pytest.raises(PromptError, match="these prompts have no answers"):
+        run(model, plain, metric=logit_diff.over(ALL))
