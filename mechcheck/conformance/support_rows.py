@@ -59,6 +59,8 @@ def _recovery(b: Bench) -> Any:
 
 def _metrics(b: Bench) -> Any:
     every = [found for name in dir(m) if isinstance(found := getattr(m, name), Metric)]
+    if b.model is not None and b.model.cfg.attention_dir != "causal":
+        every = [metric for metric in every if not metric.needs_next]  # of a token that it has seen
     return m.sweep_metrics(b.model, b.prompts, [[], m.Patch(m.heads("0.1"))], [*every, m.top_overlap(5)])
 
 

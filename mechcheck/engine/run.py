@@ -101,6 +101,12 @@ def sweep_metrics(
     """Several metrics from one sweep: as `sweep`, one array for each."""
     require_prediction(model)
     chosen = [as_metric(metric) for metric in metrics]
+    following = next((metric for metric in chosen if metric.needs_next), None)
+    if following is not None and model.cfg.attention_dir != "causal":
+        raise MechcheckError(
+            f"{following.name!r} is of the token that follows, which a model that reads both ways has seen: mask a word, and ask for "
+            "log_probability at END"
+        )
     listed = [as_list(v) for v in variants]
     if not listed:
         raise MechcheckError("a sweep needs at least one variant")

@@ -82,7 +82,8 @@ def drawn(draw):
         )  # fmt: skip
         others = draw(st.sampled_from([[], [Ablate(heads("0.2"), "zero")], [Patch(values("1.0@A"))]]))
         variants.append([made, *others])
-    return layout, variants, draw(st.sampled_from([logit_diff, loss, logit_diff.over("B")])), draw(st.integers(0, 5))
+    everywhere = logit_diff.over("ALL") if layout == "bert" else loss
+    return layout, variants, draw(st.sampled_from([logit_diff, everywhere, logit_diff.over("B")])), draw(st.integers(0, 5))
 
 
 @few
