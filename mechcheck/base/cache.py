@@ -68,13 +68,19 @@ def _prune(folder: Path) -> None:
 
 
 def _remove(path: Path, limit: float) -> None:
-    """Take it out of everybody's sight, and then delete it, unless a process has come to use it in that moment."""
-    hidden = path.with_name(f".{path.name.lstrip('.')}-{os.getpid()}")
-    os.rename(path, hidden)
-    if hidden.stat().st_mtime < limit:
-        shutil.rmtree(hidden)
-    else:
-        os.rename(hidden, path)
+    """Take it out of everybody's sight, and then delete it, unless a process has come to use it in that moment.
+
+    Whoever hides it deletes it. What is hidden already may be in another process's hands or a killed one's: it is deleted
+    where it lies, by as many as come to it, each of which goes on where another was faster.
+    """
+    hidden = path
+    if not path.name.startswith("."):
+        hidden = path.with_name(f".{path.name}-{os.getpid()}")
+        os.rename(path, hidden)
+        if hidden.stat().st_mtime >= limit:
+            os.rename(hidden, path)
+            return
+    shutil.rmtree(hidden, ignore_errors=True)
 
 
 def _root(kind: str) -> Path:

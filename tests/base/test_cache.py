@@ -99,6 +99,16 @@ def test_a_directory_that_comes_into_use_while_it_is_removed_is_put_back(folder,
     assert names(folder) == {NEW, OLD}
 
 
+def test_what_another_process_may_be_removing_is_not_moved_away_from_it(folder, monkeypatch):
+    """Two that removed one directory once took it from each other, and left it behind."""
+    hidden = kept(folder, f".{OLD}-4711", UNUSED_DAYS + 1)
+    rename, moved = os.rename, []
+    monkeypatch.setattr(_cache.os, "rename", lambda source, target: (moved.append(Path(source).name), rename(source, target)))
+    built_once("kind", NEW, build)
+    assert hidden.name not in moved
+    assert names(folder) == {NEW}
+
+
 def test_what_cannot_be_removed_is_no_error(folder, monkeypatch, caplog):
     kept(folder, OLD, UNUSED_DAYS + 1)
     kept(folder, "model-00000000000000ff", UNUSED_DAYS + 1)
