@@ -47,6 +47,7 @@ from .notation.sites import (
     embed as embed,
     pos_embed as pos_embed,
 )
+from .notation.codes import Subspace as Subspace, direction as direction, subspace as subspace
 from .notation.circuit import Circuit as Circuit, Criterion as Criterion
 from .circuits.files import load_circuit as load_circuit, write_circuit as write_circuit
 from .verdicts.controls import random_sites as random_sites

@@ -7,12 +7,13 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mechcheck.base.errors import CircuitError, SiteError
+from mechcheck.base.errors import CircuitError, MechcheckError, SiteError
 from mechcheck.base.paths import data_dir
 from mechcheck.circuits.roles import Absent, Role
 from mechcheck.models.loading import provenance
 from mechcheck.notation.circuit import Circuit, Criterion
-from mechcheck.notation.sites import Kind, Sites, attn_outs, check_sites, heads, keys, mlps, neurons, queries, resid, resid_post, values
+from mechcheck.notation.site_checks import check_sites
+from mechcheck.notation.sites import Kind, Sites, attn_outs, heads, keys, mlps, neurons, queries, resid, resid_post, values
 from mechcheck.prompts.prompt_set import PromptSet
 
 if TYPE_CHECKING:
@@ -112,6 +113,9 @@ def write_circuit(
     for table, facts in (("found_on.options", options), ("found", found)):
         if facts:
             lines += ["", f"[{table}]", *(f"{name} = {json.dumps(value)}" for name, value in facts.items())]
+    coded = next((site for role in roles.values() if not isinstance(role, Absent) for site in role.sites if site.code is not None), None)
+    if coded is not None:
+        raise MechcheckError(f"a circuit's file names whole sites, and {coded} is a part of one: keep its directions beside the claim")
     for name, role in roles.items():
         if isinstance(role, Absent):
             lines += ["", f"[absent.{name}]", f"criterion = {_text(role.criterion)}", f"why = {_text(role.why)}"]

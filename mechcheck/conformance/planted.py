@@ -9,7 +9,8 @@ import numpy as np
 
 from mechcheck.conformance.populations import Sample, Series
 from mechcheck.conformance.subjects import NOWHERE, Bench, Subject
-from mechcheck.notation.sites import Site, Sites, site_count
+from mechcheck.notation.site_checks import site_count
+from mechcheck.notation.sites import Site, Sites
 from mechcheck.stats.measurement import Measurement
 from mechcheck.verdicts.check import Check
 from mechcheck.verdicts.outcome import decide_claim

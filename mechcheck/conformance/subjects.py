@@ -14,7 +14,8 @@ from mechcheck.models.loading import load_model, provenance, reinitialised
 from mechcheck.notation.circuit import Circuit
 from mechcheck.notation.interventions import Ablate
 from mechcheck.notation.metrics import logit_diff, probability
-from mechcheck.notation.sites import Site, Sites, site_count
+from mechcheck.notation.site_checks import site_count
+from mechcheck.notation.sites import Site, Sites
 from mechcheck.prompts.prompt_set import PromptSet
 
 if TYPE_CHECKING:

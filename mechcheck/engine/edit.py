@@ -61,8 +61,18 @@ class Edit:
         changed: dict[str, Any] = {name: None if tensor is None else tensor[prompts] for name, tensor in cut.items()}
         return replace(self, **changed)
 
-    def new_value(self, old: Tensor, value: Tensor | None, cut: Tensor | None = None) -> Tensor:
-        """The site's new activation, from the old one (in order) and the value, both cut to the same prompts and positions."""
+    def new_value(self, old: Tensor, value: Tensor | None, cut: Tensor | None = None, own: Tensor | None = None) -> Tensor:
+        """The site's new activation, from the old one and the value, both cut to the same prompts and positions.
+
+        Where the edit exchanges positions, `old` is what stood at the others, and `own` what stood here.
+        """
+        code = self.site.code
+        if code is None:
+            return self._changed(old, value, cut)
+        own = old if own is None else own
+        return code.written(own, code.read(own), self._changed(code.read(old), value, cut))
+
+    def _changed(self, old: Tensor, value: Tensor | None, cut: Tensor | None) -> Tensor:
         if cut is not None:
             left = old.masked_fill(cut, 0.0)
             total = left.sum(-1, keepdim=True)
@@ -79,9 +89,9 @@ def is_token(rows: Rows) -> Bool[Tensor, "row pos"]:
 def read_site(activation: Tensor, site: Site, rows: Rows) -> Tensor:
     """A site's part of its hook's activation: [row, d] at a named position, [row, pos, d] at every position."""
     part = part_of(activation, site)
-    if site.at is None or rows.prompts.several(site.at):
-        return part.clone()
-    return select(part, rows.at(site.at))
+    single = site.at is not None and not rows.prompts.several(site.at)
+    found = select(part, rows.at(site.at)) if single and site.at is not None else part.clone()
+    return found if site.code is None else site.code.read(found)
 
 
 def part_of(activation: Tensor, site: Site) -> Tensor:
@@ -112,13 +122,13 @@ def write_site(activation: Tensor, edit: Edit, rows: Rows) -> None:
         assert edit.site.at is not None
         where = (concerned, rows.at(edit.site.at).to(part.device)[concerned])
     value = None if edit.value is None else edit.value[rows.where].to(part)[concerned]
-    old = part
+    old, own = part, None
     if edit.order is not None:
-        old = part[row[:, None], edit.order[rows.where].to(part.device)]
+        old, own = part[row[:, None], edit.order[rows.where].to(part.device)], part[where]
     cut = None if edit.cut is None else edit.cut[rows.where].to(part.device)[concerned]
     if cut is not None and not edit.single:
         cut = cut[:, None]
-    new = edit.new_value(old[where], value, cut)
+    new = edit.new_value(old[where], value, cut, own)
     if edit.where is not None:
         new = torch.where(edit.where[rows.where].to(part.device)[concerned][..., None], new, part[where])
     part[where] = new

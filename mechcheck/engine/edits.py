@@ -16,7 +16,8 @@ from mechcheck.base.seeds import seed_from
 from mechcheck.engine.edit import Activation, Edit, read_site
 from mechcheck.engine.hooks import Reader, record
 from mechcheck.notation.interventions import Ablate, Intervention, KnockOut, Noise, Patch, Permute, Put, Scale, Sparsify, Steer
-from mechcheck.notation.sites import HEAD_KINDS, Site, Sites, check_sites
+from mechcheck.notation.site_checks import check_sites, site_width
+from mechcheck.notation.sites import Site, Sites
 from mechcheck.prompts.prompt_set import PromptSet
 from mechcheck.prompts.spans import ALL
 
@@ -180,9 +181,7 @@ def _checked(value: Activation, model: "TransformerBridge", site: Site, prompts:
 
 def _shape(model: "TransformerBridge", site: Site, prompts: PromptSet) -> tuple[int, ...]:
     """The shape of a site's activation on the prompts."""
-    width = 1 if site.kind == "neuron" else model.cfg.d_head if site.kind in HEAD_KINDS else model.cfg.d_model
-    if site.kind == "pattern":
-        width = prompts.tokens.shape[1]
+    width = prompts.tokens.shape[1] if site.kind == "pattern" else site_width(model, site)
     return (*prompts.tokens.shape, width) if prompts.several(site.at) else (len(prompts), width)
 
 

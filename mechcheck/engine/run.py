@@ -24,7 +24,8 @@ from mechcheck.engine.variants import serves
 from mechcheck.notation.interventions import Intervention
 from mechcheck.notation.limits import require_prediction
 from mechcheck.notation.metrics import Logits, Metric, as_metric, logit_diff
-from mechcheck.notation.sites import Site, Sites, check_sites
+from mechcheck.notation.site_checks import check_sites
+from mechcheck.notation.sites import Site, Sites
 from mechcheck.prompts.prompt_set import PromptSet
 from mechcheck.stats.measurement import Measurement
 

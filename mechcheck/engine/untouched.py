@@ -70,10 +70,10 @@ class Untouched:
 
     def at(self, site: Site) -> Activation:
         """A site's activation, as `capture` gives it."""
-        whole = part_of(self.of(site.kind, site.layer), site)
-        if site.at is None or self.prompts.several(site.at):
-            return whole
-        return select(whole, self.prompts.position(site.at))
+        found = part_of(self.of(site.kind, site.layer), site)
+        if site.at is not None and not self.prompts.several(site.at):
+            found = select(found, self.prompts.position(site.at))
+        return found if site.code is None else site.code.read(found)
 
 
 class _Enough(Exception):

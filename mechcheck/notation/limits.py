@@ -9,7 +9,8 @@ from torch import Tensor
 
 from mechcheck.base.errors import ModelError, SiteError
 from mechcheck.base.loaded import check_loaded
-from mechcheck.notation.sites import HEAD_KINDS, HOOK_KINDS, site_count
+from mechcheck.notation.site_checks import site_count
+from mechcheck.notation.sites import HEAD_KINDS, HOOK_KINDS
 
 if TYPE_CHECKING:
     from transformer_lens.model_bridge import TransformerBridge

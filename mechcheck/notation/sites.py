@@ -4,14 +4,10 @@ import itertools
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
-from mechcheck.base.architectures import is_encoder
 from mechcheck.base.errors import SiteError
-from mechcheck.base.loaded import check_loaded
-
-if TYPE_CHECKING:
-    from transformer_lens.model_bridge import TransformerBridge
+from mechcheck.notation.codes import Code
 
 Kind = Literal[
     "head", "q", "k", "v", "pattern", "attn_out", "mlp_out", "resid_pre", "resid_mid", "resid_post", "neuron", "embed", "pos_embed"
@@ -39,7 +35,7 @@ EMBEDDINGS = ("embed", "pos_embed")
 HOOK_KINDS = {hook.removeprefix("blocks.{layer}."): kind for kind, hook in _HOOKS.items() if kind not in ("pattern", *EMBEDDINGS)}
 INDEXED = (*HEAD_KINDS, "pattern", "neuron")
 # What a site of each kind is called in text.
-_NOUNS: dict[Kind, str] = {
+NOUNS: dict[Kind, str] = {
     "head": "head",
     "q": "query",
     "k": "key",
@@ -57,7 +53,7 @@ _NOUNS: dict[Kind, str] = {
 _WORD = re.compile(r"(?P<layers>\d+(-\d+)?)(\.(?P<indices>\d+(-\d+)?))?(@(?P<at>\w+))?")
 
 
-@dataclass(frozen=True, order=True)
+@dataclass(frozen=True)
 class Site:
     """One place in the network."""
 
@@ -67,6 +63,8 @@ class Site:
     """Head or neuron number; None for whole-layer sites."""
     at: str | None = None
     """Named position ("END"); None for every position."""
+    code: Code | None = None
+    """What of the activation is meant, along a subspace or as features; None: all of it."""
 
     @property
     def hook_name(self) -> str:
@@ -75,15 +73,15 @@ class Site:
 
     @property
     def place(self) -> str:
-        """Where it is, without its kind: "9.6@END", "5@S2"; "@S2" of embeddings, which belong to no layer."""
-        if self.kind in EMBEDDINGS:
-            return f"@{self.at}" if self.at else ""
-        return f"{self.layer}" + (f".{self.index}" if self.index is not None else "") + (f"@{self.at}" if self.at else "")
+        """Where it is, without its kind: "9.6@END", "5@S2[gender]"; "@S2" of embeddings, which belong to no layer."""
+        index = "" if self.index is None else f".{self.index}"
+        where = "" if self.kind in EMBEDDINGS else f"{self.layer}{index}"
+        return where + (f"@{self.at}" if self.at else "") + (f"[{self.code}]" if self.code else "")
 
     @property
     def named(self) -> str:
         """Its kind and where it is: "head 9.6@END", "resid 5@S2"."""
-        return f"{_NOUNS[self.kind]} {self.place}".strip() if self.kind not in EMBEDDINGS else f"{_NOUNS[self.kind]}{self.place}"
+        return f"{NOUNS[self.kind]} {self.place}".strip() if self.kind not in EMBEDDINGS else f"{NOUNS[self.kind]}{self.place}"
 
     def __str__(self) -> str:
         """A head by its place alone, anything else with its kind: "9.6@END", "resid_post 5@S2"."""
@@ -97,7 +95,7 @@ class Sites:
     members: tuple[Site, ...]
 
     def __init__(self, members: Iterable[Site] = ()):
-        object.__setattr__(self, "members", tuple(sorted(set(members), key=lambda s: (s.kind, s.layer, s.index or 0, s.at or ""))))
+        object.__setattr__(self, "members", tuple(sorted(set(members), key=_order)))
 
     def __iter__(self) -> Iterator[Site]:
         return iter(self.members)
@@ -118,7 +116,7 @@ class Sites:
         """Heads alone by their places, "9.6 9.9@END"; else each kind before its sites, "head 9.6 mlp 10@END 11@END"."""
         if all(site.kind == "head" for site in self):
             return self.places
-        return " ".join(f"{_NOUNS[kind]} {Sites(some).places}".strip() for kind, some in itertools.groupby(self, key=lambda s: s.kind))
+        return " ".join(f"{NOUNS[kind]} {Sites(some).places}".strip() for kind, some in itertools.groupby(self, key=lambda s: s.kind))
 
     @property
     def places(self) -> str:
@@ -129,6 +127,10 @@ class Sites:
         """The same sites at another named position (None: every position)."""
         return Sites(replace(s, at=position) for s in self)
 
+    def within(self, code: Code) -> "Sites":
+        """The same sites, of whose activations only this is meant: what lies in a subspace, or some features."""
+        return Sites(replace(s, code=code) for s in self)
+
     @property
     def pairs(self) -> tuple[tuple[int, int], ...]:
         """(layer, head) of each head site; an error where a site is no head."""
@@ -136,6 +138,10 @@ class Sites:
         if others:
             raise SiteError(f"these sites are not attention heads: {Sites(others)}")
         return tuple((s.layer, s.index) for s in self if s.index is not None)
+
+
+def _order(site: Site) -> tuple[str, int, int, str, str]:
+    return site.kind, site.layer, site.index or 0, site.at or "", "" if site.code is None else site.code.key
 
 
 def heads(text: str | Iterable[tuple[int, int]] | Sites, *, at: str | None = None) -> Sites:
@@ -237,51 +243,3 @@ def _span(text: str) -> range:
     if high < low:
         raise SiteError(f"the range {text} runs backwards; write {last}-{first}")
     return range(low, high + 1)
-
-
-def check_sites(model: "TransformerBridge", sites: Iterable[Site]) -> None:
-    """Raise `SiteError` for a site that the model does not have, naming the valid range or another way."""
-    check_loaded(model)
-    cfg = model.cfg
-    for site in sites:
-        if not 0 <= site.layer < cfg.n_layers:
-            raise SiteError(f"no layer {site.layer} for {site.named}: the model has layers 0-{cfg.n_layers - 1}")
-        missing = _missing(model, site.kind)
-        if missing is not None:
-            raise SiteError(f"no {site.named}: {missing}")
-        if site.index is None:
-            continue
-        noun, count = site_count(model, site.kind)
-        if not 0 <= site.index < count:
-            raise SiteError(f"no {noun[:-1]} {site.place}: the model's layers have {noun} 0-{count - 1}")
-
-
-def _missing(model: "TransformerBridge", kind: Kind) -> str | None:
-    """Why the model has no places of this kind, or none where they could be changed; None where it has."""
-    cfg = model.cfg
-    encoder = is_encoder(model)
-    match kind:
-        case "mlp_out" | "neuron" if cfg.attn_only:
-            return "the model has attention alone, and no MLPs"
-        case "resid_mid" if cfg.attn_only or cfg.parallel_attn_mlp:
-            return "attention and MLP of this model read the same stream, and there is none between them"
-        case "resid_mid" | "embed" | "pos_embed" if encoder:
-            return f"in an encoder ({cfg.architecture}) the hook of that name stands behind a norm; name the stream, resid(...)"
-        case "pos_embed" if cfg.positional_embedding_type != "standard":
-            return f"this model knows positions otherwise ({cfg.positional_embedding_type}), and adds none to the stream"
-        case "attn_out" if encoder:
-            # The hook of that name stands behind the sum and its norm, where the whole stream is.
-            return (
-                f"in an encoder ({cfg.architecture}) it is added to the stream and normed before a hook can see it; name the layer's heads"
-            )
-    return None
-
-
-def site_count(model: "TransformerBridge", kind: Kind) -> tuple[str, int]:
-    """What an indexed kind's sites are called, and how many of them a layer has."""
-    check_loaded(model)
-    cfg = model.cfg
-    if kind == "neuron":
-        return "neurons", 0 if getattr(cfg, "attn_only", False) else cfg.d_mlp or 0
-    grouped = kind in ("k", "v") and cfg.n_key_value_heads
-    return ("key/value heads", cfg.n_key_value_heads) if grouped else ("heads", cfg.n_heads)

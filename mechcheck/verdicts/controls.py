@@ -5,12 +5,14 @@ import math
 import random
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from mechcheck.base.errors import NoControlError
 from mechcheck.notation.circuit import Circuit
-from mechcheck.notation.sites import INDEXED, Kind, Site, Sites, site_count
+from mechcheck.notation.codes import Code
+from mechcheck.notation.site_checks import site_count
+from mechcheck.notation.sites import INDEXED, Kind, Site, Sites
 
 if TYPE_CHECKING:
     from transformer_lens.model_bridge import TransformerBridge
@@ -25,18 +27,23 @@ def random_sites(model: "TransformerBridge", sites: Sites, *, outside: Sites, n:
     """Up to `n` different sets of sites like `sites`, none of which is in `outside`.
 
     Heads and neurons come from the same layers, whole-layer sites from other layers, all at the same named positions. Where
-    there are no more than `n` such sets, all of them are returned; where a layer has too few, other layers are used too.
+    there are no more than `n` such sets, all of them are returned; where a layer has too few, other layers are used too. A site
+    within a subspace, or of some features, keeps its place: the control is a random subspace of the same dimension, or other features.
 
     Raises:
         NoControlError: nothing is left to choose from.
     """
+    coded = [site for site in sites if site.code is not None]
     taken = {(s.kind, s.layer, s.index) for s in itertools.chain(sites, outside)}
-    groups = Counter((s.kind, s.layer, s.at) for s in sites)
+    groups = Counter((s.kind, s.layer, s.at) for s in sites if s.code is None)
     pools = [_pool(model, group, count, taken) for group, count in groups.items()]
     counts = list(groups.values())
     total = math.prod(math.comb(len(pool), count) for pool, count in zip(pools, counts, strict=True))
     rng = random.Random(f"controls {seed}")
-    if total <= _ENUMERABLE:
+    if coded:
+        plain = (itertools.chain(*map(rng.sample, pools, counts)) for _ in range(n))
+        chosen = [Sites((*some, *(replace(site, code=_drawn(site, rng)) for site in coded))) for some in plain]
+    elif total <= _ENUMERABLE:
         chosen = list(_all_sets(pools, counts))
         rng.shuffle(chosen)
     else:
@@ -89,7 +96,7 @@ def other_circuits(model: "TransformerBridge", circuit: Circuit, *, seed: int, r
         if not every:
             raise NoControlError(_TOO_FEW.format("no other sites keep the order of the circuit's roles"))
         # A role whose sets were drawn and not listed has more than these.
-        listed = all(len(pool) < _ENUMERABLE for pool in pools)
+        listed = all(len(pool) < _ENUMERABLE for pool in pools) and all(site.code is None for site in circuit.sites)
         return Others(len(every) if listed else None, lambda: iter(every))
 
     def draw() -> Iterator[Circuit]:
@@ -106,6 +113,10 @@ def other_circuits(model: "TransformerBridge", circuit: Circuit, *, seed: int, r
     if next(draw(), None) is None:
         raise NoControlError(_TOO_FEW.format("no other sites keep the order of the circuit's roles"))
     return Others(None, draw)
+
+
+def _drawn(site: Site, rng: random.Random) -> Code | None:
+    return None if site.code is None else site.code.drawn(rng.getrandbits(62))
 
 
 def _precedes(first: Sites, second: Sites) -> bool:

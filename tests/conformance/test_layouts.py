@@ -17,7 +17,8 @@ from mechcheck.measures.heads.vocabulary_circuits import ov_circuit, qk_circuit
 from mechcheck.measures.stream.lens import logit_lens
 from mechcheck.models.loading import load_model
 from mechcheck.notation.interventions import Ablate, Patch
-from mechcheck.notation.sites import Sites, attn_outs, check_sites, heads, keys, mlps, neurons, queries, resid, resid_post, values
+from mechcheck.notation.site_checks import check_sites
+from mechcheck.notation.sites import Sites, attn_outs, heads, keys, mlps, neurons, queries, resid, resid_post, values
 
 DECODERS = [name for name, layout in LAYOUTS.items() if not layout.encoder]
 ENCODERS = [name for name, layout in LAYOUTS.items() if layout.encoder]

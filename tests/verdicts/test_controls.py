@@ -5,11 +5,13 @@ from collections import Counter
 from types import SimpleNamespace
 
 import pytest
+import torch
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from mechcheck.base.errors import NoControlError
 from mechcheck.notation.circuit import Circuit
+from mechcheck.notation.codes import subspace
 from mechcheck.notation.sites import Site, Sites, heads, mlps, neurons, resid
 from mechcheck.verdicts.controls import other_circuits, random_sites
 
@@ -153,3 +155,18 @@ def test_roles_that_compete_for_the_last_site():
     """Each layer borrows, and there is one head to borrow for both."""
     with pytest.raises(NoControlError, match=r"too few sites lie outside the circuit for a random control like 0\.0 1\.0"):
         random_sites(model(n_heads=1), heads("0.0 1.0"), outside=Sites(), n=3, seed=0)
+
+
+def test_a_subspace_is_controlled_by_random_ones_in_its_place():
+    sites = resid("1@END").within(subspace(torch.eye(8)[:2]))
+    for claimed in (sites | heads("0.1"), sites):
+        found = random_sites(model(), claimed, outside=sites, n=6, seed=1)
+        assert len(set(found)) == 6
+        for control in found:
+            assert len(control) == len(claimed)
+            (stream,) = [site for site in control if site.kind == "resid_pre"]
+            assert stream.code is not None
+            assert (stream.layer, stream.at, stream.code.size) == (1, "END", (2, 8))
+            assert stream not in sites
+    assert random_sites(model(), sites, outside=sites, n=6, seed=1) == found
+    assert other_circuits(model(), Circuit({"a": sites}, "here"), seed=0).total is None  # there are endlessly many

@@ -15,7 +15,8 @@ from mechcheck.engine.edit import Rows, is_token
 from mechcheck.engine.hooks import Reader
 from mechcheck.engine.run import observe
 from mechcheck.notation.interventions import Intervention
-from mechcheck.notation.sites import Sites, check_sites, heads
+from mechcheck.notation.site_checks import check_sites
+from mechcheck.notation.sites import Sites, heads
 from mechcheck.prompts.checks import position_names
 from mechcheck.prompts.prompt_set import END, PromptSet
 from mechcheck.stats.measurement import Measurement

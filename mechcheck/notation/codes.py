@@ -1,0 +1,183 @@
+"""Codes: other coordinates of a site's activation, which are read, changed and written back while the rest stays as it is."""
+
+import hashlib
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from mechcheck.base.errors import MechcheckError, SiteError
+
+
+class Code(ABC):
+    """What a site is looked at through: numbers that are read of its activation, and what a change of them changes there.
+
+    `resid("5@END").within(code)` is a site whose activation are these numbers: it is captured, ablated, patched and steered like any
+    other. What the code does not say of the activation stays as it was.
+    """
+
+    name: str
+    """As it stands behind a site: "resid 5@END[gender]"."""
+
+    @property
+    @abstractmethod
+    def key(self) -> str:
+        """Two codes with the same key are the same."""
+
+    @property
+    @abstractmethod
+    def size(self) -> tuple[int, int]:
+        """How many numbers it reads, and of activations of how many components."""
+
+    @abstractmethod
+    def read(self, x: Float[Tensor, "*rows d"]) -> Float[Tensor, "*rows width"]:
+        """The numbers of activations."""
+
+    @abstractmethod
+    def written(
+        self, x: Float[Tensor, "*rows d"], was: Float[Tensor, "*rows width"], new: Float[Tensor, "*rows width"]
+    ) -> Float[Tensor, "*rows d"]:
+        """The activations whose numbers are `new` in place of `was`; all else of them is kept."""
+
+    @abstractmethod
+    def drawn(self, seed: int) -> "Code":
+        """A random code like this one, of as many numbers: a control."""
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Code) and self.key == other.key
+
+    def __hash__(self) -> int:
+        return hash(self.key)
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Linear(Code):
+    """Coordinates along orthonormal directions."""
+
+    basis: Float[Tensor, "width d"]
+    """Orthonormal rows, in float64."""
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Its dimension, and that of the space it lies in: d_model for the stream, d_head for a head."""
+        width, d = self.basis.shape
+        return width, d
+
+    def read(self, x: Float[Tensor, "*rows d"]) -> Float[Tensor, "*rows width"]:
+        """x @ basis.T"""
+        return x @ self.basis.to(x).T
+
+    def written(
+        self, x: Float[Tensor, "*rows d"], was: Float[Tensor, "*rows width"], new: Float[Tensor, "*rows width"]
+    ) -> Float[Tensor, "*rows d"]:
+        """x + (new - was) @ basis: what is orthogonal to the basis stays."""
+        return x + (new - was) @ self.basis.to(x)
+
+    def drawn(self, seed: int) -> "RandomSubspace":
+        """A subspace of the same dimension, uniformly drawn."""
+        width, d = self.size
+        return RandomSubspace(width, d, seed, f"random {width} of {d}")
+
+
+@dataclass(frozen=True, eq=False)
+class Subspace(Linear):
+    """The span of directions, as `subspace` and `direction` make it."""
+
+    basis: Float[Tensor, "width d"]
+    name: str
+
+    @cached_property
+    def key(self) -> str:
+        """Hash of the basis."""
+        return hashlib.sha256(self.basis.numpy().tobytes()).hexdigest() + self.name
+
+    def __or__(self, other: Linear) -> "Subspace":
+        """What both span together."""
+        return subspace(torch.cat([self.basis, other.basis]), name=f"{self.name}+{other.name}")
+
+
+@dataclass(frozen=True, eq=False)
+class RandomSubspace(Linear):
+    """A subspace that is uniformly drawn; made when it is first looked at."""
+
+    width: int
+    d: int
+    seed: int
+    name: str
+
+    @property
+    def key(self) -> str:
+        """By its seed: no two of one size are drawn alike."""
+        return f"{self.name} {self.seed}"
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Known before it is made."""
+        return self.width, self.d
+
+    @cached_property
+    def basis(self) -> Float[Tensor, "width d"]:  # type: ignore[override]  # made when it is first asked for
+        """The orthonormal part of Gaussian rows."""
+        generator = torch.Generator().manual_seed(self.seed % 2**63)
+        return _orthonormal(torch.randn(self.width, self.d, generator=generator, dtype=torch.float64))
+
+
+def direction(vector: Float[Tensor, " d"] | Sequence[float], *, name: str = "direction") -> Subspace:
+    """One direction; its length is of no account, its sign is that of the number read along it.
+
+    Args:
+        vector: not zero.
+        name: for readers.
+    """
+    found = torch.as_tensor(vector)
+    if found.ndim != 1:
+        raise MechcheckError(f"a direction is one row of numbers, got shape {tuple(found.shape)}; several span a subspace(...)")
+    return subspace(found[None], name=name)
+
+
+def subspace(vectors: Float[Tensor, "k d"], *, name: str = "subspace") -> Subspace:
+    """The span of several vectors, with an orthonormal basis of it; one that is orthonormal already is kept as it is.
+
+    Args:
+        vectors: linearly independent, one per row.
+        name: for readers.
+
+    Raises:
+        MechcheckError: no vectors, vectors that are not finite, or some that lie in the span of the others.
+    """
+    rows = torch.as_tensor(vectors).detach().cpu().double()
+    if rows.ndim != 2 or 0 in rows.shape:
+        raise MechcheckError(f"a subspace is spanned by rows of numbers, [k, d], got shape {tuple(rows.shape)}")
+    if not torch.isfinite(rows).all():
+        raise MechcheckError("the directions are not finite")
+    if len(rows) > rows.shape[1]:
+        raise MechcheckError(f"{len(rows)} directions of {rows.shape[1]} components cannot be independent")
+    if "[" in name or "]" in name or not name.strip():
+        raise MechcheckError(f"a subspace's name stands in brackets behind its site, so it cannot be {name!r}")
+    if float((rows @ rows.T - torch.eye(len(rows), dtype=rows.dtype)).abs().max()) < 1e-12:
+        return Subspace(rows.clone(), name)
+    return Subspace(_orthonormal(rows), name)
+
+
+def _orthonormal(rows: Float[Tensor, "k d"]) -> Float[Tensor, "k d"]:
+    """Gram-Schmidt's basis: the first row keeps its direction, sign included."""
+    lengths = rows.norm(dim=1, keepdim=True)
+    if bool((lengths == 0).any()):
+        raise MechcheckError("a direction is zero, which points nowhere")
+    q, r = torch.linalg.qr((rows / lengths).T)
+    along = r.diagonal()
+    if float(along.abs().min()) < 1e-6:
+        raise MechcheckError("a direction lies in the span of the others: leave it out")
+    return (q * along.sign()).T.contiguous()
+
+
+def check_code(code: Code, d: int, where: str) -> None:
+    """Raise `SiteError` for a code of other activations than those that are there."""
+    if code.size[1] != d:
+        raise SiteError(f"{code.name!r} reads activations of {code.size[1]} numbers, and {where} has {d}")

@@ -1,0 +1,75 @@
+"""Which sites a model has, and how large their activations are."""
+
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from mechcheck.base.architectures import is_encoder
+from mechcheck.base.errors import SiteError
+from mechcheck.base.loaded import check_loaded
+from mechcheck.notation.codes import check_code
+from mechcheck.notation.sites import HEAD_KINDS, NOUNS, Kind, Site
+
+if TYPE_CHECKING:
+    from transformer_lens.model_bridge import TransformerBridge
+
+
+def check_sites(model: "TransformerBridge", sites: Iterable[Site]) -> None:
+    """Raise `SiteError` for a site that the model does not have, naming the valid range or another way."""
+    check_loaded(model)
+    cfg = model.cfg
+    for site in sites:
+        if not 0 <= site.layer < cfg.n_layers:
+            raise SiteError(f"no layer {site.layer} for {site.named}: the model has layers 0-{cfg.n_layers - 1}")
+        missing = _missing(model, site.kind)
+        if missing is not None:
+            raise SiteError(f"no {site.named}: {missing}")
+        if site.index is not None:
+            noun, count = site_count(model, site.kind)
+            if not 0 <= site.index < count:
+                raise SiteError(f"no {noun[:-1]} {site.place}: the model's layers have {noun} 0-{count - 1}")
+        if site.code is not None:
+            if site.kind in ("pattern", "neuron"):
+                raise SiteError(f"{site.named}: a {NOUNS[site.kind]} has no subspaces or features; name the head, or the MLP")
+            check_code(site.code, _components(model, site.kind), replace(site, code=None).named)
+
+
+def _missing(model: "TransformerBridge", kind: Kind) -> str | None:
+    """Why the model has no places of this kind, or none where they could be changed; None where it has."""
+    cfg = model.cfg
+    encoder = is_encoder(model)
+    match kind:
+        case "mlp_out" | "neuron" if cfg.attn_only:
+            return "the model has attention alone, and no MLPs"
+        case "resid_mid" if cfg.attn_only or cfg.parallel_attn_mlp:
+            return "attention and MLP of this model read the same stream, and there is none between them"
+        case "resid_mid" | "embed" | "pos_embed" if encoder:
+            return f"in an encoder ({cfg.architecture}) the hook of that name stands behind a norm; name the stream, resid(...)"
+        case "pos_embed" if cfg.positional_embedding_type != "standard":
+            return f"this model knows positions otherwise ({cfg.positional_embedding_type}), and adds none to the stream"
+        case "attn_out" if encoder:
+            # The hook of that name stands behind the sum and its norm, where the whole stream is.
+            return (
+                f"in an encoder ({cfg.architecture}) it is added to the stream and normed before a hook can see it; name the layer's heads"
+            )
+    return None
+
+
+def _components(model: "TransformerBridge", kind: Kind) -> int:
+    """Of an activation of this kind at one position."""
+    return 1 if kind == "neuron" else model.cfg.d_head if kind in HEAD_KINDS else model.cfg.d_model
+
+
+def site_width(model: "TransformerBridge", site: Site) -> int:
+    """How many numbers a site's activation has at one position; a pattern's are as many as the prompts have tokens."""
+    return _components(model, site.kind) if site.code is None else site.code.size[0]
+
+
+def site_count(model: "TransformerBridge", kind: Kind) -> tuple[str, int]:
+    """What an indexed kind's sites are called, and how many of them a layer has."""
+    check_loaded(model)
+    cfg = model.cfg
+    if kind == "neuron":
+        return "neurons", 0 if getattr(cfg, "attn_only", False) else cfg.d_mlp or 0
+    grouped = kind in ("k", "v") and cfg.n_key_value_heads
+    return ("key/value heads", cfg.n_key_value_heads) if grouped else ("heads", cfg.n_heads)
