@@ -6,10 +6,10 @@ from typing import Any, NamedTuple
 from markupsafe import Markup
 
 from mechcheck.base.text import side_text
-from mechcheck.report._axis import Axis, padded
+from mechcheck.drawing.axis import Axis, padded
+from mechcheck.drawing.numbers import UNDEFINED, short, with_unit
+from mechcheck.drawing.svg import circle, path, svg, text
 from mechcheck.report._claims import edges, region
-from mechcheck.report._numbers import UNDEFINED, short, with_unit
-from mechcheck.report._svg import circle, path, svg, text
 
 Json = dict[str, Any]
 

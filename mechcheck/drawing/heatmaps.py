@@ -2,9 +2,9 @@
 
 from typing import Any, NamedTuple
 
-from mechcheck.report._numbers import MISSING, fixed, grid_decimals, short
-from mechcheck.report._palette import Scale, png, scale_for, step_class
-from mechcheck.report._text import token, visible
+from mechcheck.drawing.numbers import MISSING, fixed, grid_decimals, short
+from mechcheck.drawing.palette import Scale, png, scale_for, step_class
+from mechcheck.drawing.text import token, visible
 
 Json = dict[str, Any]
 Grid = list[list[float | None]]
