@@ -93,6 +93,8 @@ class RecordedFigure(Figure):
 
         try:
             known = prepared(self.record)
+            if not isinstance(self.record["title"], str):
+                raise TypeError("its title is no text")
         except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
             raise MechcheckError(
                 "this is no figure as the evidence has it (a kind, a title, and the data of that kind): give one of a claim's `figures` "

@@ -1,20 +1,16 @@
 """What was checked, told as the claim that it amounts to: in a notebook and in a script as in a run."""
 
-from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from mechcheck.base.errors import ClaimError
 from mechcheck.verdicts.settling import settled_by
 from mechcheck.verdicts.verdict import Expectation, Verdict, after_holm, combine
-from mechcheck.verdicts.words import summary, verdict_word
+from mechcheck.verdicts.words import summary, told_checks, verdict_word
 
 if TYPE_CHECKING:
     from mechcheck.stats.estimates import Confidence
     from mechcheck.stats.measurement import Measurement
     from mechcheck.verdicts.for_all import Counterexample
-
-
-_COLUMNS = ("verdict", "check", "measured", "interval", "n")
 
 
 class Told:
@@ -46,13 +42,13 @@ class Told:
         return summary(self.verdict, settled_by(self.decided, self.samples, self.confidence), self.counterexamples, statement)
 
     def _repr_html_(self) -> str | None:
-        from mechcheck.drawing.estimates import interval_text
-        from mechcheck.drawing.notebook import table
+        from mechcheck.drawing.notebook import facts
 
         if not any(e.role == "claim" for e in self.expectations):
             return None
-        rows = [[verdict_word(e.verdict), e.label, *interval_text(asdict(e.estimate), e.unit), f"{e.estimate.n:,}"] for e in self.decided]
-        return table(verdict_word(self.verdict), _COLUMNS, rows, [False, False, True, True, True])
+        settled = settled_by(self.decided, self.samples, self.confidence)
+        told = (map(str.strip, lines) for lines in told_checks(settled, self.counterexamples))
+        return facts(verdict_word(self.verdict), [(name, "; ".join(more)) for name, *more in told])
 
     def __repr__(self) -> str:
         return self.summary() if any(e.role == "claim" for e in self.expectations) else "nothing is checked yet"
