@@ -8,7 +8,7 @@ from mechcheck.base.errors import MechcheckError
 
 Json = dict[str, Any]
 
-_CONVERTERS = "rsvg-convert, Inkscape, or a browser, whose button below the figure of a saved .html gives a PNG"
+_CONVERTERS = "rsvg-convert or Inkscape, or save an .html, whose button below the figure gives a PNG"
 
 
 class Figure:
