@@ -37,7 +37,7 @@ def _body(heat: Heatmap) -> Block:
     upright = heat.tall or bool(heat.picture)
     corner = f"{heat.row_label} ↓" if heat.row_label else ""
     left = max(width(corner), *(width(name, 10) for name in rows)) + 7
-    over = max(width(name, 10) for name in cols) + 6 if upright else 16.0
+    over = 1.1 * max(width(name, 10) for name in cols) + 8 if upright else 16.0  # capitals are wider than the usual letter
     top = over + (14 if heat.col_label else 0)
     parts = [text(left, 10, f"{heat.col_label} →", "first")] if heat.col_label else []
     parts += [text(left - 7, top - 5, corner, "y")] if corner else []

@@ -92,7 +92,7 @@ def _search(figure: Json) -> Block:
 
 def _is_number(cell: str) -> bool:
     try:
-        float(cell.replace(charts.MISSING, "0"))
+        float(cell.replace(charts.MISSING, "") or 0)
     except ValueError:
         return False
     return True

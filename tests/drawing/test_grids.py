@@ -38,7 +38,7 @@ def test_long_names_of_columns_stand_upright(make: SimpleNamespace) -> None:
     short, long = (grid(heatmap(make.heatmap(1, 2, values=[[1.0, 2.0]], cols=["b", name]))) for name in ("a", "a longer name"))
     assert "rotate(-90)" not in short.drawn
     assert long.drawn.count("rotate(-90)") == 2
-    assert long.height - short.height == pytest.approx(width("a longer name", 10) + 6 - 16)
+    assert long.height - short.height == pytest.approx(1.1 * width("a longer name", 10) + 8 - 16)
 
 
 def test_many_cells_are_one_picture_whose_cells_are_squares_of_pixels(make: SimpleNamespace) -> None:
