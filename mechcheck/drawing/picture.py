@@ -86,7 +86,8 @@ def _sample(mark: Markup, label: str) -> Block:
 def _search(figure: Json) -> Block:
     """The steps are told below the curve, since it is the sites that one wants to know."""
     view = charts.search(figure)
-    numeric = [all(_is_number(row[i]) for row in view.table) for i in range(len(view.head))]
+    sites = 1  # the column of these, though "0.3" looks like a number
+    numeric = [i != sites and all(_is_number(row[i]) for row in view.table) for i in range(len(view.head))]
     return below([_chart(view), table(view.head, view.table, numeric)])
 
 

@@ -65,11 +65,11 @@ def test_what_the_figures_say_is_in_the_pictures() -> None:
 
 
 def test_numbers_among_a_searchs_details_stand_at_the_right() -> None:
-    data = {"steps": [{"site": "0.3", "score": 0.5}], "score_label": "p", "start": 0.9, "goal": None,
+    data = {"steps": [{"site": "0.3", "score": 0.5}], "score_label": "p", "start": None, "goal": None,
             "details": [{"label": "sets", "cells": [12]}, {"label": "how", "cells": ["pair"]}]}  # fmt: skip
     root = ElementTree.fromstring(picture({"kind": "search", "title": "t", "data": data}))
     sides = {node.text: node.get("class").split()[0] for node in root.iter(f"{SVG}text") if node.get("class")}
-    assert (sides["12"], sides["sets"], sides["0.3"], sides["pair"]) == ("y", "y", "y", "first")
+    assert (sides["12"], sides["sets"], sides["0.3"], sides["pair"]) == ("y", "y", "first", "first")
 
 
 def test_its_style_is_for_its_own_parts() -> None:
