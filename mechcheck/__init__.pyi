@@ -189,6 +189,7 @@ from .circuits.greedy_search import (
 )
 
 # figures
+from .drawing.figure import Figure as Figure, RecordedFigure as RecordedFigure
 from .measures.figures.charts import Heatmap as Heatmap, head_heatmap as head_heatmap, Lines as Lines, Bars as Bars, Table as Table
 from .measures.figures.model import (
     AttentionView as AttentionView,

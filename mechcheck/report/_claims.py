@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
-from mechcheck.report._numbers import MISSING, estimate_text
+from mechcheck.drawing.numbers import MISSING, estimate_text
 
 Json = dict[str, Any]
 

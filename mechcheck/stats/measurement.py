@@ -103,6 +103,11 @@ class Measurement(LikeArray):
         """The same values under another name and unit, as the report will show them."""
         return replace(self, name=name, unit=self.unit if unit is None else unit)
 
+    def _repr_html_(self) -> str:
+        from mechcheck.stats.shown import measurement_html  # it stands above: what is shown is estimated from measurements
+
+        return measurement_html(self)
+
     def __bool__(self) -> bool:
         raise MechcheckError(
             f"{self.name or 'a measurement'} has a value for each prompt, so as a whole it is neither true nor false: let `check` decide "

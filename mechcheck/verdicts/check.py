@@ -3,12 +3,13 @@
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
 from mechcheck.base.errors import ClaimError
 from mechcheck.base.seeds import seed_from
+from mechcheck.drawing.figure import Figure
 from mechcheck.stats.estimates import Confidence, Estimate, Interval, estimate_mean, estimate_rate
 from mechcheck.stats.formulas import SUM, bracketed, compared, minus, plus
 from mechcheck.stats.measurement import Measurement
@@ -23,12 +24,6 @@ if TYPE_CHECKING:
     from mechcheck.verdicts.for_all import Counterexample
 
 Example = TypeVar("Example")
-
-
-class Figure(Protocol):
-    """Anything that can be drawn by the report."""
-
-    def data(self) -> dict: ...
 
 
 @dataclass(repr=False)

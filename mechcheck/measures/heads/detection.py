@@ -8,8 +8,10 @@ from jaxtyping import Bool, Float
 from scipy.stats import rankdata
 
 from mechcheck.base.errors import MechcheckError, NonFiniteError, PromptError
+from mechcheck.drawing.figure import Pictured
 from mechcheck.measures.attention.patterns import head_pairs
 from mechcheck.measures.attention.targets import induction_targets, target_scores
+from mechcheck.measures.figures.charts import Heatmap
 from mechcheck.measures.head_scores import HeadScores
 from mechcheck.notation.sites import Sites, heads
 from mechcheck.prompts.prompt_set import PromptSet
@@ -37,7 +39,7 @@ class DetectionQuality(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False)
-class Detection:
+class Detection(Pictured):
     """The heads that a threshold picks."""
 
     scores: HeadScores
@@ -45,6 +47,10 @@ class Detection:
     threshold: float
     reason: str
     """Where the threshold comes from."""
+
+    def figure(self, title: str | None = None) -> Heatmap:
+        """The scores as a heatmap; its title says where the threshold lies."""
+        return self.scores.figure(f"{self.scores.name}; threshold {self.threshold:.3g}" if title is None else title)
 
     @property
     def flagged(self) -> Bool[np.ndarray, "layer head"]:

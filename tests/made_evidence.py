@@ -8,7 +8,7 @@ from typing import Any
 
 import jsonschema
 
-SCHEMA = Path(__file__).parents[2] / "mechcheck" / "evidence.schema.json"
+SCHEMA = Path(__file__).parents[1] / "mechcheck" / "evidence.schema.json"
 
 
 def estimate(value: float | None, low: float | None, high: float | None, **changes: Any) -> dict:

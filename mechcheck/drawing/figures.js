@@ -1,4 +1,4 @@
-// What a claim shows once it is opened: its parts are unpacked, its heatmaps read out, its prompts searchable.
+// Figures on a page: heatmaps are coloured and read out.
 
 // Makes an element; properties that it does not have are set as attributes.
 function make(tag, properties = {}, ...children) {
@@ -14,54 +14,20 @@ function make(tag, properties = {}, ...children) {
 // A name from the evidence, kept from re-ordering the text around it.
 const isolated = (name) => `\u2068${name}\u2069`;
 
-const unpacked = new Map();
-
-function block(number) {
-  if (!unpacked.has(number)) {
-    const text = document.querySelectorAll("script.block")[number].textContent;
-    const bytes = Uint8Array.from(atob(text), (c) => c.charCodeAt(0));
-    const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("deflate-raw"));
-    unpacked.set(number, new Response(stream).text().then((all) => all.split("\x1e")));
-  }
-  return unpacked.get(number);
-}
-
-// The parts were escaped when the page was written; scripts in them would not run.
-async function unpack(claim) {
-  const places = claim.querySelectorAll(".more[data-part]");
-  if (!places.length) return;
-  const index = JSON.parse(document.getElementById("parts").textContent);
-  await Promise.all(
-    [...places].map(async (place) => {
-      const [number, item] = index[place.dataset.part];
-      delete place.dataset.part;
-      try {
-        place.innerHTML = (await block(number))[item];
-      } catch (error) {
-        place.textContent = `This browser cannot unpack the evidence (${error.message}); the numbers are in evidence.json.`;
-      }
-    }),
-  );
-}
-
-async function openClaim(claim) {
-  if (claim.dataset.wired) return;
-  claim.dataset.wired = "1";
-  await unpack(claim);
-  claim.querySelectorAll("table.forest[data-values]").forEach(plant);
-  claim.querySelectorAll("figure.attention").forEach(attentionViewer);
-  for (const figure of claim.querySelectorAll("figure.heat")) {
+// Wires the figures below a node: they are drawn, coloured, and read out.
+function wireFigures(root) {
+  root.querySelectorAll("figure.attention").forEach(attentionViewer);
+  for (const figure of root.querySelectorAll("figure.heat")) {
     paint(figure);
     readOut(figure);
   }
-  claim.querySelectorAll("table.prompts").forEach(searchable);
-  for (const name of claim.querySelectorAll(".forest tbody th")) name.title = name.textContent; // it may be too long to be seen
-  const href = `#${claim.querySelector(".body").id}`;
-  claim.querySelector("code.id").after(" ", make("a", { href, className: "permalink" }, "link to this claim"));
-  for (const figure of claim.querySelectorAll("figure")) {
+}
+
+// Buttons below each figure that is not a part of another.
+function addSaveButtons(root) {
+  for (const figure of root.querySelectorAll("figure")) {
     if (!figure.parentElement.closest("figure")) figure.append(saveButtons(figure));
   }
-  claim.dataset.ready = "1";
 }
 
 // Writes and colours the cells of a heatmap that came without them, as the page has them where it has them.
@@ -81,18 +47,6 @@ function paint(figure) {
       rows[r].append(make("td", { className }, at === null ? given : fixed(Number(given), decimals)));
     }
   }
-}
-
-// The effect of each template, and its dot, where they were left out.
-function plant(table) {
-  const values = table.dataset.values.trim().split(" ");
-  const [low, high, start, end] = table.dataset.axis.split(" ").map(Number);
-  const rows = table.tBodies[0].rows;
-  const dots = values.map((value, i) => {
-    rows[i].cells[2].textContent = value;
-    return `M${(start + ((Number(value) - low) / (high - low)) * (end - start)).toFixed(1)} ${18 * i + 9}h0`;
-  });
-  table.querySelector("path.tpl").setAttribute("d", dots.join(""));
 }
 
 // With so many decimals; in scientific notation where that would be unreadable; never a negative zero.
@@ -189,15 +143,4 @@ function valuesOnDemand({ rows, cols }, exact) {
     details.append(make("div", { className: "scroll" }, table));
   });
   return details;
-}
-
-function searchable(table) {
-  const rows = [...table.tBodies[0].rows];
-  if (rows.length < 4) return;
-  const box = make("input", { type: "search", placeholder: "filter prompts", "aria-label": "filter prompts", className: "find" });
-  box.addEventListener("input", () => {
-    const words = box.value.toLowerCase().split(/\s+/).filter(Boolean);
-    for (const row of rows) row.hidden = !words.every((word) => row.textContent.toLowerCase().includes(word));
-  });
-  table.parentElement.before(box);
 }

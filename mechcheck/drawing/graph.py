@@ -10,9 +10,9 @@ from typing import Any, NamedTuple
 from markupsafe import Markup
 
 from mechcheck.base.text import shorten
-from mechcheck.report._numbers import short, with_unit
-from mechcheck.report._svg import svg, text
-from mechcheck.report._text import width
+from mechcheck.drawing.numbers import short, with_unit
+from mechcheck.drawing.svg import svg, text
+from mechcheck.drawing.text import width
 
 Json = dict[str, Any]
 

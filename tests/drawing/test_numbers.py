@@ -1,4 +1,4 @@
-"""Numbers as text, sort keys and anchors."""
+"""Numbers as text, and sort keys."""
 
 import math
 
@@ -6,8 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mechcheck.report import anchor, percent, sort_key
-from mechcheck.report._numbers import date_text, estimate_text, fixed, p_text, seconds, short, with_unit
+from mechcheck.drawing.numbers import date_text, estimate_text, fixed, p_text, percent, seconds, short, sort_key, with_unit
 
 
 @pytest.mark.parametrize(
@@ -71,15 +70,3 @@ def test_sort_keys_sort_as_text_in_the_order_of_the_numbers(numbers: list[float]
     assert {len(sort_key(x)) for x in numbers} == {16}
     assert sort_key(-0.0) == sort_key(0.0)
     assert sort_key(-math.inf) < sort_key(-1.5) < sort_key(-0.1) < sort_key(0.1) < sort_key(2.0) < sort_key(10.0)
-
-
-def test_anchors_are_readable_and_distinct() -> None:
-    assert anchor("ioi.s_inhibition-1") == "claim-ioi.s_inhibition-1"
-    assert anchor("ioi/a[x]").startswith("claim-ioi-a-x-")
-    ids = ["ioi/a", "ioi:a", "ioi-a", "ioi a", "<b>", "😀", "שלום", "", "\ud800"]
-    assert len({anchor(i) for i in ids}) == len(ids)
-
-
-@given(st.text())
-def test_anchors_need_no_escaping(claim_id: str) -> None:
-    assert set(anchor(claim_id)) <= set("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-")

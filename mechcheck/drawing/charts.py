@@ -6,10 +6,10 @@ from typing import Any, NamedTuple
 from markupsafe import Markup
 
 from mechcheck.base.text import shorten
-from mechcheck.report._axis import Axis, padded
-from mechcheck.report._numbers import MISSING, short
-from mechcheck.report._svg import path, svg, text
-from mechcheck.report._text import width
+from mechcheck.drawing.axis import Axis, padded
+from mechcheck.drawing.numbers import MISSING, short
+from mechcheck.drawing.svg import path, svg, text
+from mechcheck.drawing.text import width
 
 Json = dict[str, Any]
 Column = Sequence[float | None]

@@ -1,10 +1,11 @@
-"""Grids of colour: heatmaps as tables or pictures, and the logit lens as several of them."""
+"""Grids of colour: heatmaps as tables or pictures; the logit lens, and the attention of heads, as several of them."""
 
+import base64
 from typing import Any, NamedTuple
 
-from mechcheck.report._numbers import MISSING, fixed, grid_decimals, short
-from mechcheck.report._palette import Scale, png, scale_for, step_class
-from mechcheck.report._text import token, visible
+from mechcheck.drawing.numbers import MISSING, fixed, grid_decimals, short
+from mechcheck.drawing.palette import Scale, png, ramp_colours, scale_for, step_class
+from mechcheck.drawing.text import numbered, token, visible
 
 Json = dict[str, Any]
 Grid = list[list[float | None]]
@@ -35,6 +36,13 @@ class Heatmap(NamedTuple):
     missing: bool
     hints: list[list[str]]
     """What to read out of a cell in place of its number; empty where that is the number."""
+    steps: list[list[int | None]]
+    """Of the palette: each cell's."""
+
+    @property
+    def colours(self) -> list[str]:
+        """The colour bar, from its low end to its high end."""
+        return ramp_colours(self.ramp)
 
 
 def heatmap(figure: Json) -> Heatmap:
@@ -66,6 +74,34 @@ def lens(figure: Json) -> Lens:
     if data["top"]:
         grids.append(_top(axes, data["top"]))
     return Lens(figure["title"], grids)
+
+
+def attention(figure: Json) -> Lens:
+    """A grid per head, from each token (row) to each token (column), and below them the same weighted by values.
+
+    Each of the two sets has one scale: attention reaches to 1, other weights to the largest of any head.
+    """
+    data = figure["data"]
+    labels = numbered(data["tokens"])
+    axes = {"rows": labels, "cols": labels, "row_label": "from", "col_label": "to"}
+    grids = []
+    for unit, heads in (("attention", data["patterns"]), ("value-weighted attention", data["weighted"] or ())):
+        low = min((head["low"] for head in heads), default=0.0)
+        most = max((max(abs(head["low"]), abs(head["high"])) for head in heads), default=0.0) or 1.0
+        scale = Scale(-most, most, True) if low < 0 else Scale(0.0, 1.0 if unit == "attention" and most <= 1 else most, False)
+        of = "" if unit == "attention" else ", value-weighted"
+        grids += [
+            _drawn(f"head {head['head']}{of}", axes | {"unit": unit}, _filled(unpacked(head, len(labels))), scale, largest=0)
+            for head in heads
+        ]
+    return Lens(figure["title"], grids)
+
+
+def unpacked(head: Json, n: int) -> list[list[float | None]]:
+    """The weights of a head that the evidence keeps as bytes, a row for each of the `n` tokens."""
+    steps = base64.b64decode(head["values"])
+    scale = (head["high"] - head["low"]) / 255
+    return [[head["low"] + scale * step for step in steps[i * n : (i + 1) * n]] for i in range(n)]
 
 
 def _top(axes: Json, top: list[list[list[Json]]]) -> Heatmap:
@@ -116,4 +152,5 @@ def _drawn(title: str, axes: Json, grid: Grid, scale: Scale, largest: int = LARG
         tall=any(len(c) > 5 for c in cols),
         missing=any(x is None for line in grid for x in line),
         hints=[],
+        steps=steps,
     )

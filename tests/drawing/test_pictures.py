@@ -8,12 +8,12 @@ from types import SimpleNamespace
 
 import pytest
 
-from mechcheck.report import _attention
-from mechcheck.report._charts import bars, lines, search, table
-from mechcheck.report._graph import graph
-from mechcheck.report._heatmaps import heatmap, lens
-from mechcheck.report._palette import STEPS, css, scale_for, step_class
-from mechcheck.report._text import numbered
+from mechcheck.drawing import attention
+from mechcheck.drawing.charts import bars, lines, search, table
+from mechcheck.drawing.graph import graph
+from mechcheck.drawing.heatmaps import heatmap, lens
+from mechcheck.drawing.palette import STEPS, css, scale_for, step_class
+from mechcheck.drawing.text import numbered
 
 
 def numbers(pattern: str, svg: str) -> list[float]:
@@ -213,7 +213,7 @@ def test_the_strongest_links_of_a_head_are_told_without_the_resting_place() -> N
     steps = bytes([255, 0, 0, 200, 55, 0, 250, 5, 128])
     packed = {"head": "0.3", "low": 0.0, "high": 0.5, "values": base64.b64encode(steps).decode()}
     many = [packed | {"head": f"1.{h}"} for h in range(30)]
-    drawn = _attention.view(
+    drawn = attention.view(
         {"kind": "attention", "title": "t", "data": {"tokens": ["a", "b", "a"], "patterns": [packed, *many], "weighted": None}}
     )
     assert drawn.links[:3] == [("0.3", "a_2", "a_2", "0.25"), ("0.3", "b", "b", "0.11"), ("0.3", "a_2", "b", "0.01")]

@@ -1,9 +1,11 @@
 """The colours of heatmaps: blue for more, orange for less than nothing, told apart by every common kind of colour vision."""
 
 import base64
+import re
 import struct
 import zlib
 from collections.abc import Sequence
+from functools import cache
 from typing import NamedTuple
 
 STEPS = 24
@@ -71,15 +73,35 @@ def _hex(rgb: Rgb) -> str:
     return "#" + "".join(f"{c:02x}" for c in rgb)
 
 
+def _is_dark(step: int) -> bool:
+    """Whether white stands out from a colour more than black does (WCAG contrast)."""
+    return _luminance(colour(step)) < 0.179
+
+
+@cache
+def paints() -> dict[str, tuple[str, str]]:
+    """Class of a step -> its colour, and the class of the text on it: on-dark or on-light."""
+    of_steps = {step_class(s): (_hex(colour(s)), "on-dark" if _is_dark(s) else "on-light") for s in range(-STEPS, STEPS + 1)}
+    return of_steps | {MISSING_CLASS: (_hex(_MISSING), "on-light")}
+
+
+_BARS = {"seq": (0, STEPS), "neg": (-STEPS, 0), "div": (-STEPS, STEPS)}
+"""Kind of colour bar -> the steps at its ends."""
+
+
+def ramp_colours(ramp: str) -> list[str]:
+    """The colours of a colour bar, from its low end."""
+    first, last = _BARS[ramp]
+    return [_hex(colour(s)) for s in range(first, last + 1)]
+
+
 def css() -> str:
     """The rules of every step, with ink that stands out from it, and the gradients of the colour bars."""
     rules = []
     for step in range(-STEPS, STEPS + 1):
-        # Where black and white stand out equally from a colour (WCAG contrast).
-        ink = "#fff" if _luminance(colour(step)) < 0.179 else "#000"
+        ink = "#fff" if _is_dark(step) else "#000"
         rules.append(f".{step_class(step)}{{background:{_hex(colour(step))};color:{ink}}}")
-    bars = {"seq": (0, STEPS), "neg": (-STEPS, 0), "div": (-STEPS, STEPS)}
-    for name, (first, last) in bars.items():
+    for name, (first, last) in _BARS.items():
         stops = ",".join(_hex(colour(s)) for s in range(first, last + 1, 6))
         rules.append(f".ramp.{name}{{background:linear-gradient(90deg,{stops})}}")
     return "".join(rules)
@@ -108,6 +130,11 @@ def themes() -> str:
         f"@media screen and (prefers-color-scheme:dark){{:root:not([data-theme=light]){{color-scheme:dark;{dark}}}}}"
         f"@media screen{{:root[data-theme=dark]{{color-scheme:dark;{dark}}}}}"
     )
+
+
+def on_paper(sheet: str) -> str:
+    """A style sheet in the light colours, each written out: what shows a single picture may know no variables."""
+    return re.sub(r"var\(--([\w-]+)\)", lambda m: _THEME[m[1]][0], sheet)
 
 
 def javascript() -> str:

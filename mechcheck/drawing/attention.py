@@ -3,8 +3,8 @@
 import base64
 from typing import Any, NamedTuple
 
-from mechcheck.report._numbers import fixed
-from mechcheck.report._text import numbered
+from mechcheck.drawing.numbers import fixed
+from mechcheck.drawing.text import numbered
 
 Json = dict[str, Any]
 
