@@ -18,6 +18,7 @@ from mechcheck.notation.sites import Site
 from mechcheck.notation.whole_answers import Scores, Whole, is_token
 from mechcheck.prompts.answered import PREDICTED, Answered, answered, followed
 from mechcheck.prompts.candidates import What
+from mechcheck.prompts.limits import check_fits_once
 from mechcheck.prompts.prompt_set import END, PromptSet
 
 if TYPE_CHECKING:
@@ -46,7 +47,8 @@ def sweep_answers(
         PromptError: a metric of one token each, or that reads elsewhere than at END; an encoder; END that is not the last token.
         MechcheckError: `Put` at every position, which has nothing for the answers' tokens.
     """
-    wholes = [_whole(model, metric) for metric in metrics]
+    check_fits_once(model, prompts)
+    wholes = [_whole(metric) for metric in metrics]
     asks: tuple[What, ...] = tuple(dict.fromkeys(what for whole in wholes for what in whole.asks))
     tokens = list(dict.fromkeys(whole.token for whole in wholes))
     tables = {(token, what): _Table(prompts, what, len(variants)) for token in tokens for what in asks}
@@ -68,7 +70,7 @@ def sweep_answers(
     return [whole.of(*(tables[whole.token, what].scores for what in whole.asks)).numpy() for whole in wholes]
 
 
-def _whole(model: "TransformerBridge", metric: Metric) -> Whole:
+def _whole(metric: Metric) -> Whole:
     """How the metric is read of whole answers."""
     assert metric.whole is not None
     if metric.whole.one_token:
@@ -79,11 +81,6 @@ def _whole(model: "TransformerBridge", metric: Metric) -> Whole:
         raise PromptError(
             f"{metric.name!r}: answers of several tokens follow the prompt, so they cannot be read over {metric.where}; leave out "
             ".over(...), or give answers of one token"
-        )
-    if model.cfg.attention_dir != "causal":
-        raise PromptError(
-            f"{metric.name!r}: some answers or foils are several tokens, and this model reads both ways and predicts masked words, a token "
-            "for each mask: choose words of one token, or ask a decoder"
         )
     return metric.whole
 

@@ -60,6 +60,11 @@ def check_fits(model: "TransformerBridge", prompts: Prompts) -> None:
     if context is not None and longest > context:
         row = int(prompts.lengths.argmax())
         raise PromptError(f"prompt {row} ({prompts.ids[row]}) has {longest} tokens, and this model sees {context} at most: shorten it")
+    if prompts.longest() > 1 and getattr(cfg, "attention_dir", "causal") != "causal":
+        raise PromptError(
+            "some answers or foils are several tokens, and this model predicts masked words, a token for each mask: choose words of one "
+            "token, or ask a decoder"
+        )
     if is_encoder(model) and (len(prompts.answers) or prompts.any_sets()):
         _check_masked(model, prompts)
 
@@ -101,12 +106,7 @@ def _check_compared(what: str, ids: list[list[int]], size: int) -> None:
 
 
 def _check_masked(model: "TransformerBridge", prompts: Prompts) -> None:
-    """[SEP] behind a text is never the word that is asked for, and a mask stands for one token."""
-    if prompts.longest() > 1:
-        raise PromptError(
-            "some answers or foils are several tokens, and this model predicts masked words, a token for each mask: choose words of one "
-            "token, or ask a decoder"
-        )
+    """[SEP] behind a text is never the word that is asked for."""
     sep = getattr(model.tokenizer, "sep_token_id", None)
     ends = prompts.tokens.gather(1, prompts.position("END").cpu()[:, None])[:, 0]
     if sep is not None and bool((ends == sep).any()):
