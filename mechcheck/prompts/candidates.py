@@ -154,6 +154,12 @@ class Asked:
         """
         return self._sets(what) or tuple(((token,),) for token in self.asked(what).tolist())
 
+    @property
+    def every_candidate(self) -> Candidates:
+        """The answers of all prompts, then the foils; none of what was left out."""
+        whose: tuple[What, ...] = ("answers", "foils")
+        return tuple(row for what in whose if self._sets(what) or len(getattr(self, what)) for row in self.candidates(what))
+
     def any_sets(self, whose: Iterable[What] = ("answers", "foils")) -> bool:
         """Whether some of them are several tokens, or several."""
         return any(self._sets(what) for what in whose)

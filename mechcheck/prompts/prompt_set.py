@@ -168,7 +168,8 @@ class PromptSet(Placed, Asked):
             pad: allow prompts of different lengths, filled on the right.
             bos: whether BOS (or [CLS]) stands in front; by default where the tokenizer has one, also if it adds none by itself.
             after_space: answers and foils are the tokens that these words are behind a space, also where written without one.
-            several_tokens: take answers and foils that are several tokens, as `log_odds` and `log_probability` measure them.
+            several_tokens: take answers and foils that are several tokens, exactly as written (or as they are behind a space), which
+                `log_odds` and `log_probability` measure.
             whole: names whose words are meant with all their tokens, as spans.
 
         Raises:

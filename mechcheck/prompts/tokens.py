@@ -3,7 +3,7 @@
 import hashlib
 import json
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 from weakref import WeakKeyDictionary
@@ -116,28 +116,27 @@ class Reader:
         return [token for word in words if (token := found[word]) is not None]
 
     def answers(self, words: Sequence[str], *, after_space: bool = False) -> list[tuple[int, ...]]:
-        """The tokens of each word as an answer: the one of `singles` where there is one, else all that it is, as it is written.
+        """All tokens of each word: as it is written, or what it is behind a space.
 
         Args:
-            words, after_space: as in `singles`.
+            words: as they are written (" Mary").
+            after_space: the words follow a text, behind a space, also where they are written without one.
 
         Raises:
             PromptError: words that the tokenizer does not know, or of which it does not know a part; all are named.
         """
-        found: dict[str, list[int]] = {}
-        for word in words:
-            one = self._single(word, after_space)
-            found[word] = [one] if one is not None else self._behind_space(word) if after_space else self._encode(word)
-        self._refuse((word, list[int]()) for word, ids in found.items() if not ids or self.tokenizer.unk_token_id in ids)
-        return [tuple(found[word]) for word in words]
+        self._refuse((word, list[int]()) for word in words if not self.spells(word, first=not after_space))
+        return [tuple(self.pieces(word, first=not after_space)) for word in words]
 
-    def check_words(self, rows: Iterable[Sequence[str]], *, whole: bool = True) -> None:
+    def check_words(self, rows: Iterable[Sequence[str]], *, whole: bool = True, but: Collection[str] = ()) -> None:
         """Raise unless each word of each row is one token behind a space; where the rows are whole texts, their first words without one.
+
+        Nothing is asked of the words in `but`.
 
         Raises:
             PromptError: names all words that are not.
         """
-        places = dict.fromkeys((word, whole and i == 0) for row in rows for i, word in enumerate(row))
+        places = dict.fromkeys((word, whole and i == 0) for row in rows for i, word in enumerate(row) if word not in but)
         tokens = ((word, self._encode(word) if first else self._behind_space(word)) for word, first in places)
         self._refuse((word, ids) for word, ids in tokens if not self._known(ids))
 
@@ -159,6 +158,11 @@ class Reader:
     def pieces(self, word: str, *, first: bool = False) -> list[int]:
         """The tokens of a word behind a space; with `first`, at the beginning of a text, or joined to what stands before it."""
         return self._encode(word) if first else self._behind_space(word)
+
+    def spells(self, word: str, *, first: bool = False) -> bool:
+        """Whether it has tokens for every part of a word there."""
+        ids = self.pieces(word, first=first)
+        return bool(ids) and self.tokenizer.unk_token_id not in ids
 
     def knows(self, word: str, *, first: bool = False) -> bool:
         """Whether a word is one token there."""
