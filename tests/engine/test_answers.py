@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 from test_reading import with_span
 from tiny import HUGGING_FACE, LAYOUTS, SAME_FORWARD, VOCABULARY, random_prompts, with_other_padding
 
-from mechcheck.base.errors import MechcheckError, PromptError
 from mechcheck.engine.run import capture, plain_hooks, run, sweep, sweep_metrics
 from mechcheck.measures.causal.patching import head_patching
 from mechcheck.notation.interventions import Ablate, KnockOut, Noise, Patch, Permute, Put, Scale, Steer
@@ -282,40 +281,3 @@ def test_nothing_of_the_model_is_hidden(tiny):
     nan = Scale(resid("1@END"), 1e308)
     for metric in (log_odds, correct):
         assert not np.isfinite(sweep(model, prompts, [nan, nan], metric)).any()
-
-
-def test_errors(tiny):
-    model, prompts = tiny("gpt2"), random_prompts(10, LENGTHS)
-    several = asking(prompts, [(5, 6), 7, 8, 9, [(10,), (11,)], 12], [3] * 6)
-    for metric in (logit_diff, lambda logits, prompts: logits[:, prompts.asked("answers")[0]]):
-        with pytest.raises(
-            PromptError, match=r"answers of these prompts are not one token each \('5\|6' in prompt 0: it is several tokens\)"
-        ):
-            run(model, several, metric=metric)
-    with pytest.raises(PromptError, match="not one token each \\('7 or 8' in prompt 0: several are right"):
-        asking(prompts, [[(7,), (8,)], 7, 8, 9, 10, 12], [3] * 6).asked("answers")
-    with pytest.raises(PromptError, match="'rank of the answer' is of one token, and some answers of these prompts are several"):
-        run(model, several, metric=rank)
-    for metric in (log_odds.over("A"), probability.each_of("ALL")):
-        with pytest.raises(PromptError, match="answers of several tokens follow the prompt, so they cannot be read over"):
-            sweep(model, several, [[]], metric)
-    with pytest.raises(PromptError, match="these prompts have no foils"):
-        run(model, asking(prompts, [(5, 6)] * 6), metric=log_odds)
-    with pytest.raises(MechcheckError, match=r"Put at .* has activations for the prompts' own positions, and none for the answers' tokens"):
-        run(model, several, Put(capture(model, several, heads("0.1"))), log_odds)
-    with pytest.raises(PromptError, match="the reference has 4 prompts for 6, and needs one for each, to be followed by the same answer"):
-        run(model, several, Ablate(heads("0.1"), "mean", prompts.reference[:4]), log_odds)
-    with pytest.raises(PromptError, match="the answer of prompt 0 has more than others of 'template 0'"):
-        run(model, several, Ablate(heads("0.1"), "mean"), log_odds)
-    assert np.isfinite(run(model, several, Ablate(heads("0.1@END"), "mean", prompts.reference[:4]), log_odds).values).all()
-    with pytest.raises(PromptError, match="4 source prompts for 6 prompts"):
-        run(model, several, Patch(heads("0.1@END"), prompts.counterfactual[:4]), log_odds)
-    early = PromptSet.from_tokens([[1, 5, 6, 7]], answers=[(5, 6)], foils=[4], positions={"END": [2]})
-    with pytest.raises(PromptError, match="END is position 2 of prompt 0, whose last token is 3, so that an answer of several tokens"):
-        run(model, early, metric=log_odds)
-    with pytest.raises(PromptError, match="this model predicts masked words, a token for each mask"):
-        run(tiny("bert"), several, metric=log_odds)
-    with pytest.raises(PromptError, match="the answer of prompt 0 is token 99, and this model predicts tokens"):
-        run(model, asking(prompts, [(5, 99)] * 6), metric=log_probability)
-    with pytest.raises(MechcheckError, match='unknown over=\'all\'; choose "any", "mean" or "per token"'):
-        answer_log_odds("all")
