@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from test_reading import with_span
 from tiny import HUGGING_FACE, LAYOUTS, SAME_FORWARD, VOCABULARY, random_prompts, with_other_padding
 
+from mechcheck.engine.drawn import partners
 from mechcheck.engine.run import capture, plain_hooks, run, sweep, sweep_metrics
 from mechcheck.measures.causal.patching import head_patching
 from mechcheck.notation.interventions import Ablate, KnockOut, Noise, Patch, Permute, Put, Scale, Steer
@@ -201,6 +202,16 @@ def test_what_follows_changes_nothing_before_it(tiny, layout):
     np.testing.assert_allclose(sweep(model, longer, drawn, of_the_first), others, rtol=0, atol=SAME_FORWARD[layout])
     every = np.concatenate([expected, others])
     assert len(np.unique(every.round(9), axis=0)) == len(every), "each does something of its own"
+
+
+def test_partners_are_followed_by_the_answer_of_the_prompt_they_stand_for(tiny):
+    """So resampling among the prompts is resampling from a reference of the partners, which stand in their places."""
+    model = tiny("gpt2")
+    prompts = replace(asking(made(4), *drawn_answers(4, 6)), reference=None)
+    others = replace(prompts[partners(prompts, 2)], ids=prompts.ids)
+    head = heads("0.1")
+    among, given = sweep(model, prompts, [Ablate(head, "resample", seed=2), Ablate(head, "resample", others)], log_odds)
+    np.testing.assert_allclose(among, given, rtol=0, atol=1e-9)
 
 
 def test_an_answer_is_one_of_all_that_begin_alike(tiny):
