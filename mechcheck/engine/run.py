@@ -13,6 +13,7 @@ from jaxtyping import Float
 from mechcheck.base.device import to_numpy, usual_torch
 from mechcheck.base.errors import MechcheckError, SelfCheckWarning
 from mechcheck.base.progress import progress
+from mechcheck.engine.answers import sweep_answers
 from mechcheck.engine.arithmetic import Arithmetic, Unserved, arithmetic
 from mechcheck.engine.edit import Activation
 from mechcheck.engine.edits import Captures, capture_all, edits_of, site_reader
@@ -115,10 +116,24 @@ def sweep_metrics(
     if batch is not None and batch < 1:
         raise MechcheckError(f"batch={batch}: at least one variant at a time")
     with usual_torch():
-        known = None if _plain_only else _served(model, prompts)
-        if known is not None:
-            return _fast(model, known, prompts, listed, chosen, batch)
-        return _plain(model, prompts, listed, chosen)
+        return _measured(model, prompts, listed, chosen, batch)
+
+
+def _measured(
+    model: "TransformerBridge", prompts: PromptSet, variants: list[list[Intervention]], metrics: list[Metric], batch: int | None
+) -> list[Float[np.ndarray, "variant prompt"]]:
+    """Metrics of answers of several tokens by runs of their own, the others together."""
+    longer = {number for number, metric in enumerate(metrics) if metric.of_several_tokens(prompts)}
+    if longer:
+        whole = [metric for number, metric in enumerate(metrics) if number in longer]
+        others = [metric for number, metric in enumerate(metrics) if number not in longer]
+        of_answers = iter(sweep_answers(model, prompts, variants, whole, lambda p, v, m: _measured(model, p, v, m, batch)))
+        of_one_token = iter(_measured(model, prompts, variants, others, batch) if others else [])
+        return [next(of_answers if number in longer else of_one_token) for number in range(len(metrics))]
+    known = None if _plain_only else _served(model, prompts)
+    if known is not None:
+        return _fast(model, known, prompts, variants, metrics, batch)
+    return _plain(model, prompts, variants, metrics)
 
 
 @contextmanager

@@ -11,8 +11,9 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from mechcheck.base.device import exact
+from mechcheck.engine.drawn import fit, fit_site
 from mechcheck.engine.edit import Activation, Edit
-from mechcheck.engine.edits import Captures, fit, fit_site, site_reader
+from mechcheck.engine.edits import Captures, site_reader
 from mechcheck.engine.hooks import record
 from mechcheck.engine.swept import Swept
 from mechcheck.notation.sites import Site, Sites

@@ -54,7 +54,7 @@ class Swept:
         return self.arithmetic.logits(self.streams[variant, prompt, columns])
 
     def _narrow(self, metric: Metric) -> bool:
-        return metric.two_columns and self.arithmetic.head is None
+        return metric.two_columns and self.arithmetic.head is None and not metric.of_sets(self.prompts)
 
     def _from_two_columns(self, reading: Reading) -> Float[Tensor, "variant reading"]:
         streams, prompts = reading.of(self.streams), reading.rows

@@ -110,8 +110,8 @@ def _prompt(prompts: "PromptSet", row: int) -> Record:
         "template": prompts.templates[row],
         "tokens": list(tokens),
         "positions": {name: int(at[row]) for name, at in prompts.positions.items() if name not in prompts.spans},
-        "answer": prompts.vocabulary[int(prompts.answers[row])] if len(prompts.answers) else None,
-        "foil": prompts.vocabulary[int(prompts.foils[row])] if len(prompts.foils) else None,
+        "answer": prompts.shown("answers", row),
+        "foil": prompts.shown("foils", row),
     }
 
 
