@@ -2,10 +2,10 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
@@ -16,6 +16,15 @@ from mechcheck.prompts.spans import ALL
 
 Logits = Float[Tensor, "prompt d_vocab"]
 PerPrompt = Float[Tensor, " prompt"]
+
+
+class OneToken(NamedTuple):
+    """A metric that follows from the log-probability of one token: all that it needs of the other logits is their sum."""
+
+    token: Callable[[PromptSet], Int[Tensor, " prompt"]]
+    """Which token that is in each prompt."""
+    of: Callable[[PerPrompt], PerPrompt]
+    """From its log-probability in nats to the metric."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +47,8 @@ class Metric:
     """Keep every position's value, in place of their mean."""
     needs_next: bool = False
     """It compares with the token that follows, so that a prompt's last position cannot be read."""
+    one_token: OneToken | None = None
+    """What the metric is of one token's log-probability, where it is that and no more: read at many positions it needs no logits kept."""
 
     def over(self, where: str = ALL) -> "Metric":
         """The mean over a span's positions, over all (ALL), or the value at another position than END."""
@@ -108,6 +119,12 @@ def _loss(logits: Logits, tokens: Tensor) -> PerPrompt:
     return cross_entropy(logits, tokens.to(logits.device), reduction="none").double()
 
 
+def _of_one_token(
+    name: str, unit: str, token: Callable[[PromptSet], Int[Tensor, " prompt"]], of: Callable[[PerPrompt], PerPrompt]
+) -> Metric:
+    return Metric(name, unit, lambda x, p, _: of(_log_prob(x, token(p))), one_token=OneToken(token, of))
+
+
 def _kl(logits: Logits, clean: Logits) -> PerPrompt:
     p, q = clean.double().log_softmax(-1), logits.double().log_softmax(-1)
     return (p.exp() * (p - q)).sum(-1)
@@ -116,13 +133,13 @@ def _kl(logits: Logits, clean: Logits) -> PerPrompt:
 logit_diff = Metric("logit difference", "logits", lambda x, p, _: _at(x, p.asked("answers")) - _at(x, p.asked("foils")), two_columns=True)
 """Logit of the answer minus logit of the foil (Wang et al. 2022)."""
 
-probability = Metric("p(answer)", "probability", lambda x, p, _: _log_prob(x, p.asked("answers")).exp())
+probability = _of_one_token("p(answer)", "probability", lambda p: p.asked("answers"), torch.exp)
 """Probability of the answer."""
 
-foil_probability = Metric("p(foil)", "probability", lambda x, p, _: _log_prob(x, p.asked("foils")).exp())
+foil_probability = _of_one_token("p(foil)", "probability", lambda p: p.asked("foils"), torch.exp)
 """Probability of the foil."""
 
-log_probability = Metric("log p(answer)", "nats", lambda x, p, _: _log_prob(x, p.asked("answers")))
+log_probability = _of_one_token("log p(answer)", "nats", lambda p: p.asked("answers"), lambda log_prob: log_prob)
 """Natural logarithm of the answer's probability."""
 
 rank = Metric("rank of the answer", "rank", lambda x, p, _: _rank(x, p.asked("answers")))
@@ -134,7 +151,9 @@ kl_divergence = Metric("KL from the untouched run", "nats", lambda x, p, clean: 
 correct = Metric("accuracy", "share of prompts", lambda x, p, _: _correct(x, p.asked("answers")))
 """1 where the answer is the prediction, else 0."""
 
-loss = Metric("loss", "nats", lambda x, p, _: _loss(x, p.next_tokens), needs_next=True).over(ALL)
+loss = Metric(
+    "loss", "nats", lambda x, p, _: _loss(x, p.next_tokens), needs_next=True, one_token=OneToken(lambda p: p.next_tokens, torch.neg)
+).over(ALL)
 """Cross-entropy of the token that follows, per token, over all positions but the last; `loss.over("SECOND")` over those of a span."""
 
 next_correct = Metric("accuracy", "share of tokens", lambda x, p, _: _correct(x, p.next_tokens), needs_next=True).over(ALL)
