@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from mechcheck import Ablate, Patch, PromptSet, Steer, logit_diff, loss, sweep
+from mechcheck import Ablate, Metric, Patch, PromptSet, Steer, logit_diff, loss, sweep
 from mechcheck.engine.untouched_cache import forget_runs
 from mechcheck.notation.sites import Site, Sites
 
@@ -67,6 +67,11 @@ class Job:
         assert self.source is not None
         return (self.source.tokens != self.prompts.tokens).int().argmax(1).tolist()
 
+    @property
+    def metric(self) -> Metric:
+        """The measure in mechcheck's words."""
+        return loss if self.measure == "loss" else logit_diff
+
     def cells(self) -> Iterator[Cell]:
         """Every cell of every variant."""
         for variant in self.variants:
@@ -94,7 +99,7 @@ class Job:
 def ours(model: "TransformerBridge", job: Job) -> Float[np.ndarray, "variant prompt"]:
     """The job by mechcheck: captures, sweep and self-check; nothing is remembered from an earlier round."""
     forget_runs()
-    return sweep(model, job.prompts, job.interventions(), loss if job.measure == "loss" else logit_diff)
+    return sweep(model, job.prompts, job.interventions(), job.metric)
 
 
 def logit_difference(logits: Float[Tensor, "prompt pos d_vocab"], prompts: PromptSet) -> Float[Tensor, " prompt"]:
