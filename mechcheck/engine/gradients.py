@@ -68,7 +68,7 @@ def gradients(
     check_unseen(model, [chosen])
     listed = as_list(interventions)
     check_sites(model, [*sites, *(site for one in listed for site in one.sites)])
-    _check_weights(model)
+    require_gradients(model)
     check_fits_once(model, prompts)
     edits = [_normal(edit) for edit in edits_of(model, prompts, listed, capture_all(model, prompts, [listed]))]
     prompts = _normal(prompts)
@@ -185,7 +185,13 @@ def _check_same(model: "TransformerBridge", found: Tensor, expected: Tensor, row
         raise SiteError(f"{wrong} in this architecture ({model.cfg.architecture}; they differ by {gap:.2g}), so no gradient is told there")
 
 
-def _check_weights(model: "TransformerBridge") -> None:
+def require_gradients(model: "TransformerBridge") -> None:
+    """Raise where no gradient can be had of the model's arithmetic.
+
+    Raises:
+        MechcheckError: float16, in whose range small gradients vanish.
+        ModelError: weights that were made in inference mode.
+    """
     for parameter in model.parameters():
         if parameter.is_inference():
             raise ModelError("the model's weights were made in torch.inference_mode, which lets no gradient pass: use load_model")
