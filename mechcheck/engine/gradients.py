@@ -11,6 +11,7 @@ from torch import Tensor
 
 from mechcheck.base.device import usual_torch
 from mechcheck.base.errors import HookError, MechcheckError, ModelError, SiteError
+from mechcheck.base.loaded import check_loaded
 from mechcheck.engine.edit import Activation, Edit, Rows, is_token, read_site, select
 from mechcheck.engine.edits import capture_all, edits_of
 from mechcheck.engine.hooks import Node, Reader, forward, record
@@ -190,8 +191,9 @@ def require_gradients(model: "TransformerBridge") -> None:
 
     Raises:
         MechcheckError: float16, in whose range small gradients vanish.
-        ModelError: weights that were made in inference mode.
+        ModelError: weights that were made in inference mode; no loaded model.
     """
+    check_loaded(model)
     for parameter in model.parameters():
         if parameter.is_inference():
             raise ModelError("the model's weights were made in torch.inference_mode, which lets no gradient pass: use load_model")
