@@ -67,6 +67,7 @@ from .notation.interventions import (
     Noise as Noise,
 )
 from .engine.run import run as run, sweep as sweep, sweep_metrics as sweep_metrics, plain_hooks as plain_hooks, capture as capture
+from .engine.gradients import gradients as gradients
 from .measures.causal.effect import Effect as Effect
 from .stats.measurement import Measurement as Measurement
 

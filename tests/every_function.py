@@ -97,6 +97,7 @@ CALLS: dict[str, Callable[[Bench], Any]] = {
         b.model, b.prompts, [[], m.Ablate(b.every)], [m.logit_diff, m.kl_divergence, m.entropy, m.rank, m.correct, m.top_overlap(5)]
     ),
     "capture": lambda b: list(m.capture(b.model, b.prompts, b.every | m.neurons("0.1") | b.stream).values()),
+    "gradients": lambda b: list(m.gradients(b.model, b.prompts, b.every | m.patterns("0.0") | b.stream).values()),
     "Effect": lambda b: m.Effect(b.model, b.prompts, lambda sites: m.Ablate(sites, "zero"))(m.heads(b.last)).values,
     "ablation_effects": lambda b: [found.values for found in m.ablation_effects(b.model, b.prompts).values()],
     "all_heads": lambda b: [len(m.all_heads(b.model))],

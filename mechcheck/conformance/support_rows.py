@@ -139,6 +139,9 @@ ROWS: dict[str, dict[str, Try]] = {
         "`Permute`": _sweep(m.Permute(m.heads("0.1"))),
         "`Put`": _put,
         "`capture`": lambda b: list(m.capture(b.model, b.prompts, m.heads("0.1") | m.resid("1@END")).values()),
+        "`gradients`": lambda b: list(m.gradients(b.model, b.prompts, m.heads("0.1") | m.resid("1@END")).values()),
+        "`gradients` of `patterns`": lambda b: list(m.gradients(b.model, b.prompts, m.patterns("0.1 1.2@END")).values()),
+        "`gradients` of `resid_mid`": lambda b: list(m.gradients(b.model, b.prompts, m.resid_mid("0")).values()),
         "`sweep_metrics`, every metric": _metrics,
     },
     "Patching, ablation studies, searches": {

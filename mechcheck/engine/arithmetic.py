@@ -7,7 +7,7 @@ model's own forward pass.
 
 import math
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -98,6 +98,22 @@ class Arithmetic:
         columns = self.w_u[:, tokens].T
         found = (self._normed(stream) * columns).sum(-1)
         return self._capped(found if self.b_u is None else found + self.b_u[tokens])
+
+    def logit_pieces(self, stream: Float[Tensor, "row d_model"], width: int) -> Iterator[tuple[int, Float[Tensor, "row some"]]]:
+        """All logits of a last stream, of `width` tokens at a time: the first of these tokens, and their logits.
+
+        Each piece stands where the one before it stood. Not for a model with a head of its own.
+        """
+        normed = self._normed(stream)
+        room = normed.new_empty(len(normed) * width)
+        for first in range(0, self.w_u.shape[1], width):
+            weight = self.w_u[:, first : first + width]
+            piece = room[: len(normed) * weight.shape[1]].view(len(normed), -1)
+            if self.b_u is None:
+                torch.mm(normed, weight, out=piece)
+            else:
+                torch.addmm(self.b_u[first : first + width], normed, weight, out=piece)
+            yield first, self._capped(piece)
 
     def _normed(self, stream: Tensor) -> Tensor:
         return stream if self.final_norm is None else self.final_norm(stream)

@@ -18,7 +18,7 @@ from mechcheck.engine.arithmetic import Arithmetic, Unserved, arithmetic
 from mechcheck.engine.edit import Activation
 from mechcheck.engine.edits import Captures, capture_all, edits_of, site_reader
 from mechcheck.engine.hooks import LOGIT_BYTES, Reader, Recording, check_exist, record
-from mechcheck.engine.reading import Read, Reading, read_by
+from mechcheck.engine.reading import Read, Reading, check_unseen, read_by
 from mechcheck.engine.selfcheck import disagreement
 from mechcheck.engine.sweep import capture_fast, run_sweep
 from mechcheck.engine.variants import serves
@@ -60,9 +60,7 @@ def run(
         SiteError, PromptError, HookError: see there.
         MechcheckError: a metric that keeps each position, of which a prompt has no single value.
     """
-    chosen = as_metric(metric)
-    if chosen.each:
-        raise MechcheckError(f"{chosen.name!r} has a value for each position: use sweep(model, prompts, [[]], metric), or metric.over(...)")
+    chosen = one_each(metric, "use sweep(model, prompts, [[]], metric), or metric.over(...)")
     values = sweep_metrics(model, prompts, [interventions], [chosen])[0][0]
     return Measurement(values, prompts.ids, prompts.templates, chosen.name, chosen.unit)
 
@@ -103,12 +101,7 @@ def sweep_metrics(
     """Several metrics from one sweep: as `sweep`, one array for each."""
     require_prediction(model)
     chosen = [as_metric(metric) for metric in metrics]
-    following = next((metric for metric in chosen if metric.needs_next), None)
-    if following is not None and model.cfg.attention_dir != "causal":
-        raise MechcheckError(
-            f"{following.name!r} is of the token that follows, which a model that reads both ways has seen: mask a word, and ask for "
-            "log_probability at END"
-        )
+    check_unseen(model, chosen)
     listed = [as_list(v) for v in variants]
     if not listed:
         raise MechcheckError("a sweep needs at least one variant")
@@ -261,6 +254,14 @@ def capture(
     check_sites(model, sites)
     readers = {site: site_reader(site) for site in sites}
     return dict(observe(model, prompts, readers, interventions).recorded)
+
+
+def one_each(metric: AnyMetric, instead: str) -> Metric:
+    """The metric, or the error of one that keeps each position's value, and what to do instead."""
+    chosen = as_metric(metric)
+    if chosen.each:
+        raise MechcheckError(f"{chosen.name!r} has a value for each position: {instead}")
+    return chosen
 
 
 def as_list(interventions: Sequence[Intervention] | Intervention) -> list[Intervention]:

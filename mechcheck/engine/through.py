@@ -99,7 +99,7 @@ class Patterns:
         found, by_itself = (torch.einsum("bhqk,bkhd->bqhd", x[:, heads].to(v.dtype), v[:, :, heads]) for x in (changed, own))
         real = is_token(self._rows).to(z.device)[:, :, None, None]
         gap = min(float(((z[:, :, heads] - some) * real).abs().max()) for some in (found, by_itself))
-        if not gap <= _CLOSE[z.dtype] * max(1.0, float(z.abs().max())):
+        if not gap <= CLOSE[z.dtype] * max(1.0, float(z.abs().max())):
             raise SiteError(
                 f"what the heads of layer {self._layer} write is not their pattern times their values in this architecture "
                 f"({self._model.cfg.architecture}; they differ by {gap:.2g}), so patterns cannot be changed"
@@ -117,7 +117,7 @@ class Patterns:
         return scores.masked_fill(~is_token(self._rows).to(q.device)[:, None, None], -torch.inf).softmax(-1)
 
 
-_CLOSE = {torch.float64: 1e-4, torch.float32: 1e-4, torch.bfloat16: 0.05, torch.float16: 0.01}
+CLOSE = {torch.float64: 1e-4, torch.float32: 1e-4, torch.bfloat16: 0.05, torch.float16: 0.01}
 """How far, as a share of the largest, two ways of computing what heads write may lie apart."""
 
 

@@ -2,10 +2,10 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
@@ -18,6 +18,15 @@ from mechcheck.prompts.spans import ALL
 
 Logits = Float[Tensor, "prompt d_vocab"]
 PerPrompt = Float[Tensor, " prompt"]
+
+
+class OneToken(NamedTuple):
+    """A metric that follows from the log-probability of one token: all that it needs of the other logits is their sum."""
+
+    token: Callable[[PromptSet], Int[Tensor, " prompt"]]
+    """Which token that is in each prompt."""
+    of: Callable[[PerPrompt], PerPrompt]
+    """From its log-probability in nats to the metric."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +51,8 @@ class Metric:
     """It compares with the token that follows, so that a prompt's last position cannot be read."""
     whole: Whole | None = None
     """How it is read where answers are several tokens, or several are right; None: of one token, or of none."""
+    one_token: OneToken | None = None
+    """What the metric is of one token's log-probability, where it is that and no more: read at many positions it needs no logits kept."""
 
     def over(self, where: str = ALL) -> "Metric":
         """The mean over a span's positions, over all (ALL), or the value at another position than END."""
@@ -132,6 +143,16 @@ def _loss(logits: Logits, tokens: Tensor) -> PerPrompt:
     return cross_entropy(logits, tokens.to(logits.device), reduction="none").double()
 
 
+def _of_one_token(
+    name: str,
+    unit: str,
+    token: Callable[[PromptSet], Int[Tensor, " prompt"]],
+    of: Callable[[PerPrompt], PerPrompt],
+    whole: Whole | None = None,
+) -> Metric:
+    return Metric(name, unit, lambda x, p, _: of(_log_prob(x, token(p))), whole=whole, one_token=OneToken(token, of))
+
+
 def _kl(logits: Logits, clean: Logits) -> PerPrompt:
     p, q = clean.double().log_softmax(-1), logits.double().log_softmax(-1)
     return (p.exp() * (p - q)).sum(-1)
@@ -158,7 +179,7 @@ def answer_log_probability(over: Over = "any") -> Metric:
     """
     check_over(over)
     whole = Whole(("answers",), _log_prob, lambda scores: log_likelihood(scores, over))
-    return Metric(f"log p(answer){_HOW[over]}", _unit(over), lambda x, p, _: _log_prob(x, p.asked("answers")), whole=whole)
+    return _of_one_token(f"log p(answer){_HOW[over]}", _unit(over), lambda p: p.asked("answers"), lambda log_prob: log_prob, whole)
 
 
 def answer_log_odds(over: Over = "any") -> Metric:
@@ -185,10 +206,10 @@ def _probability_of(what: What) -> Whole:
 log_odds = answer_log_odds()
 """Log-probability of the answer, or of any right one, minus that of the foil (or foils): of one token each the logit difference."""
 
-probability = Metric("p(answer)", "probability", lambda x, p, _: _log_prob(x, p.asked("answers")).exp(), whole=_probability_of("answers"))
+probability = _of_one_token("p(answer)", "probability", lambda p: p.asked("answers"), torch.exp, _probability_of("answers"))
 """Probability of the answer; of several right ones that of any, of several tokens that of all of them."""
 
-foil_probability = Metric("p(foil)", "probability", lambda x, p, _: _log_prob(x, p.asked("foils")).exp(), whole=_probability_of("foils"))
+foil_probability = _of_one_token("p(foil)", "probability", lambda p: p.asked("foils"), torch.exp, _probability_of("foils"))
 """Probability of the foil, or of any of several."""
 
 log_probability = answer_log_probability()
@@ -203,7 +224,9 @@ kl_divergence = Metric("KL from the untouched run", "nats", lambda x, p, clean: 
 correct = Metric("accuracy", "share of prompts", lambda x, p, _: _correct(x, p.asked("answers")), whole=Whole(("answers",), _rank, said))
 """1 where the answer is the prediction, or one of several, or what greedy decoding says token by token; else 0."""
 
-loss = Metric("loss", "nats", lambda x, p, _: _loss(x, p.next_tokens), needs_next=True).over(ALL)
+loss = Metric(
+    "loss", "nats", lambda x, p, _: _loss(x, p.next_tokens), needs_next=True, one_token=OneToken(lambda p: p.next_tokens, torch.neg)
+).over(ALL)
 """Cross-entropy of the token that follows, per token, over all positions but the last; `loss.over("SECOND")` over those of a span."""
 
 next_correct = Metric("accuracy", "share of tokens", lambda x, p, _: _correct(x, p.next_tokens), needs_next=True).over(ALL)
