@@ -21,6 +21,7 @@ from mechcheck.engine.reading import Read, Reading, read_by
 from mechcheck.engine.selfcheck import disagreement
 from mechcheck.engine.sweep import capture_fast, run_sweep
 from mechcheck.engine.variants import serves
+from mechcheck.engine.watch import Ran, tell
 from mechcheck.notation.interventions import Intervention
 from mechcheck.notation.limits import require_prediction
 from mechcheck.notation.metrics import Logits, Metric, as_metric, logit_diff
@@ -115,9 +116,9 @@ def sweep_metrics(
         raise MechcheckError(f"batch={batch}: at least one variant at a time")
     with usual_torch():
         known = None if _plain_only else _served(model, prompts)
-        if known is not None:
-            return _fast(model, known, prompts, listed, chosen, batch)
-        return _plain(model, prompts, listed, chosen)
+        values = _plain(model, prompts, listed, chosen) if known is None else _fast(model, known, prompts, listed, chosen, batch)
+    tell(Ran(prompts, listed, chosen, values))
+    return values
 
 
 @contextmanager
@@ -229,7 +230,9 @@ def observe(
     listed = as_list(interventions)
     captures = capture_all(model, prompts, [listed])
     check_sites(model, [site for i in listed for site in i.sites])
-    return record(model, prompts, readers, edits_of(model, prompts, listed, captures))
+    found = record(model, prompts, readers, edits_of(model, prompts, listed, captures))
+    tell(Ran(prompts, [listed]))
+    return found
 
 
 def capture(
