@@ -153,7 +153,7 @@ from .measures.stream.steering import (
     shuffled_vectors as shuffled_vectors,
 )
 
-# what it writes
+# generated text
 from .measures.text.generation import generate as generate
 from .measures.text.generated import Generated as Generated, Continuation as Continuation
 

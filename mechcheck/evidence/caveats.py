@@ -98,8 +98,8 @@ def _other_lengths(interventions: Sequence[Mapping[str, Any]]) -> Iterator[str]:
 def _bounded_metric(readings: Readings) -> Iterator[str]:
     if readings.changed and all(unit in _BOUNDED for unit in readings.changed.values()):
         yield (
-            f"the effect is read as {', '.join(sorted(readings.changed))} alone, which hides what changes in the logits and can "
-            f"exaggerate it: let a logit difference or a log probability stand beside it ({ZHANG}; {HEIMERSHEIM})"
+            f"the effect is read as {', '.join(sorted(readings.changed))} alone, which is not linear in the logits and can miss what "
+            f"works against the answer: let a logit difference or a log probability stand beside it ({ZHANG}; {HEIMERSHEIM})"
         )
 
 

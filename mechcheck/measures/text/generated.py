@@ -8,7 +8,7 @@ from typing import Literal, NamedTuple, get_args
 import numpy as np
 from jaxtyping import Int
 
-from mechcheck.base.errors import MechcheckError, NonFiniteError, PromptError
+from mechcheck.base.errors import MechcheckError, NonFiniteError, PromptError, TextError
 from mechcheck.base.text import shorten
 from mechcheck.stats.measurement import Measurement
 
@@ -99,10 +99,12 @@ class Generated:
             function: `Continuation` -> a number; true and false count as 1 and 0.
             name: what reports call it; the function's name by default.
             unit: of the number.
-            stops: "any" measures texts that ended differently too. The name then says how many were cut, and so does every report.
+            stops: "any" measures texts that ended differently too. How many ended how is then a caveat of each check, in the evidence
+                and in every report.
 
         Raises:
-            MechcheckError: texts that ended differently, or something that is no number.
+            TextError: texts that ended differently.
+            MechcheckError: something that is no number.
             NonFiniteError: NaN or infinity.
         """
         if stops not in get_args(Stops):
@@ -111,15 +113,15 @@ class Generated:
             raise MechcheckError(f"measure takes a function of what was written behind a prompt, got {type(function).__name__}")
         called = getattr(function, "__name__", "<lambda>") if name is None else name
         called = "generated text" if called == "<lambda>" else called
-        if stops == "same" and len(set(self.ended)) > 1:
-            raise MechcheckError(
+        differ = len(set(self.ended)) > 1
+        if stops == "same" and differ:
+            raise TextError(
                 f"of {len(self)} texts {_counted(self.ended)}, and a text that was cut may yet have said more: generate more new_tokens, "
-                'or leave the stop out, or allow it with measure(..., stops="any"), which the name of the measurement then tells'
+                'or leave the stop out, or allow it with measure(..., stops="any"), which the evidence then tells'
             )
         values = np.array([_number(function(one), called, row) for row, one in enumerate(self)])
-        if stops == "any":
-            called = f"{called} (texts: {_counted(self.ended)})"
-        return Measurement(values, self.ids, self.templates, called, unit, ended=self.ended if stops == "same" else None)
+        note = f"{called}: of texts that ended differently ({_counted(self.ended)})" if differ else ""
+        return Measurement(values, self.ids, self.templates, called, unit, ended=self.ended if stops == "same" else None, note=note)
 
 
 def _counted(ended: tuple[str, ...]) -> str:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from mechcheck.base.errors import MechcheckError, NonFiniteError, PromptError
+from mechcheck.base.errors import MechcheckError, NonFiniteError, PromptError, TextError
 from mechcheck.measures.text.generated import Generated
 from mechcheck.stats.measurement import Measurement
 from mechcheck.verdicts.check import Check
@@ -65,13 +65,22 @@ def test_what_is_no_number(given):
 
 
 def test_texts_that_ended_differently_are_not_measured_together():
-    with pytest.raises(MechcheckError, match=r'of 4 texts 2 cut at 3 tokens, 2 stopped, and .* measure\(..., stops="any"\)'):
+    with pytest.raises(TextError, match=r'of 4 texts 2 cut at 3 tokens, 2 stopped, and .* measure\(..., stops="any"\)'):
         texts(MIXED).measure(first)
     allowed = texts(MIXED).measure(first, stops="any")
-    assert allowed.name == "first (texts: 2 cut at 3 tokens, 2 stopped)"
+    note = "first: of texts that ended differently (2 cut at 3 tokens, 2 stopped)"
+    assert (allowed.name, allowed.note, texts(ALL).measure(first, stops="any").note) == ("first", note, "")
+    other = texts(MIXED).measure(len, "length", stops="any")
     check = Check()
     check.above(allowed, 5.0)
-    assert check.expectations[0].label == "first (texts: 2 cut at 3 tokens, 2 stopped) > 5"
+    check.greater(2 * allowed, other)
+    check.rate(allowed > 15, above=0.5)
+    check.above(texts(ALL).measure(first), 5.0, label="all alike")
+    both = f"{note}; {other.note}"
+    assert [e.estimate.caveat and e.estimate.caveat.rpartition("first: ")[2] for e in check.expectations] == [
+        note.removeprefix("first: "), both.removeprefix("first: "), note.removeprefix("first: "), None,
+    ]  # fmt: skip
+    assert check.greater(allowed, other).caveat.endswith(both)
 
 
 @pytest.mark.parametrize(
@@ -96,7 +105,7 @@ def test_nor_are_two_sets_compared(compare):
     here = texts(ALL).measure(first)
     assert compare(here, texts(ALL).measure(len, "other")) is not None
     for other in (texts(("length",) * 4), texts(("length",) * 4, width=5)):
-        with pytest.raises(MechcheckError, match=r"ended otherwise on 4 of 4 prompts \(4: stopped here, cut at \d tokens there\)"):
+        with pytest.raises(TextError, match=r"ended otherwise on 4 of 4 prompts \(4: stopped here, cut at \d tokens there\)"):
             compare(here, other.measure(first))
     assert compare(here, texts(MIXED).measure(first, stops="any")) is not None
 
