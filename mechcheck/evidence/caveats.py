@@ -38,6 +38,8 @@ class Readings:
     """Probability -> values that are nearly 0 or 1, in any run."""
     all: Counter[str] = field(default_factory=Counter)
     """Probability -> values."""
+    signed: set[str] = field(default_factory=set)
+    """What is a probability by its unit, and a difference of two by its values, some of which are negative."""
     noised_beside: bool = False
     """Whether prompts to whose runs noise was added have a counterfactual."""
 
@@ -50,6 +52,7 @@ class Readings:
                 self.changed[metric.name] = metric.unit
             if _is_probability(metric):
                 real = values[~np.isnan(values)]
+                self.signed |= {metric.name} if (real < 0).any() else set()
                 self.all[metric.name] += real.size
                 self.full[metric.name] += int(((real < _FULL) | (real > 1 - _FULL)).sum())
 
@@ -104,7 +107,7 @@ def _bounded_metric(readings: Readings) -> Iterator[str]:
 
 
 def _saturated_metric(readings: Readings) -> Iterator[str]:
-    for name in sorted(readings.changed.keys() & readings.all.keys()):
+    for name in sorted(readings.changed.keys() & (readings.all.keys() - readings.signed)):
         share = readings.full[name] / max(1, readings.all[name])
         if share > 0.5:
             yield (

@@ -94,6 +94,7 @@ def test_probabilities_that_are_nearly_0_or_1(values, full):
 def test_saturation_is_counted_over_all_runs():
     assert read([0.999, 0.999, 0.999], [0.5, 0.5, 0.999]) == ["saturated_metric"]
     assert read([0.999, 0.999, 0.5], [0.5, 0.5, 0.999]) == []
+    assert read([0.999, 0.999, 0.999], [0.5, 0.999, -0.5]) == [], "a difference of probabilities"
 
 
 def test_what_they_say(tiny, prompts):
