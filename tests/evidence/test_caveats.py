@@ -83,7 +83,8 @@ def read(*values, metric=probability, changed=True):
     ("values", "full"),
     [
         ([0.995, 0.5, 0.001], True), ([0.995, 0.5, 0.5], False), ([0.0, 1.0, 1.0], True), ([0.011, 0.989, 0.5], False),
-        ([0.999, np.nan, 0.001], True), ([0.999, np.nan, 0.5], False),
+        ([0.999, np.nan, 0.001], True),
+        ([0.999, np.nan, np.nan], True), ([0.999, np.nan, 0.5], False),
     ],
 )  # fmt: skip
 def test_probabilities_that_are_nearly_0_or_1(values, full):

@@ -88,6 +88,12 @@ def test_whose_activations(used, prompts):
         assert (found["source"]["replaced"] is None) == (expected == "own")
 
 
+def test_several_sources_of_one_kind_are_told_together(used, prompts):
+    one, two = (named([[1, a, 6, 7, 8], [1, a, b, 7, 8], [1, a, 10, 7, 8, 9]]) for a, b in ((30, 6), (31, 32)))
+    (found,) = used(prompts, Patch(heads("0.1@END"), one), Patch(heads("0.1@END"), two))
+    assert (found["runs"], found["source"]["replaced"]["tokens"]) == (2, [1, 2])
+
+
 def test_what_is_told_of_each_kind(used):
     prompts = random_prompts(1, [7, 7, 9, 9])
     found = used(
