@@ -87,7 +87,7 @@ from .notation.metrics import (
     loss as loss,
     next_correct as next_correct,
 )
-from .prompts.spans import ALL as ALL
+from .prompts.spans import ALL as ALL, NEW as NEW
 from .tasks.greater_than import later_years as later_years
 from .notation.distribution_metrics import (
     entropy as entropy,
@@ -157,6 +157,10 @@ from .measures.stream.steering import (
     random_directions as random_directions,
     shuffled_vectors as shuffled_vectors,
 )
+
+# generated text
+from .measures.text.generation import generate as generate
+from .measures.text.generated import Generated as Generated, Continuation as Continuation
 
 # from model to model
 from .measures.stream.alignment import (

@@ -150,6 +150,7 @@ CALLS: dict[str, Callable[[Bench], Any]] = {
     "steering_curve": lambda b: m.steering_curve(b.model, b.prompts, _vector(b), b.stream, [0.0, 1.0, 2.0]).values,
     "steering_curves": lambda b: [c.values for c in m.steering_curves(b.model, b.prompts, [_vector(b)], b.stream, [0.0, 1.0, 2.0])],
     "shuffled_vectors": lambda b: m.shuffled_vectors(b.model, b.prompts, b.stream, 2, 0, "reference"),
+    "generate": lambda b: m.generate(b.model, b.prompts, m.Ablate(b.every, "zero"), new_tokens=2).lengths,
     "activations": lambda b: m.activations(b.model, b.prompts, b.stream),
     "align": lambda b: _map(b).weight,
     "search_alignment": lambda b: [f.score for f in m.search_alignment(*_pair(b), [b.stream], [b.stream], [0.1], lambda *_: 0.5)],

@@ -105,6 +105,11 @@ def _translate(b: Bench) -> Any:
     return m.translate(*_twice(b), _S2, m.vocabulary_map(b.model, b.model, shared), shared).kl().values
 
 
+def _generated(b: Bench) -> Any:
+    changed: list[Any] = [m.Steer(_vector(b), m.resid("1@NEW")), m.Ablate(m.heads("0.1"), "zero"), m.Patch(m.heads("1.2@S2"))]
+    return [m.generate(b.model, b.prompts, some, new_tokens=2, temperature=1.0).lengths for some in ([], changed)]
+
+
 def _reinitialised(b: Bench) -> Any:
     return m.run(m.reinitialised(b.model, 1), b.prompts).values
 
@@ -208,4 +213,5 @@ ROWS: dict[str, dict[str, Try]] = {
         "`shared_vocabulary`, `vocabulary_map`, `translate`": _translate,
         "`reinitialised`": _reinitialised,
     },
+    "Text": {"`generate`": _generated},
 }

@@ -22,6 +22,7 @@ from mechcheck.engine.reading import Read, Reading, check_unseen, read_by
 from mechcheck.engine.selfcheck import disagreement
 from mechcheck.engine.sweep import capture_fast, run_sweep
 from mechcheck.engine.variants import serves
+from mechcheck.engine.watch import Ran, tell
 from mechcheck.notation.interventions import Intervention
 from mechcheck.notation.limits import require_prediction
 from mechcheck.notation.metrics import Logits, Metric, as_metric, logit_diff
@@ -109,7 +110,9 @@ def sweep_metrics(
     if batch is not None and batch < 1:
         raise MechcheckError(f"batch={batch}: at least one variant at a time")
     with usual_torch():
-        return _measured(model, prompts, listed, chosen, batch)
+        values = _measured(model, prompts, listed, chosen, batch)
+    tell(Ran(prompts, listed, chosen, values))
+    return values
 
 
 def _measured(
@@ -238,7 +241,9 @@ def observe(
     listed = as_list(interventions)
     captures = capture_all(model, prompts, [listed])
     check_sites(model, [site for i in listed for site in i.sites])
-    return record(model, prompts, readers, edits_of(model, prompts, listed, captures))
+    found = record(model, prompts, readers, edits_of(model, prompts, listed, captures))
+    tell(Ran(prompts, [listed]))
+    return found
 
 
 def capture(

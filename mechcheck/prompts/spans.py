@@ -14,6 +14,8 @@ END = "END"
 """The last token of a prompt, unless it is said otherwise."""
 ALL = "ALL"
 """Every token of a prompt."""
+NEW = "NEW"
+"""In `generate`, the tokens that were generated so far."""
 Places = Int[Tensor, " prompt"] | Sequence[int] | Sequence[int | Sequence[int]]
 """A position in each prompt, or several."""
 

@@ -246,6 +246,8 @@ class Check(Told):
     ) -> Estimate:  # fmt: skip
         if label in (known.label for known in self.expectations):
             label = f"{label} ({len(self.expectations) + 1})"  # labels tell expectations apart in decoys and in the report
+        if measured.note:
+            estimate = replace(estimate, caveat="; ".join(filter(None, [estimate.caveat, measured.note])))
         self.samples.append(measured)
         self.expectations.append(
             Expectation(
