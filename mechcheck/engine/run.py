@@ -15,10 +15,11 @@ from mechcheck.base.errors import MechcheckError, SelfCheckWarning
 from mechcheck.base.progress import progress
 from mechcheck.engine.arithmetic import Arithmetic, Unserved, arithmetic
 from mechcheck.engine.edit import Activation
-from mechcheck.engine.edits import Captures, capture_all, edits_of, site_reader
+from mechcheck.engine.edits import Captures, capture_all, edits_of
 from mechcheck.engine.hooks import LOGIT_BYTES, Reader, Recording, check_exist, record
 from mechcheck.engine.reading import Read, Reading, read_by
 from mechcheck.engine.selfcheck import disagreement
+from mechcheck.engine.site_readers import of_sites, site_readers
 from mechcheck.engine.sweep import capture_fast, run_sweep
 from mechcheck.engine.variants import serves
 from mechcheck.notation.interventions import Intervention
@@ -244,8 +245,7 @@ def capture(
         interventions: what is changed in that run; a site that is changed itself is read as it was put there.
     """
     check_sites(model, sites)
-    readers = {site: site_reader(site) for site in sites}
-    return dict(observe(model, prompts, readers, interventions).recorded)
+    return of_sites(observe(model, prompts, site_readers(sites), interventions).recorded)
 
 
 def as_list(interventions: Sequence[Intervention] | Intervention) -> list[Intervention]:
