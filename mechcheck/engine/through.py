@@ -32,7 +32,7 @@ class Through(Protocol):
         """What the model goes on with, once these edits have been made."""
 
     def shown_late(self, name: str) -> bool:
-        """Whether the model is done with what this hook shows, so that it is for readers alone."""
+        """Whether what this hook shows is for readers alone, as the model is done with it, or nothing is changed there."""
 
 
 def through(edits: list[Edit], model: "TransformerBridge", rows: Rows) -> dict[str, list[Through]]:
@@ -190,8 +190,8 @@ class Across:
         return activation
 
     def shown_late(self, name: str) -> bool:
-        """The model has not gone on."""
-        return False
+        """What is only seen is not given back."""
+        return name == self._first
 
 
 _KINDS: dict[str, Callable[["TransformerBridge", Rows, int], Through]] = {"pattern": Patterns, "resid_mid": Between}

@@ -65,7 +65,7 @@ class Features(Code):
     def read(self, x: Float[Tensor, "*rows d"]) -> Float[Tensor, "*rows width"]:
         """The features' activations, and the error."""
         read, written = self._split(x)
-        found = [self.dictionary.parts(read, self._index).features] if self.chosen else []
+        found = [self.dictionary.parts(read, None if self._all else self._index).features] if self.chosen else []
         if self.error:
             found.append(written - self.dictionary.reconstruct(read))
         return torch.cat(found, dim=-1) if len(found) > 1 else found[0]
@@ -112,12 +112,17 @@ class Features(Code):
             f'norms and value biases folded): use load_model(..., processing="{then}")'
         )
 
+    @property
+    def _all(self) -> bool:
+        return len(self.chosen) == self.dictionary.d_sae
+
     @cached_property
     def _index(self) -> Tensor:
         return torch.tensor(self.chosen, dtype=torch.long)
 
     def _directions(self, like: Tensor) -> Float[Tensor, "some d_out"]:
-        return self.dictionary.weights(like)["W_dec"][self._index.to(like.device)]
+        directions = self.dictionary.weights(like)["W_dec"]
+        return directions if self._all else directions[self._index.to(like.device)]
 
     def _split(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """What is encoded, and what is written to."""

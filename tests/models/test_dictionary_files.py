@@ -36,7 +36,8 @@ def rewritten(path, weights=(), **settings):
 def test_what_is_written_is_read_again(architecture, others, tmp_path):
     one = made(architecture, HOOK, 6, **others, frequency=torch.tensor([0.5, 0.0, *[1e-4] * 10]))
     again = load_dictionary(keep_dictionary(one, tmp_path / "dictionary"))
-    assert again.sha256 == one.sha256 and (again.processing, again.site) == (one.processing, one.site)
+    assert again.sha256 == one.sha256
+    assert (again.processing, again.site) == (one.processing, one.site)
     torch.testing.assert_close(again.frequency, one.frequency, rtol=1e-4, atol=0)
     assert again.name == one.name
     torch.testing.assert_close(again.reconstruct(X), one.reconstruct(X), rtol=0, atol=0)
@@ -55,7 +56,8 @@ def test_what_is_written_is_read_again(architecture, others, tmp_path):
 def test_transcoders_and_heads_too(one, named, tmp_path):
     path = keep_dictionary(one, tmp_path)
     again = load_dictionary(path)
-    assert config_of(path)["architecture"] == named and (again.sha256, again.reads, again.head) == (one.sha256, one.reads, one.head)
+    assert config_of(path)["architecture"] == named
+    assert (again.sha256, again.reads, again.head) == (one.sha256, one.reads, one.head)
     assert config_of(path)["reshape_activations"] == ("hook_z" if one.site.together else "none")
 
 
@@ -74,7 +76,9 @@ def test_a_configuration_of_before_saelens_6(tmp_path):
     }  # fmt: skip
     (path / "cfg.json").write_text(json.dumps(old))
     again = load_dictionary(path)
-    assert again.sha256 == one.sha256 and again.processing is None and again.about["model_name"] == "gpt2-small"
+    assert again.sha256 == one.sha256
+    assert again.processing is None
+    assert again.about["model_name"] == "gpt2-small"
     scale = torch.linspace(0.5, 2.0, 12, dtype=torch.float64)
     save_file(tensors | {"scaling_factor": scale}, path / "sae_weights.safetensors")
     with pytest.raises(MechcheckError, match="holds a scaling_factor"):
