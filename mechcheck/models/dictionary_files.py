@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from mechcheck.base.errors import MechcheckError
+from mechcheck.base.paths import embedded_dictionaries
 from mechcheck.notation.dictionaries import TENSORS, Architecture, Dictionary, Normalisation
 
 CONFIG, WEIGHTS, SPARSITY = "cfg.json", "sae_weights.safetensors", "sparsity.safetensors"
@@ -46,7 +47,7 @@ def load_dictionary(
     the norms of its decoder, in units of which its activations then are.
 
     Args:
-        directory: with cfg.json and sae_weights.safetensors; sparsity.safetensors, where it is there, says how often features fire.
+        directory: one of those that come with mechcheck, "compiled-ioi-stream-seed0", or a directory with cfg.json and sae_weights.safetensors; sparsity.safetensors, where it is there, says how often features fire.
         hook: "blocks.5.hook_resid_pre", where the configuration does not say it.
         processing: with which the model was loaded that it was trained on, where the configuration does not say it; a model that is
             loaded otherwise is then refused.
@@ -58,7 +59,7 @@ def load_dictionary(
             not finite, or of shapes that do not fit.
         SiteError: its hook is no place of mechcheck's.
     """
-    path = _checked(Path(directory))
+    path = _checked(embedded_dictionaries().get(str(directory), Path(directory)))
     config = _config(path)
     tensors = _tensors(path / WEIGHTS)
     said = _metadata(config)
@@ -153,7 +154,10 @@ def _checked(path: Path) -> Path:
     if path.suffix in pickles:
         raise MechcheckError(f"{path.name} is a pickle, which can run code when loaded: save it with SAELens' save_model, as safetensors")
     if not path.is_dir():
-        raise MechcheckError(f"there is no directory {str(path)!r}; a dictionary is one with {CONFIG} and {WEIGHTS}")
+        raise MechcheckError(
+            f"there is no directory {str(path)!r}; a dictionary is one with {CONFIG} and {WEIGHTS}, or one of those that come with "
+            f"mechcheck: {', '.join(embedded_dictionaries())}"
+        )
     for name in (CONFIG, WEIGHTS):
         if not (path / name).is_file():
             others = sorted(p.name for p in path.iterdir() if p.suffix in (*pickles, ".npz", ".safetensors"))
