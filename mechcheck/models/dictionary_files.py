@@ -47,7 +47,8 @@ def load_dictionary(
     the norms of its decoder, in units of which its activations then are.
 
     Args:
-        directory: one of those that come with mechcheck, "compiled-ioi-stream-seed0", or a directory with cfg.json and sae_weights.safetensors; sparsity.safetensors, where it is there, says how often features fire.
+        directory: one of those that come with mechcheck, "compiled-ioi-stream-seed0", or a directory with cfg.json and
+            sae_weights.safetensors; sparsity.safetensors, where it is there, says how often features fire.
         hook: "blocks.5.hook_resid_pre", where the configuration does not say it.
         processing: with which the model was loaded that it was trained on, where the configuration does not say it; a model that is
             loaded otherwise is then refused.
