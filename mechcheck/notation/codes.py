@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from jaxtyping import Float
@@ -198,16 +198,23 @@ def check_code(code: Code, model: "TransformerBridge", d: int, where: str) -> No
         raise SiteError(f"{code.name!r} reads activations of {code.size[1]} numbers, and {where} has {d}")
     code.check(model, where)
     for seen in _watched:
-        seen.setdefault(code.key, code)
+        seen.setdefault(f"{code.key} {id(model)}", CodeUsed(code, model))
 
 
-_watched: list[dict[str, Code]] = []
+class CodeUsed(NamedTuple):
+    """A code, and the model whose activations were looked at through it."""
+
+    code: Code
+    model: "TransformerBridge"
+
+
+_watched: list[dict[str, CodeUsed]] = []
 
 
 @contextmanager
-def codes_used() -> Iterator[dict[str, Code]]:
-    """Key -> code, of all that sites are looked at through within this context."""
-    seen: dict[str, Code] = {}
+def codes_used() -> Iterator[dict[str, CodeUsed]]:
+    """What sites are looked at through within this context, each once."""
+    seen: dict[str, CodeUsed] = {}
     _watched.append(seen)
     try:
         yield seen
