@@ -144,10 +144,8 @@ from .measures.heads.composition import composition as composition
 from .measures.causal.patching import head_patching as head_patching, residual_patching as residual_patching, recovery as recovery
 from .measures.stream.attribution import direct_logit_attribution as direct_logit_attribution
 from .measures.stream.lens import logit_lens as logit_lens, logit_lens_map as logit_lens_map
-from .measures.stream.tuned_lens import fit_tuned_lens as fit_tuned_lens, load_tuned_lens as load_tuned_lens
-
-# what a dictionary is worth
 from .measures.stream.loss_recovered import loss_recovered as loss_recovered, LossRecovered as LossRecovered
+from .measures.stream.tuned_lens import fit_tuned_lens as fit_tuned_lens, load_tuned_lens as load_tuned_lens
 
 # steering
 from .measures.stream.steering import (

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from mechcheck import Ablate, Measurement, capture, claim, features, logit_diff, loss_recovered, run
+from mechcheck import Ablate, Heatmap, Measurement, capture, claim, features, logit_diff, loss_recovered, run
 from mechcheck.compiled import blueprint, lay_out
 
 BRICKEN = "Bricken et al. 2023, transformer-circuits.pub/2023/monosemantic-features"
@@ -15,6 +15,15 @@ ON = "compiled-ioi"
 
 def per_prompt(prompts, values, name, unit=""):
     return Measurement(np.asarray(values, dtype=float), prompts.ids, prompts.templates, name, unit)
+
+
+def which_fires(active, places, feature_of_place, at):
+    there, columns = sorted(set(places)), sorted(feature_of_place)
+    share = [[float((active[[p == place for p in places], feature_of_place[of]] > 0).float().mean()) for of in columns] for place in there]
+    rows, cols = [str(place) for place in there], [f"f{feature_of_place[of]}" for of in columns]
+    return Heatmap(
+        f"On which share of prompts each place's feature fires at {at}", np.array(share), rows, cols, "place", "feature", "share"
+    )
 
 
 @pytest.mark.parametrize("directions", ["learnt"])
@@ -40,6 +49,7 @@ def test_it_fires_where_it_should(model, prompts, dictionary, feature_of_place, 
     (active,) = capture(model, prompts, features(dictionary, range(dictionary.d_sae), at=at)).values()
     places = [feature_of_place[place + off_by] for place in prompts.position(at).tolist()]
     fires = active[torch.arange(len(prompts)), places] > 0
+    check.figure(which_fires(active, prompts.position(at).tolist(), feature_of_place, at))
     others = [(row[sorted(set(feature_of_place.values()) - {own})] > 0).any() for row, own in zip(active, places, strict=True)]
     check.rate(per_prompt(prompts, fires, f"the feature of {at}'s place fires"), above=0.9)
     check.rate(per_prompt(prompts, others, f"one of another place fires at {at}"), below=0.15)
