@@ -48,6 +48,9 @@ from .notation.sites import (
     pos_embed as pos_embed,
 )
 from .notation.codes import Subspace as Subspace, direction as direction, subspace as subspace
+from .notation.dictionaries import Dictionary as Dictionary
+from .notation.features import features as features, reconstruction_error as reconstruction_error
+from .models.dictionary_files import load_dictionary as load_dictionary, keep_dictionary as keep_dictionary
 from .notation.circuit import Circuit as Circuit, Criterion as Criterion
 from .circuits.files import load_circuit as load_circuit, write_circuit as write_circuit
 from .verdicts.controls import random_sites as random_sites
@@ -145,6 +148,7 @@ from .measures.heads.composition import composition as composition
 from .measures.causal.patching import head_patching as head_patching, residual_patching as residual_patching, recovery as recovery
 from .measures.stream.attribution import direct_logit_attribution as direct_logit_attribution
 from .measures.stream.lens import logit_lens as logit_lens, logit_lens_map as logit_lens_map
+from .measures.stream.loss_recovered import loss_recovered as loss_recovered, LossRecovered as LossRecovered
 from .measures.stream.tuned_lens import fit_tuned_lens as fit_tuned_lens, load_tuned_lens as load_tuned_lens
 
 # steering

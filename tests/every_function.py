@@ -64,6 +64,11 @@ def _vector(b: Bench) -> torch.Tensor:
     return m.steering_vector(b.model, b.prompts, b.stream, "reference")
 
 
+def _dictionary(b: Bench) -> m.Dictionary:
+    some = torch.eye(b.model.cfg.d_model)[:3]
+    return m.Dictionary(some.T, some, f"blocks.{b.layers - 1}.hook_resid_pre")
+
+
 def _written(b: Bench) -> Any:
     with TemporaryDirectory() as folder:
         path = Path(folder) / "model.toml"
@@ -87,6 +92,8 @@ _VARIANTS: dict[str, Callable[[Bench], Any]] = {
     "steer": lambda b: m.Steer(_vector(b), b.stream),
     "sparsify": lambda b: m.Sparsify(m.heads(b.last), 0.1),
     "permute": lambda b: m.Permute(m.heads(b.last)),
+    "features": lambda b: m.Scale(m.features(_dictionary(b), "0-2"), 2.0),
+    "error": lambda b: m.Ablate(m.reconstruction_error(_dictionary(b), at="END")),
     "put": lambda b: m.Put(m.capture(b.model, b.prompts, m.heads(b.last, at="END"))),
 }
 
@@ -169,6 +176,7 @@ CALLS: dict[str, Callable[[Bench], Any]] = {
     "greater_than_prompts": lambda b: m.greater_than_prompts(b.model, n=2, seed=0).tokens,
     "negation_prompts": lambda b: m.negation_prompts(b.model, n=2, seed=0).tokens,
     "agreement_prompts": lambda b: m.agreement_prompts(b.model, n=2, seed=0).tokens,
+    "loss_recovered": lambda b: m.loss_recovered(b.model, b.prompts, _dictionary(b)).kl_removed.values,
     "later_years": lambda b: m.run(b.model, b.prompts, metric=m.later_years(b.model)).values,
     "write_circuit": _written,
 }

@@ -14,8 +14,8 @@ from mechcheck.base.device import exact
 from mechcheck.base.errors import MechcheckError, PromptError
 from mechcheck.base.seeds import seed_from
 from mechcheck.engine.drawn import fit_site, mean_of, partners
-from mechcheck.engine.edit import Activation, Edit, read_site
-from mechcheck.engine.hooks import Reader, record
+from mechcheck.engine.edit import Activation, Edit
+from mechcheck.engine.site_readers import capture_sites
 from mechcheck.notation.interventions import Ablate, Intervention, KnockOut, Noise, Patch, Permute, Put, Scale, Sparsify, Steer
 from mechcheck.notation.site_checks import check_sites, site_width
 from mechcheck.notation.sites import Site, Sites
@@ -70,17 +70,22 @@ def capture_all(
 
 def edits_of(model: "TransformerBridge", prompts: PromptSet, interventions: Sequence[Intervention], captures: Captures) -> list[Edit]:
     """What the interventions do at each of their sites."""
-    seen: dict[tuple, set[str | None]] = {}
+    seen: dict[tuple, list[Site]] = {}
     for site in (site for intervention in interventions for site in intervention.sites):
-        places = seen.setdefault((site.kind, site.layer, site.index), set())
-        if site.at in places or (places and None in places | {site.at}):
+        places = seen.setdefault((site.kind, site.layer), [])
+        if any(_overlap(site, other) for other in places):
             raise PromptError(f"{site.named} is changed twice at once; leave it out of one of the interventions")
-        places.add(site.at)
+        places.append(site)
     edits = [_edit(model, intervention, site, prompts, captures) for intervention in interventions for site in intervention.sites]
     spans = prompts.spans
     return [
         replace(edit, where=prompts.span(edit.site.at)) if edit.site.at is not None and edit.site.at in spans else edit for edit in edits
     ]
+
+
+def _overlap(one: Site, other: Site) -> bool:
+    """Whether two sites of a kind and layer have a place in common; a site that names no head, or no position, is of all."""
+    return all(a == b or None in (a, b) for a, b in ((one.index, other.index), (one.at, other.at)))
 
 
 def _edit(model: "TransformerBridge", intervention: Intervention, site: Site, prompts: PromptSet, captures: Captures) -> Edit:
@@ -225,13 +230,3 @@ def _check_same_queries(intervention: Ablate | Patch, site: Site, source: Prompt
         same = len(here) == len(there) and bool((here == there).all())
     if not same:
         raise PromptError(f"{site.named} stands at several positions, so patterns cannot be exchanged there: leave out @{site.at}")
-
-
-def capture_sites(model: "TransformerBridge", prompts: PromptSet, sites: Sequence[Site]) -> Mapping[Site, Activation]:
-    """Read the sites in one plain run."""
-    return record(model, prompts, {site: site_reader(site) for site in sites}).recorded
-
-
-def site_reader(site: Site) -> Reader:
-    """What reads a site in a run."""
-    return site.hook_name, lambda activation, rows: read_site(activation, site, rows)

@@ -13,7 +13,7 @@ from torch import Tensor
 from mechcheck.base.device import usual_torch
 from mechcheck.base.errors import HookError
 from mechcheck.engine.edit import Edit, Rows, is_token, select, write_site
-from mechcheck.engine.through import WITHOUT_HOOK, through
+from mechcheck.engine.through import through, without_hook
 from mechcheck.notation.limits import misfit, require_hooks, wrong_hook
 from mechcheck.prompts.limits import check_fits_once
 from mechcheck.prompts.prompt_set import END, PromptSet
@@ -137,12 +137,12 @@ def _hooks(
     """One function per hook: it changes first and reads afterwards, so a reader sees what the model goes on with."""
     by_name: dict[str, tuple[list[Edit], list[tuple[Hashable, Callable]]]] = defaultdict(lambda: ([], []))
     for change in changes:
-        if change.site.kind not in WITHOUT_HOOK:
+        if not without_hook(change.site):
             by_name[change.site.hook_name][0].append(change)
     for key, (name, keep) in readers.items():
         by_name[name][1].append((key, keep))
     tracked = set(nodes)
-    standing = through([change for change in changes if change.site.kind in WITHOUT_HOOK], model, rows)
+    standing = through([change for change in changes if without_hook(change.site)], model, rows)
     tokens = rows.prompts.tokens[rows.where].shape
 
     def make(name: str, todo: list[Edit], wanted: list[tuple[Hashable, Callable]]) -> Callable:

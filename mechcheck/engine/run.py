@@ -16,10 +16,11 @@ from mechcheck.base.progress import progress
 from mechcheck.engine.answers import sweep_answers
 from mechcheck.engine.arithmetic import Arithmetic, Unserved, arithmetic
 from mechcheck.engine.edit import Activation
-from mechcheck.engine.edits import Captures, capture_all, edits_of, site_reader
+from mechcheck.engine.edits import Captures, capture_all, edits_of
 from mechcheck.engine.hooks import LOGIT_BYTES, Reader, Recording, check_exist, record
 from mechcheck.engine.reading import Read, Reading, check_unseen, read_by
 from mechcheck.engine.selfcheck import disagreement
+from mechcheck.engine.site_readers import of_sites, site_readers
 from mechcheck.engine.sweep import capture_fast, run_sweep
 from mechcheck.engine.variants import serves
 from mechcheck.engine.watch import Ran, tell
@@ -257,8 +258,7 @@ def capture(
         interventions: what is changed in that run; a site that is changed itself is read as it was put there.
     """
     check_sites(model, sites)
-    readers = {site: site_reader(site) for site in sites}
-    return dict(observe(model, prompts, readers, interventions).recorded)
+    return of_sites(observe(model, prompts, site_readers(sites), interventions).recorded)
 
 
 def one_each(metric: AnyMetric, instead: str) -> Metric:

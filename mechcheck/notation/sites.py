@@ -60,7 +60,7 @@ class Site:
     kind: Kind
     layer: int
     index: int | None = None
-    """Head or neuron number; None for whole-layer sites."""
+    """Head or neuron number; None for whole-layer sites, among them all heads' outputs, one behind the other, and all neurons."""
     at: str | None = None
     """Named position ("END"); None for every position."""
     code: Code | None = None
@@ -72,6 +72,11 @@ class Site:
         return _HOOKS[self.kind].format(layer=self.layer)
 
     @property
+    def looks_beside(self) -> bool:
+        """Whether what it is read by looks at another hook too."""
+        return self.code is not None and self.code.beside is not None
+
+    @property
     def place(self) -> str:
         """Where it is, without its kind: "9.6@END", "5@S2[gender]"; "@S2" of embeddings, which belong to no layer."""
         index = "" if self.index is None else f".{self.index}"
@@ -81,11 +86,21 @@ class Site:
     @property
     def named(self) -> str:
         """Its kind and where it is: "head 9.6@END", "resid 5@S2"."""
-        return f"{NOUNS[self.kind]} {self.place}".strip() if self.kind not in EMBEDDINGS else f"{NOUNS[self.kind]}{self.place}"
+        return f"{self.noun} {self.place}".strip() if self.kind not in EMBEDDINGS else f"{NOUNS[self.kind]}{self.place}"
+
+    @property
+    def noun(self) -> str:
+        """What it is called in text; all heads, or all neurons, of a layer together in the plural."""
+        return NOUNS[self.kind] + "s" * self.together
+
+    @property
+    def together(self) -> bool:
+        """Whether it is all of a layer's heads, or neurons, at once."""
+        return self.kind in INDEXED and self.index is None
 
     def __str__(self) -> str:
         """A head by its place alone, anything else with its kind: "9.6@END", "resid_post 5@S2"."""
-        return self.place if self.kind == "head" else self.named
+        return self.place if self.kind == "head" and not self.together else self.named
 
 
 @dataclass(frozen=True)
@@ -114,9 +129,9 @@ class Sites:
 
     def __str__(self) -> str:
         """Heads alone by their places, "9.6 9.9@END"; else each kind before its sites, "head 9.6 mlp 10@END 11@END"."""
-        if all(site.kind == "head" for site in self):
+        if all(site.kind == "head" and not site.together for site in self):
             return self.places
-        return " ".join(f"{NOUNS[kind]} {Sites(some).places}".strip() for kind, some in itertools.groupby(self, key=lambda s: s.kind))
+        return " ".join(f"{noun} {Sites(some).places}".strip() for noun, some in itertools.groupby(self, key=lambda s: s.noun))
 
     @property
     def places(self) -> str:

@@ -10,6 +10,7 @@ import pytest
 from mechcheck.evidence.counterexample_text import counterexample_lines
 from mechcheck.evidence.record import NOT_MEASURED, Record, describe_arguments, record_of
 from mechcheck.plugin.cases import case_of
+from mechcheck.plugin.dictionaries import noticing, worth
 from mechcheck.plugin.drawing import draw_of
 from mechcheck.plugin.fixtures import CIRCUIT_FOR, PROMPTS_FOR
 from mechcheck.plugin.instrument import examine
@@ -58,7 +59,7 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, object, o
         examine(pyfuncitem.config, arguments)
         result, too_few = None, False
         try:
-            with trial.guard.untouched(arguments.get("model")), used.watching():
+            with trial.guard.untouched(arguments.get("model")), used.watching(), noticing() as seen:
                 result = yield
         except PromptError:
             if draw is None or draw.is_last:
@@ -71,6 +72,7 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, object, o
                 for look in looks(trial, draw, pyfuncitem.obj, too_few):
                     trial, outcome = look
                     subject = describe_arguments(trial.arguments)
+        subject = subject | worth(pyfuncitem.config, seen, trial.arguments)
         if failed := pyfuncitem.stash.get(_SUBTESTS, None):
             raise AssertionError(f"{len(failed)} of its subtests failed: {failed[0]}")
         if outcome.met and outcome.verdict != "not_applicable":  # what decided nothing needs no contrast

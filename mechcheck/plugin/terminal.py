@@ -62,6 +62,9 @@ def write_summary(reporter: Any, evidence: Mapping[str, Any], page: str, file: s
             reporter.write_line(f"    to settle it: {settles['text']}")
         if (undone := undone_text(claim)) is not None:
             reporter.write_line(f"    {undone}")
+        for facts in claim.get("dictionaries", ()):
+            if facts["caveat"]:
+                reporter.write_line(f"    {facts['name']}: {facts['caveat']}", yellow=True)
         for line in (line for found in claim["counterexamples"] for line in counterexample_lines(found)):
             reporter.write_line(f"    {line}")
     for reason, count in Counter(claim["reason"] for claim in claims if claim["verdict"] == "skipped").most_common():

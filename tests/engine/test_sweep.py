@@ -18,10 +18,11 @@ from mechcheck.engine import suffix as _suffix
 from mechcheck.engine import sweep as _sweep
 from mechcheck.engine import untouched_cache
 from mechcheck.engine.arithmetic import Unserved, arithmetic
-from mechcheck.engine.edits import capture_all, capture_sites, edits_of
+from mechcheck.engine.edits import capture_all, edits_of
 from mechcheck.engine.hooks import record
 from mechcheck.engine.run import plain_hooks, run, sweep, sweep_metrics
 from mechcheck.engine.selfcheck import TOLERANCE
+from mechcheck.engine.site_readers import capture_sites
 from mechcheck.engine.sweep import capture_fast, run_sweep
 from mechcheck.engine.variants import serves
 from mechcheck.models.loading import load_model

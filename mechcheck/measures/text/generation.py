@@ -22,7 +22,8 @@ from mechcheck.engine.watch import Ran, tell
 from mechcheck.measures.text.generated import Generated, Stop
 from mechcheck.notation.interventions import Ablate, Intervention, KnockOut, Put, Scale, Sparsify, Steer
 from mechcheck.notation.limits import require_prediction
-from mechcheck.notation.sites import Site, Sites, check_sites
+from mechcheck.notation.site_checks import check_sites
+from mechcheck.notation.sites import Site, Sites
 from mechcheck.prompts.limits import check_fits_once, context_of
 from mechcheck.prompts.prompt_set import PromptSet
 from mechcheck.prompts.spans import NEW
