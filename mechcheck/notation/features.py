@@ -1,5 +1,6 @@
 """Features of a dictionary, and its reconstruction error, as sites: read, ablated, patched and steered like any other."""
 
+import itertools
 import random
 import re
 from collections.abc import Iterable, Iterator
@@ -191,7 +192,7 @@ def _parsed(word: str | int) -> Iterable[int]:
 def _runs(chosen: tuple[int, ...]) -> Iterator[tuple[int, int]]:
     """Numbers that follow each other, as first and last."""
     start = None
-    for here, following in zip(chosen, (*chosen[1:], None), strict=True):
+    for here, following in itertools.zip_longest(chosen, chosen[1:]):
         start = here if start is None else start
         if following != here + 1:
             yield start, here

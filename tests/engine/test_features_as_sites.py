@@ -184,6 +184,9 @@ def test_features_beside_heads_in_one_run_and_in_place(tiny):
     right = whole + (small - read) @ one.W_dec
     np.testing.assert_allclose(run(model, prompts, sparse).values, run(model, prompts, Put({one.site: right})).values, atol=1e-9)
     assert str(site) == "heads 1[f0-11]"
+    assert [str(features(one, which)) for which in ("error", "3 error", "0-1 11", 5)] == [
+        "heads 1[error]", "heads 1[f3,error]", "heads 1[f0-1,f11]", "heads 1[f5]"
+    ]  # fmt: skip
     assert str(features(one, "1 3 5 7 9 11 0", at="A") | heads("0.1")) == "head 0.1 heads 1@A[f0-1,f3,f5,f7,f9,f11]"
 
 
