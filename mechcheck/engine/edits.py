@@ -76,6 +76,11 @@ def edits_of(model: "TransformerBridge", prompts: PromptSet, interventions: Sequ
         if site.at in places or (places and None in places | {site.at}):
             raise PromptError(f"{site.named} is changed twice at once; leave it out of one of the interventions")
         places.add(site.at)
+    both = {layer for kind, layer, _ in seen if kind == "neuron"} & {layer for kind, layer, _ in seen if kind == "mlp_hidden"}
+    if both:
+        raise PromptError(
+            f"neurons of layer {min(both)} are changed one by one and all together at once; leave out one of the interventions"
+        )
     edits = [_edit(model, intervention, site, prompts, captures) for intervention in interventions for site in intervention.sites]
     spans = prompts.spans
     return [

@@ -70,6 +70,7 @@ class Batch:
         if layer.mlp is not None:
             neurons = arithmetic.neurons(layer, entered if arithmetic.parallel else stream)
             edit("neuron", neurons)
+            edit("mlp_hidden", neurons)
             mlp_out = joined(Join.HEADS, "mlp_out", layer.mlp.out(neurons))
             stream, mlp_out = joined(Join.MLP_OUT, "stream", stream), joined(Join.MLP_OUT, "mlp_out", mlp_out)
             edit("mlp_out", mlp_out)

@@ -70,7 +70,7 @@ def capture_fast(
     sites = [site for site in sites if site not in found]
     if not sites:
         return found
-    extra = frozenset((site.kind, site.layer) for site in sites if site.kind in ("q", "k", "v", "neuron"))
+    extra = frozenset((site.kind, site.layer) for site in sites if site.kind in ("q", "k", "v", "neuron", "mlp_hidden"))
     parts: dict[Site, list[Activation]] = defaultdict(list)
     blocks = _blocks(model, known, prompts)
     like = untouched_run(model, known, swept) if len(blocks) == 1 and len(swept) == len(prompts) and not extra else None

@@ -150,7 +150,7 @@ def untouched(
         between = arithmetic.after_attention(layer, x, attn_out)
         mlp_out = None
         if layer.mlp is not None:
-            found["neuron"] = arithmetic.neurons(layer, x if arithmetic.parallel else between)
+            found["neuron"] = found["mlp_hidden"] = arithmetic.neurons(layer, x if arithmetic.parallel else between)
             mlp_out = layer.mlp.out(found["neuron"])
         kept = Kept(x, k, v, z, attn_out, mlp_out)
         layers.append(kept if like is None or not common else _continued(like.layers[number], kept, common))

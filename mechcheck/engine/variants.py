@@ -50,7 +50,7 @@ class Join(IntEnum):
                 return cls.HEADS
             case "resid_mid":
                 return cls.BETWEEN
-            case "neuron":
+            case "neuron" | "mlp_hidden":
                 return cls.INPUT if parallel else cls.BETWEEN
             case "mlp_out":
                 return cls.MLP_OUT
@@ -91,7 +91,7 @@ class Variant(NamedTuple):
 def serves(arithmetic: Arithmetic, edits: Sequence[Edit]) -> bool:
     """Whether the suffix runner can do the edits: none that exchanges positions, none before the first block, none of a place that an
     encoder's blocks lack."""
-    missing = ("attn_out", "mlp_out", "neuron", *EMBEDDINGS) if arithmetic.post_norm else EMBEDDINGS
+    missing = ("attn_out", "mlp_out", "neuron", "mlp_hidden", *EMBEDDINGS) if arithmetic.post_norm else EMBEDDINGS
     return all(edit.order is None and edit.site.kind not in missing for edit in edits)
 
 

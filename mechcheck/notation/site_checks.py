@@ -39,7 +39,7 @@ def _missing(model: "TransformerBridge", kind: Kind) -> str | None:
     cfg = model.cfg
     encoder = is_encoder(model)
     match kind:
-        case "mlp_out" | "neuron" if cfg.attn_only:
+        case "mlp_out" | "neuron" | "mlp_hidden" if cfg.attn_only:
             return "the model has attention alone, and no MLPs"
         case "resid_mid" if cfg.attn_only or cfg.parallel_attn_mlp:
             return "attention and MLP of this model read the same stream, and there is none between them"
@@ -57,6 +57,8 @@ def _missing(model: "TransformerBridge", kind: Kind) -> str | None:
 
 def _components(model: "TransformerBridge", kind: Kind) -> int:
     """Of an activation of this kind at one position."""
+    if kind == "mlp_hidden":
+        return site_count(model, "neuron")[1]
     return 1 if kind == "neuron" else model.cfg.d_head if kind in HEAD_KINDS else model.cfg.d_model
 
 

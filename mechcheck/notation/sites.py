@@ -10,8 +10,9 @@ from mechcheck.base.errors import SiteError
 from mechcheck.notation.codes import Code
 
 Kind = Literal[
-    "head", "q", "k", "v", "pattern", "attn_out", "mlp_out", "resid_pre", "resid_mid", "resid_post", "neuron", "embed", "pos_embed"
-]
+    "head", "q", "k", "v", "pattern", "attn_out", "mlp_out", "resid_pre", "resid_mid", "resid_post", "neuron", "mlp_hidden", "embed",
+    "pos_embed",
+]  # fmt: skip
 
 _HOOKS: dict[Kind, str] = {
     "head": "blocks.{layer}.attn.hook_z",
@@ -25,6 +26,7 @@ _HOOKS: dict[Kind, str] = {
     "resid_mid": "blocks.{layer}.hook_resid_mid",
     "resid_post": "blocks.{layer}.hook_resid_post",
     "neuron": "blocks.{layer}.mlp.hook_post",
+    "mlp_hidden": "blocks.{layer}.mlp.hook_post",
     "embed": "hook_embed",
     "pos_embed": "hook_pos_embed",
 }
@@ -32,7 +34,8 @@ _HOOKS: dict[Kind, str] = {
 HEAD_KINDS = ("head", "q", "k", "v")
 EMBEDDINGS = ("embed", "pos_embed")
 # Hooks without their layer, as in "attn.hook_z", of activations of shape [prompt, pos, d] or [prompt, pos, head, d_head].
-HOOK_KINDS = {hook.removeprefix("blocks.{layer}."): kind for kind, hook in _HOOKS.items() if kind not in ("pattern", *EMBEDDINGS)}
+_OTHERS = ("pattern", "mlp_hidden", *EMBEDDINGS)
+HOOK_KINDS = {hook.removeprefix("blocks.{layer}."): kind for kind, hook in _HOOKS.items() if kind not in _OTHERS}
 INDEXED = (*HEAD_KINDS, "pattern", "neuron")
 # What a site of each kind is called in text.
 NOUNS: dict[Kind, str] = {
@@ -47,6 +50,7 @@ NOUNS: dict[Kind, str] = {
     "resid_mid": "resid_mid",
     "resid_post": "resid_post",
     "neuron": "neuron",
+    "mlp_hidden": "mlp_hidden",
     "embed": "embed",
     "pos_embed": "pos_embed",
 }
@@ -182,6 +186,11 @@ def mlps(text: str | int, *, at: str | None = None) -> Sites:
 def neurons(text: str | Iterable[tuple[int, int]], *, at: str | None = None) -> Sites:
     """MLP neurons after the activation function: "8.42", "8.0-9@END"."""
     return _sites("neuron", text, at)
+
+
+def mlp_hidden(text: str | int, *, at: str | None = None) -> Sites:
+    """All of a layer's MLP neurons together, after the activation function: "8", "3@END"."""
+    return _sites("mlp_hidden", text, at)
 
 
 def resid(text: str | int, *, at: str | None = None) -> Sites:
