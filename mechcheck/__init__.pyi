@@ -172,7 +172,7 @@ from .measures.stream.cross_model import (
     translate as translate,
 )
 
-# directions and subspaces: found, exchanged, controlled
+# directions and subspaces
 from .measures.subspaces.fitting import (
     FittedSubspace as FittedSubspace,
     difference_of_means as difference_of_means,

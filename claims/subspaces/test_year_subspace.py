@@ -43,11 +43,12 @@ def fitted(model, how):
     expect={"das": "refuted"}, positive_control={"how": "means"}, decoy={"part": "null"},
 )  # fmt: skip
 def test_the_part_that_is_read_does_it(model, prompts, check, how, part):
-    """Of the difference of means. A direction that was trained to turn the answer owes more of it to what is not read."""
+    """Of the difference of means. Not of a direction that is trained until it turns the answers of its prompts: by half of these steps
+    it moves others' as far, and all by what is read; by these it owes nearly half to what is not. So it is with other seeds."""
     found = fitted(model, how)
     sites = found.sites if part == "all" else found.sites.within(null_space_split(model, prompts, found.sites).null)
     split = null_space_split(model, prompts, sites)
-    check.above(split.within.shift, 0.0)
+    check.above(split.within.shift, 0.1)
     check.greater(split.by_row.shift, 0.75 * split.within.shift)
     shifts = [split.within.whole_shift, split.within.shift, split.by_row.shift, split.by_null.shift]
     check.figure(

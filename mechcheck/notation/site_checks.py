@@ -2,7 +2,9 @@
 
 from collections.abc import Iterable
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from torch import Tensor
 
 from mechcheck.base.architectures import is_encoder
 from mechcheck.base.errors import SiteError
@@ -31,7 +33,7 @@ def check_sites(model: "TransformerBridge", sites: Iterable[Site]) -> None:
         if site.code is not None:
             if site.kind in ("pattern", "neuron"):
                 raise SiteError(f"{site.named}: a {NOUNS[site.kind]} has no subspaces or features; name the head, or the MLP")
-            check_code(site.code, _components(model, site.kind), replace(site, code=None).named)
+            check_code(site.code, _components(model, site), replace(site, code=None).named)
 
 
 def _missing(model: "TransformerBridge", kind: Kind) -> str | None:
@@ -41,6 +43,8 @@ def _missing(model: "TransformerBridge", kind: Kind) -> str | None:
     match kind:
         case "mlp_out" | "neuron" | "mlp_hidden" if cfg.attn_only:
             return "the model has attention alone, and no MLPs"
+        case "mlp_hidden" if any(_hidden_width(block) is None for block in model.blocks):
+            return "the MLPs of this model have no one map that reads their hidden activation (mixtures of experts); name mlps(...)"
         case "resid_mid" if cfg.attn_only or cfg.parallel_attn_mlp:
             return "attention and MLP of this model read the same stream, and there is none between them"
         case "resid_mid" | "embed" | "pos_embed" if encoder:
@@ -55,16 +59,22 @@ def _missing(model: "TransformerBridge", kind: Kind) -> str | None:
     return None
 
 
-def _components(model: "TransformerBridge", kind: Kind) -> int:
-    """Of an activation of this kind at one position."""
-    if kind == "mlp_hidden":
-        return site_count(model, "neuron")[1]
-    return 1 if kind == "neuron" else model.cfg.d_head if kind in HEAD_KINDS else model.cfg.d_model
+def _components(model: "TransformerBridge", site: Site) -> int:
+    """Of an activation of the site at one position, whatever it is looked at through."""
+    if site.kind == "mlp_hidden":
+        return _hidden_width(model.blocks[site.layer]) or 0
+    return 1 if site.kind == "neuron" else model.cfg.d_head if site.kind in HEAD_KINDS else model.cfg.d_model
+
+
+def _hidden_width(block: Any) -> int | None:
+    """How many neurons the block's MLP has, by the map that reads them; the configuration of some architectures says another number."""
+    read = getattr(getattr(block, "mlp", None), "W_out", None)
+    return len(read) if isinstance(read, Tensor) and read.ndim == 2 else None
 
 
 def site_width(model: "TransformerBridge", site: Site) -> int:
     """How many numbers a site's activation has at one position; a pattern's are as many as the prompts have tokens."""
-    return _components(model, site.kind) if site.code is None else site.code.size[0]
+    return _components(model, site) if site.code is None else site.code.size[0]
 
 
 def site_count(model: "TransformerBridge", kind: Kind) -> tuple[str, int]:

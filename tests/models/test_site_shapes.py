@@ -78,7 +78,7 @@ def test_every_site_holds_what_it_means_or_is_refused(name, tmp_path):
     prompts, served = PromptSet.from_tokens([[1, 5, 6, 7, 2], [1, 6, 7, 5, 2]], answers=[3, 3], foils=[4, 4]), set()
     for kind in Kind.__args__:
         index = 1 if kind in INDEXED else None
-        width = {"neuron": 1, "pattern": 5}.get(kind, model.cfg.d_head if kind in HEAD_KINDS else model.cfg.d_model)
+        width = {"neuron": 1, "pattern": 5, "mlp_hidden": 20}.get(kind, model.cfg.d_head if kind in HEAD_KINDS else model.cfg.d_model)
         try:
             (found,) = capture(model, prompts, m.Sites([Site(kind, 1, index)])).values()
         except (SiteError, HookError):
@@ -86,7 +86,8 @@ def test_every_site_holds_what_it_means_or_is_refused(name, tmp_path):
         served.add(kind)
         assert found.shape == (2, 5, width)
     assert {"head", "v", "mlp_out", "resid_pre", "resid_post"} <= served
-    assert name in MLA or {"q", "k", "neuron"} <= served
+    assert name in MLA or {"q", "k", "neuron", "mlp_hidden"} <= served
+    assert ("mlp_hidden" in served) == (name not in MLA)  # experts have none of their own
 
 
 def test_a_hook_that_holds_something_else_is_found_and_refused(model_dirs, monkeypatch):

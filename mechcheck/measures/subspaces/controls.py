@@ -38,9 +38,11 @@ class SubspaceControls:
     neurons: tuple[Interchange, ...]
     """Randomly drawn components of the activation: the standard basis."""
     arbitrary: tuple[Interchange, ...]
-    """The same fits with arbitrary labels (Hewitt and Liang 2019, arXiv:1909.03368): does the method need what was asked for?"""
+    """The same fits with arbitrary labels (Hewitt and Liang 2019, arXiv:1909.03368; Arora et al. 2024,
+    arXiv:2402.12560): does the method need what was asked for?"""
     reinitialised: tuple[Interchange, ...]
-    """The same fits on twins with random weights, and exchanged there: does it need a trained model? (Arora et al. 2024)"""
+    """The same fits on twins with random weights, and exchanged there: does it need a trained model? (Sutter et al. 2025) Such a twin
+    prefers either token by chance, so hold its accuracy against its `untouched_accuracy`."""
 
     @property
     def named(self) -> dict[str, tuple[Interchange, ...]]:
@@ -57,8 +59,9 @@ class SubspaceControls:
 
     @property
     def strongest(self) -> Interchange:
-        """The one control, of any kind, with the highest accuracy; of several the one with the largest shift."""
-        return max(itertools.chain(*self.named.values()), key=lambda one: (one.accuracy.mean, one.shift.mean))
+        """The one control on this model, of any kind, with the highest accuracy; of several the one with the largest shift."""
+        here = (some for name, some in self.named.items() if name != "random weights")
+        return max(itertools.chain(*here), key=lambda one: (one.accuracy.mean, one.shift.mean))
 
 
 def subspace_controls(

@@ -1,6 +1,7 @@
 """Distributed alignment search: the subspace whose interchange gives the expected answers (Geiger et al. 2023, arXiv:2303.02536).
 
-What it finds is no evidence by itself: it fits arbitrary labels, and models of random weights (Arora et al. 2024, arXiv:2402.12560).
+What it finds is no evidence by itself: much of it is found for arbitrary labels too (Arora et al. 2024, arXiv:2402.12560), and with maps
+that are not linear in networks of random weights (Sutter et al. 2025, arXiv:2507.08802).
 """
 
 from collections.abc import Callable, Iterator, Sequence

@@ -33,6 +33,8 @@ class Interchange:
     """The accuracy where the sites' whole activations are exchanged."""
     whole_shift: Measurement
     """And the shift then."""
+    untouched_accuracy: Measurement
+    """And where nothing is exchanged: what the accuracies are to be held against."""
     source_accuracy: Measurement
     """Yes and no: the model prefers the expected token on the source itself; where it does not, there is nothing to bring over."""
 
@@ -69,12 +71,13 @@ def interchanges(model: "TransformerBridge", pairs: Pairs, changes: Sequence[Seq
     base, source = pairs
     clean, full, *found = sweep(model, base, [[], [Patch(whole, source)], *changes], logit_diff)
     brought = run(model, source, (), logit_diff).values
-    full_accuracy, says = _preferred(full, base, "whole sites"), _preferred(brought, base, "the source itself")
-    full_shift = _shift(clean, full, base, "whole sites")
-    return [
-        Interchange(_preferred(some, base, "interchange"), _shift(clean, some, base, "interchange"), full_accuracy, full_shift, says)
-        for some in found
-    ]
+    beside = {
+        "whole_accuracy": _preferred(full, base, "whole sites"),
+        "whole_shift": _shift(clean, full, base, "whole sites"),
+        "untouched_accuracy": _preferred(clean, base, "nothing exchanged"),
+        "source_accuracy": _preferred(brought, base, "the source itself"),
+    }
+    return [Interchange(_preferred(some, base, "interchange"), _shift(clean, some, base, "interchange"), **beside) for some in found]
 
 
 def whole_of(sites: Sites) -> Sites:

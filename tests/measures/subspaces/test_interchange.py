@@ -50,6 +50,7 @@ def test_it_is_what_hooks_by_hand_say(tiny, layout, place):
     assert found.accuracy.values.tolist() == (mixed < 0).tolist()
     assert found.whole_accuracy.values.tolist() == (whole < 0).tolist()
     assert found.share.mean == pytest.approx((clean - mixed).sum() / (clean - whole).sum(), rel=1e-6 if atol < 1e-8 else 1e-2)
+    assert found.untouched_accuracy.values.tolist() == (clean < 0).tolist()
     assert found.accuracy.is_yes_no
     assert found.accuracy.ids == prompts.ids
     assert found.source_accuracy.values.tolist() == (run(model, prompts.counterfactual).values < 0).tolist()
