@@ -41,6 +41,7 @@ from .notation.sites import (
     attn_outs as attn_outs,
     mlps as mlps,
     neurons as neurons,
+    mlp_hidden as mlp_hidden,
     resid as resid,
     resid_mid as resid_mid,
     resid_post as resid_post,
@@ -182,6 +183,18 @@ from .measures.stream.cross_model import (
     vocabulary_map as vocabulary_map,
     translate as translate,
 )
+
+# directions and subspaces
+from .measures.subspaces.fitting import (
+    FittedSubspace as FittedSubspace,
+    difference_of_means as difference_of_means,
+    probe as probe,
+)
+from .measures.subspaces.das import das as das
+from .measures.subspaces.interchange import Interchange as Interchange, interchange as interchange
+from .measures.subspaces.controls import SubspaceControls as SubspaceControls, subspace_controls as subspace_controls
+from .measures.subspaces.split import SubspaceSplit as SubspaceSplit, null_space_split as null_space_split
+from .measures.subspaces.overlap import overlap as overlap
 
 # ablation studies and searches
 from .measures.causal.ablation import (

@@ -69,6 +69,20 @@ def _dictionary(b: Bench) -> m.Dictionary:
     return m.Dictionary(some.T, some, f"blocks.{b.layers - 1}.hook_resid_pre")
 
 
+def _halves(b: Bench) -> tuple[m.PromptSet, m.PromptSet]:
+    """Prompts to fit on, and others."""
+    half = (len(b.prompts) + 1) // 2
+    return b.prompts[:half], b.prompts[half:]
+
+
+def _searched(b: Bench, site: m.Sites) -> Any:
+    return m.das(b.model, _halves(b)[0], site, epochs=1)
+
+
+def _split(b: Bench) -> Any:
+    return m.null_space_split(b.model, _halves(b)[1], _searched(b, m.heads("0.0@A")).sites).by_row.shift.values
+
+
 def _written(b: Bench) -> Any:
     with TemporaryDirectory() as folder:
         path = Path(folder) / "model.toml"
@@ -88,6 +102,7 @@ _VARIANTS: dict[str, Callable[[Bench], Any]] = {
     "attn_outs": lambda b: m.Patch(m.attn_outs("0")),
     "mlps": lambda b: m.Ablate(m.mlps("0@END"), "zero"),
     "neurons": lambda b: m.Scale(m.neurons("0.0-3"), 2.0),
+    "mlp_hidden": lambda b: m.Patch(m.mlp_hidden("0@A")),
     "resid_post": lambda b: m.Patch(m.resid_post("0")),
     "steer": lambda b: m.Steer(_vector(b), b.stream),
     "sparsify": lambda b: m.Sparsify(m.heads(b.last), 0.1),
@@ -158,6 +173,14 @@ CALLS: dict[str, Callable[[Bench], Any]] = {
     "steering_curves": lambda b: [c.values for c in m.steering_curves(b.model, b.prompts, [_vector(b)], b.stream, [0.0, 1.0, 2.0])],
     "shuffled_vectors": lambda b: m.shuffled_vectors(b.model, b.prompts, b.stream, 2, 0, "reference"),
     "generate": lambda b: m.generate(b.model, b.prompts, m.Ablate(b.every, "zero"), new_tokens=2).lengths,
+    "difference_of_means": lambda b: m.difference_of_means(b.model, b.prompts, b.stream, source=b.prompts.reference).subspace.basis,
+    "probe": lambda b: m.probe(b.model, b.prompts, b.stream, list("xyxyxy")[: len(b.prompts)]).subspace.basis,
+    "das": lambda b: _searched(b, b.stream).subspace.basis,
+    "interchange": lambda b: m.interchange(b.model, _halves(b)[1], _searched(b, b.stream).sites).shift.values,
+    "null_space_split": _split,
+    "subspace_controls": lambda b: [
+        one.shift.values for some in m.subspace_controls(b.model, _halves(b)[1], _searched(b, b.stream), n=2).named.values() for one in some
+    ],
     "activations": lambda b: m.activations(b.model, b.prompts, b.stream),
     "align": lambda b: _map(b).weight,
     "search_alignment": lambda b: [f.score for f in m.search_alignment(*_pair(b), [b.stream], [b.stream], [0.1], lambda *_: 0.5)],

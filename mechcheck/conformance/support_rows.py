@@ -142,6 +142,29 @@ def _loss_recovered(b: Bench) -> Any:
     return found.spliced.values, found.kl_removed.values, found.fit.explained_variance, found.fit.frequency
 
 
+def _halves(b: Bench) -> tuple[PromptSet, PromptSet]:
+    """Prompts to fit on, and others."""
+    half = len(b.prompts) // 2
+    return b.prompts[:half], b.prompts[half:]
+
+
+def _searched(b: Bench, at: Sites) -> m.FittedSubspace:
+    return m.das(b.model, _halves(b)[0], at, 2, epochs=2)
+
+
+def _interchange(b: Bench) -> Any:
+    return [m.interchange(b.model, _halves(b)[1], _searched(b, at).sites).shift.values for at in (_S2, m.heads("0.1@S2"))]
+
+
+def _split(b: Bench) -> Any:
+    return m.null_space_split(b.model, _halves(b)[1], _searched(b, m.heads("0.1@S2")).sites).by_row.shift.values
+
+
+def _subspace_controls(b: Bench) -> Any:
+    found = m.difference_of_means(b.model, _halves(b)[0], _S2)
+    return [one.shift.values for some in m.subspace_controls(b.model, _halves(b)[1], found, n=2).named.values() for one in some]
+
+
 def _reinitialised(b: Bench) -> Any:
     return m.run(m.reinitialised(b.model, 1), b.prompts).values
 
@@ -161,6 +184,7 @@ ROWS: dict[str, dict[str, Try]] = {
         "`Patch` `attn_outs`": _patched(m.attn_outs("0-1")),
         "`Patch` `mlps`": _patched(m.mlps("0-1")),
         "`Patch` `neurons`": _patched(m.neurons("0.3 1.4-5")),
+        "`Patch` `mlp_hidden`": _patched(m.mlp_hidden("0-1")),
         "`Patch` `resid`": _patched(m.resid("1")),
         "`Patch` `resid_post`": _patched(m.resid_post("0")),
         "`Patch` `resid_mid`": _patched(m.resid_mid("0")),
@@ -242,6 +266,11 @@ ROWS: dict[str, dict[str, Try]] = {
         "`class_vectors`": lambda b: list(m.class_vectors(b.model, b.prompts, _S2, b.prompts.answers.tolist()).values()),
         "`steering_curve`, `steering_curves`": lambda b: m.steering_curve(b.model, b.prompts, _vector(b), _S2, [0.0, 1.0, 2.0]).values,
         "`shuffled_vectors`": lambda b: m.shuffled_vectors(b.model, b.prompts, _S2, 2, 0),
+        "`difference_of_means`": lambda b: m.difference_of_means(b.model, b.prompts, _S2).subspace.basis,
+        "`probe`": lambda b: m.probe(b.model, b.prompts, _S2, [i % 2 for i in range(len(b.prompts))]).subspace.basis,
+        "`das`, `interchange`": _interchange,
+        "`subspace_controls`": _subspace_controls,
+        "`null_space_split`": _split,
         "`align`, `activations`, `unexplained`": _unexplained,
         "`search_alignment`": _search_alignment,
         "`between_heads`, `functional_patch`": _functional_patch,

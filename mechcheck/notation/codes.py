@@ -4,7 +4,7 @@ import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -100,10 +100,14 @@ class Linear(Code):
 
 @dataclass(frozen=True, eq=False)
 class Subspace(Linear):
-    """The span of directions, as `subspace` and `direction` make it."""
+    """The span of directions, as `subspace` and `direction` make it, or a search."""
 
     basis: Float[Tensor, "width d"]
     name: str
+    fitted_on: frozenset[str] = frozenset()
+    """Ids and hashes of the texts that a search looked at, on which it is not to be verified; none where it was given."""
+    among: Float[Tensor, "k d"] | None = None
+    """What random subspaces like it are mixtures of; None: they are drawn uniformly."""
 
     @cached_property
     def key(self) -> str:
@@ -111,23 +115,34 @@ class Subspace(Linear):
         return hashlib.sha256(self.basis.numpy().tobytes()).hexdigest() + self.name
 
     def __or__(self, other: Linear) -> "Subspace":
-        """What both span together."""
-        return subspace(torch.cat([self.basis, other.basis]), name=f"{self.name}+{other.name}")
+        """What both span together; it was found on the prompts of both."""
+        found = subspace(torch.cat([self.basis, other.basis]), name=f"{self.name}+{other.name}")
+        return replace(found, fitted_on=self.fitted_on | getattr(other, "fitted_on", frozenset()), among=self.among)
+
+    def drawn(self, seed: int) -> "RandomSubspace":
+        """A subspace of the same dimension: uniformly drawn, or a random mixture of what it was found among."""
+        width, d = self.size
+        return (
+            super().drawn(seed) if self.among is None else RandomSubspace(width, d, seed, f"random {width} among activations", self.among)
+        )
 
 
 @dataclass(frozen=True, eq=False)
 class RandomSubspace(Linear):
-    """A subspace that is uniformly drawn; made when it is first looked at."""
+    """A subspace that is drawn, uniformly or as a mixture; made when it is first looked at."""
 
     width: int
     d: int
     seed: int
     name: str
+    among: Float[Tensor, "k d"] | None = None
+    """Rows that it is a random mixture of, with Gaussian weights; None: all directions are alike."""
 
-    @property
+    @cached_property
     def key(self) -> str:
-        """By its seed: no two of one size are drawn alike."""
-        return f"{self.name} {self.seed}"
+        """By its seed: no two of one size are drawn alike, from the same."""
+        among = "" if self.among is None else hashlib.sha256(self.among.numpy().tobytes()).hexdigest()
+        return f"{self.name} {self.seed}{among}"
 
     @property
     def size(self) -> tuple[int, int]:
@@ -136,9 +151,10 @@ class RandomSubspace(Linear):
 
     @cached_property
     def basis(self) -> Float[Tensor, "width d"]:  # type: ignore[override]  # made when it is first asked for
-        """The orthonormal part of Gaussian rows."""
+        """The orthonormal part of Gaussian rows, or of mixtures with Gaussian weights."""
         generator = torch.Generator().manual_seed(self.seed % 2**63)
-        return _orthonormal(torch.randn(self.width, self.d, generator=generator, dtype=torch.float64))
+        weights = torch.randn(self.width, self.d if self.among is None else len(self.among), generator=generator, dtype=torch.float64)
+        return _orthonormal(weights if self.among is None else weights @ self.among)
 
 
 def direction(vector: Float[Tensor, " d"] | Sequence[float], *, name: str = "direction") -> Subspace:

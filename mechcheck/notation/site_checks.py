@@ -2,7 +2,9 @@
 
 from collections.abc import Iterable
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from torch import Tensor
 
 from mechcheck.base.architectures import is_encoder
 from mechcheck.base.errors import SiteError
@@ -24,6 +26,9 @@ def check_sites(model: "TransformerBridge", sites: Iterable[Site]) -> None:
         missing = _missing(model, site.kind)
         if missing is not None:
             raise SiteError(f"no {site.named}: {missing}")
+        if site.kind == "neuron" and site.together and any(_hidden_width(block) is None for block in model.blocks):
+            why = "the MLPs of this model have no one map that reads their hidden activation (mixtures of experts); name mlps(...)"
+            raise SiteError(f"no {site.named}: {why}")
         if site.index is not None:
             noun, count = site_count(model, site.kind)
             if not 0 <= site.index < count:
@@ -59,10 +64,16 @@ def _components(model: "TransformerBridge", site: Site) -> int:
     """Of the activation at the site's place, at one position."""
     together = site.index is None
     if site.kind == "neuron":
-        return model.cfg.d_mlp if together else 1
+        return (_hidden_width(model.blocks[site.layer]) or 0) if together else 1
     if site.kind in HEAD_KINDS:
         return model.cfg.d_head * (model.cfg.n_heads if together else 1)
     return model.cfg.d_model
+
+
+def _hidden_width(block: Any) -> int | None:
+    """How many neurons the block's MLP has, by the map that reads them; the configuration of some architectures says another number."""
+    read = getattr(getattr(block, "mlp", None), "W_out", None)
+    return len(read) if isinstance(read, Tensor) and read.ndim == 2 else None
 
 
 def site_width(model: "TransformerBridge", site: Site) -> int:

@@ -10,8 +10,9 @@ from mechcheck.base.errors import SiteError
 from mechcheck.notation.codes import Code
 
 Kind = Literal[
-    "head", "q", "k", "v", "pattern", "attn_out", "mlp_out", "resid_pre", "resid_mid", "resid_post", "neuron", "embed", "pos_embed"
-]
+    "head", "q", "k", "v", "pattern", "attn_out", "mlp_out", "resid_pre", "resid_mid", "resid_post", "neuron", "embed",
+    "pos_embed",
+]  # fmt: skip
 
 _HOOKS: dict[Kind, str] = {
     "head": "blocks.{layer}.attn.hook_z",
@@ -197,6 +198,11 @@ def mlps(text: str | int, *, at: str | None = None) -> Sites:
 def neurons(text: str | Iterable[tuple[int, int]], *, at: str | None = None) -> Sites:
     """MLP neurons after the activation function: "8.42", "8.0-9@END"."""
     return _sites("neuron", text, at)
+
+
+def mlp_hidden(text: str | int, *, at: str | None = None) -> Sites:
+    """All of a layer's MLP neurons together, after the activation function: "8", "3@END"."""
+    return Sites(Site("neuron", site.layer, None, site.at) for site in _sites("mlp_out", text, at))
 
 
 def resid(text: str | int, *, at: str | None = None) -> Sites:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mechcheck.base.errors import ClaimError, NonFiniteError
+from mechcheck.measures.subspaces.pairs import check_ids_unseen
 from mechcheck.stats.estimates import Confidence, Estimate, estimate_mean
 from mechcheck.stats.measurement import Measurement
 from mechcheck.verdicts.controls import random_sites
@@ -68,6 +69,7 @@ def contest(
         ClaimError: a quantile or a number that is none.
         NoControlError: no other sites are left.
         NonFiniteError: an effect that is not finite.
+        PromptError: a subspace was fitted on some of the prompts that the effect is measured on.
     """
     if not 0 <= quantile <= 1:
         raise ClaimError(f"beats_random(quantile={quantile}): which of the controls to beat, from 0 (the weakest) to 1 (the strongest)")
@@ -77,6 +79,7 @@ def contest(
     sets = random_sites(model, sites, outside=outside, n=2 * needed if n is None else n, seed=seed)
     each = getattr(effect, "each", lambda many: [effect(some) for some in many])
     measured, *controls = each([sites, *sets])
+    check_ids_unseen(sites, measured.ids)
     means = [control.mean for control in controls]
     name = measured.name or "effect"
     if not np.isfinite(means).all():

@@ -13,19 +13,33 @@ from mechcheck.engine.run import capture, plain_hooks, run, sweep
 from mechcheck.notation.codes import direction, subspace
 from mechcheck.notation.interventions import Ablate, Patch, Permute, Put, Scale, Steer
 from mechcheck.notation.metrics import logit_diff, loss
-from mechcheck.notation.sites import Site, Sites, attn_outs, heads, keys, mlps, neurons, patterns, resid, resid_mid, resid_post, values
+from mechcheck.notation.sites import (
+    Site,
+    Sites,
+    attn_outs,
+    heads,
+    keys,
+    mlp_hidden,
+    mlps,
+    neurons,
+    patterns,
+    resid,
+    resid_mid,
+    resid_post,
+    values,
+)
 
 pytestmark = pytest.mark.filterwarnings("error::mechcheck.base.errors.SelfCheckWarning")
 few = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 KINDS = {
     "head": heads("0.1"), "k": keys("1.0"), "v": values("0.0"), "resid": resid("1"), "post": resid_post("0"), "mid": resid_mid("0"),
-    "mlp": mlps("0"), "attn": attn_outs("1"),
+    "mlp": mlps("0"), "hidden": mlp_hidden("1"), "attn": attn_outs("1"),
 }  # fmt: skip
 
 
 def some_rows(model, site: Site, width: int, seed: int = 0):
-    d = model.cfg.d_head if site.kind in ("head", "k", "v") else model.cfg.d_model
-    return torch.randn(width, d, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+    d = {"head": "d_head", "k": "d_head", "v": "d_head", "neuron": "d_mlp"}.get(site.kind, "d_model")
+    return torch.randn(width, getattr(model.cfg, d), generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
 
 
 @few
@@ -164,3 +178,16 @@ def test_two_directions_span_a_plane():
     plane = direction([1.0, 0.0, 0.0], name="x") | direction([1.0, 1.0, 0.0], name="y")
     torch.testing.assert_close(plane.basis, torch.eye(3, dtype=torch.float64)[:2])
     assert plane.name == "x+y"
+
+
+def test_the_hidden_activation_of_an_mlp_is_all_of_its_neurons(tiny, layout):
+    model, prompts = tiny(layout), pair(2)
+    every = neurons([(0, i) for i in range(model.cfg.d_mlp)])
+    together, apart = sweep(model, prompts, [Patch(mlp_hidden("0@B")), Patch(every.at("B"))])
+    np.testing.assert_allclose(together, apart, rtol=0, atol=SAME_FORWARD[layout])
+    assert abs(together - run(model, prompts).values).min() > 1e-6
+    (hidden,) = capture(model, prompts, mlp_hidden("0@B")).values()
+    one_by_one = capture(model, prompts, every.at("B"))
+    torch.testing.assert_close(hidden, torch.cat([one_by_one[site] for site in every.at("B")], dim=1))
+    with pytest.raises(PromptError, match="one by one and all together"):
+        run(model, prompts, [Ablate(mlp_hidden("1")), Ablate(neurons("1.0@END"))])

@@ -87,6 +87,12 @@ def test_every_site_holds_what_it_means_or_is_refused(name, tmp_path):
         assert found.shape == (2, 5, width)
     assert {"head", "v", "mlp_out", "resid_pre", "resid_post"} <= served
     assert name in MLA or {"q", "k", "neuron"} <= served
+    if name in MLA:
+        with pytest.raises(SiteError, match="mixtures of experts"):
+            capture(model, prompts, m.mlp_hidden("1"))
+    else:
+        (found,) = capture(model, prompts, m.mlp_hidden("1")).values()
+        assert found.shape == (2, 5, 20)
 
 
 def test_a_hook_that_holds_something_else_is_found_and_refused(model_dirs, monkeypatch):
