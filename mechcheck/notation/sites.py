@@ -157,7 +157,7 @@ class Sites:
 
 
 def _order(site: Site) -> tuple[str, int, int, str, str]:
-    return site.kind, site.layer, site.index or 0, site.at or "", "" if site.code is None else site.code.key
+    return site.kind, site.layer, -1 if site.index is None else site.index, site.at or "", "" if site.code is None else site.code.key
 
 
 def heads(text: str | Iterable[tuple[int, int]] | Sites, *, at: str | None = None) -> Sites:

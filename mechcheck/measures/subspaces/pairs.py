@@ -107,6 +107,6 @@ def single(sites: Sites, prompts: PromptSet) -> Site:
         raise SiteError(f"a subspace is fitted at one site and one named position, for example resid('1@END'), got {sites or 'none'}")
     if members[0].code is not None:
         raise SiteError(f"{members[0]} is within a subspace already: name the site alone")
-    if members[0].kind in ("pattern", "neuron"):
+    if members[0].kind == "pattern" or (members[0].kind == "neuron" and not members[0].together):
         raise SiteError(f"no subspace is fitted at {members[0].named}: name a head, a stream, or an MLP's output or hidden activation")
     return members[0]
