@@ -92,7 +92,7 @@ def serves(arithmetic: Arithmetic, edits: Sequence[Edit]) -> bool:
     """Whether the suffix runner can do the edits: none that exchanges positions, none before the first block, none of a place that an
     encoder's blocks lack."""
     missing = ("attn_out", "mlp_out", "neuron", *EMBEDDINGS) if arithmetic.post_norm else EMBEDDINGS
-    return all(edit.order is None and edit.site.kind not in missing for edit in edits)
+    return all(edit.order is None and edit.site.kind not in missing and edit.site.to is None for edit in edits)
 
 
 def variant(arithmetic: Arithmetic, prompts: PromptSet, number: int, edits: Sequence[Edit]) -> Variant:

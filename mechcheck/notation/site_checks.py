@@ -8,6 +8,7 @@ from mechcheck.base.architectures import is_encoder
 from mechcheck.base.errors import SiteError
 from mechcheck.base.loaded import check_loaded
 from mechcheck.notation.codes import check_code
+from mechcheck.notation.edges import SENDERS, reads
 from mechcheck.notation.sites import HEAD_KINDS, NOUNS, Kind, Site
 
 if TYPE_CHECKING:
@@ -28,6 +29,8 @@ def check_sites(model: "TransformerBridge", sites: Iterable[Site]) -> None:
             noun, count = site_count(model, site.kind)
             if not 0 <= site.index < count:
                 raise SiteError(f"no {noun[:-1]} {site.place}: the model's layers have {noun} 0-{count - 1}")
+        if site.to is not None:
+            _check_edge(model, site)
         if site.code is not None:
             if site.kind in ("pattern", "neuron"):
                 raise SiteError(f"{site.named}: a {NOUNS[site.kind]} has no subspaces or features; name the head, or the MLP")
@@ -53,6 +56,28 @@ def _missing(model: "TransformerBridge", kind: Kind) -> str | None:
                 f"in an encoder ({cfg.architecture}) it is added to the stream and normed before a hook can see it; name the layer's heads"
             )
     return None
+
+
+def _check_edge(model: "TransformerBridge", site: Site) -> None:
+    """Raise `SiteError` for an edge that the model's stream has not."""
+    cfg, receiver = model.cfg, site.to
+    assert receiver is not None
+    if is_encoder(model):
+        raise SiteError(
+            f"no {site.named}: in an encoder ({cfg.architecture}) the stream is normed after every sum, so that no part of it is one sender's"
+        )
+    if site.kind not in SENDERS:
+        raise SiteError(f"no {site.named}: an edge comes from what the stream is made of ({', '.join(SENDERS)})")
+    if receiver.kind != "logits" and not receiver.layer < cfg.n_layers:
+        raise SiteError(f"no {site.named}: the model has layers 0-{cfg.n_layers - 1}")
+    if receiver.kind == "mlp" and cfg.attn_only:
+        raise SiteError(f"no {site.named}: the model has attention alone, and no MLPs")
+    if receiver.index is not None:
+        noun, count = site_count(model, {"q": "head", "k": "k", "v": "v"}[receiver.kind])  # type: ignore[arg-type]
+        if not 0 <= receiver.index < count:
+            raise SiteError(f"no {site.named}: the model's layers have {noun} 0-{count - 1}")
+    if not reads(receiver, site, parallel=bool(cfg.parallel_attn_mlp)):
+        raise SiteError(f"no {site.named}: {receiver} does not come behind {replace(site, to=None).named}, and reads nothing of it")
 
 
 def _components(model: "TransformerBridge", kind: Kind) -> int:
