@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from dataclasses import replace
+from functools import reduce
 from typing import TYPE_CHECKING
 
 import torch
@@ -48,7 +49,8 @@ def written_to_stream(arithmetic: Arithmetic, edit: Edit, change: Float[Tensor, 
         assert site.index is not None
         return change @ layer.o.weight[site.index * arithmetic.d_head : (site.index + 1) * arithmetic.d_head]
     if site.kind == "neuron":
-        assert layer.mlp is not None and site.index is not None
+        assert layer.mlp is not None
+        assert site.index is not None
         return change * layer.mlp.out.weight[site.index]
     return change
 
@@ -99,14 +101,13 @@ class Along:
 
     def _received(self, receiver: Receiver, activation: Tensor) -> Tensor:
         """What the receiver makes of the stream with its senders' changes added."""
-        added = sum(self._added(edit) for edit in self._into[receiver])
+        added = reduce(torch.add, [self._added(edit) for edit in self._into[receiver]])
         if receiver.kind == "logits":
             return activation + added
-        parts = [self._seen.get(name) for name in self._streams(receiver)]
-        if any(part is None for part in parts):
+        parts = [self._seen[name] for name in self._streams(receiver) if name in self._seen]
+        if len(parts) < len(self._streams(receiver)):
             raise HookError(f"the stream that {receiver} reads was not seen before it")
-        stream = sum(part for part in parts if part is not None) + added
-        return receives(self._arithmetic, receiver, stream, activation)
+        return receives(self._arithmetic, receiver, reduce(torch.add, [*parts, added]), activation)
 
     def _added(self, edit: Edit) -> Stream:
         """What the sender would add to the stream, less what it has added."""

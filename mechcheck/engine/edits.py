@@ -42,7 +42,7 @@ class Captures:
         missing = Sites(replace(site, to=None) for site in sites) - Sites(known)  # an edge's activation is its sender's
         if missing:
             check_sites(self._model, missing)
-            known.update(self._capture(self._model, prompts, missing))
+            known.update(self._capture(self._model, prompts, [*missing]))
 
     def sets(self) -> Iterator[tuple[PromptSet, Mapping[Site, Activation]]]:
         """The prompt sets, and what is known of each."""

@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 class Through(Protocol):
     """What stands between a layer's hooks and the edits of such a site."""
 
-    edits: list[Edit]
-
     @property
     def names(self) -> list[str]:
         """The hooks that it needs."""
@@ -36,7 +34,7 @@ class Through(Protocol):
 
 def through(edits: list[Edit], model: "TransformerBridge", rows: Rows) -> dict[str, list[Through]]:
     """Hook -> what stands there for edits of sites that are no hooks."""
-    made: dict[tuple[str, int], Through] = {}
+    made: dict[tuple[str, int], Patterns | Between] = {}
     for edit in edits:
         kind, layer = edit.site.kind, edit.site.layer
         if kind in _KINDS:
@@ -156,6 +154,6 @@ class Between:
         return False
 
 
-_KINDS: dict[str, Callable[["TransformerBridge", Rows, int], Through]] = {"pattern": Patterns, "resid_mid": Between}
+_KINDS: dict[str, Callable[["TransformerBridge", Rows, int], Patterns | Between]] = {"pattern": Patterns, "resid_mid": Between}
 WITHOUT_HOOK = (*_KINDS,)
 """Kinds of sites whose edits stand at other hooks than that of their name."""

@@ -63,9 +63,8 @@ def _check_edge(model: "TransformerBridge", site: Site) -> None:
     cfg, receiver = model.cfg, site.to
     assert receiver is not None
     if is_encoder(model):
-        raise SiteError(
-            f"no {site.named}: in an encoder ({cfg.architecture}) the stream is normed after every sum, so that no part of it is one sender's"
-        )
+        why = f"in an encoder ({cfg.architecture}) the stream is normed after every sum, so that no part of it is one sender's"
+        raise SiteError(f"no {site.named}: {why}")
     if site.kind not in SENDERS:
         raise SiteError(f"no {site.named}: an edge comes from what the stream is made of ({', '.join(SENDERS)})")
     if receiver.kind != "logits" and not receiver.layer < cfg.n_layers:
