@@ -69,13 +69,21 @@ class Graph:
         return int(self.real.sum())
 
     @cached_property
+    def in_order(self) -> tuple[Site, ...]:
+        """All edges, at every position: those into the first receiver, into the second, ..."""
+        return self._of(self.real)
+
+    @cached_property
     def edges(self) -> Sites:
-        """All edges, at every position."""
-        return self.chosen(self.real)
+        """All edges."""
+        return Sites(self.in_order)
 
     def chosen(self, mask: Bool[Tensor, "receiver sender"]) -> Sites:
         """The edges of a mask."""
-        return Sites(replace(self.senders[column], to=self.receivers[row]) for row, column in (mask & self.real).nonzero().tolist())
+        return Sites(self._of(mask & self.real))
+
+    def _of(self, mask: Bool[Tensor, "receiver sender"]) -> tuple[Site, ...]:
+        return tuple(replace(self.senders[column], to=self.receivers[row]) for row, column in mask.nonzero().tolist())
 
     def mask(self, edges: Iterable[Site]) -> Bool[Tensor, "receiver sender"]:
         """Where these edges are.
