@@ -1,5 +1,6 @@
-"""How well a circuit stands for its model: faithfulness at one size and over sizes, completeness, minimality."""
+"""How well a circuit stands for its model: faithfulness at one size and over sizes."""
 
+import heapq
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -207,28 +208,23 @@ def _by_size(scores: EdgeScores) -> list[int]:
 
 def from_the_logits_up(scores: EdgeScores) -> list[int]:
     """All edges (numbers in the flat mask): always the largest of those that lead into a node that the ones before have reached."""
-    import heapq
-
-    whole = scores.graph
-    size = np.abs(scores.mean)
+    whole, size = scores.graph, np.abs(scores.mean)
     into: Mapping[int, list[int]] = _receivers_of_nodes(whole)
-    senders = range(len(whole.senders))
+    reached: set[int] = set()
     heap: list[tuple[float, int, int]] = []
 
     def reach(rows: Sequence[int]) -> None:
-        for row in rows:
-            for column in senders:
-                if whole.real[row, column]:
-                    heapq.heappush(heap, (-float(size[row, column]), row, column))
+        for row in set(rows) - reached:  # heads of a group read the same keys and values
+            reached.add(row)
+            for column in whole.real[row].nonzero()[:, 0].tolist():
+                heapq.heappush(heap, (-float(size[row, column]), row, column))
 
     reach([len(whole.receivers) - 1])
-    reached, order = set(), []
+    order = []
     while heap:
         _, row, column = heapq.heappop(heap)
         order.append(row * len(whole.senders) + column)
-        if column not in reached:
-            reached.add(column)
-            reach(into[column])
+        reach(into[column])
     return order
 
 
