@@ -13,9 +13,9 @@ from torch import Tensor
 
 from mechcheck.base.errors import CircuitError, MechcheckError
 from mechcheck.circuits.edge_scores import EdgeScores, Instead, carried
-from mechcheck.engine.graph import senders_of, sweep_graphs
+from mechcheck.engine.graph import Graphs, senders_of
 from mechcheck.notation.circuit import Circuit
-from mechcheck.notation.graph import Graph, graph
+from mechcheck.notation.graph import Graph
 from mechcheck.notation.metrics import Metric, as_metric, logit_diff
 from mechcheck.notation.sites import Sites
 from mechcheck.prompts.prompt_set import PromptSet
@@ -68,18 +68,22 @@ class Cut:
     source: PromptSet | None = None
     metric: Metric = logit_diff
 
-    @cached_property
+    @property
     def graph(self) -> Graph:
         """The model's."""
-        return graph(self.model)
+        return self.graphs.graph
+
+    @cached_property
+    def graphs(self) -> Graphs:
+        """What runs it."""
+        metric = as_metric(self.metric)
+        if metric.each:
+            raise MechcheckError(f"{metric.name!r} has a value for each position; a circuit is measured by one per prompt")
+        return Graphs(self.model, self.prompts, carried(senders_of(self.model), self.instead, self.prompts, self.source), [metric])
 
     def values(self, kept: Sequence[Mask]) -> Float[np.ndarray, "variant prompt"]:
         """The metric where only these edges carry what they do."""
-        if as_metric(self.metric).each:
-            raise MechcheckError(f"{self.metric.name!r} has a value for each position; a circuit is measured by one per prompt")
-        cuts = torch.stack([self.graph.real & ~mask for mask in kept])
-        done = carried(senders_of(self.model), self.instead, self.prompts, self.source)
-        return sweep_graphs(self.model, self.prompts, cuts, done, [as_metric(self.metric)])[0]
+        return self.graphs.measure(torch.stack([self.graph.real & ~mask for mask in kept]))[0]
 
     def measured(self, values: Float[np.ndarray, " prompt"], name: str, unit: str | None = None) -> Measurement:
         """One value per prompt."""
