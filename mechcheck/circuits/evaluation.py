@@ -198,21 +198,22 @@ def nested(scores: EdgeScores, counts: Sequence[int], assemble: Literal["greedy"
     """The circuits of so many edges that scores propose, each within the next."""
     if assemble not in ("greedy", "top"):
         raise MechcheckError(f'unknown assemble={assemble!r}; choose "greedy" or "top"')
-    order = from_the_logits_up(scores) if assemble == "greedy" else _by_size(scores)
+    order = (from_the_logits_up if assemble == "greedy" else by_size)(scores.graph, scores.mean)
     flat = [scores.graph.real.new_zeros(scores.graph.real.numel()) for _ in counts]
     for mask, count in zip(flat, counts, strict=True):
         mask[order[:count]] = True
     return [mask.view_as(scores.graph.real) for mask in flat]
 
 
-def _by_size(scores: EdgeScores) -> list[int]:
-    size = np.where(np.isnan(scores.mean), -np.inf, np.abs(scores.mean)).ravel()
-    return np.argsort(-size, kind="stable")[: len(scores.graph)].tolist()
+def by_size(whole: Graph, scores: Float[np.ndarray, "receiver sender"]) -> list[int]:
+    """All edges (numbers in the flat mask), the largest in size first; of equals the earlier."""
+    size = np.where(whole.real.numpy(), np.abs(scores), -np.inf).ravel()
+    return np.argsort(-size, kind="stable")[: len(whole)].tolist()
 
 
-def from_the_logits_up(scores: EdgeScores) -> list[int]:
+def from_the_logits_up(whole: Graph, scores: Float[np.ndarray, "receiver sender"]) -> list[int]:
     """All edges (numbers in the flat mask): always the largest of those that lead into a node that the ones before have reached."""
-    whole, size = scores.graph, np.abs(scores.mean)
+    size = np.abs(scores)
     into: Mapping[int, list[int]] = _receivers_of_nodes(whole)
     reached: set[int] = set()
     heap: list[tuple[float, int, int]] = []

@@ -113,7 +113,7 @@ def test_greedy_circuits_hang_together(tiny, name):
     model, prompts = tiny(name), random_prompts(5, LENGTHS)
     scores = edge_scores(model, prompts, "eap")
     whole, width = scores.graph, len(scores.graph.senders)
-    order = [divmod(number, width) for number in from_the_logits_up(scores)]
+    order = [divmod(number, width) for number in from_the_logits_up(whole, scores.mean)]
     assert len(set(order)) == len(order) == len(whole)
     assert {(row, column) for row, column in whole.real.nonzero().tolist()} == set(order)
     size = np.abs(scores.mean)
