@@ -116,7 +116,7 @@ def minimality(cut: Cut, circuit: Sites | Circuit, *, confidence: Confidence | N
     found: list[tuple[int, Part]] = []
     for i in range(0, len(sets), 2):
         number = sets[i + 1][-1]
-        change = cut.measured(values[i] - values[i + 1], f"worth of {parts[number]}")
+        change = (cut.measured(values[i], "with") - cut.measured(values[i + 1], "without")).named(f"worth of {parts[number]}")
         p = _two_sided(change, confidence)
         found.append((number, Part(parts[number], Sites(parts[j] for j in sets[i]), change, p)))
     adjusted = holm([one.p_adjusted for _, one in found])

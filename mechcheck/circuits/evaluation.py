@@ -98,7 +98,8 @@ class Cut:
     def share(self, values: Float[np.ndarray, " prompt"], name: str) -> Measurement:
         """What is left of the whole model's metric, above that with every edge cut: a ratio of means."""
         none, whole = self.ends
-        return (self.measured(values - none, name) / self.measured(whole - none, "the model's")).named(name, "share")
+        left, model, cut = self.measured(values, name), self.measured(whole, "the model's"), self.measured(none, "all cut")
+        return ((left - cut) / (model - cut)).named(name, "share")
 
 
 def faithfulness(
