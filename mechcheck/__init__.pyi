@@ -48,6 +48,9 @@ from .notation.sites import (
     pos_embed as pos_embed,
 )
 from .notation.codes import Subspace as Subspace, direction as direction, subspace as subspace
+from .notation.dictionaries import Dictionary as Dictionary
+from .notation.features import features as features, reconstruction_error as reconstruction_error
+from .models.dictionary_files import load_dictionary as load_dictionary, keep_dictionary as keep_dictionary
 from .notation.circuit import Circuit as Circuit, Criterion as Criterion
 from .circuits.files import load_circuit as load_circuit, write_circuit as write_circuit
 from .verdicts.controls import random_sites as random_sites
@@ -67,6 +70,7 @@ from .notation.interventions import (
     Noise as Noise,
 )
 from .engine.run import run as run, sweep as sweep, sweep_metrics as sweep_metrics, plain_hooks as plain_hooks, capture as capture
+from .engine.gradients import gradients as gradients
 from .measures.causal.effect import Effect as Effect
 from .stats.measurement import Measurement as Measurement
 
@@ -77,13 +81,16 @@ from .notation.metrics import (
     probability as probability,
     foil_probability as foil_probability,
     log_probability as log_probability,
+    log_odds as log_odds,
+    answer_log_probability as answer_log_probability,
+    answer_log_odds as answer_log_odds,
     rank as rank,
     correct as correct,
     kl_divergence as kl_divergence,
     loss as loss,
     next_correct as next_correct,
 )
-from .prompts.spans import ALL as ALL
+from .prompts.spans import ALL as ALL, NEW as NEW
 from .tasks.greater_than import later_years as later_years
 from .notation.distribution_metrics import (
     entropy as entropy,
@@ -141,6 +148,7 @@ from .measures.heads.composition import composition as composition
 from .measures.causal.patching import head_patching as head_patching, residual_patching as residual_patching, recovery as recovery
 from .measures.stream.attribution import direct_logit_attribution as direct_logit_attribution
 from .measures.stream.lens import logit_lens as logit_lens, logit_lens_map as logit_lens_map
+from .measures.stream.loss_recovered import loss_recovered as loss_recovered, LossRecovered as LossRecovered
 from .measures.stream.tuned_lens import fit_tuned_lens as fit_tuned_lens, load_tuned_lens as load_tuned_lens
 
 # steering
@@ -153,6 +161,10 @@ from .measures.stream.steering import (
     random_directions as random_directions,
     shuffled_vectors as shuffled_vectors,
 )
+
+# generated text
+from .measures.text.generation import generate as generate
+from .measures.text.generated import Generated as Generated, Continuation as Continuation
 
 # from model to model
 from .measures.stream.alignment import (
@@ -189,6 +201,7 @@ from .circuits.greedy_search import (
 )
 
 # figures
+from .drawing.figure import Figure as Figure, RecordedFigure as RecordedFigure
 from .measures.figures.charts import Heatmap as Heatmap, head_heatmap as head_heatmap, Lines as Lines, Bars as Bars, Table as Table
 from .measures.figures.model import (
     AttentionView as AttentionView,

@@ -64,6 +64,11 @@ def _vector(b: Bench) -> torch.Tensor:
     return m.steering_vector(b.model, b.prompts, b.stream, "reference")
 
 
+def _dictionary(b: Bench) -> m.Dictionary:
+    some = torch.eye(b.model.cfg.d_model)[:3]
+    return m.Dictionary(some.T, some, f"blocks.{b.layers - 1}.hook_resid_pre")
+
+
 def _written(b: Bench) -> Any:
     with TemporaryDirectory() as folder:
         path = Path(folder) / "model.toml"
@@ -87,6 +92,8 @@ _VARIANTS: dict[str, Callable[[Bench], Any]] = {
     "steer": lambda b: m.Steer(_vector(b), b.stream),
     "sparsify": lambda b: m.Sparsify(m.heads(b.last), 0.1),
     "permute": lambda b: m.Permute(m.heads(b.last)),
+    "features": lambda b: m.Scale(m.features(_dictionary(b), "0-2"), 2.0),
+    "error": lambda b: m.Ablate(m.reconstruction_error(_dictionary(b), at="END")),
     "put": lambda b: m.Put(m.capture(b.model, b.prompts, m.heads(b.last, at="END"))),
 }
 
@@ -97,6 +104,7 @@ CALLS: dict[str, Callable[[Bench], Any]] = {
         b.model, b.prompts, [[], m.Ablate(b.every)], [m.logit_diff, m.kl_divergence, m.entropy, m.rank, m.correct, m.top_overlap(5)]
     ),
     "capture": lambda b: list(m.capture(b.model, b.prompts, b.every | m.neurons("0.1") | b.stream).values()),
+    "gradients": lambda b: list(m.gradients(b.model, b.prompts, b.every | m.patterns("0.0") | b.stream).values()),
     "Effect": lambda b: m.Effect(b.model, b.prompts, lambda sites: m.Ablate(sites, "zero"))(m.heads(b.last)).values,
     "ablation_effects": lambda b: [found.values for found in m.ablation_effects(b.model, b.prompts).values()],
     "all_heads": lambda b: [len(m.all_heads(b.model))],
@@ -149,6 +157,7 @@ CALLS: dict[str, Callable[[Bench], Any]] = {
     "steering_curve": lambda b: m.steering_curve(b.model, b.prompts, _vector(b), b.stream, [0.0, 1.0, 2.0]).values,
     "steering_curves": lambda b: [c.values for c in m.steering_curves(b.model, b.prompts, [_vector(b)], b.stream, [0.0, 1.0, 2.0])],
     "shuffled_vectors": lambda b: m.shuffled_vectors(b.model, b.prompts, b.stream, 2, 0, "reference"),
+    "generate": lambda b: m.generate(b.model, b.prompts, m.Ablate(b.every, "zero"), new_tokens=2).lengths,
     "activations": lambda b: m.activations(b.model, b.prompts, b.stream),
     "align": lambda b: _map(b).weight,
     "search_alignment": lambda b: [f.score for f in m.search_alignment(*_pair(b), [b.stream], [b.stream], [0.1], lambda *_: 0.5)],
@@ -167,6 +176,7 @@ CALLS: dict[str, Callable[[Bench], Any]] = {
     "greater_than_prompts": lambda b: m.greater_than_prompts(b.model, n=2, seed=0).tokens,
     "negation_prompts": lambda b: m.negation_prompts(b.model, n=2, seed=0).tokens,
     "agreement_prompts": lambda b: m.agreement_prompts(b.model, n=2, seed=0).tokens,
+    "loss_recovered": lambda b: m.loss_recovered(b.model, b.prompts, _dictionary(b)).kl_removed.values,
     "later_years": lambda b: m.run(b.model, b.prompts, metric=m.later_years(b.model)).values,
     "write_circuit": _written,
 }

@@ -122,7 +122,7 @@ def columns(model, site: Site) -> slice:
 
 def forward(model, prompts: PromptSet, **options):
     """Run the prompts; an encoder is told which positions are padding."""
-    mask = (torch.arange(prompts.tokens.shape[1]) < prompts.lengths[:, None]).long()
+    mask = is_real(prompts).long()
     with torch.no_grad():
         return model(prompts.tokens, attention_mask=mask if "MaskedLM" in type(model).__name__ else None, **options)
 
@@ -139,6 +139,61 @@ def activation(model, prompts: PromptSet, site: Site) -> Tensor:
     forward(model, prompts)
     handle.remove()
     return seen[0]
+
+
+def gradients(model, prompts: PromptSet, sites, measured, edits: Mapping[Site, Edit] | None = None) -> dict[Site, Tensor]:
+    """[prompt, pos, d] by torch alone: the activations as they pass through transformers' modules, and one backward pass.
+
+    `measured`: (logits[prompt, pos, d_vocab], prompts) -> [prompt]; `edits`: site -> what becomes of all of its hook's activation.
+    """
+    seen: dict[Site, Tensor] = {}
+
+    def keep(site: Site):
+        def see(x: Tensor) -> Tensor:
+            seen[site] = x
+            return x
+
+        return see
+
+    encoder = "MaskedLM" in type(model).__name__
+    mask = is_real(prompts).long() if encoder else None
+    embedded = model.get_input_embeddings()(prompts.tokens).detach().requires_grad_()
+    with ExitStack() as stack:
+        for site, edit in (edits or {}).items():
+            stack.callback(attach(model, site, edit, len(prompts)).remove)
+        for site in sites:
+            if site.kind == "resid_mid":
+                block = blocks(model)[site.layer]
+                norm = _first(block, *_SECOND_NORMS)
+                handle = norm.register_forward_pre_hook(lambda _, args, site=site: seen.__setitem__(site, args[0]))
+                stack.callback(handle.remove)
+            elif site.kind != "pattern":
+                stack.callback(attach(model, site, keep(site), len(prompts)).remove)
+        out = model(inputs_embeds=embedded, attention_mask=mask, output_attentions=True)
+    seen |= {site: out.attentions[site.layer] for site in sites if site.kind == "pattern"}
+    found = torch.autograd.grad(measured(out.logits, prompts).sum(), [seen[site] for site in sites])
+    return {
+        site: whole[:, site.index] * is_real(prompts)[:, None]
+        if site.kind == "pattern"
+        else whole.reshape(*prompts.tokens.shape, -1)[..., columns(model, site)]  # OPT lays all positions in a row
+        for site, whole in zip(sites, found, strict=True)
+    }
+
+
+# Of those that a block has, the one that the MLP reads through: Gemma 2's second norm is another.
+_SECOND_NORMS = ("ln_2", "pre_feedforward_layernorm", "post_attention_layernorm", "final_layer_norm")
+
+
+def is_real(prompts: PromptSet) -> Tensor:
+    """[prompt, pos]: where a token stands, and no padding."""
+    return torch.arange(prompts.tokens.shape[1]) < prompts.lengths[:, None]
+
+
+def difference_at_end(logits: Tensor, prompts: PromptSet) -> Tensor:
+    """[prompt]: answer minus foil at END, of all logits."""
+    rows = torch.arange(len(prompts))
+    end = logits[rows, prompts.positions["END"]]
+    return end[rows, prompts.answers] - end[rows, prompts.foils]
 
 
 def logit_diff_with(model, prompts: PromptSet, values: Mapping[Site, Tensor]) -> Tensor:
@@ -159,9 +214,7 @@ def logit_diff_with(model, prompts: PromptSet, values: Mapping[Site, Tensor]) ->
             handle = attach(model, site, edit_for(site, value), len(prompts))
             stack.callback(handle.remove)
         logits = forward(model, prompts).logits
-    rows = torch.arange(len(prompts))
-    end = logits[rows, prompts.positions["END"]]
-    return end[rows, prompts.answers] - end[rows, prompts.foils]
+    return difference_at_end(logits, prompts)
 
 
 def value_for(model, prompts: PromptSet, site: Site, method: str) -> Tensor:

@@ -2,7 +2,7 @@
 
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import median
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -48,7 +48,7 @@ class Against:
     measured: int
     variants: int
     difference: float
-    """The largest between its numbers and mechcheck's, in logits."""
+    """The largest between its numbers and mechcheck's, in logits, or nats of a loss."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ class Outcome:
     over_floor: Spread
     """Mechcheck's seconds over those of the needed operations at this machine's rate of matrix products."""
     effect: float
-    """Standard deviation of the numbers over variants, in logits: what the differences are to be held against."""
+    """Standard deviation of the numbers over variants, in their unit: what the differences are to be held against."""
     against: tuple[Against, ...]
 
 
@@ -118,7 +118,7 @@ def alternate(model: "TransformerBridge", job: Job, rivals: Sequence[Rival], *, 
 
 def _warm_up(model: "TransformerBridge", job: Job, rivals: Sequence[Rival]) -> None:
     """Imports, weights taken out of the model, threads and kernels are paid for before the clock runs."""
-    short = Job(job.name, job.prompts, job.method, tuple(job.variants[number] for number in job.spread(4)), job.vector)
+    short = replace(job, variants=tuple(job.variants[number] for number in job.spread(4)))
     ours(model, short)
     for rival in rivals:
         rival.prepare(short)
@@ -128,5 +128,5 @@ def _warm_up(model: "TransformerBridge", job: Job, rivals: Sequence[Rival]) -> N
 def _difference(rival: Rival, found: np.ndarray, expected: np.ndarray) -> float:
     gap = float(np.abs(found - expected).max())
     if not gap <= TOLERANCE:
-        raise Disagreement(f"{rival.name} gives other numbers: the largest difference is {gap:.3g} logits, allowed are {TOLERANCE:g}")
+        raise Disagreement(f"{rival.name} gives other numbers: the largest difference is {gap:.3g}, allowed is {TOLERANCE:g}")
     return gap

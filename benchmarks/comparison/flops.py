@@ -71,13 +71,16 @@ def without_logits(shape: Shape, lengths: Sequence[int], known: int = 0) -> Flop
 
 def needed(shape: Shape, job: Job) -> Flops:
     """What has to be computed: an untouched run, one of the source from where it differs, and of each variant what it can change
-    and END can see."""
+    and END can see; for a loss all but the last position are read, and what no variant changes there once."""
     lengths = job.prompts.lengths.tolist()
     total = without_logits(shape, lengths)
     if job.source is not None:
         total += without_logits(shape, job.source.lengths.tolist(), _in_common(job))
     for variant in job.variants:
-        total += _suffix(shape, variant, lengths, job.first_change)
+        total += _suffix(shape, job, variant)
+    if job.measure == "loss":
+        before = [max(_starts(job, variant)[row] for variant in job.variants) for row in range(len(lengths))]
+        total["unembed"] += _product(shape, "unembed", sum(before))
     return total
 
 
@@ -100,21 +103,27 @@ def full_forwards(shape: Shape, job: Job, forwards: int, *, last_logits: bool) -
     return forwards * len(job.variants) * full_forward(shape, *job.prompts.tokens.shape, last_logits=last_logits).total()
 
 
-def _suffix(shape: Shape, variant: tuple[Cell, ...], lengths: Sequence[int], first_change: Sequence[int]) -> Flops:
-    """From the first cell on, in depth and in position; of the last layer only END, and of the logits two."""
+def _starts(job: Job, variant: tuple[Cell, ...]) -> list[int]:
+    """The first position that changes in each prompt."""
+    return [min(change if cell.at is None else cell.at for cell in variant) for change in job.first_change]
+
+
+def _suffix(shape: Shape, job: Job, variant: tuple[Cell, ...]) -> Flops:
+    """From the first cell on, in depth and in position; of the last layer only what is read, and of the logits two, or all of a loss."""
+    everywhere = job.measure == "loss"
     first = min(cell.layer for cell in variant)
     stage = min(_JOINS[cell.kind] for cell in variant if cell.layer == first)
-    starts = [min(change if cell.at is None else cell.at for cell in variant) for change in first_change]
-    windows = [length - start for length, start in zip(lengths, starts, strict=True)]
-    total = Flops(unembed=2 * 2 * shape.d_model * len(lengths))
+    ends = [length - everywhere for length in job.prompts.lengths.tolist()]  # behind the last position that is read
+    windows = [end - start for end, start in zip(ends, _starts(job, variant), strict=True)]
+    total = Flops(unembed=_product(shape, "unembed", sum(windows)) if everywhere else 2 * 2 * shape.d_model * len(ends))
     for layer in range(first, shape.layers):
-        computed = [1] * len(windows) if layer == shape.layers - 1 else windows
+        computed = [1] * len(windows) if layer == shape.layers - 1 and not everywhere else windows
         joined = stage if layer == first else _INPUT
         if joined == _INPUT:
             _, columns = shape.products["qkv"]
             queries = shape.heads * shape.d_head
             total["qkv"] += 2 * shape.d_model * (sum(computed) * queries + sum(windows) * (columns - queries))
-            total["attention"] += sum(_attention(shape, here, length) for here, length in zip(computed, lengths, strict=True))
+            total["attention"] += sum(_attention(shape, here, end) for here, end in zip(computed, ends, strict=True))
         if joined <= _Z:
             total["o"] += _product(shape, "o", sum(computed))
             if joined == _INPUT or not shape.parallel:  # a parallel MLP does not see what its own layer's heads say

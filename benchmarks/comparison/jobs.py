@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from mechcheck import Ablate, Patch, PromptSet, Steer, sweep
+from mechcheck import Ablate, Metric, Patch, PromptSet, Steer, logit_diff, loss, sweep
 from mechcheck.engine.untouched_cache import forget_runs
 from mechcheck.notation.sites import Site, Sites
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 Method = Literal["patch", "zero", "mean", "steer"]
 Kind = Literal["head", "mlp_out", "resid_pre"]
+Measure = Literal["logit difference", "loss"]
 
 
 class Cell(NamedTuple):
@@ -42,7 +43,7 @@ class Cell(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Job:
-    """Many variants of one kind on the same prompts; each changes some cells at once, and is measured by the logit difference at END."""
+    """Many variants of one kind on the same prompts; each changes some cells at once, and is measured."""
 
     name: str
     prompts: PromptSet
@@ -50,6 +51,8 @@ class Job:
     variants: tuple[tuple[Cell, ...], ...]
     vector: Float[Tensor, " d_model"] | None = None
     """What is added where the method is "steer"."""
+    measure: Measure = "logit difference"
+    """At END, or the loss per token over all positions, for which the prompts have to be equally long."""
 
     @property
     def source(self) -> PromptSet | None:
@@ -63,6 +66,11 @@ class Job:
             return [0] * len(self.prompts)
         assert self.source is not None
         return (self.source.tokens != self.prompts.tokens).int().argmax(1).tolist()
+
+    @property
+    def metric(self) -> Metric:
+        """The measure in mechcheck's words."""
+        return loss if self.measure == "loss" else logit_diff
 
     def cells(self) -> Iterator[Cell]:
         """Every cell of every variant."""
@@ -91,7 +99,7 @@ class Job:
 def ours(model: "TransformerBridge", job: Job) -> Float[np.ndarray, "variant prompt"]:
     """The job by mechcheck: captures, sweep and self-check; nothing is remembered from an earlier round."""
     forget_runs()
-    return sweep(model, job.prompts, job.interventions())
+    return sweep(model, job.prompts, job.interventions(), job.metric)
 
 
 def logit_difference(logits: Float[Tensor, "prompt pos d_vocab"], prompts: PromptSet) -> Float[Tensor, " prompt"]:
@@ -102,11 +110,14 @@ def logit_difference(logits: Float[Tensor, "prompt pos d_vocab"], prompts: Promp
     return last[rows, prompts.answers.to(logits.device)] - last[rows, prompts.foils.to(logits.device)]
 
 
-def every_head(prompts: PromptSet, layers: int, heads: int, method: Method = "patch", at: Iterable[int | None] = (None,)) -> Job:
+def every_head(
+    prompts: PromptSet, layers: int, heads: int, method: Method = "patch", at: Iterable[int | None] = (None,),
+    measure: Measure = "logit difference",
+) -> Job:  # fmt: skip
     """One head at a time, at every position or at each of those given."""
     places = list(at)
     variants = tuple((Cell("head", layer, head, place),) for layer in range(layers) for place in places for head in range(heads))
-    return Job(f"{_VERBS[method]} every head, {_words(places, prompts)}", prompts, method, variants)
+    return Job(f"{_VERBS[method]} every head, {_words(places, prompts)}", prompts, method, variants, measure=measure)
 
 
 def every_layer(prompts: PromptSet, layers: int, kind: Kind, at: Iterable[int | None] = (None,)) -> Job:

@@ -40,14 +40,20 @@ class TransformerLens:
             _, self._kept = self._model.run_with_cache(self._tokens(job.source.tokens), names_filter=lambda name: name in wanted)
 
     def values(self, job: Job, numbers: Sequence[int]) -> Float[Tensor, "variant prompt"]:
-        """The logit differences of some variants."""
+        """The measured numbers of some variants."""
         if job.method == "patch":
             return self._patched(job, [job.variants[number] for number in numbers])
         tokens, found = self._tokens(job.prompts.tokens), []
         for number in numbers:
             logits = self._model.run_with_hooks(tokens, fwd_hooks=self._hooks(job, job.variants[number]))
-            found.append(logit_difference(logits, job.prompts))
+            found.append(self._measured(job, logits))
         return torch.stack(found)
+
+    def _measured(self, job: Job, logits: Tensor) -> Float[Tensor, " prompt"]:
+        """By its own loss, where that is asked for."""
+        if job.measure == "loss":
+            return self._model.loss_fn(logits, self._tokens(job.prompts.tokens), per_token=True).mean(1)
+        return logit_difference(logits, job.prompts)
 
     def _tokens(self, tokens: Tensor) -> Tensor:
         return tokens.to(self._model.cfg.device)
@@ -66,7 +72,7 @@ class TransformerLens:
             self._model,
             self._tokens(job.prompts.tokens),
             self._kept,
-            lambda logits: logit_difference(logits, job.prompts),
+            lambda logits: self._measured(job, logits),
             patch_setter=_setter(cells[0]),
             activation_name=_NAMES[cells[0].kind],
             index_df=pd.DataFrame(columns),

@@ -61,6 +61,7 @@ def test_thresholds_find_the_recorded_heads(model, prompts, circuit, check, meth
     check.above(quality.auroc, 0.9)
     check.above(quality.recall, 0.75)
     check.above(quality.precision, 0.75)
+    check.figure(quality.table())
     check.figure(head_heatmap(f"Induction score; threshold {found.threshold:.2f}", found.scores.mean, "attention"))
     own_text = " ".join(prompts.words[0][1:])
     check.figure(lambda: induction_reports(model, own_text, found.threshold)[0].figure())

@@ -29,6 +29,10 @@ class AbsentRoleError(CircuitError):
     """The search for a circuit found nothing for this role, and its file says why."""
 
 
+class TextError(MechcheckError):
+    """Generated texts are compared that ended differently."""
+
+
 class ClaimError(MechcheckError):
     """A claim is written in a way that cannot be decided."""
 

@@ -1,6 +1,8 @@
-"""Whether what is given for a model is one that was loaded."""
+"""Whether what is given for a model is one that was loaded, and how its weights were processed."""
 
 from pathlib import Path
+from typing import Literal
+from weakref import WeakKeyDictionary
 
 import torch
 
@@ -26,3 +28,17 @@ def check_loaded(model: object) -> None:
             f"expected a model from load_model, got {kind}; a `model` fixture of your own returns one, or what "
             "TransformerBridge.boot_native(...) makes"
         )
+
+
+Processing = Literal["folded", "raw"]
+_PROCESSING: "WeakKeyDictionary[torch.nn.Module, Processing]" = WeakKeyDictionary()
+
+
+def set_processing(model: torch.nn.Module, processing: Processing) -> None:
+    """Remember how this model's weights were processed."""
+    _PROCESSING[model] = processing
+
+
+def processing_of(model: object) -> Processing | None:
+    """How its weights were processed; None where nobody said so."""
+    return _PROCESSING.get(model) if isinstance(model, torch.nn.Module) else None

@@ -14,3 +14,8 @@ def data_dir(name: str) -> Path:
 def trained_models() -> tuple[str, ...]:
     """Names of the trained models that come with mechcheck."""
     return tuple(sorted(p.parent.name for p in (data_dir("fixtures") / "models").glob("*/config.json")))
+
+
+def embedded_dictionaries() -> dict[str, Path]:
+    """Name -> directory, of the dictionaries that come with mechcheck."""
+    return {p.parent.name: p.parent for p in sorted((data_dir("fixtures") / "dictionaries").glob("*/cfg.json"))}

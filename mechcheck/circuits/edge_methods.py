@@ -11,8 +11,8 @@ from torch import Tensor
 from mechcheck.base.errors import MechcheckError
 from mechcheck.circuits.edge_search import Found, Step
 from mechcheck.circuits.evaluation import Cut, by_size, from_the_logits_up
-from mechcheck.engine.graph import Graphs
-from mechcheck.engine.graph_gradients import Gradients
+from mechcheck.engine.graphs.gradients import Gradients
+from mechcheck.engine.graphs.runs import Graphs
 from mechcheck.engine.reading import Reading
 from mechcheck.engine.untouched import Untouched
 from mechcheck.engine.untouched_cache import untouched_run

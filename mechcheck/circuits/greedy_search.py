@@ -80,6 +80,9 @@ class SearchResult:
             details["prompts at the target"] = [step.reached for step in self.steps]
         return SearchTrace(title, [(str(step.sites), step.score) for step in self.steps], score_label, self.untouched, details=details)
 
+    def _repr_html_(self) -> str:
+        return self.figure("Search")._repr_html_()
+
 
 def generic_search(
     model: "TransformerBridge",

@@ -105,6 +105,43 @@ def _translate(b: Bench) -> Any:
     return m.translate(*_twice(b), _S2, m.vocabulary_map(b.model, b.model, shared), shared).kl().values
 
 
+def _generated(b: Bench) -> Any:
+    changed: list[Any] = [m.Steer(_vector(b), m.resid("1@NEW")), m.Ablate(m.heads("0.1"), "zero"), m.Patch(m.heads("1.2@S2"))]
+    return [m.generate(b.model, b.prompts, some, new_tokens=2, temperature=1.0).lengths for some in ([], changed)]
+
+
+def _dictionary(b: Bench, hook: str = "blocks.1.hook_resid_pre", **others: Any) -> m.Dictionary:
+    """Half the components of an activation of the stream's width, each a feature."""
+    d = b.model.cfg.d_model
+    some = torch.eye(d)[: d // 2]
+    return m.Dictionary(some.T, some, hook, b_dec=torch.full((d,), 0.01), **others)
+
+
+def _features(b: Bench) -> Any:
+    one = _dictionary(b)
+    sites = m.features(one, "0 1-2 error", at="S2")
+    with TemporaryDirectory() as folder:
+        again = m.load_dictionary(m.keep_dictionary(one, folder))
+    amounts = torch.ones(2)
+    variants: list[Any] = [
+        m.Ablate(sites),
+        m.Ablate(m.reconstruction_error(again)),
+        m.Patch(sites),
+        m.Steer(amounts, m.features(again, "0 2"), 0.5),
+    ]
+    return m.sweep(b.model, b.prompts, variants), list(m.capture(b.model, b.prompts, sites).values())
+
+
+def _transcoder(b: Bench) -> Any:
+    one = _dictionary(b, "blocks.0.hook_mlp_out", reads="blocks.0.mlp.hook_in")
+    return m.sweep(b.model, b.prompts, [m.Ablate(m.features(one, "0-2")), m.Ablate(m.reconstruction_error(one, at="S2"))])
+
+
+def _loss_recovered(b: Bench) -> Any:
+    found = m.loss_recovered(b.model, b.prompts, _dictionary(b))
+    return found.spliced.values, found.kl_removed.values, found.fit.explained_variance, found.fit.frequency
+
+
 def _reinitialised(b: Bench) -> Any:
     return m.run(m.reinitialised(b.model, 1), b.prompts).values
 
@@ -138,7 +175,13 @@ ROWS: dict[str, dict[str, Try]] = {
         "`Noise`": _sweep(m.Noise(m.resid("0@S2"), 3.0)),
         "`Permute`": _sweep(m.Permute(m.heads("0.1"))),
         "`Put`": _put,
+        "`features`, `reconstruction_error`, `load_dictionary`, `keep_dictionary`": _features,
+        "`features` of a transcoder": _transcoder,
+        "`loss_recovered`": _loss_recovered,
         "`capture`": lambda b: list(m.capture(b.model, b.prompts, m.heads("0.1") | m.resid("1@END")).values()),
+        "`gradients`": lambda b: list(m.gradients(b.model, b.prompts, m.heads("0.1") | m.resid("1@END")).values()),
+        "`gradients` of `patterns`": lambda b: list(m.gradients(b.model, b.prompts, m.patterns("0.1 1.2@END")).values()),
+        "`gradients` of `resid_mid`": lambda b: list(m.gradients(b.model, b.prompts, m.resid_mid("0")).values()),
         "`sweep_metrics`, every metric": _metrics,
     },
     "Patching, ablation studies, searches": {
@@ -205,4 +248,5 @@ ROWS: dict[str, dict[str, Try]] = {
         "`shared_vocabulary`, `vocabulary_map`, `translate`": _translate,
         "`reinitialised`": _reinitialised,
     },
+    "Text": {"`generate`": _generated},
 }

@@ -14,11 +14,12 @@ import torch
 
 from mechcheck.base.device import to_numpy
 from mechcheck.base.errors import HookError, MechcheckError, ModelError, SelfCheckWarning, SiteError
+from mechcheck.base.loaded import Processing
 from mechcheck.conformance.layouts import LAYOUTS, Layout, layout_prompts, save_layout
 from mechcheck.conformance.native_layouts import NATIVE_LAYOUTS, save_native_layout
 from mechcheck.conformance.support_rows import ROWS, Bench, Try
 from mechcheck.engine import run
-from mechcheck.models.loading import Processing, load_model
+from mechcheck.models.loading import load_model
 
 PROCESSINGS: tuple[Processing, ...] = ("folded", "raw")
 How = Literal["fast", "hooks", "fast, hooks", "yes", "no", "bug"]

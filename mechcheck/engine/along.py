@@ -10,7 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from mechcheck.base.errors import HookError, SiteError
-from mechcheck.engine.arithmetic import Arithmetic, Unserved, arithmetic
+from mechcheck.engine.arithmetic.model import Arithmetic, Unserved, arithmetic
 from mechcheck.engine.edit import Edit, Rows, part_of, write_site
 from mechcheck.notation.sites import Receiver
 
@@ -46,12 +46,12 @@ def written_to_stream(arithmetic: Arithmetic, edit: Edit, change: Float[Tensor, 
     """What a change of a sender's activation adds to the stream."""
     site, layer = edit.site, arithmetic.layers[edit.site.layer]
     if site.kind == "head":
-        assert site.index is not None
+        if site.index is None:
+            return change @ layer.o.weight
         return change @ layer.o.weight[site.index * arithmetic.d_head : (site.index + 1) * arithmetic.d_head]
     if site.kind == "neuron":
         assert layer.mlp is not None
-        assert site.index is not None
-        return change * layer.mlp.out.weight[site.index]
+        return change @ layer.mlp.out.weight if site.index is None else change * layer.mlp.out.weight[site.index]
     return change
 
 

@@ -10,7 +10,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from mechcheck.engine.along import head_input, written_to_stream
-from mechcheck.engine.arithmetic import Arithmetic
+from mechcheck.engine.arithmetic.model import Arithmetic
 from mechcheck.engine.edit import Edit, Rows, part_of, select, write_site
 from mechcheck.engine.untouched import Untouched
 from mechcheck.notation.sites import Receiver, Site

@@ -64,7 +64,8 @@ class Edit:
     def new_value(self, old: Tensor, value: Tensor | None, cut: Tensor | None = None, own: Tensor | None = None) -> Tensor:
         """The site's new activation, from the old one and the value, both cut to the same prompts and positions.
 
-        Where the edit exchanges positions, `old` is what stood at the others, and `own` what stood here.
+        Where the edit exchanges positions, `old` is what stood at the others, and `own` what stood here. Where the site's code looks
+        at another hook too, they have what is there before what is here.
         """
         code = self.site.code
         if code is None:
@@ -86,22 +87,33 @@ def is_token(rows: Rows) -> Bool[Tensor, "row pos"]:
     return torch.arange(rows.prompts.tokens.shape[1]) < rows.prompts.lengths[rows.where, None]
 
 
-def read_site(activation: Tensor, site: Site, rows: Rows) -> Tensor:
-    """A site's part of its hook's activation: [row, d] at a named position, [row, pos, d] at every position."""
+def read_site(activation: Tensor, site: Site, rows: Rows, beside: Tensor | None = None) -> Tensor:
+    """A site's part of its hook's activation: [row, d] at a named position, [row, pos, d] at every position.
+
+    Args:
+        activation, site, rows: of which hook, what of it, and of which prompts.
+        beside: the activation of the other hook that the site's code looks at.
+    """
     part = part_of(activation, site)
     single = site.at is not None and not rows.prompts.several(site.at)
+    if beside is not None:
+        part = torch.cat([beside, part], dim=-1)
     found = select(part, rows.at(site.at)) if single and site.at is not None else part.clone()
     return found if site.code is None else site.code.read(found)
 
 
 def part_of(activation: Tensor, site: Site) -> Tensor:
-    """A view of the site's columns of its hook's activation, [row, pos, d]; of a pattern, [row, query, key]."""
+    """A view of the site's columns of its hook's activation, [row, pos, d]; of a pattern, [row, query, key].
+
+    All heads one behind the other are a copy where memory has them in another order.
+    """
     if site.kind in HEAD_KINDS:
+        if site.index is None:
+            return activation.flatten(2)
         return activation[:, :, site.index]
     if site.kind == "pattern":
         return activation[:, site.index]
-    if site.kind == "neuron":
-        assert site.index is not None
+    if site.kind == "neuron" and site.index is not None:
         return activation[:, :, site.index : site.index + 1]
     return activation
 
@@ -112,9 +124,10 @@ def select(activation: Tensor, positions: Tensor) -> Tensor:
     return activation[row.view(-1, *[1] * (positions.ndim - 1)), positions.to(activation.device)]
 
 
-def write_site(activation: Tensor, edit: Edit, rows: Rows) -> None:
-    """Put a site's new value into its hook's activation, in place."""
+def write_site(activation: Tensor, edit: Edit, rows: Rows, beside: Tensor | None = None) -> None:
+    """Put a site's new value into its hook's activation, in place; `beside` is as in `read_site`."""
     part = part_of(activation, edit.site)
+    seen = part if beside is None else torch.cat([beside, part], dim=-1)
     row = torch.arange(len(part), device=part.device)
     concerned = row if edit.rows is None else row[edit.rows[rows.where].to(part.device)]
     where: tuple[Tensor, ...] = (concerned,)
@@ -122,9 +135,9 @@ def write_site(activation: Tensor, edit: Edit, rows: Rows) -> None:
         assert edit.site.at is not None
         where = (concerned, rows.at(edit.site.at).to(part.device)[concerned])
     value = None if edit.value is None else edit.value[rows.where].to(part)[concerned]
-    old, own = part, None
+    old, own = seen, None
     if edit.order is not None:
-        old, own = part[row[:, None], edit.order[rows.where].to(part.device)], part[where]
+        old, own = seen[row[:, None], edit.order[rows.where].to(part.device)], seen[where]
     cut = None if edit.cut is None else edit.cut[rows.where].to(part.device)[concerned]
     if cut is not None and not edit.single:
         cut = cut[:, None]
@@ -132,3 +145,11 @@ def write_site(activation: Tensor, edit: Edit, rows: Rows) -> None:
     if edit.where is not None:
         new = torch.where(edit.where[rows.where].to(part.device)[concerned][..., None], new, part[where])
     part[where] = new
+    if edit.site.together:
+        put_back(activation, part)
+
+
+def put_back(activation: Tensor, part: Tensor) -> None:
+    """Write a whole layer's part into its activation, where it is no view of it."""
+    if part.data_ptr() != activation.data_ptr():
+        activation.copy_(part.view_as(activation))

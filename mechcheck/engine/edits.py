@@ -7,19 +7,19 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Int
 from torch import Tensor
 
 from mechcheck.base.device import exact
 from mechcheck.base.errors import MechcheckError, PromptError
 from mechcheck.base.seeds import seed_from
-from mechcheck.engine.edit import Activation, Edit, read_site
-from mechcheck.engine.hooks import Reader, record
+from mechcheck.engine.drawn import fit_site, mean_of, partners
+from mechcheck.engine.edit import Activation, Edit
+from mechcheck.engine.site_readers import capture_sites
 from mechcheck.notation.interventions import Ablate, Intervention, KnockOut, Noise, Patch, Permute, Put, Scale, Sparsify, Steer
 from mechcheck.notation.site_checks import check_sites, site_width
 from mechcheck.notation.sites import Site, Sites
 from mechcheck.prompts.prompt_set import PromptSet
-from mechcheck.prompts.spans import ALL
 
 if TYPE_CHECKING:
     from transformer_lens.model_bridge import TransformerBridge
@@ -70,12 +70,12 @@ def capture_all(
 
 def edits_of(model: "TransformerBridge", prompts: PromptSet, interventions: Sequence[Intervention], captures: Captures) -> list[Edit]:
     """What the interventions do at each of their sites."""
-    seen: dict[tuple, set[str | None]] = {}
+    seen: dict[tuple, list[Site]] = {}
     for site in (site for intervention in interventions for site in intervention.sites):
-        places = seen.setdefault((site.kind, site.layer, site.index, site.to), set())
-        if site.at in places or (places and None in places | {site.at}):
+        places = seen.setdefault((site.kind, site.layer, site.to), [])
+        if any(_overlap(site, other) for other in places):
             raise PromptError(f"{site.named} is changed twice at once; leave it out of one of the interventions")
-        places.add(site.at)
+        places.append(site)
     edits = [_edit(model, intervention, site, prompts, captures) for intervention in interventions for site in intervention.sites]
     spans = prompts.spans
     return [
@@ -83,12 +83,17 @@ def edits_of(model: "TransformerBridge", prompts: PromptSet, interventions: Sequ
     ]
 
 
+def _overlap(one: Site, other: Site) -> bool:
+    """Whether two sites of a kind and layer have a place in common; a site that names no head, or no position, is of all."""
+    return all(a == b or None in (a, b) for a, b in ((one.index, other.index), (one.at, other.at)))
+
+
 def _edit(model: "TransformerBridge", intervention: Intervention, site: Site, prompts: PromptSet, captures: Captures) -> Edit:
     match intervention:
         case Ablate() | Patch():
             return Edit(site, _value(intervention, site, prompts, captures), start=_start(intervention, prompts))
         case Put():
-            return Edit(site, _checked(intervention.values[site], model, site, prompts))
+            return Edit(site, checked_put(intervention.values[site], model, site, prompts))
         case Steer():
             return Edit(site, _steering(model, intervention, site, prompts), keep=1.0)
         case Scale():
@@ -127,9 +132,9 @@ def _value(intervention: Ablate | Patch, site: Site, prompts: PromptSet, capture
         _check_same_queries(intervention, site, source, prompts)
     activation = captures.get(source, site)
     if isinstance(intervention, Ablate) and intervention.method == "mean":
-        return _mean(activation, site, source, prompts)
+        return mean_of(activation, site, source, prompts)
     if isinstance(intervention, Ablate) and source is prompts:
-        return activation[_shuffled_within_templates(prompts, intervention.seed)]
+        return activation[partners(prompts, intervention.seed)]
     _check_aligned(source, prompts, site)
     return fit_site(activation, site, prompts)
 
@@ -141,7 +146,7 @@ def _start(intervention: Ablate | Patch, prompts: PromptSet) -> Int[Tensor, " pr
         return None
     tokens = source.tokens
     if isinstance(intervention, Ablate) and source is prompts:
-        tokens = tokens[_shuffled_within_templates(prompts, intervention.seed)]
+        tokens = tokens[partners(prompts, intervention.seed)]
     width = min(tokens.shape[1], prompts.tokens.shape[1])
     differs = tokens[:, :width] != prompts.tokens[:, :width]
     return torch.where(differs.any(1), differs.int().argmax(1), width)
@@ -162,7 +167,7 @@ def _noise(noise: Noise, site: Site, prompts: PromptSet, activation: Activation)
     """Gaussian noise, as large as it is told to be beside what is there."""
     there = activation
     if prompts.several(site.at):
-        real = prompts.span(ALL if site.at is None else site.at).to(activation.device)
+        real = (prompts.own if site.at is None else prompts.span(site.at)).to(activation.device)
         there = activation[real]
     size = float(exact(there).std(correction=0))
     drawn = []
@@ -172,7 +177,12 @@ def _noise(noise: Noise, site: Site, prompts: PromptSet, activation: Activation)
     return (noise.scale * size * torch.stack(drawn)).to(activation)
 
 
-def _checked(value: Activation, model: "TransformerBridge", site: Site, prompts: PromptSet) -> Activation:
+def checked_put(value: Activation, model: "TransformerBridge", site: Site, prompts: PromptSet) -> Activation:
+    """What is put at a site.
+
+    Raises:
+        MechcheckError: another shape than the site's activation has.
+    """
     shape = _shape(model, site, prompts)
     if tuple(value.shape) != shape:
         raise MechcheckError(f"Put at {site.named} needs an activation of shape {shape}, got {tuple(value.shape)}")
@@ -190,10 +200,10 @@ def _sparsified(threshold: float) -> Callable[[Tensor], Tensor]:
 
 
 def _permuted(prompts: PromptSet, seed: int) -> Int[Tensor, "prompt pos"]:
-    """For each position the one it takes its activation from: all real positions of a prompt in a seeded order."""
+    """For each position the one it takes its activation from: all of a prompt's own positions in a seeded order."""
     generator = torch.Generator().manual_seed(seed)
     order = torch.arange(prompts.tokens.shape[1]).repeat(len(prompts), 1)
-    for row, length in enumerate(prompts.lengths.tolist()):
+    for row, length in enumerate(prompts.own_lengths.tolist()):
         order[row, :length] = torch.randperm(length, generator=generator)
     return order
 
@@ -220,74 +230,3 @@ def _check_same_queries(intervention: Ablate | Patch, site: Site, source: Prompt
         same = len(here) == len(there) and bool((here == there).all())
     if not same:
         raise PromptError(f"{site.named} stands at several positions, so patterns cannot be exchanged there: leave out @{site.at}")
-
-
-def _mean(activation: Activation, site: Site, source: PromptSet, prompts: PromptSet) -> Activation:
-    """Mean over the source: all prompts at a named position, by template (and position) at every position."""
-    if not (source.tokens != source.tokens[0]).any() and not (source.lengths != source.lengths[0]).any():
-        raise PromptError(
-            f"mean ablation of {site.named} over {'one prompt' if len(source) == 1 else 'prompts that are all the same'} puts in that "
-            "prompt's own activation, not a mean: give a reference of several prompts, or use "
-            'Ablate(sites, "zero"), or "resample" with a reference'
-        )
-    if not prompts.several(site.at) and site.kind != "pattern":  # a pattern's components are positions
-        return activation.mean(0, keepdim=True).expand(len(prompts), *activation.shape[1:])
-    rows: dict[tuple[str, int], list[int]] = defaultdict(list)
-    for row, key in enumerate(zip(source.templates, source.lengths.tolist(), strict=True)):
-        rows[key].append(row)
-    means = {key: activation[found].mean(0) for key, found in rows.items() if len(found) > 1}
-    keys = list(zip(prompts.templates, prompts.lengths.tolist(), strict=True))
-    lacking = sorted({template for template, length in keys if (template, length) not in means})
-    if lacking:
-        raise PromptError(
-            f"mean ablation at every position needs at least 2 reference prompts of each template and length; too few for "
-            f"{', '.join(lacking[:3])}{' ...' if len(lacking) > 3 else ''}. Name a position (@END), give a larger reference, or use "
-            '"zero", or "resample" with a reference'
-        )
-    return fit_site(torch.stack([means[key] for key in keys]), site, prompts)
-
-
-def fit_site(value: Activation, site: Site, prompts: PromptSet) -> Activation:
-    """A site's activation, on prompts that are padded to another width: at a named position it is the same, but for a pattern's keys."""
-    width = prompts.tokens.shape[1]
-    if prompts.several(site.at):
-        value = fit(value, width)
-    return fit(value.transpose(1, -1), width).transpose(1, -1) if site.kind == "pattern" else value
-
-
-def fit(value: Float[Tensor, "prompt pos d"], width: int) -> Float[Tensor, "prompt width d"]:
-    """Cut or zero-fill the padding positions, which no real position can see."""
-    lacking = width - value.shape[1]
-    if lacking <= 0:
-        return value[:, :width]
-    return torch.cat([value, value.new_zeros(len(value), lacking, *value.shape[2:])], dim=1)
-
-
-def _shuffled_within_templates(prompts: PromptSet, seed: int) -> list[int]:
-    """For each prompt another one of the same template and length: a seeded cycle, so none keeps its own."""
-    rows: dict[tuple[str, int], list[int]] = defaultdict(list)
-    for row, key in enumerate(zip(prompts.templates, prompts.lengths.tolist(), strict=True)):
-        rows[key].append(row)
-    lonely = [template for (template, _), found in rows.items() if len(found) < 2]
-    if lonely:
-        raise PromptError(
-            f"resample ablation needs another prompt of each template and length; {lonely[0]!r} has one only: give a reference, or use "
-            '"zero"'
-        )
-    generator = torch.Generator().manual_seed(seed)
-    chosen = [0] * len(prompts)
-    for found in rows.values():
-        order = [found[i] for i in torch.randperm(len(found), generator=generator)]
-        for row, other in zip(order, order[1:] + order[:1], strict=True):
-            chosen[row] = other
-    return chosen
-
-
-def capture_sites(model: "TransformerBridge", prompts: PromptSet, sites: Sequence[Site]) -> Mapping[Site, Activation]:
-    """Read the sites in one plain run."""
-    return record(model, prompts, {site: site_reader(site) for site in sites}).recorded
-
-
-def site_reader(site: Site) -> Reader:
-    """What reads a site in a run."""
-    return site.hook_name, lambda activation, rows: read_site(activation, site, rows)

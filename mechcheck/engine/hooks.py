@@ -14,7 +14,7 @@ from mechcheck.base.device import usual_torch
 from mechcheck.base.errors import HookError
 from mechcheck.engine.along import Along
 from mechcheck.engine.edit import Edit, Rows, is_token, select, write_site
-from mechcheck.engine.through import WITHOUT_HOOK, through
+from mechcheck.engine.through import through, without_hook
 from mechcheck.notation.limits import misfit, require_hooks, wrong_hook
 from mechcheck.prompts.limits import check_fits_once
 from mechcheck.prompts.prompt_set import END, PromptSet
@@ -27,6 +27,15 @@ LOGIT_BYTES = 256 * 2**20
 
 Reader = tuple[str, Callable[[Tensor, Rows], Tensor]]
 """Hook name, and what to keep of its activation: (activation of the batch, rows) -> [row, ...]."""
+
+
+class Node(NamedTuple):
+    """A hook's activation, as a place in a graph of gradients."""
+
+    found: Tensor
+    """As the hook's edits find it."""
+    left: Tensor
+    """As the model goes on with it."""
 
 
 class Recording(NamedTuple):
@@ -62,17 +71,39 @@ def record(
     kept: dict[Hashable, list[Tensor]] = defaultdict(list)
     logits: list[Tensor] = []
     for rows in _batches(model, prompts):
-        tokens = prompts.tokens[rows.where].to(model.cfg.device)
-        fired: set[str] = set()
-        hooks = _hooks(model, rows, readers, changes, kept, fired)
-        check_exist(model, hooks)
-        with torch.no_grad(), as_loaded(model), model.hooks(fwd_hooks=list(hooks.items())):
-            out = model(tokens, **attention_mask(model, rows))
-        silent = sorted(set(hooks) - fired)
-        if silent:
-            raise HookError(f"these hooks did not fire on this architecture, so nothing was read or changed there: {', '.join(silent)}")
+        with torch.no_grad():
+            out = forward(model, rows, readers, changes, kept)
         logits.append(select(out, rows.at(END) if read is None else read[rows.where]))
     return Recording(torch.cat(logits), {key: torch.cat(parts) for key, parts in kept.items()})
+
+
+def forward(
+    model: "TransformerBridge",
+    rows: Rows,
+    readers: Mapping[Any, Reader],
+    changes: Sequence[Edit],
+    kept: dict[Hashable, list[Tensor]],
+    nodes: dict[str, Node | None] | None = None,
+) -> Float[Tensor, "row pos d_vocab"]:
+    """One forward pass of one batch: its logits at every position, as `record` keeps them.
+
+    Args:
+        model, readers, changes: as in `record`.
+        rows: the batch.
+        kept: what the readers keep is added here.
+        nodes: the keys are hooks whose activations are to be nodes of a graph of gradients, which begins with the first of them; each is
+            put here as it comes. The caller has turned gradients on.
+    """
+    tokens = rows.prompts.tokens[rows.where].to(model.cfg.device)
+    fired: set[str] = set()
+    hooks = _hooks(model, rows, readers, changes, kept, fired, {} if nodes is None else nodes)
+    check_exist(model, hooks)
+    with as_loaded(model), model.hooks(fwd_hooks=list(hooks.items())):
+        out = model(tokens, **attention_mask(model, rows))
+    silent = sorted(set(hooks) - fired)
+    if silent:
+        raise HookError(f"these hooks did not fire on this architecture, so nothing was read or changed there: {', '.join(silent)}")
+    return out
 
 
 @contextmanager
@@ -102,17 +133,19 @@ def _hooks(
     changes: Sequence[Edit],
     kept: dict[Hashable, list[Tensor]],
     fired: set[str],
+    nodes: dict[str, Node | None],
 ) -> dict[str, Callable]:
     """One function per hook: it changes first and reads afterwards, so a reader sees what the model goes on with."""
     by_name: dict[str, tuple[list[Edit], list[tuple[Hashable, Callable]]]] = defaultdict(lambda: ([], []))
     along = [change for change in changes if change.site.to is not None]
     changes = [change for change in changes if change.site.to is None]
     for change in changes:
-        if change.site.kind not in WITHOUT_HOOK:
+        if not without_hook(change.site):
             by_name[change.site.hook_name][0].append(change)
     for key, (name, keep) in readers.items():
         by_name[name][1].append((key, keep))
-    standing = through([change for change in changes if change.site.kind in WITHOUT_HOOK], model, rows)
+    tracked = set(nodes)
+    standing = through([change for change in changes if without_hook(change.site)], model, rows)
     if along:
         edges = Along(model, rows, along)
         for name in edges.names:
@@ -129,21 +162,26 @@ def _hooks(
             wrong = misfit(model, name, activation, *tokens)
             if wrong is not None:
                 raise wrong_hook(model, name, wrong)
-            changed = activation.clone() if todo or there else activation
+            goes_on = bool(todo or there or name in tracked)
+            changed = found = activation.clone() if goes_on else activation
             for one in there:
-                changed = one.before(name, changed)
+                changed = found = one.before(name, changed)
+            if name in tracked:
+                changed = found.requires_grad_().clone()
             for change in todo:
                 write_site(changed, change, rows)
             for one in there:
                 changed = one.after(name, changed)
             for key, keep in wanted:
                 kept[key].append(keep(changed, rows))
+            if name in tracked:
+                nodes[name] = Node(found, changed)
             late = any(one.shown_late(name) for one in there)
-            return changed if (todo or there) and not late else None
+            return changed if goes_on and not late else None
 
         return hook
 
-    return {name: make(name, *by_name[name]) for name in {*by_name, *standing}}
+    return {name: make(name, *by_name[name]) for name in {*by_name, *standing, *tracked}}
 
 
 def check_exist(model: "TransformerBridge", names: Collection[str]) -> None:

@@ -3,15 +3,18 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from mechcheck.base.errors import PromptError
+from mechcheck.base.errors import MechcheckError, PromptError
 from mechcheck.notation.metrics import Metric
 from mechcheck.prompts.prompt_set import END, PromptSet
+
+if TYPE_CHECKING:
+    from transformer_lens.model_bridge import TransformerBridge
 
 
 class Read(NamedTuple):
@@ -25,6 +28,16 @@ class Read(NamedTuple):
     def on(self, rows: Sequence[int]) -> "Read":
         """The same of some of the prompts."""
         return Read(self.positions[rows], self.real[rows])
+
+
+def check_unseen(model: "TransformerBridge", metrics: Sequence[Metric]) -> None:
+    """Raise `MechcheckError` for a metric of the token that follows, where the model has seen it."""
+    following = next((metric for metric in metrics if metric.needs_next), None)
+    if following is not None and model.cfg.attention_dir != "causal":
+        raise MechcheckError(
+            f"{following.name!r} is of the token that follows, which a model that reads both ways has seen: mask a word, and ask for "
+            "log_probability at END"
+        )
 
 
 def read_by(metrics: Sequence[Metric], prompts: PromptSet) -> Read:
@@ -92,6 +105,9 @@ class Reading:
             lengths=self.prompts.lengths[prompt],
             answers=self.prompts.answers[prompt] if len(self.prompts.answers) else self.prompts.answers,
             foils=self.prompts.foils[prompt] if len(self.prompts.foils) else self.prompts.foils,
+            answer_sets=tuple(self.prompts.answer_sets[i] for i in every) if self.prompts.answer_sets else (),
+            foil_sets=tuple(self.prompts.foil_sets[i] for i in every) if self.prompts.foil_sets else (),
+            appended=None,
             positions=names,
             templates=tuple(self.prompts.templates[i] for i in every),
             ids=tuple(self.prompts.ids[i] for i in every),

@@ -13,14 +13,17 @@ from jaxtyping import Float
 from mechcheck.base.device import to_numpy, usual_torch
 from mechcheck.base.errors import MechcheckError, SelfCheckWarning
 from mechcheck.base.progress import progress
-from mechcheck.engine.arithmetic import Arithmetic, Unserved, arithmetic
+from mechcheck.engine.answers import sweep_answers
+from mechcheck.engine.arithmetic.model import Arithmetic, Unserved, arithmetic
 from mechcheck.engine.edit import Activation
-from mechcheck.engine.edits import Captures, capture_all, edits_of, site_reader
+from mechcheck.engine.edits import Captures, capture_all, edits_of
 from mechcheck.engine.hooks import LOGIT_BYTES, Reader, Recording, check_exist, record
-from mechcheck.engine.reading import Read, Reading, read_by
+from mechcheck.engine.reading import Read, Reading, check_unseen, read_by
 from mechcheck.engine.selfcheck import disagreement
+from mechcheck.engine.site_readers import of_sites, site_readers
 from mechcheck.engine.sweep import capture_fast, run_sweep
 from mechcheck.engine.variants import serves
+from mechcheck.engine.watch import Ran, tell
 from mechcheck.notation.interventions import Intervention
 from mechcheck.notation.limits import require_prediction
 from mechcheck.notation.metrics import Logits, Metric, as_metric, logit_diff
@@ -59,9 +62,7 @@ def run(
         SiteError, PromptError, HookError: see there.
         MechcheckError: a metric that keeps each position, of which a prompt has no single value.
     """
-    chosen = as_metric(metric)
-    if chosen.each:
-        raise MechcheckError(f"{chosen.name!r} has a value for each position: use sweep(model, prompts, [[]], metric), or metric.over(...)")
+    chosen = one_each(metric, "use sweep(model, prompts, [[]], metric), or metric.over(...)")
     values = sweep_metrics(model, prompts, [interventions], [chosen])[0][0]
     return Measurement(values, prompts.ids, prompts.templates, chosen.name, chosen.unit)
 
@@ -102,12 +103,7 @@ def sweep_metrics(
     """Several metrics from one sweep: as `sweep`, one array for each."""
     require_prediction(model)
     chosen = [as_metric(metric) for metric in metrics]
-    following = next((metric for metric in chosen if metric.needs_next), None)
-    if following is not None and model.cfg.attention_dir != "causal":
-        raise MechcheckError(
-            f"{following.name!r} is of the token that follows, which a model that reads both ways has seen: mask a word, and ask for "
-            "log_probability at END"
-        )
+    check_unseen(model, chosen)
     listed = [as_list(v) for v in variants]
     if not listed:
         raise MechcheckError("a sweep needs at least one variant")
@@ -115,10 +111,26 @@ def sweep_metrics(
     if batch is not None and batch < 1:
         raise MechcheckError(f"batch={batch}: at least one variant at a time")
     with usual_torch():
-        known = None if _plain_only else _served(model, prompts)
-        if known is not None:
-            return _fast(model, known, prompts, listed, chosen, batch)
-        return _plain(model, prompts, listed, chosen)
+        values = _measured(model, prompts, listed, chosen, batch)
+    tell(Ran(prompts, listed, chosen, values))
+    return values
+
+
+def _measured(
+    model: "TransformerBridge", prompts: PromptSet, variants: list[list[Intervention]], metrics: list[Metric], batch: int | None
+) -> list[Float[np.ndarray, "variant prompt"]]:
+    """Metrics of answers of several tokens by runs of their own, the others together."""
+    longer = {number for number, metric in enumerate(metrics) if metric.of_several_tokens(prompts)}
+    if longer:
+        whole = [metric for number, metric in enumerate(metrics) if number in longer]
+        others = [metric for number, metric in enumerate(metrics) if number not in longer]
+        of_answers = iter(sweep_answers(model, prompts, variants, whole, lambda p, v, m: _measured(model, p, v, m, batch)))
+        of_one_token = iter(_measured(model, prompts, variants, others, batch) if others else [])
+        return [next(of_answers if number in longer else of_one_token) for number in range(len(metrics))]
+    known = None if _plain_only else _served(model, prompts)
+    if known is not None:
+        return _fast(model, known, prompts, variants, metrics, batch)
+    return _plain(model, prompts, variants, metrics)
 
 
 @contextmanager
@@ -230,7 +242,9 @@ def observe(
     listed = as_list(interventions)
     captures = capture_all(model, prompts, [listed])
     check_sites(model, [site for i in listed for site in i.sites])
-    return record(model, prompts, readers, edits_of(model, prompts, listed, captures))
+    found = record(model, prompts, readers, edits_of(model, prompts, listed, captures))
+    tell(Ran(prompts, [listed]))
+    return found
 
 
 def capture(
@@ -244,8 +258,15 @@ def capture(
         interventions: what is changed in that run; a site that is changed itself is read as it was put there.
     """
     check_sites(model, sites)
-    readers = {site: site_reader(site) for site in sites}
-    return dict(observe(model, prompts, readers, interventions).recorded)
+    return of_sites(observe(model, prompts, site_readers(sites), interventions).recorded)
+
+
+def one_each(metric: AnyMetric, instead: str) -> Metric:
+    """The metric, or the error of one that keeps each position's value, and what to do instead."""
+    chosen = as_metric(metric)
+    if chosen.each:
+        raise MechcheckError(f"{chosen.name!r} has a value for each position: {instead}")
+    return chosen
 
 
 def as_list(interventions: Sequence[Intervention] | Intervention) -> list[Intervention]:

@@ -11,9 +11,11 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from mechcheck.base.device import exact
+from mechcheck.engine.drawn import fit, fit_site
 from mechcheck.engine.edit import Activation, Edit
-from mechcheck.engine.edits import Captures, fit, fit_site, site_reader
+from mechcheck.engine.edits import Captures
 from mechcheck.engine.hooks import record
+from mechcheck.engine.site_readers import site_readers
 from mechcheck.engine.swept import Swept
 from mechcheck.notation.sites import Site, Sites
 from mechcheck.prompts.prompt_set import PromptSet
@@ -57,7 +59,7 @@ def disagreement(swept: Swept, captures: Captures) -> str | None:
     sites = Sites(site for source in sources for site in source.sites)
     columns = _columns(swept)
     read_at = [swept.read.positions[cell.prompt, columns] for cell in cells] + [torch.zeros_like(columns)] * len(sources)
-    plain = record(swept.model, together, {site: site_reader(site) for site in sites}, edits, torch.stack(read_at))
+    plain = record(swept.model, together, site_readers(sites), edits, torch.stack(read_at))
     for cell in cells:
         found, expected = swept.logits(cell.variant, cell.prompt, columns), plain.logits[cell.again]
         if not _close(found, expected, precision):

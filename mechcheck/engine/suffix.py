@@ -15,8 +15,8 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from mechcheck.engine.edit import Edit, part_of
-from mechcheck.engine.rotary import rotate
+from mechcheck.engine.arithmetic.rotary import rotate
+from mechcheck.engine.edit import Edit, part_of, put_back
 from mechcheck.engine.untouched import Untouched
 from mechcheck.engine.variants import Brought, Join, Variant
 from mechcheck.engine.window import Place, Rows, Window
@@ -127,6 +127,8 @@ class Batch:
             part = part_of(x[:, row], edit.site)
             new = edit.new_value(part, self._value(edit, place, part))
             part.copy_(self._where_it_is(edit, place, new, part))
+            if edit.site.together:
+                put_back(x[:, row], part)
 
     def _where_it_is(self, edit: Edit, place: Place, new: Tensor, old: Tensor) -> Tensor:
         """The new values at the positions that an edit names, the old ones elsewhere."""

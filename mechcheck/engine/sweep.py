@@ -9,13 +9,13 @@ from jaxtyping import Float
 from torch import Tensor
 
 from mechcheck.base.progress import progress
-from mechcheck.engine.arithmetic import Arithmetic
+from mechcheck.engine.arithmetic.model import Arithmetic
 from mechcheck.engine.direct import put_at_receivers
 from mechcheck.engine.edit import Activation, Edit
-from mechcheck.engine.edits import capture_sites
 from mechcheck.engine.memory import free_bytes, ran_out
 from mechcheck.engine.reading import Read, read_by
 from mechcheck.engine.rounding import settled
+from mechcheck.engine.site_readers import capture_sites
 from mechcheck.engine.suffix import Batch
 from mechcheck.engine.swept import Streams, Swept
 from mechcheck.engine.untouched import Untouched
@@ -69,7 +69,8 @@ def capture_fast(
 
     What the prompts have in common with those that are swept, aligned with them, is computed once for both.
     """
-    shown = [site for site in sites if site.kind in ("pattern", *EMBEDDINGS)]  # which the arithmetic does not form
+    # What the arithmetic does not form.
+    shown = [site for site in sites if site.kind in ("pattern", *EMBEDDINGS) or site.looks_beside]
     found = dict(capture_sites(model, prompts, shown)) if shown else {}
     sites = [site for site in sites if site not in found]
     if not sites:

@@ -10,10 +10,11 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from mechcheck.base.device import to_numpy
-from mechcheck.engine.arithmetic import Arithmetic
+from mechcheck.base.device import has_float64, to_numpy
+from mechcheck.engine.arithmetic.model import Arithmetic
 from mechcheck.engine.edit import Edit
 from mechcheck.engine.hooks import LOGIT_BYTES
+from mechcheck.engine.log_probs import log_probs
 from mechcheck.engine.reading import Read, Reading
 from mechcheck.notation.metrics import Metric
 from mechcheck.prompts.prompt_set import END, PromptSet
@@ -46,7 +47,8 @@ class Swept:
         wide = [one for one in readings if not self._narrow(one.metric)]
         found: dict[int, Tensor] = {id(one): self._from_two_columns(one) for one in readings if self._narrow(one.metric)}
         for alike in _at_same_places(wide):
-            found.update(zip(map(id, alike), self._from_all_columns(alike), strict=True))
+            read = self._from_one_token if all(map(self._needs_one_token, alike)) else self._from_all_columns
+            found.update(zip(map(id, alike), read(alike), strict=True))
         return [to_numpy(one.reduced(found[id(one)])) for one in readings]
 
     def logits(self, variant: int, prompt: int, columns: Int[Tensor, " some"]) -> Float[Tensor, "some d_vocab"]:
@@ -54,7 +56,26 @@ class Swept:
         return self.arithmetic.logits(self.streams[variant, prompt, columns])
 
     def _narrow(self, metric: Metric) -> bool:
-        return metric.two_columns and self.arithmetic.head is None
+        return metric.two_columns and self.arithmetic.head is None and not metric.of_sets(self.prompts)
+
+    def _needs_one_token(self, reading: Reading) -> bool:
+        """Whether logits need not be kept; at END they are few, and in 16 bits it is the metric that says how they are rounded."""
+        exact = self.streams.dtype in (torch.float32, torch.float64) and has_float64(self.streams.device)
+        return exact and not reading.at_end and reading.metric.one_token is not None and self.arithmetic.head is None
+
+    def _from_one_token(self, readings: Sequence[Reading]) -> list[Float[Tensor, "variant reading"]]:
+        """Metrics of single tokens that read the same places: one pass over the vocabulary, for the untouched run and for what differs."""
+        ways = [one.metric.one_token for one in readings if one.metric.one_token is not None]
+        rows, (prompt, column) = readings[0].rows, (index.to(self.clean.device) for index in readings[0].cells)
+        tokens = torch.stack([way.token(rows) for way in ways]).to(prompt.device)  # [metric, reading]
+        changed = torch.stack([(stream != self.clean).any(-1)[prompt, column] for stream in self.streams])
+        variant, reading = changed.nonzero(as_tuple=True)
+        found = self.clean.new_empty(len(ways), *changed.shape, dtype=torch.float64)
+        shared = ~changed.all(0)
+        found[..., shared] = log_probs(self.arithmetic, self.clean, (prompt[shared], column[shared]), tokens[:, shared])[:, None]
+        cells = (variant, prompt[reading], column[reading])
+        found[:, variant, reading] = log_probs(self.arithmetic, self.streams, cells, tokens[:, reading])
+        return [way.of(values) for way, values in zip(ways, found, strict=True)]
 
     def _from_two_columns(self, reading: Reading) -> Float[Tensor, "variant reading"]:
         streams, prompts = reading.of(self.streams), reading.rows

@@ -10,6 +10,7 @@ from torch import Tensor
 from mechcheck.base.architectures import is_encoder
 from mechcheck.base.errors import HookError, SiteError
 from mechcheck.engine.edit import Edit, Rows, is_token, write_site
+from mechcheck.notation.sites import Site
 
 if TYPE_CHECKING:
     from transformer_lens.model_bridge import TransformerBridge
@@ -29,15 +30,18 @@ class Through(Protocol):
         """What the model goes on with, once these edits have been made."""
 
     def shown_late(self, name: str) -> bool:
-        """Whether the model is done with what this hook shows, so that it is for readers alone."""
+        """Whether what this hook shows is for readers alone, as the model is done with it, or nothing is changed there."""
 
 
 def through(edits: list[Edit], model: "TransformerBridge", rows: Rows) -> dict[str, list[Through]]:
     """Hook -> what stands there for edits of sites that are no hooks."""
-    made: dict[tuple[str, int], Patterns | Between] = {}
+    made: dict[tuple[str | None, int], Patterns | Between | Across] = {}
     for edit in edits:
         kind, layer = edit.site.kind, edit.site.layer
-        if kind in _KINDS:
+        if edit.site.looks_beside:
+            assert edit.site.code is not None
+            made.setdefault((edit.site.code.beside, layer), Across(rows, edit.site)).edits.append(edit)
+        elif kind in _KINDS:
             made.setdefault((kind, layer), _KINDS[kind](model, rows, layer)).edits.append(edit)
     found: dict[str, list[Through]] = {}
     for one in made.values():
@@ -97,7 +101,7 @@ class Patterns:
         found, by_itself = (torch.einsum("bhqk,bkhd->bqhd", x[:, heads].to(v.dtype), v[:, :, heads]) for x in (changed, own))
         real = is_token(self._rows).to(z.device)[:, :, None, None]
         gap = min(float(((z[:, :, heads] - some) * real).abs().max()) for some in (found, by_itself))
-        if not gap <= _CLOSE[z.dtype] * max(1.0, float(z.abs().max())):
+        if not gap <= CLOSE[z.dtype] * max(1.0, float(z.abs().max())):
             raise SiteError(
                 f"what the heads of layer {self._layer} write is not their pattern times their values in this architecture "
                 f"({self._model.cfg.architecture}; they differ by {gap:.2g}), so patterns cannot be changed"
@@ -115,7 +119,7 @@ class Patterns:
         return scores.masked_fill(~is_token(self._rows).to(q.device)[:, None, None], -torch.inf).softmax(-1)
 
 
-_CLOSE = {torch.float64: 1e-4, torch.float32: 1e-4, torch.bfloat16: 0.05, torch.float16: 0.01}
+CLOSE = {torch.float64: 1e-4, torch.float32: 1e-4, torch.bfloat16: 0.05, torch.float16: 0.01}
 """How far, as a share of the largest, two ways of computing what heads write may lie apart."""
 
 
@@ -154,6 +158,43 @@ class Between:
         return False
 
 
+class Across:
+    """What is changed at one hook by what was seen at another before it: a transcoder's features, read of what enters the MLP."""
+
+    def __init__(self, rows: Rows, site: Site) -> None:
+        assert site.code is not None
+        self.edits: list[Edit] = []
+        self._rows, self._own, self._first = rows, site.hook_name, f"blocks.{site.layer}.{site.code.beside}"
+        self._seen: Tensor | None = None
+
+    @property
+    def names(self) -> list[str]:
+        """The hooks that it needs."""
+        return [self._first, self._own]
+
+    def before(self, name: str, activation: Tensor) -> Tensor:
+        """What was there."""
+        return activation
+
+    def after(self, name: str, activation: Tensor) -> Tensor:
+        """Of the site's own hook what the edits make of it."""
+        if name == self._first:
+            self._seen = activation.clone()
+        else:
+            if self._seen is None:
+                raise HookError(f"{name} fired before {self._first}")
+            for edit in self.edits:
+                write_site(activation, edit, self._rows, self._seen)
+        return activation
+
+    def shown_late(self, name: str) -> bool:
+        """What is only seen is not given back."""
+        return name == self._first
+
+
 _KINDS: dict[str, Callable[["TransformerBridge", Rows, int], Patterns | Between]] = {"pattern": Patterns, "resid_mid": Between}
-WITHOUT_HOOK = (*_KINDS,)
-"""Kinds of sites whose edits stand at other hooks than that of their name."""
+
+
+def without_hook(site: Site) -> bool:
+    """Whether edits of the site stand at other hooks than that of its name, or at one more."""
+    return site.kind in _KINDS or site.looks_beside

@@ -16,6 +16,7 @@ def counterexample_lines(found: Mapping[str, Any]) -> Iterator[str]:
     if not found["values"]:
         return
     values = ", ".join([*(f"{value:.4g}" for value in found["values"][:_MOST]), *(["..."] if len(found["values"]) > _MOST else [])])
-    asked = f", asked for {prompts[0]['answer'].strip()} and not {prompts[0]['foil'].strip()}" if len(prompts) == 1 else ""
+    answer, foil = (prompts[0][name] if len(prompts) == 1 else None for name in ("answer", "foil"))
+    asked = f", asked for {answer.strip()}{f' and not {foil.strip()}' if foil else ''}" if answer else ""
     unit = f" {found['unit']}" if found["unit"] else ""
     yield f"{found['measured'] or 'measured'} {values}{unit}{asked}"

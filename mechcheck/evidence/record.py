@@ -20,7 +20,7 @@ EXAMPLES = 8
 
 Record = dict[str, Any]
 
-NOT_MEASURED: Record = {"model": None, "circuit": None, "prompts": None}
+NOT_MEASURED: Record = {"model": None, "circuit": None, "prompts": None, "interventions": [], "caveats": []}
 
 
 def record_of(case: "Case", outcome: "Outcome", subject: Record = NOT_MEASURED, duration: float = 0.0) -> Record:
@@ -29,7 +29,7 @@ def record_of(case: "Case", outcome: "Outcome", subject: Record = NOT_MEASURED, 
     Args:
         case: what was to be measured.
         outcome: what became of it.
-        subject: what it was measured on (`describe_arguments`).
+        subject: what it was measured on (`describe_arguments`), and how (`Used.record`).
         duration: seconds.
     """
     spec = case.spec
@@ -110,8 +110,9 @@ def _prompt(prompts: "PromptSet", row: int) -> Record:
         "template": prompts.templates[row],
         "tokens": list(tokens),
         "positions": {name: int(at[row]) for name, at in prompts.positions.items() if name not in prompts.spans},
-        "answer": prompts.vocabulary[int(prompts.answers[row])] if len(prompts.answers) else None,
-        "foil": prompts.vocabulary[int(prompts.foils[row])] if len(prompts.foils) else None,
+        "spans": {name: prompts.span(name)[row].nonzero()[:, 0].tolist() for name in prompts.spans},
+        "answer": prompts.shown("answers", row),
+        "foil": prompts.shown("foils", row),
     }
 
 

@@ -6,13 +6,15 @@ import numpy as np
 from jaxtyping import Float
 
 from mechcheck.base.errors import SiteError
+from mechcheck.drawing.figure import Pictured
+from mechcheck.measures.figures.charts import Heatmap, head_heatmap
 from mechcheck.notation.sites import Sites, heads
 from mechcheck.stats.arrays import LikeArray
 from mechcheck.stats.measurement import Measurement
 
 
 @dataclass(frozen=True, eq=False)
-class HeadScores(LikeArray):
+class HeadScores(Pictured, LikeArray):
     """A score of every head on every prompt. To numpy it is its values: `scores[0, 3]` are head 0.3's, one per prompt."""
 
     values: Float[np.ndarray, "layer head prompt"]
@@ -27,6 +29,10 @@ class HeadScores(LikeArray):
     def mean(self) -> Float[np.ndarray, "layer head"]:
         """The mean over prompts."""
         return self.values.mean(-1)
+
+    def figure(self, title: str | None = None) -> Heatmap:
+        """The mean over prompts as a heatmap of layers and heads; the title is the scores' name unless told otherwise."""
+        return head_heatmap(self.name if title is None else title, self.mean, self.unit)
 
     def of(self, sites: Sites | str) -> Measurement:
         """The mean over these heads, for each prompt. Positions in the sites do not matter."""

@@ -11,6 +11,7 @@ import torch
 from mechcheck.base.architectures import is_encoder, is_native
 from mechcheck.base.device import check_device, usual_torch
 from mechcheck.base.errors import ModelError
+from mechcheck.base.loaded import Processing
 from mechcheck.base.paths import data_dir, trained_models
 from mechcheck.base.text import did_you_mean
 from mechcheck.models.agreement import Prediction, disagreement, mend_hooks, misplaced, predict, probe_of
@@ -22,7 +23,7 @@ from mechcheck.models.in_memory import twin_in_memory
 from mechcheck.models.names import unlike_any
 from mechcheck.models.native import Booted, boot_directory, described, is_native_directory
 from mechcheck.models.native import boot_twin as boot_native_twin
-from mechcheck.models.provenance import Processing, Provenance, hash_parameters, provenance, remember
+from mechcheck.models.provenance import Provenance, hash_parameters, provenance, remember
 from mechcheck.models.weights import Watched
 from mechcheck.notation.limits import Limits, limits_of, set_limits
 

@@ -9,11 +9,11 @@ import torch
 
 from mechcheck.base.architectures import NATIVE
 from mechcheck.base.errors import ModelError
+from mechcheck.base.loaded import Processing
 from mechcheck.models.directory import quiet_loading
 from mechcheck.models.native_config import NativeConfig, from_json, native_config
 from mechcheck.models.native_fold import folded, why_not_folded
 from mechcheck.models.native_weights import Weights, is_hooked, named_tensors, native_weights, read_weights
-from mechcheck.models.provenance import Processing
 
 if TYPE_CHECKING:
     from transformer_lens.model_bridge import TransformerBridge

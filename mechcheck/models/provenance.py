@@ -3,18 +3,16 @@
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 import torch
 
 from mechcheck.base.errors import ModelError
-from mechcheck.base.loaded import check_loaded
+from mechcheck.base.loaded import Processing, check_loaded, set_processing
 
 if TYPE_CHECKING:
     from transformer_lens.model_bridge import TransformerBridge
-
-Processing = Literal["folded", "raw"]
 
 
 @dataclass(frozen=True)
@@ -50,6 +48,7 @@ _FOUND: "WeakKeyDictionary[torch.nn.Module, tuple[Any, Provenance]]" = WeakKeyDi
 def remember(model: "TransformerBridge", source: Provenance) -> "TransformerBridge":
     """The model, of which it is known from now on what it is."""
     _KNOWN[model] = source
+    set_processing(model, source.processing)
     return model
 
 

@@ -2,15 +2,20 @@
 
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from mechcheck.base.errors import MechcheckError, SiteError
+
+if TYPE_CHECKING:
+    from transformer_lens.model_bridge import TransformerBridge
 
 
 class Code(ABC):
@@ -33,6 +38,11 @@ class Code(ABC):
     def size(self) -> tuple[int, int]:
         """How many numbers it reads, and of activations of how many components."""
 
+    @property
+    def beside(self) -> str | None:
+        """Another hook of the layer, "mlp.hook_in", whose activation stands before the site's own in what is read; None: that alone."""
+        return None
+
     @abstractmethod
     def read(self, x: Float[Tensor, "*rows d"]) -> Float[Tensor, "*rows width"]:
         """The numbers of activations."""
@@ -42,6 +52,9 @@ class Code(ABC):
         self, x: Float[Tensor, "*rows d"], was: Float[Tensor, "*rows width"], new: Float[Tensor, "*rows width"]
     ) -> Float[Tensor, "*rows d"]:
         """The activations whose numbers are `new` in place of `was`; all else of them is kept."""
+
+    def check(self, model: "TransformerBridge", where: str) -> None:  # noqa: B027  # most codes are at home in any model
+        """Raise `SiteError` where it says nothing of this model's activations."""
 
     @abstractmethod
     def drawn(self, seed: int) -> "Code":
@@ -177,7 +190,33 @@ def _orthonormal(rows: Float[Tensor, "k d"]) -> Float[Tensor, "k d"]:
     return (q * along.sign()).T.contiguous()
 
 
-def check_code(code: Code, d: int, where: str) -> None:
-    """Raise `SiteError` for a code of other activations than those that are there."""
+def check_code(code: Code, model: "TransformerBridge", d: int, where: str) -> None:
+    """Raise `SiteError` for a code of other activations than those that are there; `d` is how many numbers these have."""
+    if code.beside is not None:
+        d, where = d + model.cfg.d_model, f"{code.beside} and {where}"
     if code.size[1] != d:
         raise SiteError(f"{code.name!r} reads activations of {code.size[1]} numbers, and {where} has {d}")
+    code.check(model, where)
+    for seen in _watched:
+        seen.setdefault(f"{code.key} {id(model)}", CodeUsed(code, model))
+
+
+class CodeUsed(NamedTuple):
+    """A code, and the model whose activations were looked at through it."""
+
+    code: Code
+    model: "TransformerBridge"
+
+
+_watched: list[dict[str, CodeUsed]] = []
+
+
+@contextmanager
+def codes_used() -> Iterator[dict[str, CodeUsed]]:
+    """What sites are looked at through within this context, each once."""
+    seen: dict[str, CodeUsed] = {}
+    _watched.append(seen)
+    try:
+        yield seen
+    finally:
+        _watched[:] = [one for one in _watched if one is not seen]

@@ -2,20 +2,31 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from mechcheck.base.device import for_exact
 from mechcheck.base.errors import MechcheckError, PromptError
+from mechcheck.notation.whole_answers import Over, Whole, best, check_over, log_likelihood, said
+from mechcheck.prompts.candidates import What
 from mechcheck.prompts.prompt_set import END, PromptSet
 from mechcheck.prompts.spans import ALL
 
 Logits = Float[Tensor, "prompt d_vocab"]
 PerPrompt = Float[Tensor, " prompt"]
+
+
+class OneToken(NamedTuple):
+    """A metric that follows from the log-probability of one token: all that it needs of the other logits is their sum."""
+
+    token: Callable[[PromptSet], Int[Tensor, " prompt"]]
+    """Which token that is in each prompt."""
+    of: Callable[[PerPrompt], PerPrompt]
+    """From its log-probability in nats to the metric."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +49,10 @@ class Metric:
     """Keep every position's value, in place of their mean."""
     needs_next: bool = False
     """It compares with the token that follows, so that a prompt's last position cannot be read."""
+    whole: Whole | None = None
+    """How it is read where answers are several tokens, or several are right; None: of one token, or of none."""
+    one_token: OneToken | None = None
+    """What the metric is of one token's log-probability, where it is that and no more: read at many positions it needs no logits kept."""
 
     def over(self, where: str = ALL) -> "Metric":
         """The mean over a span's positions, over all (ALL), or the value at another position than END."""
@@ -58,8 +73,23 @@ class Metric:
             return ""
         return f" {'at each of' if self.each else 'over'} {'all positions' if self.where == ALL else self.where}"
 
+    def of_sets(self, prompts: PromptSet) -> bool:
+        """Whether it reads answers (or foils) of these prompts that are several tokens, or of which several are right."""
+        return self.whole is not None and prompts.any_sets(self.whole.asks)
+
+    def of_several_tokens(self, prompts: PromptSet) -> bool:
+        """Whether some of those are several tokens, which are read one after the other."""
+        return self.whole is not None and prompts.longest(self.whole.asks) > 1
+
     def __call__(self, logits: Logits, prompts: PromptSet, clean: Logits | None = None) -> PerPrompt:
-        values = _as_tensor(self.name, self.of(for_exact(logits), prompts, None if clean is None else for_exact(clean)))
+        if self.whole is not None and self.of_sets(prompts):
+            if self.of_several_tokens(prompts):
+                raise PromptError(
+                    f"{self.name!r} of answers or foils of several tokens is no matter of one position's logits: measure it by run or sweep"
+                )
+            values = self.whole.at_end(for_exact(logits), prompts)
+        else:
+            values = _as_tensor(self.name, self.of(for_exact(logits), prompts, None if clean is None else for_exact(clean)))
         if values.shape != (len(prompts),):
             raise PromptError(
                 f"metric {self.name!r} gave shape {tuple(values.shape)}, expected one value for each of {len(prompts)} prompts"
@@ -86,6 +116,11 @@ def as_metric(metric: Metric | Callable[[Logits, PromptSet], PerPrompt]) -> Metr
     return Metric(getattr(metric, "__name__", "metric"), "", lambda logits, prompts, _: metric(logits, prompts))
 
 
+def scores_of_next(token: Callable[[Logits, Tensor], PerPrompt], where: str) -> Metric:
+    """What the token that follows scores at each position of a span, by a `Whole.token`."""
+    return Metric("score of the next token", "", lambda x, p, _: token(x, p.next_tokens), needs_next=True).each_of(where)
+
+
 def _at(logits: Logits, tokens: Tensor) -> PerPrompt:
     return logits.gather(-1, tokens.to(logits.device)[:, None])[:, 0].double()
 
@@ -108,33 +143,90 @@ def _loss(logits: Logits, tokens: Tensor) -> PerPrompt:
     return cross_entropy(logits, tokens.to(logits.device), reduction="none").double()
 
 
+def _of_one_token(
+    name: str,
+    unit: str,
+    token: Callable[[PromptSet], Int[Tensor, " prompt"]],
+    of: Callable[[PerPrompt], PerPrompt],
+    whole: Whole | None = None,
+) -> Metric:
+    return Metric(name, unit, lambda x, p, _: of(_log_prob(x, token(p))), whole=whole, one_token=OneToken(token, of))
+
+
 def _kl(logits: Logits, clean: Logits) -> PerPrompt:
     p, q = clean.double().log_softmax(-1), logits.double().log_softmax(-1)
     return (p.exp() * (p - q)).sum(-1)
 
 
-logit_diff = Metric("logit difference", "logits", lambda x, p, _: _at(x, p.asked("answers")) - _at(x, p.asked("foils")), two_columns=True)
+def _logit_diff(logits: Logits, prompts: PromptSet, _: Any) -> PerPrompt:
+    """Of one token each; it is their log-odds."""
+    return _at(logits, prompts.asked("answers")) - _at(logits, prompts.asked("foils"))
+
+
+logit_diff = Metric("logit difference", "logits", _logit_diff, two_columns=True)
 """Logit of the answer minus logit of the foil (Wang et al. 2022)."""
 
-probability = Metric("p(answer)", "probability", lambda x, p, _: _log_prob(x, p.asked("answers")).exp())
-"""Probability of the answer."""
 
-foil_probability = Metric("p(foil)", "probability", lambda x, p, _: _log_prob(x, p.asked("foils")).exp())
-"""Probability of the foil."""
+def answer_log_probability(over: Over = "any") -> Metric:
+    """Log-probability of the answers, each token given the prompt and the answer's earlier tokens (teacher forcing), summed over them.
 
-log_probability = Metric("log p(answer)", "nats", lambda x, p, _: _log_prob(x, p.asked("answers")))
+    Args:
+        over: of several right answers "any", the logarithm of their summed probabilities; "mean", the mean of their log-probabilities;
+            "per token", the same with each divided by its tokens, as longer ones are less likely.
+
+    Raises:
+        MechcheckError: another `over`.
+    """
+    check_over(over)
+    whole = Whole(("answers",), _log_prob, lambda scores: log_likelihood(scores, over))
+    return _of_one_token(f"log p(answer){_HOW[over]}", _unit(over), lambda p: p.asked("answers"), lambda log_prob: log_prob, whole)
+
+
+def answer_log_odds(over: Over = "any") -> Metric:
+    """Log-probability of the answers minus that of the foils, each as in `answer_log_probability`.
+
+    Of one answer and one foil of one token each it is the logit difference.
+    """
+    check_over(over)
+    whole = Whole(("answers", "foils"), _log_prob, lambda right, wrong: log_likelihood(right, over) - log_likelihood(wrong, over))
+    return Metric(f"log-odds of answer to foil{_HOW[over]}", _unit(over), _logit_diff, two_columns=True, whole=whole)
+
+
+_HOW = {"any": "", "mean": ", mean over answers", "per token": ", per token"}
+
+
+def _unit(over: Over) -> str:
+    return "nats per token" if over == "per token" else "nats"
+
+
+def _probability_of(what: What) -> Whole:
+    return Whole((what,), _log_prob, lambda scores: log_likelihood(scores).exp())
+
+
+log_odds = answer_log_odds()
+"""Log-probability of the answer, or of any right one, minus that of the foil (or foils): of one token each the logit difference."""
+
+probability = _of_one_token("p(answer)", "probability", lambda p: p.asked("answers"), torch.exp, _probability_of("answers"))
+"""Probability of the answer; of several right ones that of any, of several tokens that of all of them."""
+
+foil_probability = _of_one_token("p(foil)", "probability", lambda p: p.asked("foils"), torch.exp, _probability_of("foils"))
+"""Probability of the foil, or of any of several."""
+
+log_probability = answer_log_probability()
 """Natural logarithm of the answer's probability."""
 
-rank = Metric("rank of the answer", "rank", lambda x, p, _: _rank(x, p.asked("answers")))
-"""How many tokens have a larger logit than the answer (0: the answer is the prediction)."""
+rank = Metric("rank of the answer", "rank", lambda x, p, _: _rank(x, p.asked("answers")), whole=Whole(("answers",), _rank, best, True))
+"""How many tokens have a larger logit than the answer (0: the answer is the prediction), or than the best of several."""
 
 kl_divergence = Metric("KL from the untouched run", "nats", lambda x, p, clean: _kl(x, clean), needs_clean=True)
 """KL(untouched || this run) of the next-token distribution."""
 
-correct = Metric("accuracy", "share of prompts", lambda x, p, _: _correct(x, p.asked("answers")))
-"""1 where the answer is the prediction, else 0."""
+correct = Metric("accuracy", "share of prompts", lambda x, p, _: _correct(x, p.asked("answers")), whole=Whole(("answers",), _rank, said))
+"""1 where the answer is the prediction, or one of several, or what greedy decoding says token by token; else 0."""
 
-loss = Metric("loss", "nats", lambda x, p, _: _loss(x, p.next_tokens), needs_next=True).over(ALL)
+loss = Metric(
+    "loss", "nats", lambda x, p, _: _loss(x, p.next_tokens), needs_next=True, one_token=OneToken(lambda p: p.next_tokens, torch.neg)
+).over(ALL)
 """Cross-entropy of the token that follows, per token, over all positions but the last; `loss.over("SECOND")` over those of a span."""
 
 next_correct = Metric("accuracy", "share of tokens", lambda x, p, _: _correct(x, p.next_tokens), needs_next=True).over(ALL)

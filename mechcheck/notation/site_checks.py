@@ -32,9 +32,9 @@ def check_sites(model: "TransformerBridge", sites: Iterable[Site]) -> None:
         if site.to is not None:
             _check_edge(model, site)
         if site.code is not None:
-            if site.kind in ("pattern", "neuron"):
+            if site.kind == "pattern" or (site.kind == "neuron" and site.index is not None):
                 raise SiteError(f"{site.named}: a {NOUNS[site.kind]} has no subspaces or features; name the head, or the MLP")
-            check_code(site.code, _components(model, site.kind), replace(site, code=None).named)
+            check_code(site.code, model, _components(model, site), replace(site, code=None).named)
 
 
 def _missing(model: "TransformerBridge", kind: Kind) -> str | None:
@@ -65,8 +65,8 @@ def _check_edge(model: "TransformerBridge", site: Site) -> None:
     if is_encoder(model):
         why = f"in an encoder ({cfg.architecture}) the stream is normed after every sum, so that no part of it is one sender's"
         raise SiteError(f"no {site.named}: {why}")
-    if site.kind not in SENDERS:
-        raise SiteError(f"no {site.named}: an edge comes from what the stream is made of ({', '.join(SENDERS)})")
+    if site.kind not in SENDERS or site.looks_beside:
+        raise SiteError(f"no {site.named}: an edge comes from what the stream is made of ({', '.join(SENDERS)}), and is read there")
     if receiver.kind != "logits" and not receiver.layer < cfg.n_layers:
         raise SiteError(f"no {site.named}: the model has layers 0-{cfg.n_layers - 1}")
     if receiver.kind == "mlp" and cfg.attn_only:
@@ -79,14 +79,19 @@ def _check_edge(model: "TransformerBridge", site: Site) -> None:
         raise SiteError(f"no {site.named}: {receiver} does not come behind {replace(site, to=None).named}, and reads nothing of it")
 
 
-def _components(model: "TransformerBridge", kind: Kind) -> int:
-    """Of an activation of this kind at one position."""
-    return 1 if kind == "neuron" else model.cfg.d_head if kind in HEAD_KINDS else model.cfg.d_model
+def _components(model: "TransformerBridge", site: Site) -> int:
+    """Of the activation at the site's place, at one position."""
+    together = site.index is None
+    if site.kind == "neuron":
+        return model.cfg.d_mlp if together else 1
+    if site.kind in HEAD_KINDS:
+        return model.cfg.d_head * (model.cfg.n_heads if together else 1)
+    return model.cfg.d_model
 
 
 def site_width(model: "TransformerBridge", site: Site) -> int:
     """How many numbers a site's activation has at one position; a pattern's are as many as the prompts have tokens."""
-    return _components(model, site.kind) if site.code is None else site.code.size[0]
+    return _components(model, site) if site.code is None else site.code.size[0]
 
 
 def site_count(model: "TransformerBridge", kind: Kind) -> tuple[str, int]:

@@ -81,7 +81,7 @@ class Site:
     kind: Kind
     layer: int
     index: int | None = None
-    """Head or neuron number; None for whole-layer sites."""
+    """Head or neuron number; None for whole-layer sites, among them all heads' outputs, one behind the other, and all neurons."""
     at: str | None = None
     """Named position ("END"); None for every position."""
     code: Code | None = None
@@ -93,6 +93,11 @@ class Site:
     def hook_name(self) -> str:
         """The TransformerLens hook whose activation this site is (a part of)."""
         return _HOOKS[self.kind].format(layer=self.layer)
+
+    @property
+    def looks_beside(self) -> bool:
+        """Whether what it is read by looks at another hook too."""
+        return self.code is not None and self.code.beside is not None
 
     @property
     def place(self) -> str:
@@ -110,11 +115,21 @@ class Site:
         """Its kind and where it is: "head 9.6@END", "resid 5@S2", "edge 0.3->1.1.q"."""
         if self.to is not None:
             return f"edge {self.place}"
-        return f"{NOUNS[self.kind]} {self.place}".strip() if self.kind not in EMBEDDINGS else f"{NOUNS[self.kind]}{self.place}"
+        return f"{self.noun} {self.place}".strip() if self.kind not in EMBEDDINGS else f"{NOUNS[self.kind]}{self.place}"
+
+    @property
+    def noun(self) -> str:
+        """What it is called in text; all heads, or all neurons, of a layer together in the plural."""
+        return "edge" if self.to is not None else NOUNS[self.kind] + "s" * self.together
+
+    @property
+    def together(self) -> bool:
+        """Whether it is all of a layer's heads, or neurons, at once."""
+        return self.kind in INDEXED and self.index is None
 
     def __str__(self) -> str:
         """A head or an edge by its place alone, anything else with its kind: "9.6@END", "resid_post 5@S2"."""
-        return self.place if self.kind == "head" or self.to is not None else self.named
+        return self.place if (self.kind == "head" and not self.together) or self.to is not None else self.named
 
 
 @dataclass(frozen=True)
@@ -143,9 +158,9 @@ class Sites:
 
     def __str__(self) -> str:
         """Heads alone by their places, "9.6 9.9@END"; else each kind before its sites, "head 9.6 mlp 10@END 11@END"."""
-        if all(site.kind == "head" or site.to is not None for site in self):
+        if all((site.kind == "head" and not site.together) or site.to is not None for site in self):
             return self.places
-        return " ".join(f"{noun} {Sites(some).places}".strip() for noun, some in itertools.groupby(self, key=_noun))
+        return " ".join(f"{noun} {Sites(some).places}".strip() for noun, some in itertools.groupby(self, key=lambda s: s.noun))
 
     @property
     def places(self) -> str:
@@ -172,10 +187,6 @@ class Sites:
 def _order(site: Site) -> tuple[bool, str, int, int, str, str, str]:
     code = "" if site.code is None else site.code.key
     return site.to is not None, site.kind, site.layer, site.index or 0, str(site.to or ""), site.at or "", code
-
-
-def _noun(site: Site) -> str:
-    return "edge" if site.to is not None else NOUNS[site.kind]
 
 
 def heads(text: str | Iterable[tuple[int, int]] | Sites, *, at: str | None = None) -> Sites:

@@ -10,6 +10,7 @@ import pytest
 from mechcheck.evidence.counterexample_text import counterexample_lines
 from mechcheck.evidence.record import NOT_MEASURED, Record, describe_arguments, record_of
 from mechcheck.plugin.cases import case_of
+from mechcheck.plugin.dictionaries import noticing, worth
 from mechcheck.plugin.drawing import draw_of
 from mechcheck.plugin.fixtures import CIRCUIT_FOR, PROMPTS_FOR
 from mechcheck.plugin.instrument import examine
@@ -43,6 +44,7 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, object, o
     if case is None:
         return (yield)
     from mechcheck.base.errors import AbsentRoleError, PromptError
+    from mechcheck.evidence.used import Used
     from mechcheck.verdicts.contrast import contrast
     from mechcheck.verdicts.guard import Guard
     from mechcheck.verdicts.looks import looks
@@ -51,13 +53,13 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, object, o
 
     arguments: dict[str, Any] = {name: pyfuncitem.funcargs[name] for name in pyfuncitem._fixtureinfo.argnames}
     trial = Trial(case, _plain(pyfuncitem.obj), arguments, Guard(), *map(_plain, _makers(pyfuncitem, case)))
-    subject, outcome, draw, started = NOT_MEASURED, Outcome(), draw_of(pyfuncitem), time.perf_counter()
+    subject, outcome, draw, started, used = NOT_MEASURED, Outcome(), draw_of(pyfuncitem), time.perf_counter(), Used()
     try:
         subject = describe_arguments(arguments)
         examine(pyfuncitem.config, arguments)
         result, too_few = None, False
         try:
-            with trial.guard.untouched(arguments.get("model")):
+            with trial.guard.untouched(arguments.get("model")), used.watching(), noticing() as seen:
                 result = yield
         except PromptError:
             if draw is None or draw.is_last:
@@ -66,9 +68,11 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, object, o
         if draw is None:
             outcome = decide_claim(arguments.get("check"), case.expect)
         else:
-            for look in looks(trial, draw, pyfuncitem.obj, too_few):
-                trial, outcome = look
-                subject = describe_arguments(trial.arguments)
+            with used.watching():
+                for look in looks(trial, draw, pyfuncitem.obj, too_few):
+                    trial, outcome = look
+                    subject = describe_arguments(trial.arguments)
+        subject = subject | worth(pyfuncitem.config, seen, trial.arguments)
         if failed := pyfuncitem.stash.get(_SUBTESTS, None):
             raise AssertionError(f"{len(failed)} of its subtests failed: {failed[0]}")
         if outcome.met and outcome.verdict != "not_applicable":  # what decided nothing needs no contrast
@@ -83,7 +87,7 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, object, o
         outcome = outcome.errored(error)
         raise
     finally:
-        record = _finish(pyfuncitem, case, outcome, subject, time.perf_counter() - started)
+        record = _finish(pyfuncitem, case, outcome, subject | used.record(), time.perf_counter() - started)
     _conclude(record)
     return result
 

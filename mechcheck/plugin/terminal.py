@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from mechcheck.base.text import shorten
+from mechcheck.evidence.caveats import caveat_lines
 from mechcheck.evidence.counterexample_text import counterexample_lines
 from mechcheck.evidence.deciding import deciding_check, deciding_name, estimate_text
 from mechcheck.evidence.drawn import drawn_lines
@@ -61,6 +62,9 @@ def write_summary(reporter: Any, evidence: Mapping[str, Any], page: str, file: s
             reporter.write_line(f"    to settle it: {settles['text']}")
         if (undone := undone_text(claim)) is not None:
             reporter.write_line(f"    {undone}")
+        for facts in claim.get("dictionaries", ()):
+            if facts["caveat"]:
+                reporter.write_line(f"    {facts['name']}: {facts['caveat']}", yellow=True)
         for line in (line for found in claim["counterexamples"] for line in counterexample_lines(found)):
             reporter.write_line(f"    {line}")
     for reason, count in Counter(claim["reason"] for claim in claims if claim["verdict"] == "skipped").most_common():
@@ -76,6 +80,9 @@ def write_summary(reporter: Any, evidence: Mapping[str, Any], page: str, file: s
         reporter.write_line(f"{name}: {', '.join(f'{dtype} {verdict_word(verdict)}' for dtype, verdict in verdicts.items())}")
     for line in _unmet_criteria(claims):
         reporter.write("criteria not met  ", yellow=True)
+        reporter.write_line(line)
+    for line in caveat_lines(claims):
+        reporter.write("caveat  ", yellow=True)
         reporter.write_line(line)
     if not evidence["run"]["complete"]:
         reporter.write_line("this run was interrupted: its evidence is incomplete", yellow=True)

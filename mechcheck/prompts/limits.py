@@ -23,6 +23,8 @@ class Prompts(Protocol):
     def lengths(self) -> Int[Tensor, " prompt"]: ...
     @property
     def answers(self) -> Int[Tensor, " prompt"]: ...
+    def any_sets(self) -> bool: ...
+    def longest(self) -> int: ...
     @property
     def ids(self) -> tuple[str, ...]: ...
     def position(self, name: str) -> Int[Tensor, " prompt"]: ...
@@ -53,12 +55,17 @@ def check_fits(model: "TransformerBridge", prompts: Prompts) -> None:
     _check_tokens(prompts, cfg.d_vocab)
     out = getattr(cfg, "d_vocab_out", None) or -1
     for what in ("answers", "foils"):
-        _check_compared(what[:-1], getattr(prompts, what), out if out > 0 else cfg.d_vocab)
+        _check_compared(what[:-1], _compared(prompts, what), out if out > 0 else cfg.d_vocab)
     longest, context = int(prompts.lengths.max()), context_of(model)
     if context is not None and longest > context:
         row = int(prompts.lengths.argmax())
         raise PromptError(f"prompt {row} ({prompts.ids[row]}) has {longest} tokens, and this model sees {context} at most: shorten it")
-    if is_encoder(model) and len(prompts.answers):
+    if prompts.longest() > 1 and getattr(cfg, "attention_dir", "causal") != "causal":
+        raise PromptError(
+            "some answers or foils are several tokens, and this model predicts masked words, a token for each mask: choose words of one "
+            "token, or ask a decoder"
+        )
+    if is_encoder(model) and (len(prompts.answers) or prompts.any_sets()):
         _check_masked(model, prompts)
 
 
@@ -85,11 +92,17 @@ def _check_tokens(prompts: Prompts, size: int) -> None:
     raise PromptError(f"prompt {row} ({prompts.ids[row]}) has token {token} at position {position}, and {limit}")
 
 
-def _check_compared(what: str, ids: Int[Tensor, " prompt"], size: int) -> None:
-    outside = (ids < 0) | (ids >= size)
-    if outside.any():
-        row = int(outside.nonzero()[0])
-        raise PromptError(f"the {what} of prompt {row} is token {int(ids[row])}, and this model predicts tokens 0-{size - 1}")
+def _compared(prompts: Prompts, what: str) -> list[list[int]]:
+    """All tokens of each prompt's answers or foils."""
+    sets = getattr(prompts, f"{what[:-1]}_sets", ())
+    return [[token for one in row for token in one] for row in sets] or [[token] for token in getattr(prompts, what).tolist()]
+
+
+def _check_compared(what: str, ids: list[list[int]], size: int) -> None:
+    for row, tokens in enumerate(ids):
+        outside = next((token for token in tokens if not 0 <= token < size), None)
+        if outside is not None:
+            raise PromptError(f"the {what} of prompt {row} is token {outside}, and this model predicts tokens 0-{size - 1}")
 
 
 def _check_masked(model: "TransformerBridge", prompts: Prompts) -> None:

@@ -3,7 +3,6 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-import torch
 from torch import Tensor
 
 from mechcheck.base.errors import PromptError
@@ -29,40 +28,12 @@ def token_rows(tokens: Any) -> list[list[int]]:
         tokens = tokens.tolist()
     if isinstance(tokens, str | Mapping) or not isinstance(tokens, Iterable):
         raise PromptError(f"expected a row of token ids for each prompt, got {type(tokens).__name__}{_hint(tokens)}")
-    rows = [_ids(row, f"prompt {number}") for number, row in enumerate(tokens)]
+    rows = [ids_of(row, f"prompt {number}") for number, row in enumerate(tokens)]
     for number, row in enumerate(rows):
         for position, token in enumerate(row):
             if token < 0:
                 raise PromptError(f"token {token} at position {position} of prompt {number}: ids are 0 or more")
     return rows
-
-
-def compared_ids(what: str, given: Any) -> Tensor:
-    """The answers or foils, one id for each prompt; none are given as None.
-
-    Raises:
-        PromptError: several for one prompt, something else than whole numbers, or negative ones.
-    """
-    if given is None:
-        return torch.empty(0, dtype=torch.long)
-    several = given.ndim > 1 if isinstance(given, Tensor) else any(_is_several(one) for one in given)
-    if several:
-        raise PromptError(f"several {what} for one prompt: give one token id each, and measure the others with a metric of your own")
-    ids = _ids(given, what)
-    for number, token in enumerate(ids):
-        if token < 0:
-            raise PromptError(f"the {what[:-1]} of prompt {number} is token {token}: ids are 0 or more")
-    return torch.tensor(ids, dtype=torch.long)
-
-
-def one_each(what: str, given: Sequence[Any] | None) -> None:
-    """Raise `PromptError` where words or ids are several for one prompt."""
-    for number, one in enumerate(given or ()):
-        if not isinstance(one, str) and _is_several(one):
-            raise PromptError(
-                f"several {what} for prompt {number} ({list(one)}): give one word or token each, and measure the others with a metric of "
-                "your own"
-            )
 
 
 def without_padding(rows: list[list[int]], pad: int | None, mask: Any) -> Rows:
@@ -101,7 +72,7 @@ def _padded(rows: list[list[int]], pad: int) -> tuple[bool, bool]:
 
 
 def _unmasked(rows: list[list[int]], pad: int | None, mask: Any) -> Rows:
-    kept = [_ids(row, "attention_mask") for row in (mask.tolist() if isinstance(mask, Tensor) else mask)]
+    kept = [ids_of(row, "attention_mask") for row in (mask.tolist() if isinstance(mask, Tensor) else mask)]
     if [len(row) for row in kept] != [len(row) for row in rows]:
         raise PromptError("attention_mask must have a 1 (token) or a 0 (padding) for each token id")
     tokens, cut = [], []
@@ -125,7 +96,12 @@ def _run(row: Sequence[int], pad: int) -> int:
     return next((position for position, token in enumerate(row) if token != pad), len(row))
 
 
-def _ids(given: Any, where: str) -> list[int]:
+def ids_of(given: Any, where: str) -> list[int]:
+    """Whole numbers as such; `where` they were given, for the error.
+
+    Raises:
+        PromptError: something else.
+    """
     try:
         values = given.tolist() if isinstance(given, Tensor) else list(given)
         ids = [int(one) for one in values]
@@ -143,5 +119,6 @@ def _hint(given: object) -> str:
     return '; give its "input_ids", and its "attention_mask"' if isinstance(given, Mapping) else ""
 
 
-def _is_several(one: Any) -> bool:
+def is_several(one: Any) -> bool:
+    """Whether a list, an array or the like stands where one value may."""
     return isinstance(one, list | tuple | set) or (hasattr(one, "ndim") and one.ndim > 0)

@@ -1,21 +1,21 @@
 """Prompt sets: tokens, named positions, answers and foils, with a template and an id for each prompt."""
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
 from itertools import starmap, zip_longest
-from typing import TYPE_CHECKING, Literal, Optional
+from typing import TYPE_CHECKING, Any, Optional
 
 import torch
 from jaxtyping import Bool, Int
 from torch import Tensor
 
 from mechcheck.base.errors import PromptError
+from mechcheck.prompts.candidates import Asked, Candidates, Given, check_apart, compared, prompt_id
 from mechcheck.prompts.checks import check_aligned, check_counts, check_lengths, check_positions
 from mechcheck.prompts.limits import check_fits
-from mechcheck.prompts.padding import compared_ids, one_each, token_rows, without_padding
-from mechcheck.prompts.reading import Place, Texts, each_read, end_at, masked_ends, place_at
+from mechcheck.prompts.padding import token_rows, without_padding
+from mechcheck.prompts.reading import Place, Texts, asked_read, at_word, check_whole, each_read, masked_ends, place_at, texts_of
 from mechcheck.prompts.spans import END as END
 from mechcheck.prompts.spans import Placed, Places, named_places
 from mechcheck.prompts.tokens import Reader, TokenPolicy
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, eq=False)
-class PromptSet(Placed):
+class PromptSet(Placed, Asked):
     """Prompts of one task, right-padded to a common length.
 
     Build one with `from_tokens` or `from_text`. Padding stands after each prompt's last token, where a causal model cannot
@@ -36,15 +36,15 @@ class PromptSet(Placed):
     lengths: Int[Tensor, " prompt"]
     """Tokens in each prompt, without padding."""
     answers: Int[Tensor, " prompt"]
-    """The token the claim calls correct, predicted at END; empty where nothing is predicted (see `asked`)."""
+    """The token the claim calls correct, predicted at END; empty where nothing is predicted, or for `answer_sets` (see `asked`)."""
     foils: Int[Tensor, " prompt"]
-    """The token it is compared with; empty where there is none."""
+    """The token it is compared with; empty where there is none, or for `foil_sets`."""
     positions: Mapping[str, Int[Tensor, " prompt"]]
     """Name -> position in each prompt; END is the last token (for a masked model's text the mask) unless given."""
     templates: tuple[str, ...]
     """Template id of each prompt: the unit that intervals are clustered by."""
     ids: tuple[str, ...]
-    """Hash of each prompt's tokens, answer and foil: the unit that runs are paired by. A counterfactual or reference carries
+    """Hash of each prompt's tokens, answers and foils: the unit that runs are paired by. A counterfactual or reference carries
     the ids of the prompts that it is aligned with, so that a run on it pairs with a run on them."""
     words: tuple[tuple[str, ...], ...] = ()
     """Each prompt's tokens as text, for readers; empty when unknown."""
@@ -60,14 +60,20 @@ class PromptSet(Placed):
     """Name -> several positions in each prompt, of differing number; its `positions` are the last of them."""
     left_out: Mapping[str, int] = field(default_factory=dict)
     """Why sentences were drawn and left out -> how many: words swapped for others of another number of tokens."""
+    answer_sets: Candidates = ()
+    """Where answers are several tokens, or several are right: those of each prompt, as their tokens; `answers` is then empty."""
+    foil_sets: Candidates = ()
+    """The same for the foils."""
+    appended: Int[Tensor, " prompt"] | None = None
+    """How many of each prompt's last tokens are those of an answer that was put behind it (`answered`); None: none."""
 
     @classmethod
     def from_tokens(
         cls,
         tokens: Int[Tensor, "prompt pos"] | Sequence[Sequence[int]],
         *,
-        answers: Int[Tensor, " prompt"] | Sequence[int] | None = None,
-        foils: Int[Tensor, " prompt"] | Sequence[int] | None = None,
+        answers: Int[Tensor, " prompt"] | Sequence[Given] | None = None,
+        foils: Int[Tensor, " prompt"] | Sequence[Given] | None = None,
         positions: Mapping[str, Places] | None = None,
         templates: Sequence[str] | None = None,
         counterfactual: Optional["PromptSet"] = None,
@@ -82,7 +88,8 @@ class PromptSet(Placed):
         Args:
             tokens: one row per prompt; rows of different lengths need `pad`. Rows that are padded already, on either side, are read
                 without their padding, which `attention_mask` tells, or else `pad`.
-            answers, foils: one token id per prompt, compared at END; left out where nothing is predicted.
+            answers, foils: one token id per prompt, compared at END; left out where nothing is predicted. A tuple of ids is one answer
+                of several tokens, a list of such tuples several right ones: 5, (5, 6), [(5,), (6, 7)].
             positions: named positions, one per prompt or several (a span), counted from 0 in the row as it is given; END defaults to
                 the last token.
             templates: template id of each prompt; all one template by default.
@@ -94,8 +101,8 @@ class PromptSet(Placed):
             policy: how text became these tokens (`Reader.policy`), for the record.
 
         Raises:
-            PromptError: ids, lengths, positions or counts that do not fit; several answers for one prompt; ids that may be padding
-                as well as a prompt's own; a mask with holes.
+            PromptError: ids, lengths, positions or counts that do not fit; ids of which it is open whether they are one answer or
+                several; ids that may be padding as well as a prompt's own; a mask with holes.
         """
         rows, cut, pad = without_padding(token_rows(tokens), pad, attention_mask)
         lengths = [len(row) for row in rows]
@@ -106,20 +113,22 @@ class PromptSet(Placed):
         named.setdefault(END, torch.tensor(lengths) - 1)
         check_positions(named, lengths, cut)
         check_aligned(len(rows), {"counterfactual": counterfactual, "reference": reference})
-        answer_ids, foil_ids = compared_ids("answers", answers), compared_ids("foils", foils)
-        compared = torch.cat([answer_ids, foil_ids]).tolist()
-        pairs = zip_longest(rows, answer_ids.tolist(), foil_ids.tolist(), fillvalue="")
-        ids = tuple(starmap(_prompt_id, pairs))
+        right, wrong = compared("answers", answers), compared("foils", foils)
+        check_apart(right, wrong)
+        ids = tuple(starmap(prompt_id, zip_longest(rows, right.texts, wrong.texts, fillvalue="")))
+        words = [*right.every, *wrong.every]
         return cls(
             tokens=torch.tensor([row + [pad or 0] * (max(lengths) - len(row)) for row in rows]),
             lengths=torch.tensor(lengths),
-            answers=answer_ids,
-            foils=foil_ids,
+            answers=right.one,
+            foils=wrong.one,
+            answer_sets=right.sets,
+            foil_sets=wrong.sets,
             positions=named,
             templates=("all",) * len(rows) if templates is None else tuple(templates),
             ids=ids,
-            words=() if decode is None else tuple(tuple(_texts(row, decode)) for row in rows),
-            vocabulary=dict(zip(compared, _texts(compared, decode or {}), strict=True)),
+            words=() if decode is None else tuple(tuple(texts_of(row, decode)) for row in rows),
+            vocabulary=dict(zip(words, texts_of(words, decode or {}), strict=True)),
             counterfactual=_with_ids(counterfactual, ids),
             reference=_with_ids(reference, ids),
             policy=policy,
@@ -132,8 +141,8 @@ class PromptSet(Placed):
         model: "TransformerBridge",
         texts: Sequence[str],
         *,
-        answers: Sequence[str] | None = None,
-        foils: Sequence[str] | None = None,
+        answers: Sequence[str | Sequence[str]] | None = None,
+        foils: Sequence[str | Sequence[str]] | None = None,
         positions: Mapping[str, Sequence[Place]] | None = None,
         templates: Sequence[str] | None = None,
         counterfactual: Sequence[str] | None = None,
@@ -141,31 +150,36 @@ class PromptSet(Placed):
         pad: bool = False,
         bos: bool | None = None,
         after_space: bool = False,
+        several_tokens: bool = False,
+        whole: Sequence[str] = (),
     ) -> "PromptSet":
         """Prompts from text, tokenised by the model's own tokenizer with its BOS token in front (if it has one).
 
         Args:
             model: gives the tokenizer.
             texts: one text per prompt.
-            answers, foils: the next word, one token each; left out where nothing is predicted. For tokenizers that mark word starts,
-                write the space (" Mary"), or give after_space=True; where the bare word is one token and the spaced one is not (or
-                the reverse), the one that exists is taken.
-            positions: name -> for each prompt a word that stands in it exactly once (its last token is meant), a position, or several. END
-                is the last token, for a masked model (BERT) the masked word, unless given.
+            answers, foils: the next word, one token each, or a list of words, any of which is right; left out where nothing is predicted.
+                For tokenizers that mark word starts, write the space (" Mary"), or give after_space=True; where the bare word is one
+                token and the spaced one is not (or the reverse), the one that exists is taken.
+            positions: name -> for each prompt a word that stands in it exactly once (its last token is meant, unless the name is one of
+                `whole`), a position, or several. END is the last token, for a masked model (BERT) the masked word, unless given.
             templates: template id of each prompt.
             counterfactual, reference: aligned texts, token for token as long as `texts`.
             pad: allow prompts of different lengths, filled on the right.
             bos: whether BOS (or [CLS]) stands in front; by default where the tokenizer has one, also if it adds none by itself.
             after_space: answers and foils are the tokens that these words are behind a space, also where written without one.
+            several_tokens: take answers and foils that are several tokens, exactly as written (or as they are behind a space), which
+                `log_odds` and `log_probability` measure.
+            whole: names whose words are meant with all their tokens, as spans.
 
         Raises:
-            PromptError: answers and foils that are no single tokens (all are named), unknown words, prompts of different lengths,
-                a word that is not in its prompt, bos=True without such a token; more tokens than the model sees; answers to
-                texts that mask no word, or several, where the model is a masked one.
+            PromptError: answers and foils that are no single tokens (all are named), unless several_tokens; unknown words, prompts of
+                different lengths, a word that is not in its prompt, bos=True without such a token; more tokens than the model
+                sees; answers to texts that mask no word, or several, where the model is a masked one.
         """
         made = cls.read(
-            Reader(model, bos), texts, answers=answers, foils=foils, positions=positions, templates=templates,
-            counterfactual=counterfactual, reference=reference, pad=pad, after_space=after_space,
+            Reader(model, bos), texts, answers=answers, foils=foils, positions=positions, templates=templates, whole=whole,
+            counterfactual=counterfactual, reference=reference, pad=pad, after_space=after_space, several_tokens=several_tokens,
         )  # fmt: skip
         for one in (made, made.counterfactual, made.reference):
             if one is not None:
@@ -178,8 +192,8 @@ class PromptSet(Placed):
         reader: Reader,
         texts: Texts,
         *,
-        answers: Sequence[str | int] | None = None,
-        foils: Sequence[str | int] | None = None,
+        answers: Sequence[Any] | None = None,
+        foils: Sequence[Any] | None = None,
         positions: Mapping[str, Sequence[Place]] | None = None,
         at_words: Mapping[str, Sequence[int]] | None = None,
         templates: Sequence[str] | None = None,
@@ -187,13 +201,16 @@ class PromptSet(Placed):
         reference: Texts | None = None,
         pad: bool = True,
         after_space: bool = True,
+        several_tokens: bool = False,
+        whole: Sequence[str] = (),
     ) -> "PromptSet":
         """Prompts together with their counterfactual and reference, all read in the same way: what `from_text` and the tasks do.
 
         Args:
             reader: the tokenizer.
             texts: one text per prompt, or its tokens.
-            answers, foils: the next word (see `Reader.singles`) or its token, of all three sets; None where nothing is predicted.
+            answers, foils: the next word (see `Reader.singles`), a list of words, or tokens as in `from_tokens`, of all three sets; None
+                where nothing is predicted.
             positions: name -> for each prompt a position, several, or a word that stands in its text exactly once (its last token is
                 meant). The counterfactual and the reference have it at the same position.
             at_words: name -> for each prompt the index of a word of its text, as white space parts them. The last token of the
@@ -202,6 +219,7 @@ class PromptSet(Placed):
             counterfactual, reference: aligned texts.
             pad: allow prompts of different lengths, filled on the right.
             after_space: answers and foils are the tokens that words are behind a space, also where written without one.
+            several_tokens, whole: as in `from_text`; `whole` may also be names of `at_words`.
 
         Raises:
             PromptError: counts that do not fit; words that are unknown or no single tokens (all are named), or not in their prompt.
@@ -210,23 +228,25 @@ class PromptSet(Placed):
         n, sets = len(texts), [texts, *aligned.values()]
         check_counts(n, {"answers": answers, "foils": foils, **(positions or {}), **(at_words or {})})
         check_aligned(n, aligned)
-        one_each("answers", answers)
-        one_each("foils", foils)
+        check_whole(whole, {**(positions or {}), **(at_words or {})})
         every = each_read([text for some in sets for text in some], reader.rows)
         clean, *others = [every[i * n : (i + 1) * n] for i in range(len(sets))]
-        compared = each_read([*(answers or ()), *(foils or ())], partial(reader.singles, after_space=after_space))
-        parted = (None if answers is None else compared[:n], None if foils is None else compared[-n:])
-        shared = {name: [place_at(reader, *one) for one in zip(clean, at, texts, strict=True)] for name, at in (positions or {}).items()}
-        decode, policy = reader.decode(every, compared), reader.policy
+        asked = asked_read(reader, answers, foils, after_space=after_space, several_tokens=several_tokens)
+        shared = {
+            name: [place_at(reader, *one, whole=name in whole) for one in zip(clean, at, texts, strict=True)]
+            for name, at in (positions or {}).items()
+        }
+        decode, policy = reader.decode(every, asked.every), reader.policy
 
         def build(rows: list[Sequence[int]], read: Texts, **made: PromptSet) -> PromptSet:
             ends: dict[str, list[int | Sequence[int]]] = {
-                name: [end_at(reader, *one) for one in zip(rows, at, read, strict=True)] for name, at in (at_words or {}).items()
+                name: [at_word(reader, *one, whole=name in whole) for one in zip(rows, at, read, strict=True)]
+                for name, at in (at_words or {}).items()
             }
             if END not in shared | ends and reader.mask is not None:
-                ends |= {name: [*at] for name, at in masked_ends(rows, reader.mask, answered=bool(compared)).items()}
+                ends |= {name: [*at] for name, at in masked_ends(rows, reader.mask, answered=bool(asked.every)).items()}
             return cls.from_tokens(
-                rows, answers=parted[0], foils=parted[1], positions=shared | ends, templates=templates,
+                rows, answers=asked.answers, foils=asked.foils, positions=shared | ends, templates=templates,
                 pad=reader.pad if pad else None, attention_mask=[[1] * len(row) for row in rows], decode=decode, policy=policy, **made,
             )  # fmt: skip
 
@@ -247,6 +267,9 @@ class PromptSet(Placed):
             lengths=self.lengths[pick],
             answers=self.answers[pick] if len(self.answers) else self.answers,
             foils=self.foils[pick] if len(self.foils) else self.foils,
+            answer_sets=tuple(self.answer_sets[i] for i in rows) if self.answer_sets else (),
+            foil_sets=tuple(self.foil_sets[i] for i in rows) if self.foil_sets else (),
+            appended=None if self.appended is None else self.appended[pick],
             positions={name: at[pick] for name, at in self.positions.items()},
             spans={name: where[pick] for name, where in self.spans.items()},
             templates=tuple(self.templates[i] for i in rows),
@@ -255,17 +278,6 @@ class PromptSet(Placed):
             counterfactual=self.counterfactual[rows] if self.counterfactual else None,
             reference=self.reference[rows] if self.reference else None,
         )
-
-    def asked(self, what: Literal["answers", "foils"]) -> Int[Tensor, " prompt"]:
-        """The answers or the foils, for whom they must be there.
-
-        Raises:
-            PromptError: they were left out.
-        """
-        found: Tensor = getattr(self, what)
-        if not len(found):
-            raise PromptError(f"these prompts have no {what}, which this reads: give {what}=..., one token for each prompt")
-        return found
 
     @property
     def unaligned(self) -> dict[str, int]:
@@ -281,16 +293,6 @@ class PromptSet(Placed):
         """Hash of all prompts in order, with their counterfactuals and references."""
         aligned = [other.tokens.tolist() for other in (self.counterfactual, self.reference) if other is not None]
         return hashlib.sha256("\n".join([*self.ids, *map(str, aligned)]).encode()).hexdigest()
-
-
-def _prompt_id(tokens: Sequence[int], answer: int | str, foil: int | str) -> str:
-    text = f"{' '.join(map(str, tokens))}|{answer}|{foil}"
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-
-def _texts(tokens: Iterable[int], decode: Mapping[int, str]) -> list[str]:
-    """The tokens' texts, and the number itself of a token without one."""
-    return [decode.get(token, str(token)) for token in tokens]
 
 
 def _with_ids(other: PromptSet | None, ids: tuple[str, ...]) -> PromptSet | None:

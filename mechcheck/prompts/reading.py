@@ -1,9 +1,10 @@
 """Prompts of which some are text and others tokens already, and what is looked for in them."""
 
-from collections.abc import Callable, Sequence
-from typing import TypeVar
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from typing import Any, NamedTuple, TypeVar
 
 from mechcheck.base.errors import PromptError
+from mechcheck.prompts.candidates import Given, as_tokens, words_among
 from mechcheck.prompts.tokens import Reader
 
 Texts = Sequence[str | Sequence[int]]
@@ -19,20 +20,64 @@ def each_read(values: Sequence[str | _Read], read: Callable[[list[str]], Sequenc
     return [next(found) if isinstance(value, str) else value for value in values]
 
 
-def place_at(reader: Reader, row: Sequence[int], at: Place, text: str | Sequence[int]) -> int | Sequence[int]:
-    """A position that is given as a number, or as a word of the text; a span as it is."""
-    return reader.find(row, at, _written(text)) if isinstance(at, str) else at
+class AskedTokens(NamedTuple):
+    """Answers and foils as tokens."""
+
+    answers: list[Given] | None
+    foils: list[Given] | None
+    every: list[int]
+    """All tokens of both."""
 
 
-def end_at(reader: Reader, row: Sequence[int], index: int, text: str | Sequence[int]) -> int:
-    """The position of the last token of the text's word number `index`."""
-    return reader.end_of(row, index, _written(text))
+def asked_read(
+    reader: Reader, answers: Sequence[Any] | None, foils: Sequence[Any] | None, *, after_space: bool, several_tokens: bool
+) -> AskedTokens:
+    """Answers and foils, with the words among them read, all at once, so that an error names every word that does not fit."""
+    words = list(dict.fromkeys(words_among([*(answers or ()), *(foils or ())])))
+    if several_tokens:
+        read = reader.answers(words, after_space=after_space)
+    else:
+        read = [(token,) for token in reader.singles(words, after_space=after_space)]
+    found = dict(zip(words, read, strict=True))
+    right, wrong = (None if given is None else as_tokens(given, found) for given in (answers, foils))
+    tokens = [one for one in [*(right or ()), *(wrong or ())] if not isinstance(one, Sequence)]
+    return AskedTokens(right, wrong, [*tokens, *(token for ids in read for token in ids)])
+
+
+def check_whole(whole: Sequence[str], named: Collection[str]) -> None:
+    """Raise `PromptError` where a name whose words are to be meant whole is none."""
+    names = [whole] if isinstance(whole, str) else whole
+    missing = [name for name in names if name not in named]
+    if isinstance(whole, str) or missing:
+        raise PromptError(
+            f"whole={whole!r}: give a list of names of positions, of which {', '.join(named) or 'there are none'}"
+            f"{' are given' if named else ''}"
+        )
+
+
+def place_at(reader: Reader, row: Sequence[int], at: Place, text: str | Sequence[int], *, whole: bool) -> int | Sequence[int]:
+    """A position that is given as a number, or as a word of the text, the last of its tokens or the `whole` of them; a span as it is."""
+    if not isinstance(at, str):
+        return [at] if whole and isinstance(at, int) else at
+    found = reader.find_whole(row, at, _written(text))
+    return list(found) if whole else found[-1]
+
+
+def at_word(reader: Reader, row: Sequence[int], index: int, text: str | Sequence[int], *, whole: bool) -> int | Sequence[int]:
+    """The position of the last token of the text's word number `index`, or of all of its tokens."""
+    end = reader.end_of(row, index, _written(text))
+    return list(range(reader.start_of(row, index, _written(text)), end + 1)) if whole else end
 
 
 def _written(text: str | Sequence[int]) -> str:
     if not isinstance(text, str):
         raise PromptError("words are looked for in texts; of prompts that are given as tokens, give positions as numbers")
     return text
+
+
+def texts_of(tokens: Iterable[int], decode: Mapping[int, str]) -> list[str]:
+    """The tokens' texts, and the number itself of a token without one."""
+    return [decode.get(token, str(token)) for token in tokens]
 
 
 def masked_ends(rows: Sequence[Sequence[int]], mask: int, *, answered: bool) -> dict[str, list[int]]:

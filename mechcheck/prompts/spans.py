@@ -14,6 +14,8 @@ END = "END"
 """The last token of a prompt, unless it is said otherwise."""
 ALL = "ALL"
 """Every token of a prompt."""
+NEW = "NEW"
+"""In `generate`, the tokens that were generated so far."""
 Places = Int[Tensor, " prompt"] | Sequence[int] | Sequence[int | Sequence[int]]
 """A position in each prompt, or several."""
 
@@ -69,6 +71,17 @@ class Placed:
     lengths: Int[Tensor, " prompt"]
     positions: Mapping[str, Int[Tensor, " prompt"]]
     spans: Mapping[str, Bool[Tensor, "prompt pos"]]
+    appended: Int[Tensor, " prompt"] | None
+
+    @property
+    def own_lengths(self) -> Int[Tensor, " prompt"]:
+        """Tokens in each prompt, without padding and without those of an answer that was put behind it."""
+        return self.lengths if self.appended is None else self.lengths - self.appended
+
+    @property
+    def own(self) -> Bool[Tensor, "prompt pos"]:
+        """Which positions those are."""
+        return torch.arange(self.tokens.shape[1]) < self.own_lengths[:, None]
 
     def position(self, name: str) -> Int[Tensor, " prompt"]:
         """The named position in each prompt; of a span its last one."""

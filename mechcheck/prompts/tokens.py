@@ -3,7 +3,7 @@
 import hashlib
 import json
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 from weakref import WeakKeyDictionary
@@ -110,17 +110,33 @@ class Reader:
         """
         found = {word: self._single(word, after_space) for word in words}
         self._refuse(
-            (word, self._behind_space(word) if after_space else self._encode(word)) for word, token in found.items() if token is None
+            ((word, self._behind_space(word) if after_space else self._encode(word)) for word, token in found.items() if token is None),
+            "; PromptSet.from_text takes answers and foils as they are with several_tokens=True",
         )
         return [token for word in words if (token := found[word]) is not None]
 
-    def check_words(self, rows: Iterable[Sequence[str]], *, whole: bool = True) -> None:
+    def answers(self, words: Sequence[str], *, after_space: bool = False) -> list[tuple[int, ...]]:
+        """All tokens of each word: as it is written, or what it is behind a space.
+
+        Args:
+            words: as they are written (" Mary").
+            after_space: the words follow a text, behind a space, also where they are written without one.
+
+        Raises:
+            PromptError: words that the tokenizer does not know, or of which it does not know a part; all are named.
+        """
+        self._refuse((word, list[int]()) for word in words if not self.spells(word, first=not after_space))
+        return [tuple(self.pieces(word, first=not after_space)) for word in words]
+
+    def check_words(self, rows: Iterable[Sequence[str]], *, whole: bool = True, but: Collection[str] = ()) -> None:
         """Raise unless each word of each row is one token behind a space; where the rows are whole texts, their first words without one.
+
+        Nothing is asked of the words in `but`.
 
         Raises:
             PromptError: names all words that are not.
         """
-        places = dict.fromkeys((word, whole and i == 0) for row in rows for i, word in enumerate(row))
+        places = dict.fromkeys((word, whole and i == 0) for row in rows for i, word in enumerate(row) if word not in but)
         tokens = ((word, self._encode(word) if first else self._behind_space(word)) for word, first in places)
         self._refuse((word, ids) for word, ids in tokens if not self._known(ids))
 
@@ -143,6 +159,11 @@ class Reader:
         """The tokens of a word behind a space; with `first`, at the beginning of a text, or joined to what stands before it."""
         return self._encode(word) if first else self._behind_space(word)
 
+    def spells(self, word: str, *, first: bool = False) -> bool:
+        """Whether it has tokens for every part of a word there."""
+        ids = self.pieces(word, first=first)
+        return bool(ids) and self.tokenizer.unk_token_id not in ids
+
     def knows(self, word: str, *, first: bool = False) -> bool:
         """Whether a word is one token there."""
         return self._known(self.pieces(word, first=first))
@@ -153,16 +174,25 @@ class Reader:
         Raises:
             PromptError: it does not.
         """
+        return self.find_whole(row, word, text)[-1]
+
+    def find_whole(self, row: Sequence[int], word: str, text: str) -> range:
+        """Positions of all tokens of a word, in a prompt where it stands exactly once.
+
+        Raises:
+            PromptError: it does not.
+        """
         first, bare, spaced = len(self._before), self._encode(word), self._behind_space(word)
-        ends = {i + len(spaced) - 1 for i in _starts(row, spaced)}
+        ends = {i + len(spaced) - 1: i for i in _starts(row, spaced)}
         if list(row[first : first + len(bare)]) == bare:
-            ends.add(first + len(bare) - 1)
-        ends = ends or {i + len(bare) - 1 for i in _starts(row, bare)}
+            ends[first + len(bare) - 1] = first
+        ends = ends or {i + len(bare) - 1: i for i in _starts(row, bare)}
         if len(ends) > 1:
             raise PromptError(f"{word!r} stands {len(ends)} times in {text!r}; give its position as a number")
         if not ends or not re.search(rf"(?<!\w){re.escape(word.strip())}(?!\w)", text, re.IGNORECASE):
             raise PromptError(f"{word!r} is not a word of {text!r}")
-        return ends.pop()
+        end, start = ends.popitem()
+        return range(start, end + 1)
 
     def end_of(self, row: Sequence[int], index: int, text: str) -> int:
         """Position of the last token of a text's word number `index`, as white space parts them; told from the text up to there.
@@ -177,6 +207,10 @@ class Reader:
         if list(row[: len(upto)]) != upto:
             raise PromptError(f"this tokenizer joins {text.split()[index]!r} with the next word in {text!r}")
         return len(upto) - 1
+
+    def start_of(self, row: Sequence[int], index: int, text: str) -> int:
+        """Position of the first token of that word; errors: as `end_of`."""
+        return self.end_of(row, index - 1, text) + 1 if index else len(self._before)
 
     def decode(self, rows: Sequence[Sequence[int]], *extra: Sequence[int]) -> dict[int, str]:
         """Token id -> text for every token that occurs."""
@@ -210,18 +244,19 @@ class Reader:
     def _unknown_words(self, text: str) -> list[str]:
         return [word for word in text.split() if self.tokenizer.unk_token_id in self._behind_space(word)]
 
-    def _refuse(self, words: Iterable[tuple[str, list[int]]]) -> None:
-        """Raise if there are any words, naming them all and the tokens that they are."""
+    def _refuse(self, words: Iterable[tuple[str, list[int]]], hint: str = "") -> None:
+        """Raise if there are any words, naming them all and the tokens that they are; the hint helps with those that are several."""
         refused = dict(words)
         pieces = {word: " | ".join(self.tokenizer.convert_ids_to_tokens(ids)) for word, ids in refused.items()}
         unknown = {word for word, ids in refused.items() if ids in ([], [self.tokenizer.unk_token_id])}
         if len(refused) > 1:
             shown = ", ".join(f"{word} ({'unknown' if word in unknown else text})" for word, text in pieces.items())
-            raise PromptError(f"{len(refused)} words are not single tokens for this tokenizer: {shown}; choose others")
+            helped = hint if len(unknown) < len(refused) else ""
+            raise PromptError(f"{len(refused)} words are not single tokens for this tokenizer: {shown}; choose others{helped}")
         for word, ids in refused.items():
             if word in unknown:
                 raise PromptError(f"{word!r} is not in this tokenizer's vocabulary; choose a word that is")
-            raise PromptError(f"{word!r} is {len(ids)} tokens for this tokenizer ({pieces[word]}); choose a word of one token")
+            raise PromptError(f"{word!r} is {len(ids)} tokens for this tokenizer ({pieces[word]}); choose a word of one token{hint}")
 
 
 def _size(model: "TransformerBridge") -> int:

@@ -1,9 +1,9 @@
 """What a claim says on one line, and how claims are ordered and grouped: no HTML here."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from mechcheck.report._numbers import MISSING, estimate_text
+from mechcheck.drawing.numbers import MISSING, estimate_text
 
 Json = dict[str, Any]
 
@@ -14,6 +14,11 @@ SYMBOLS = {"supported": "✓", "refuted": "✗", "inconclusive": "?", "vacuous":
 OUTCOME_SYMBOLS = SYMBOLS | {"undefined": "∘"}
 # What asks for attention comes first.
 _URGENCY = ("errored", "vacuous", "refuted", "supported", "not_applicable", "inconclusive")
+
+
+def names_at(at: int, positions: Mapping[str, int], spans: Mapping[str, Sequence[int]]) -> str:
+    """The named positions and spans that a token stands at."""
+    return " ".join([*(name for name, place in positions.items() if place == at), *(name for name, some in spans.items() if at in some)])
 
 
 class Region(NamedTuple):

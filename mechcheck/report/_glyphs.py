@@ -6,10 +6,11 @@ from typing import Any, NamedTuple
 from markupsafe import Markup
 
 from mechcheck.base.text import side_text
-from mechcheck.report._axis import Axis, padded
+from mechcheck.drawing.axis import Axis, padded
+from mechcheck.drawing.numbers import UNDEFINED, short, with_unit
+from mechcheck.drawing.strips import stacked, ticks
+from mechcheck.drawing.svg import circle, path, svg, text
 from mechcheck.report._claims import edges, region
-from mechcheck.report._numbers import UNDEFINED, short, with_unit
-from mechcheck.report._svg import circle, path, svg, text
 
 Json = dict[str, Any]
 
@@ -67,23 +68,6 @@ def interval_glyph(expectation: Json, verdict: str) -> Markup:
     return svg(f"glyph v-{verdict}", WIDTH, HEIGHT, *parts, label=f"claimed {threshold_text(expectation)}", sized=False)
 
 
-def _stacked(axis: Axis, values: Sequence[float], floor: float, room: float) -> list[tuple[float, float]]:
-    """A place per value: dots that would overlap are stacked upwards, closer together where the pile would be too high."""
-    piles: dict[int, int] = {}
-    levels = []
-    for v in values:
-        column = round(axis(v) / 6)
-        levels.append(piles.get(column, 0))
-        piles[column] = levels[-1] + 1
-    rise = min(6.0, room / max(piles.values(), default=1))
-    return [(axis(v), round(floor - rise * level, 1)) for v, level in zip(values, levels, strict=True)]
-
-
-def _ticks(axis: Axis, y: float) -> Markup:
-    marks = (path("tick", f"M{axis(t)} {y}v4") + text(axis(t), y + 15, short(t)) for t in axis.ticks(4))
-    return path("axis", f"M{axis.start} {y}H{axis.end}") + Markup("").join(marks)
-
-
 _GUTTER, _WIDE = 78, 480
 
 
@@ -100,7 +84,7 @@ def effect_plot(expectation: Json, verdict: str, beside: Sequence[tuple[str, flo
     told = f"; {len(values)} {name} from {short(min(values))} to {short(max(values))}" if values else ""
     effect, low, high = (UNDEFINED if e[part] is None else short(e[part]) for part in ("value", "low", "high"))
     label = f"effect {effect}, interval {low} to {high}, claimed {threshold_text(expectation)}{told}"
-    return svg(f"strip v-{verdict}", _WIDE, floor + 22, *parts, _whisker(axis, e, 15), _ticks(axis, floor), label=label)
+    return svg(f"strip v-{verdict}", _WIDE, floor + 22, *parts, _whisker(axis, e, 15), ticks(axis, floor), label=label)
 
 
 def control_strip(expectation: Json, verdict: str) -> Markup:
@@ -114,11 +98,11 @@ def control_strip(expectation: Json, verdict: str) -> Markup:
         own = (circle("dot", axis(effect), 12), text(_GUTTER - 8, 16, "the claim's", "y"))
         parts += [path("guide", f"M{axis(effect)} 12V{floor}"), *own]
         label += f"; the claim's own sites {short(effect)}"
-    return svg(f"strip v-{verdict}", _WIDE, floor + 22, *parts, _ticks(axis, floor), label=label)
+    return svg(f"strip v-{verdict}", _WIDE, floor + 22, *parts, ticks(axis, floor), label=label)
 
 
 def _dots(css_class: str, axis: Axis, labelled: Sequence[tuple[str, float]], floor: float, room: float) -> list[Markup]:
-    places = _stacked(axis, [value for _, value in labelled], floor - 6, room)
+    places = stacked(axis, [value for _, value in labelled], floor - 6, room)
     return [circle(css_class, x, y, 3, f"{label}: {short(v)}") for (x, y), (label, v) in zip(places, labelled, strict=True)]
 
 
@@ -162,4 +146,4 @@ def forest(expectation: Json, verdict: str, dotted: bool = True) -> Forest:
     dots = path("tpl", "".join(f"M{axis(value)} {_FOREST_ROW * i + 9}h0" for i, (_, _, value) in enumerate(rows)) if dotted else "")
     whole = _whisker(axis, e, height - 9)
     picture = svg(f"track v-{verdict}", 240, height, _claimed_side(axis, expectation, height), dots, whole)
-    return Forest(rows, picture, svg("track", 240, 22, _ticks(axis, 1)), axis)
+    return Forest(rows, picture, svg("track", 240, 22, ticks(axis, 1)), axis)

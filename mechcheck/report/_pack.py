@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from markupsafe import Markup
 
-from mechcheck.report._text import visible
+from mechcheck.drawing.text import visible
 
 # Control characters are made visible before a part is packed, so none of them occurs in one.
 _BETWEEN = "\x1e"

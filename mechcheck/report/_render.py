@@ -1,7 +1,5 @@
 """The page: templates, style and script put together, and written as one file."""
 
-import base64
-import hashlib
 import os
 import tempfile
 from functools import cache
@@ -11,7 +9,9 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
-from mechcheck.report import _claims, _figures, _glyphs, _numbers, _palette, _text, _tries
+from mechcheck.drawing import numbers, text
+from mechcheck.drawing.page import environment, policy, script, style
+from mechcheck.report import _claims, _glyphs, _tries
 from mechcheck.report._anchor import anchor
 from mechcheck.report._pack import Pack
 from mechcheck.report._sources import Sources
@@ -19,7 +19,7 @@ from mechcheck.report._sources import Sources
 Json = dict[str, Any]
 
 _HERE = Path(__file__).parent
-_SCRIPTS = ("claims.js", "figures.js", "matrix.js", "attention.js", "save.js", "page.js")
+_SCRIPTS = ("claims.js", "opening.js", "page.js")
 # Up to this many characters of pictures and tables (about 60 claims), all of them stand in the page and read without a script.
 _INLINE = 1_200_000
 _COLUMNS = (
@@ -30,21 +30,14 @@ _COLUMNS = (
 
 @cache
 def _environment() -> jinja2.Environment:
-    env = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(_HERE),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    env = environment(_HERE)
     env.globals.update(
         anchor=anchor,
         claims_=_claims,
-        figures_=_figures,
         glyphs=_glyphs,
-        numbers=_numbers,
-        linked=_text.linked,
-        token=_text.token,
+        numbers=numbers,
+        linked=text.linked,
+        token=text.token,
         tries=_tries,
     )
     return env
@@ -52,21 +45,12 @@ def _environment() -> jinja2.Environment:
 
 @cache
 def _script() -> str:
-    return "\n".join(['"use strict";', _palette.javascript(), *((_HERE / name).read_text(encoding="utf-8") for name in _SCRIPTS)])
+    return script(*(_HERE / name for name in _SCRIPTS))
 
 
 @cache
 def _style() -> str:
-    return _palette.themes() + (_HERE / "page.css").read_text(encoding="utf-8") + _palette.css()
-
-
-def _policy() -> str:
-    """Nothing is loaded from anywhere; of scripts, a browser that knows hashes runs ours alone."""
-    digest = base64.b64encode(hashlib.sha256(_script().encode()).digest()).decode()
-    return (
-        "default-src 'none'; style-src 'unsafe-inline'; "
-        f"script-src 'unsafe-inline' 'sha256-{digest}'; img-src data:; base-uri 'none'; form-action 'none'"
-    )
+    return style(_HERE / "page.css")
 
 
 def render(evidence: Json) -> str:
@@ -75,7 +59,7 @@ def render(evidence: Json) -> str:
     html = _page(evidence, pack)
     if pack.size <= _INLINE:
         html = _page(evidence, Pack(inline=True))
-    return _text.visible(html)
+    return text.visible(html)
 
 
 def _page(evidence: Json, pack: Pack) -> str:
@@ -97,7 +81,7 @@ def _page(evidence: Json, pack: Pack) -> str:
             drifts=drifts,
             pack=pack,
             sources=Sources(claims),
-            policy=_policy(),
+            policy=policy(_script()),
             style=Markup(_style()),
             script=Markup(_script()),
         )

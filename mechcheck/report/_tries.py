@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from mechcheck.report._numbers import short
+from mechcheck.drawing.numbers import short
 
 Json = dict[str, Any]
 _SEEDS = 6

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -35,6 +35,12 @@ class Estimate:
     """Whether the interval keeps its level on such data; where it does not, nothing is decided on it."""
     caveat: str | None = None
     """Why it is not valid, or what else a reader should know."""
+
+    def _repr_html_(self) -> str:
+        from mechcheck.drawing.estimates import estimate_facts
+        from mechcheck.drawing.notebook import facts
+
+        return facts("", estimate_facts(asdict(self)))
 
 
 @dataclass(frozen=True)

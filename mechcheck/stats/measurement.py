@@ -1,7 +1,7 @@
 """Measurements: one number per prompt, which remembers its prompts so that intervals cluster and runs pair."""
 
 import math
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, Literal, Optional, Union
@@ -9,7 +9,7 @@ from typing import Any, Literal, Optional, Union
 import numpy as np
 from jaxtyping import Bool, Float
 
-from mechcheck.base.errors import MechcheckError
+from mechcheck.base.errors import MechcheckError, TextError
 from mechcheck.stats.arrays import LikeArray
 from mechcheck.stats.formulas import compared, minus, negative, over, plus, times
 
@@ -43,6 +43,10 @@ class Measurement(LikeArray):
     """What a no and a yes count, after 1 - accuracy or 100 * accuracy; for a difference of two such, no change and a change upwards."""
     size: float = 0.0
     """The largest value that went into these by addition and subtraction: far smaller differences are rounding."""
+    ended: tuple[str, ...] | None = None
+    """Set for a measurement of generated text: how each prompt's text ended. Texts that ended otherwise are not compared with it."""
+    note: str = ""
+    """What a reader must know of these values: it becomes a caveat of whatever is decided on them."""
 
     def __post_init__(self) -> None:
         values = np.asarray(self.values, dtype=np.float64)
@@ -103,6 +107,11 @@ class Measurement(LikeArray):
         """The same values under another name and unit, as the report will show them."""
         return replace(self, name=name, unit=self.unit if unit is None else unit)
 
+    def _repr_html_(self) -> str:
+        from mechcheck.stats.shown import measurement_html  # it stands above: what is shown is estimated from measurements
+
+        return measurement_html(self)
+
     def __bool__(self) -> bool:
         raise MechcheckError(
             f"{self.name or 'a measurement'} has a value for each prompt, so as a whole it is neither true nor false: let `check` decide "
@@ -133,11 +142,12 @@ class Measurement(LikeArray):
     def __truediv__(self, other: Union["Measurement", Number]) -> "Measurement":
         if not isinstance(other, Measurement):
             return self._scaled(np.divide, float(other), over(self.name, f"{other}"))
-        self._check_same_prompts(other)
+        texts = self._paired_with(other)
         plain = self.is_yes_no and other.is_yes_no and self.worth == other.worth == (0.0, 1.0)
         scale: Scale = "quotient" if plain else "real"
         name = over(self.name, other.name)
-        return replace(self, values=self._plain(), denominator=other._plain(), scale=scale, name=name, unit="share")
+        values, below = self._plain(), other._plain()
+        return replace(self, values=values, denominator=below, scale=scale, name=name, unit="share", **texts)
 
     def __gt__(self, other: Union["Measurement", Number]) -> "Measurement":
         if isinstance(other, Measurement):  # prompt by prompt
@@ -173,7 +183,7 @@ class Measurement(LikeArray):
     def _combine(self, other: Union["Measurement", Number], how: Callable, named: Callable[[str, str], str]) -> "Measurement":
         scale: Scale
         if isinstance(other, Measurement):
-            self._check_same_prompts(other)
+            texts = self._paired_with(other)
             size, name = max(self._largest(), other._largest()), named(self.name, other.name)
             scale, worth = "real", (0.0, 1.0)
             if self.is_yes_no and other.is_yes_no:
@@ -182,7 +192,7 @@ class Measurement(LikeArray):
                 if math.isclose(unchanged, float(how(yes, other_yes)), abs_tol=1e-12 * size):  # where both answer alike they cancel
                     scale, worth = "difference", (unchanged, unchanged + yes - no)
             values = how(self._plain(), other._plain())
-            return replace(self, values=values, scale=scale, worth=worth, size=size, compared=None, name=name)
+            return replace(self, values=values, scale=scale, worth=worth, size=size, compared=None, name=name, **texts)
         number = float(other)
         size, name = max(self._largest(), abs(number)), named(self.name, f"{other}")
         scale, worth = self._kept(how, number)
@@ -192,9 +202,20 @@ class Measurement(LikeArray):
         """The largest value, of these and of what went into them."""
         return max(self.size, float(np.abs(self.values).max(initial=0.0)))
 
-    def _check_same_prompts(self, other: "Measurement") -> None:
+    def _paired_with(self, other: "Measurement") -> dict[str, Any]:
+        """What is known of the texts behind a calculation with another measurement; an error where the two cannot be paired."""
         if self.ids != other.ids:
             raise MechcheckError("these measurements are of different prompts, so they cannot be paired")
+        if self.ended is None or other.ended is None or self.ended == other.ended:
+            note = "; ".join(dict.fromkeys(filter(None, [self.note, other.note])))
+            return {"ended": self.ended if other.ended is None else other.ended, "note": note}
+        pairs = Counter(pair for pair in zip(self.ended, other.ended, strict=True) if pair[0] != pair[1])
+        said = ", ".join(f"{n}: {one} here, {two} there" for (one, two), n in pairs.most_common(3))
+        raise TextError(
+            f"{self.name or 'one'} and {other.name or 'the other'} are of texts that ended otherwise on {pairs.total()} of {len(self)} "
+            f"prompts ({said}), so they are not compared: generate both alike, or allow it by measuring both with "
+            'stops="any", which the evidence then tells'
+        )
 
 
 _REFLECTED = {

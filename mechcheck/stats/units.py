@@ -25,7 +25,7 @@ class Units:
 def units_of(measured: Measurement) -> Units:
     templates = len(set(measured.templates)) > 1
     index = np.unique(measured.templates if templates else measured.ids, return_inverse=True)[1]
-    if index.max() < 1:
+    if index.max(initial=0) < 1:
         raise MechcheckError("an interval needs at least 2 different prompts; one prompt shows nothing about others")
     repeated = len(set(measured.ids)) < len(measured)
     same = np.unique(measured.ids, return_inverse=True)[1] if repeated else None

@@ -132,7 +132,7 @@ def later_years(model: "TransformerBridge") -> Metric:
     ids = torch.tensor(reader.singles(YEARS, after_space=True) if _has_centuries(reader) else end_years(reader))
 
     def difference(logits: Float[Tensor, "prompt d_vocab"], prompts: PromptSet, _clean: object) -> Float[Tensor, " prompt"]:
-        began = (prompts.answers.cpu()[:, None] == ids).int().argmax(-1) - APART
+        began = (prompts.asked("answers").cpu()[:, None] == ids).int().argmax(-1) - APART
         later = (torch.arange(len(ids)) > began[:, None]).to(logits.device)
         of_years = logits.double().softmax(-1)[:, ids.to(logits.device)]
         return torch.where(later, of_years, -of_years).sum(-1)

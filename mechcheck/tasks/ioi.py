@@ -8,7 +8,8 @@ second subject (S2-flipped: the answer becomes S); the reference names three oth
 import itertools
 import random
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from mechcheck.base.errors import PromptError
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 
 ORDERS = ("ABBA", "BABA")
 TEMPLATES = 24
+ENOUGH = 5
+"""People in a prompt and its reference together."""
 IoiKind = tuple[tuple[str, ...], str]
 """A sentence with slots, and the order in which it names the two people."""
 
@@ -44,12 +47,13 @@ def ioi_prompts(
     orders: Sequence[str] = ORDERS,
     templates: int = TEMPLATES,
     shared_with: Sequence["TransformerBridge"] = (),
+    split_names: bool = False,
 ) -> PromptSet:
     """IOI prompts with named positions IO, S1, S2 and END.
 
     Args:
         model: gives the tokenizer, for which every word must be one token; a few of the language that are not, as most tokenizers
-            split some, are left out (see `Spelling`).
+            split some, are left out (see `Spelling`), unless they are names and `split_names` is chosen.
         n: number of prompts, spread evenly over the templates and orders.
         seed: names, places and objects are drawn with it; the templates do not depend on it.
         split: "verify" uses sentences and pairs of people that were held out from training; "discover" uses training
@@ -58,15 +62,23 @@ def ioi_prompts(
         templates: how many sentences; each order of a sentence is a template of its own.
         shared_with: models that are given the same prompts, from a call with this model in its turn: what they split is left
             out as well.
+        split_names: keep the names that are several tokens. The people of a prompt and of its reference are then as many tokens as
+            each other, so that all three stay aligned; IO, S1 and S2 are spans, and answers and foils several tokens (measure
+            `log_odds`), where any name is split. Where none is, the prompts are those without this option.
+
+    Raises:
+        PromptError: an unknown order, words that are no single tokens; names of which no five are as many tokens.
     """
-    spelling, rng = Spelling(model, *shared_with), random.Random(f"ioi {seed} {split}")
+    spelling, rng = Spelling(model, *shared_with, split_names=split_names), random.Random(f"ioi {seed} {split}")
     language, kinds = spelling.language, ioi_kinds(spelling, split, orders, templates)
+    people = _alike(spelling, split) if split_names else _People(language.names, dict.fromkeys(language.names, ()), {})
     drawn = []
     for i in range(n):
-        people = _pair(language, rng, split)
-        filled = _fill(language, rng.choice, *kinds[i % len(kinds)], people)
-        drawn.append((filled, rng.sample([name for name in language.names if name not in people], 3)))
-    return _together(model, drawn, [kinds[i % len(kinds)] for i in range(n)])
+        pair = _pair(people, rng, split)
+        filled = _fill(language, rng.choice, *kinds[i % len(kinds)], pair)
+        drawn.append((filled, rng.sample([name for name in people.like(pair[0]) if name not in pair], 3)))
+    made = _together(model, drawn, [kinds[i % len(kinds)] for i in range(n)], people.names if split_names else ())
+    return replace(made, left_out=people.left_out)
 
 
 def ioi_kinds(spelling: Spelling, split: Split, orders: Sequence[str] = ORDERS, templates: int = TEMPLATES) -> list[IoiKind]:
@@ -93,13 +105,16 @@ def ioi_about(
     return _together(model, [(_fill(language, choose, *kind, people[kind[1]]), others) for kind in kinds], kinds)
 
 
-def _together(model: "TransformerBridge", drawn: Sequence[tuple[_Filled, Sequence[str]]], kinds: Sequence[IoiKind]) -> PromptSet:
-    """Prompts with their counterfactuals, and with references that name three other people each."""
+def _together(
+    model: "TransformerBridge", drawn: Sequence[tuple[_Filled, Sequence[str]]], kinds: Sequence[IoiKind], may_split: Sequence[str] = ()
+) -> PromptSet:
+    """Prompts with their counterfactuals, and with references that name three other people each; some names may be several tokens."""
     reader, clean = Reader(model), [filled for filled, _ in drawn]
     flipped = [_with_names(filled, s2=filled.words[filled.io]) for filled in clean]
     other = [_with_names(filled, io=x, s1=y, s2=z) for filled, (x, y, z) in drawn]
     rows = [filled.words for filled in clean], flipped, other
-    reader.check_words(itertools.chain(*rows))
+    reader.check_words(itertools.chain(*rows), but=may_split)
+    split = [name for name in may_split if not (reader.knows(name) and reader.knows(name, first=True))]
     reader.check_decoder()
     texts, counterfactual, reference = (list(map(" ".join, some)) for some in rows)
     return PromptSet.read(
@@ -107,6 +122,7 @@ def _together(model: "TransformerBridge", drawn: Sequence[tuple[_Filled, Sequenc
         answers=[filled.words[filled.io] for filled in clean],
         foils=[filled.words[filled.s1] for filled in clean],
         at_words={role.upper(): [getattr(filled, role) for filled in clean] for role in ("io", "s1", "s2")},
+        several_tokens=bool(split), whole=("IO", "S1", "S2") if split else (),
         templates=[f"{order}: {' '.join(sentence)}" for sentence, order in kinds],
     )  # fmt: skip
 
@@ -122,11 +138,44 @@ def _sentences(spelling: Spelling, split: Split, count: int) -> list[tuple[str, 
     return sorted(whole, key=lambda words: zlib.crc32(" ".join(words).encode()))[:count]
 
 
-def _pair(language: Language, rng: random.Random, split: Split) -> tuple[str, str]:
-    """Two people who never met in training, from the split's half of such pairs."""
+class _People(NamedTuple):
+    """Who may stand in a prompt."""
+
+    names: tuple[str, ...]
+    sizes: Mapping[str, tuple[int, ...]]
+    """How many tokens each is, where that matters."""
+    left_out: Mapping[str, int]
+    """Why others may not."""
+
+    def like(self, name: str) -> list[str]:
+        """Those that are as many tokens."""
+        return [other for other in self.names if self.sizes[other] == self.sizes[name]]
+
+
+def _alike(spelling: Spelling, split: Split) -> _People:
+    """The names of which at least five are as many tokens as each other, two of them of the split.
+
+    Raises:
+        PromptError: none are.
+    """
+    names = spelling.language.names
+    sizes = {name: spelling.size(name) for name in names}
+    groups = [[name for name in names if sizes[name] == size] for size in dict.fromkeys(sizes.values())]
+    usable = {name for some in groups if len(some) >= ENOUGH and ioi_partners(some, split) for name in some}
+    if not usable:
+        raise PromptError(
+            f"IOI prompts need {ENOUGH} names that are as many tokens as each other, and a pair among them that was held out; the most "
+            f"for this tokenizer are {max(map(len, groups))}"
+        )
+    left_out = {f"{name!r} ({sizes[name][0]} tokens): too few names are as many": 1 for name in names if name not in usable}
+    return _People(tuple(name for name in names if name in usable), sizes, left_out)
+
+
+def _pair(people: _People, rng: random.Random, split: Split) -> tuple[str, str]:
+    """Two people who never met in training, from the split's half of such pairs, of as many tokens as each other."""
     while True:
-        a, b = rng.sample(language.names, 2)
-        if _of_split(a, b, split):
+        a, b = rng.sample(people.names, 2)
+        if _of_split(a, b, split) and people.sizes[a] == people.sizes[b]:
             return a, b
 
 

@@ -3,12 +3,13 @@
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
 from mechcheck.base.errors import ClaimError
 from mechcheck.base.seeds import seed_from
+from mechcheck.drawing.figure import Figure
 from mechcheck.stats.estimates import Confidence, Estimate, Interval, estimate_mean, estimate_rate
 from mechcheck.stats.formulas import SUM, bracketed, compared, minus, plus
 from mechcheck.stats.measurement import Measurement
@@ -23,12 +24,6 @@ if TYPE_CHECKING:
     from mechcheck.verdicts.for_all import Counterexample
 
 Example = TypeVar("Example")
-
-
-class Figure(Protocol):
-    """Anything that can be drawn by the report."""
-
-    def data(self) -> dict: ...
 
 
 @dataclass(repr=False)
@@ -251,6 +246,8 @@ class Check(Told):
     ) -> Estimate:  # fmt: skip
         if label in (known.label for known in self.expectations):
             label = f"{label} ({len(self.expectations) + 1})"  # labels tell expectations apart in decoys and in the report
+        if measured.note:
+            estimate = replace(estimate, caveat="; ".join(filter(None, [estimate.caveat, measured.note])))
         self.samples.append(measured)
         self.expectations.append(
             Expectation(

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 from mechcheck.base.errors import ClaimError
 from mechcheck.verdicts.settling import settled_by
 from mechcheck.verdicts.verdict import Expectation, Verdict, after_holm, combine
-from mechcheck.verdicts.words import summary
+from mechcheck.verdicts.words import summary, told_checks, verdict_word
 
 if TYPE_CHECKING:
     from mechcheck.stats.estimates import Confidence
@@ -40,6 +40,15 @@ class Told:
     def summary(self, statement: str = "") -> str:
         """The verdict and each check, the deciding one first, and what would settle it, in the words of a run's terminal."""
         return summary(self.verdict, settled_by(self.decided, self.samples, self.confidence), self.counterexamples, statement)
+
+    def _repr_html_(self) -> str | None:
+        from mechcheck.drawing.notebook import facts
+
+        if not any(e.role == "claim" for e in self.expectations):
+            return None
+        settled = settled_by(self.decided, self.samples, self.confidence)
+        told = (map(str.strip, lines) for lines in told_checks(settled, self.counterexamples))
+        return facts(verdict_word(self.verdict), [(name, "; ".join(more)) for name, *more in told])
 
     def __repr__(self) -> str:
         return self.summary() if any(e.role == "claim" for e in self.expectations) else "nothing is checked yet"

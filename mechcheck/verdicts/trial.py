@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from mechcheck.base.errors import ClaimError, NonFiniteError
+from mechcheck.base.errors import ClaimError, NonFiniteError, TextError
 from mechcheck.base.text import did_you_mean
 from mechcheck.verdicts.case import Case
 from mechcheck.verdicts.guard import Guard
@@ -89,7 +89,8 @@ class Trial:
         return self.case.check(arguments.get("model"), arguments.get("circuit"), draws=False, confidence=sure)
 
     def rerun(self, changes: Mapping[str, Any], label: str) -> Rerun:
-        """The body once more. What it reached decides: an assertion or a value that is not finite ends it, and decides nothing.
+        """The body once more. What it reached decides: an assertion, a value that is not finite, or texts that ended
+        differently where they must not, ends it, and decides nothing.
 
         Where a precondition is not met, there is nothing to measure. Any other exception is the claim's own error, as is a changed model.
 
@@ -111,7 +112,7 @@ class Trial:
                 self.body(**arguments)
             except AssertionError as failed:
                 note = f"an assertion ended it: {str(failed).splitlines()[0] if str(failed) else 'no message'}"
-            except NonFiniteError as error:  # where there is no effect there is no share of it either
+            except (NonFiniteError, TextError) as error:  # where there is no effect there is no share of it either
                 note = str(error)
             except BodySkipped as skipped:
                 raise ClaimError(f"the test skipped its contrast ({label}): {skipped}") from skipped

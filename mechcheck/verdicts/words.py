@@ -64,14 +64,19 @@ def summary(
     verdict: Verdict, expectations: Sequence[Expectation], counterexamples: "Sequence[Counterexample]" = (), statement: str = ""
 ) -> str:
     """A claim's verdict, and each of its checks, the deciding one first."""
+    told = (line for lines in told_checks(expectations, counterexamples) for line in lines)
+    return "\n".join([": ".join(filter(None, [verdict_word(verdict), statement])), *told])
+
+
+def told_checks(expectations: Sequence[Expectation], counterexamples: "Sequence[Counterexample]" = ()) -> list[list[str]]:
+    """The lines of each check, the deciding one first: its verdict and name, what was measured, and what else there is to say."""
     checks = [asdict(expectation) for expectation in expectations]
     examples = {found.label: found.example for found in counterexamples}
-    lines = [": ".join(filter(None, [verdict_word(verdict), statement]))]
+    found = []
     for place in deciding_first(checks, deciding(expectations)):
-        lines += check_lines(checks, place)
-        if (example := examples.get(checks[place]["label"])) is not None:
-            lines.append(f"    {example}")
-    return "\n".join(lines)
+        example = examples.get(checks[place]["label"])
+        found.append([*check_lines(checks, place), *([] if example is None else [f"    {example}"])])
+    return found
 
 
 def _open(number: float | None) -> bool:

@@ -14,6 +14,7 @@ from mechcheck.evidence.record import EXAMPLES, NOT_MEASURED, describe_arguments
 from mechcheck.evidence.store import schema
 from mechcheck.notation.circuit import Circuit
 from mechcheck.notation.sites import heads
+from mechcheck.prompts.prompt_set import PromptSet
 from mechcheck.stats.measurement import Measurement
 from mechcheck.verdicts.case import Case, Conditions
 from mechcheck.verdicts.check import Check
@@ -74,6 +75,20 @@ def test_what_is_not_a_number_is_null():
     record = record_of(CASE, replace(decided(), contrast=Contrast("k", (twin,), None)))
     assert record["decoys"]["runs"][0]["values"] == {"share": None}
     assert record["expectations"][0]["region"] == [0.0, None]
+
+
+def test_spans_beside_single_positions():
+    """Of a name that stands for several tokens all are told, and it is not among the single ones."""
+    prompts = PromptSet.from_tokens([[1, 5, 6, 7], [1, 8]], pad=0, positions={"A": [2, 1], "SUBJECT": [[1, 2], [0, 1]], "LAST": [[3], [1]]})
+    found = describe_arguments({"prompts": prompts})["prompts"]["examples"]
+    assert [one["positions"] for one in found] == [{"A": 2, "END": 3}, {"A": 1, "END": 1}]
+    assert [one["spans"] for one in found] == [{"SUBJECT": [1, 2], "LAST": [3]}, {"SUBJECT": [0, 1], "LAST": [1]}]
+    jsonschema.validate({"run": RUN, "claims": [record_of(CASE, Outcome(), describe_arguments({"prompts": prompts}))]}, schema())
+    for one in found:
+        del one["spans"]  # as evidence of before has it
+    earlier = {**NOT_MEASURED, "prompts": {**describe_arguments({"prompts": prompts})["prompts"], "examples": found}}
+    record = record_of(CASE, Outcome(), earlier)
+    jsonschema.validate({"run": RUN, "claims": [{k: v for k, v in record.items() if k not in ("interventions", "caveats")}]}, schema())
 
 
 def test_what_it_was_measured_on(tiny):

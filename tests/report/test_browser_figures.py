@@ -9,7 +9,7 @@ import pytest
 from browser import Browser
 from steps import TOKENS, every_figure, fill_in, needs_browser, opened
 
-from mechcheck.report._palette import STEPS, colour
+from mechcheck.drawing.palette import STEPS, colour
 
 pytestmark = needs_browser
 

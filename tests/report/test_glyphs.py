@@ -5,7 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from mechcheck.report._axis import Axis
+from mechcheck.drawing.axis import Axis
 from mechcheck.report._glyphs import control_strip, control_text, effect_plot, forest, interval_glyph, threshold_text
 
 

@@ -119,3 +119,28 @@ def test_the_expected_share_of_false_verdicts(make: SimpleNamespace) -> None:
     assert "(bounded by --mech-fdr at 5%, 12 undecided by it)" in render(make.evidence([make.claim()], multiplicity=bounded))
     none_left = bounded | {"decided": 0, "false_share": None}
     assert "none of 12 claims stands at --mech-fdr 5%" in render(make.evidence([make.claim()], multiplicity=none_left))
+
+
+def test_a_dictionary_is_shown_with_what_it_recovers(make: SimpleNamespace) -> None:
+    share = {"value": 0.983, "low": 0.97, "high": 1.004, "level": 0.95}
+    good = {
+        "name": "<sae>", "sha256": "ab" * 32, "architecture": "topk", "kind": "autoencoder", "hook": "blocks.0.hook_resid_pre",
+        "features": 24576, "model": "gpt2", "used": ["f3", "f5,error"], "loss_recovered": share, "prediction_recovered": 0.994,
+        "explained_variance": 0.91, "features_per_token": 32.0, "caveat": None,
+    }  # fmt: skip
+    nothing = dict.fromkeys(("loss_recovered", "prediction_recovered", "explained_variance", "features_per_token"))
+    lost = good | nothing | {"name": "other", "caveat": "the claim makes its own prompts"}
+    undefined = good | {"name": "third", "prediction_recovered": None, "loss_recovered": share | {"value": None, "low": None, "high": None}}
+    claim = make.claim(dictionaries=[good, lost, undefined])
+    page = claim_html(render(make.evidence([claim])), claim["id"])
+    text = Page(page).text
+    assert (
+        "dictionary <sae> (topk autoencoder, 24,576 features at blocks.0.hook_resid_pre, sha256 abababababab; used: f3; f5,error)" in text
+    )
+    assert "loss recovered 0.983 [0.970, 1.004], prediction recovered 0.994, variance explained 0.91, 32 features a token" in text
+    assert (
+        "other (topk autoencoder, 24,576 features at blocks.0.hook_resid_pre, sha256 abababababab; used: f3; f5,error); the claim" in text
+    )
+    assert "loss recovered undefined, prediction recovered undefined" in text
+    assert "<sae>" not in page
+    assert "dictionary" not in Page(claim_html(render(make.evidence([make.claim()])), make.claim()["id"])).text

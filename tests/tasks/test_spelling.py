@@ -1,6 +1,7 @@
 """What is left of the language "names" for tokenizers that split some of its words, and prompts that two such models share."""
 
 import itertools
+import json
 from dataclasses import fields
 from types import SimpleNamespace
 
@@ -78,3 +79,68 @@ def test_two_models_share_prompts():
 def test_too_much_is_split():
     with pytest.raises(PromptError, match=r"words are not single tokens for this tokenizer: .*John \(unknown\)"):
         ioi_prompts(model(lacking=load_language().male[:16]), n=480, seed=0)
+
+
+def pieces(prompts, row: int, name: str) -> list[str]:
+    return [word for word, at in zip(prompts.words[row], prompts.span(name)[row], strict=False) if at]
+
+
+def words_in(prompts) -> set[str]:
+    return {word for text in texts(prompts) for word in text.removeprefix("<bos>").split()}
+
+
+def syllables(*together):
+    """A model that makes tokens of two letters of these words, and one token of each other."""
+    tokenizer = year_tokenizer({*every_word()} - {*together} | {"x"})
+    rules = json.loads(tokenizer.backend_tokenizer.to_str())
+    parts = {first + word[at : at + 2] for word in together for at in range(0, len(word), 2) for first in (("", " ") if not at else ("",))}
+    for part in sorted(parts):
+        rules["model"]["vocab"].setdefault(part, len(rules["model"]["vocab"]))
+    names = "|".join(f" ?{word[:2]}(?={word[2:]}(?![a-z]))" for word in together)
+    inside = "|".join(f"(?<={word[:at]}){word[at : at + 2]}(?![a-z])" for word in together for at in range(2, len(word), 2))
+    rules["pre_tokenizer"]["pattern"] = {"Regex": f"{names}|{inside}| ?[^\\s\\d]+"}
+    tokenizer._tokenizer = Tokenizer.from_str(json.dumps(rules))
+    return SimpleNamespace(tokenizer=tokenizer, cfg=SimpleNamespace(d_vocab=len(tokenizer), n_ctx=64))
+
+
+def test_names_that_are_split_stay_if_so_chosen():
+    """Their people are as many tokens as each other, and stand as spans; counterfactual and reference stay aligned."""
+    whole = load_language()
+    four = [name for name in whole.names if len(name) == 4][:12]
+    split = syllables(*four)
+    without = ioi_prompts(split, n=240, seed=0)
+    assert not {*four} & words_in(without)
+    made = ioi_prompts(split, n=240, seed=0, split_names=True)
+    lengths = set()
+    for row in range(len(made)):
+        ((answer,), (foil,)) = (made.candidates(what)[row] for what in ("answers", "foils"))
+        names = {name: "".join(pieces(made, row, name)).strip() for name in ("IO", "S1", "S2")}
+        assert (names["IO"], names["S1"]) == tuple("".join(made.vocabulary[t] for t in one).strip() for one in (answer, foil))
+        assert names["S1"] == names["S2"] != names["IO"]
+        assert names["IO"] in whole.names
+        assert "".join(pieces(made.counterfactual, row, "S2")).strip() == names["IO"]
+        others = {"".join(pieces(made.reference, row, name)).strip() for name in names}
+        assert len(others | {*names.values()}) == 5
+        assert others < {*whole.names}
+        sizes = {len(pieces(some, row, name)) for some in (made, made.counterfactual, made.reference) for name in names}
+        assert sizes == {len(answer)} == {len(foil)}
+        lengths |= sizes
+    assert lengths == {1, 2}
+    assert made.unaligned == {"counterfactual": 0, "reference": 0}
+    assert {*four} <= words_in(made)
+    assert (made.left_out, made.templates[:4]) == ({}, without.templates[:4])
+
+
+def test_names_of_which_too_few_are_as_many_tokens():
+    four = [name for name in load_language().names if len(name) == 4][:3]
+    made = ioi_prompts(syllables(*four), n=96, seed=0, split_names=True)
+    assert made.left_out == {f"{name!r} (2 tokens): too few names are as many": 1 for name in four}
+    assert not {*four} & words_in(made)
+
+
+def test_nothing_changes_where_no_name_is_split():
+    model = load_model("names-gpt2-seed0")
+    made = [ioi_prompts(model, n=48, seed=0, split_names=chosen) for chosen in (False, True)]
+    assert made[0].sha256 == made[1].sha256
+    assert made[1].spans == {}
+    assert len(made[1].answers) == 48

@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from dataclasses import asdict
+from xml.etree import ElementTree
 
 import pytest
 
@@ -99,8 +100,21 @@ def test_a_counterexample_is_told():
     assert check.summary().splitlines()[-1] == "    20"
 
 
+def test_a_notebook_is_told_the_same(around):
+    check = Check()
+    check.above(around(1.0).named("effect <x>"), 0.5)
+    check.above(around(1.0), 0.99, label="nearly 1")
+    rows = [[cell.text for cell in row] for row in ElementTree.fromstring(check._repr_html_()).iter("tr")]
+    lines = check.summary().splitlines()
+    assert f">{lines[0]}</caption>" in check._repr_html_()
+    assert [row[0] for row in rows] == [line.strip() for line in lines[1:] if line[2] != " "]
+    assert "; ".join(row[1] for row in rows) == "; ".join(line.strip() for line in lines[1:] if line[2] == " ")
+    assert rows[-1][0] == "supported: check 1 of 2: effect <x> > 0.5"
+
+
 def test_nothing_checked(around):
     check = Check()
+    assert check._repr_html_() is None
     assert repr(check) == "nothing is checked yet"
     check.requires(around(1.0), above=0.5)
     assert repr(check) == "nothing is checked yet"

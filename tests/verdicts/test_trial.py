@@ -2,7 +2,7 @@
 
 import pytest
 
-from mechcheck.base.errors import ClaimError, NonFiniteError
+from mechcheck.base.errors import ClaimError, NonFiniteError, TextError
 from mechcheck.models.loading import provenance
 from mechcheck.notation.circuit import Circuit
 from mechcheck.notation.sites import heads
@@ -22,8 +22,12 @@ def test_the_same_check_under_other_arguments(trial, around):
 
 @pytest.mark.parametrize(
     ("error", "note"),
-    [(AssertionError("no"), "an assertion ended it: no"), (NonFiniteError("nothing to share"), "nothing to share")],
-    ids=["assert", "nan"],
+    [
+        (AssertionError("no"), "an assertion ended it: no"),
+        (NonFiniteError("nothing to share"), "nothing to share"),
+        (TextError("3 were cut"), "3 were cut"),
+    ],
+    ids=["assert", "nan", "texts"],
 )
 @pytest.mark.parametrize(("mean", "verdict"), [(1.0, "inconclusive"), (-1.0, "refuted")])
 def test_an_early_end_decides_nothing_beyond_what_was_reached(trial, around, error, note, mean, verdict):

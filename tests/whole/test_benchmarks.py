@@ -27,8 +27,9 @@ from comparison.running import Clock, run  # noqa: E402
 from comparison.shapes import prompt_pairs  # noqa: E402
 from comparison.tables import Page, options  # noqa: E402
 
-from mechcheck.engine.arithmetic import arithmetic  # noqa: E402
+from mechcheck.engine.arithmetic.model import arithmetic  # noqa: E402
 from mechcheck.engine.edits import capture_all, edits_of  # noqa: E402
+from mechcheck.engine.reading import read_by  # noqa: E402
 from mechcheck.engine.run import plain_hooks  # noqa: E402
 from mechcheck.engine.sweep import capture_fast, run_sweep  # noqa: E402
 from mechcheck.models.loading import load_model  # noqa: E402
@@ -46,7 +47,10 @@ JOBS = (
     "circuits",
     "steer",
     "steer at END",
+    "loss",
+    "loss, patched",
 )
+OF_LOGITS = tuple(name for name in JOBS if not name.startswith("loss"))  # what the other tools are asked for
 
 
 def job_of(name: str, model):
@@ -73,6 +77,8 @@ def job_of(name: str, model):
             return every_head(prompts, layers, n_heads, "mean", [LAST])
         case "circuits":
             return random_circuits(prompts, layers, n_heads, 3, 4, None)
+        case "loss" | "loss, patched":
+            return every_head(prompts, layers, n_heads, "zero" if name == "loss" else "patch", measure="loss")
         case "steer":
             return steering(prompts, layers, [-1, 0, 2], vector, None)
     return steering(prompts, layers, [-1, 0, 2], vector, LAST)
@@ -114,7 +120,7 @@ def test_transformer_lens_on_an_accelerator(tiny, model_dirs, layout, name):
     np.testing.assert_allclose(own, expected, rtol=0, atol=1e-4)
 
 
-@pytest.mark.parametrize("name", JOBS)
+@pytest.mark.parametrize("name", OF_LOGITS)
 def test_nnsight_gives_the_same_numbers(tiny, model_dirs, name):
     pytest.importorskip("nnsight")
     from comparison.rival_nnsight import NNsight, load
@@ -126,7 +132,7 @@ def test_nnsight_gives_the_same_numbers(tiny, model_dirs, name):
         np.testing.assert_allclose(all_values(rival, job), expected, rtol=0, atol=1e-4, err_msg=rival.name)
 
 
-@pytest.mark.parametrize("name", JOBS)
+@pytest.mark.parametrize("name", OF_LOGITS)
 def test_pyvene_gives_the_same_numbers(tiny, model_dirs, name):
     pytest.importorskip("pyvene")
     from comparison.rival_pyvene import Pyvene, load
@@ -166,12 +172,15 @@ def test_operations_that_are_needed(tiny, layout, name):
     def work():
         captures = capture_all(model, job.prompts, job.interventions(), partial(capture_fast, known, job.prompts))
         edits = [edits_of(model, job.prompts, variant, captures) for variant in job.interventions()]
-        run_sweep(model, known, job.prompts, edits)
+        swept = run_sweep(model, known, job.prompts, edits, read=read_by([job.metric], job.prompts))
+        if job.measure == "loss":
+            swept.values([job.metric])
 
     shape = flops.shape_of(model)
     needed = flops.needed(shape, job)
     told = flops.rounding(shape, job) if name.startswith("steer") or name.endswith("by position") else 0
-    assert counted(work) - (needed.total() - needed["unembed"]) in {0, told}
+    least = needed.total() - (0 if job.measure == "loss" else needed["unembed"])
+    assert counted(work) - least in {0, told}
 
 
 class Stub:

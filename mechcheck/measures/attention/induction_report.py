@@ -10,6 +10,7 @@ from jaxtyping import Float
 
 from mechcheck.base.device import to_numpy
 from mechcheck.base.errors import PromptError
+from mechcheck.drawing.figure import Pictured
 from mechcheck.measures.attention.patterns import attention
 from mechcheck.measures.attention.targets import induction_targets
 from mechcheck.measures.figures.charts import Heatmap
@@ -33,7 +34,7 @@ class Repeat(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False)
-class SequenceReport:
+class SequenceReport(Pictured):
     """Induction on one text."""
 
     tokens: tuple[str, ...]

@@ -12,10 +12,12 @@ from torch import Tensor
 from mechcheck.base.device import to_numpy, usual_torch
 from mechcheck.base.errors import MechcheckError, PromptError, SiteError
 from mechcheck.base.loaded import check_loaded
+from mechcheck.drawing.figure import Pictured
 from mechcheck.engine.edit import Rows, is_token
 from mechcheck.engine.hooks import Reader
 from mechcheck.engine.run import observe
 from mechcheck.measures.attention.patterns import attention_to_positions, broken_rows_as_nan, head_pairs, pattern_hook
+from mechcheck.measures.figures.charts import Heatmap
 from mechcheck.notation.interventions import Intervention
 from mechcheck.notation.sites import Sites
 from mechcheck.prompts.checks import position_names
@@ -28,7 +30,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, eq=False)
-class AttentionRollup(LikeArray):
+class AttentionRollup(Pictured, LikeArray):
     """Attention of chosen heads from one named position to several."""
 
     values: Float[np.ndarray, "head key prompt"]
@@ -51,6 +53,12 @@ class AttentionRollup(LikeArray):
     def by_layer(self) -> Float[np.ndarray, "layer key"]:
         """The mean over prompts and the layer's chosen heads; rows in the order of `layers`."""
         return np.stack([self._of_layer(layer).mean((0, 2)) for layer in self.layers])
+
+    def figure(self, title: str | None = None) -> Heatmap:
+        """The mean over prompts of each head (row) and position (column)."""
+        rows = [f"{layer}.{head}" for layer, head in self.heads]
+        named = f"Attention from {self.query}" if title is None else title
+        return Heatmap(named, self.values.mean(-1), rows, self.keys, "head", "to", "share of attention")
 
     def to(self, key: str, layer: int | None = None) -> Measurement:
         """The mean over the chosen heads (of one layer), for each prompt.

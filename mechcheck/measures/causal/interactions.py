@@ -9,8 +9,10 @@ from jaxtyping import Float
 from scipy.sparse.csgraph import connected_components
 
 from mechcheck.base.errors import MechcheckError, SiteError
+from mechcheck.drawing.figure import Pictured
 from mechcheck.engine.run import AnyMetric, sweep
 from mechcheck.measures.causal.ablation import Change, all_heads, mean_ablation
+from mechcheck.measures.figures.charts import Heatmap
 from mechcheck.notation.metrics import as_metric, logit_diff
 from mechcheck.notation.sites import Site, Sites
 from mechcheck.prompts.prompt_set import PromptSet
@@ -22,7 +24,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, eq=False)
-class Interactions(LikeArray):
+class Interactions(Pictured, LikeArray):
     """Every pair's interaction, and every site's own effect, on every prompt."""
 
     sites: tuple[Site, ...]
@@ -37,6 +39,11 @@ class Interactions(LikeArray):
     def mean(self) -> Float[np.ndarray, "site site"]:
         """The mean over prompts."""
         return self.values.mean(-1)
+
+    def figure(self, title: str = "Interactions") -> Heatmap:
+        """The mean over prompts of each pair; a site is no pair with itself."""
+        names = [str(site) for site in self.sites]
+        return Heatmap(title, self.mean, names, names, "site", "with", self.unit)
 
     def clusters(self, threshold: float) -> list[Sites]:
         """Groups of sites linked, directly or through others, by interactions of more than `threshold` in size, largest group first.

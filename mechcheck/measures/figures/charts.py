@@ -8,13 +8,14 @@ import numpy as np
 from jaxtyping import Float
 
 from mechcheck.base.errors import MechcheckError
+from mechcheck.drawing.figure import Figure
 
 # Digits kept in the evidence: enough to read off, few enough to keep the file small.
 _DIGITS = 5
 
 
 @dataclass(frozen=True)
-class Heatmap:
+class Heatmap(Figure):
     """A matrix with labelled rows and columns."""
 
     title: str
@@ -46,7 +47,7 @@ class Heatmap:
 
 
 @dataclass(frozen=True)
-class Lines:
+class Lines(Figure):
     """One or more curves over a common x axis, with bands around them or beside them."""
 
     title: str
@@ -78,7 +79,7 @@ class Lines:
 
 
 @dataclass(frozen=True)
-class Bars:
+class Bars(Figure):
     """A value per label in the order given, with intervals: a ranking of heads, a comparison of circuits."""
 
     title: str
@@ -114,7 +115,7 @@ Cell = str | float | int | bool | None
 
 
 @dataclass(frozen=True)
-class Table:
+class Table(Figure):
     """A small table: calibration, precision and recall, whatever has no picture."""
 
     title: str

@@ -10,13 +10,14 @@ import numpy as np
 from jaxtyping import Float
 
 from mechcheck.base.errors import MechcheckError
+from mechcheck.drawing.figure import Figure
 from mechcheck.measures.figures.charts import Cell, cells, matrix, number
 
 _BYTE = 255
 
 
 @dataclass(frozen=True)
-class AttentionView:
+class AttentionView(Figure):
     """Attention of any number of heads on one prompt: the reader picks heads, a threshold, a token.
 
     Kept as one byte per weight, so a value is exact to 1/510 of the largest of its head.
@@ -48,7 +49,7 @@ class AttentionView:
 
 
 @dataclass(frozen=True)
-class LensGrid:
+class LensGrid(Figure):
     """The logit lens over layers and positions: how probable the answer, and its foil, already are."""
 
     title: str
@@ -101,7 +102,7 @@ class CircuitEdge(NamedTuple):
 
 
 @dataclass(frozen=True)
-class CircuitGraph:
+class CircuitGraph(Figure):
     """A circuit's parts by layer, and what passes between them."""
 
     title: str
@@ -128,7 +129,7 @@ class CircuitGraph:
 
 
 @dataclass(frozen=True)
-class SearchTrace:
+class SearchTrace(Figure):
     """The steps of a search: what was added, and the score that came of it."""
 
     title: str

@@ -54,6 +54,9 @@ class Composition:
         title = f"{self.mode}-composition above random"
         return Heatmap(title, self.scores - self.random.mean(0), rows, columns, "writes", "reads", "score")
 
+    def _repr_html_(self) -> str:
+        return self.heatmap()._repr_html_()
+
     def _measurement(self, values: Float[np.ndarray, " draw"], name: str, unit: str) -> Measurement:
         return Measurement(values, tuple(f"draw {i}" for i in range(len(values))), ("all",) * len(values), name, unit)
 

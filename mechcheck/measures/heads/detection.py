@@ -8,8 +8,10 @@ from jaxtyping import Bool, Float
 from scipy.stats import rankdata
 
 from mechcheck.base.errors import MechcheckError, NonFiniteError, PromptError
+from mechcheck.drawing.figure import Pictured
 from mechcheck.measures.attention.patterns import head_pairs
 from mechcheck.measures.attention.targets import induction_targets, target_scores
+from mechcheck.measures.figures.charts import Heatmap, Table
 from mechcheck.measures.head_scores import HeadScores
 from mechcheck.notation.sites import Sites, heads
 from mechcheck.prompts.prompt_set import PromptSet
@@ -23,8 +25,28 @@ Method = Literal["fixed", "variance", "otsu"]
 SDS = 3.0
 
 
+class HeadSetQuality(NamedTuple):
+    """How one set of heads agrees with the true ones: that of a model, whose scores are means over prompts."""
+
+    precision: float
+    """The share of its heads that are true; NaN of a set without heads."""
+    recall: float
+    """The share of the true heads that are in it."""
+    f1: float
+    """Harmonic mean of the two; 0 where no head of it is true."""
+    hits: Sites
+    """True heads in it."""
+    extra: Sites
+    """Its other heads."""
+    missed: Sites
+    """True heads that it lacks."""
+
+
 class DetectionQuality(NamedTuple):
-    """How the heads flagged on each prompt agree with the true ones; each measure can be put before `check`."""
+    """How the flagged heads agree with the true ones: pooled over prompts, with the heads flagged on each, and as one set of heads.
+
+    The measurements can be put before `check`. Pooled, a head that is flagged on half of the prompts counts half; in the set it is, or not.
+    """
 
     precision: Measurement
     """Flagged heads that are true, of all that were flagged, over all prompts."""
@@ -34,10 +56,18 @@ class DetectionQuality(NamedTuple):
     """Harmonic mean of the two."""
     auroc: Measurement
     """Chance that a true head scores above another one, per prompt; it depends on no threshold."""
+    heads: HeadSetQuality
+    """Of the set that the mean scores pick (`Detection.sites`)."""
+
+    def table(self, title: str = "The flagged heads beside the true ones") -> Table:
+        """Precision, recall and F1, pooled over prompts and of the set of heads."""
+        pooled = [self.precision.mean, self.recall.mean, self.f1.mean]
+        of_set = [self.heads.precision, self.heads.recall, self.heads.f1]
+        return Table(title, ["", "precision", "recall", "F1"], [["pooled over prompts", *pooled], ["the set of heads", *of_set]])
 
 
 @dataclass(frozen=True, eq=False)
-class Detection:
+class Detection(Pictured):
     """The heads that a threshold picks."""
 
     scores: HeadScores
@@ -45,6 +75,10 @@ class Detection:
     threshold: float
     reason: str
     """Where the threshold comes from."""
+
+    def figure(self, title: str | None = None) -> Heatmap:
+        """The scores as a heatmap; its title says where the threshold lies."""
+        return self.scores.figure(f"{self.scores.name}; threshold {self.threshold:.3g}" if title is None else title)
 
     @property
     def flagged(self) -> Bool[np.ndarray, "layer head"]:
@@ -54,13 +88,13 @@ class Detection:
     @property
     def sites(self) -> Sites:
         """The flagged heads; empty if there are none."""
-        return heads([(int(layer), int(head)) for layer, head in np.argwhere(self.flagged)])
+        return _sites(self.flagged)
 
     def quality(self, model: "TransformerBridge", truth: Sites | str) -> DetectionQuality:
-        """Precision, recall, F1 and AUROC against the true heads, with the heads flagged prompt by prompt.
+        """Precision, recall, F1 and AUROC against the true heads, with the heads flagged prompt by prompt, and those of the flagged set.
 
         The first three are ratios of sums over prompts. Precision is not finite where nothing was flagged at all, nor is AUROC
-        where every head is true.
+        where every head is true. Over several models or circuits, the mean of the sets' values is the macro average, and counts each alike.
 
         Raises:
             SiteError: no true heads, or heads the model does not have.
@@ -76,10 +110,21 @@ class Detection:
             (hits / actual).named("recall", "share of heads"),
             ((2 * hits) / (found + actual)).named("F1", "F1"),
             Measurement(_auroc(self.scores.values, true), self.scores.ids, self.scores.templates, "AUROC", "chance"),
+            _of_set(self.flagged, true),
         )
 
     def _counted(self, values: Float[np.ndarray, " prompt"], name: str) -> Measurement:
         return Measurement(values.astype(float), self.scores.ids, self.scores.templates, name, "heads")
+
+
+def _of_set(flagged: Bool[np.ndarray, "layer head"], true: Bool[np.ndarray, "layer head"]) -> HeadSetQuality:
+    hits, extra, missed = (_sites(which) for which in (flagged & true, flagged & ~true, ~flagged & true))
+    n, found, actual = len(hits), int(flagged.sum()), int(true.sum())
+    return HeadSetQuality(n / found if found else float("nan"), n / actual, 2 * n / (found + actual), hits, extra, missed)
+
+
+def _sites(which: Bool[np.ndarray, "layer head"]) -> Sites:
+    return heads([(int(layer), int(head)) for layer, head in np.argwhere(which)])
 
 
 def detect_heads(

@@ -118,7 +118,7 @@ def check_same_texts(prompts_from: PromptSet, prompts_to: PromptSet) -> None:
 
 def _words(prompts: PromptSet) -> list[str]:
     """The text of answers and foils; what stands around a word differs between tokenizers."""
-    return [prompts.vocabulary[int(token)].strip() for token in torch.cat([prompts.answers, prompts.foils])]
+    return ["".join(prompts.vocabulary[token] for token in one).strip() for row in prompts.every_candidate for one in row]
 
 
 def align(

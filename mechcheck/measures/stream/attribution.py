@@ -12,9 +12,11 @@ from torch import Tensor
 from mechcheck.base.architectures import has_norms, takes_out_mean
 from mechcheck.base.device import exact, to_numpy
 from mechcheck.base.errors import MechcheckError
+from mechcheck.drawing.figure import Pictured
 from mechcheck.engine.edit import Rows, select
 from mechcheck.engine.hooks import Recording
 from mechcheck.engine.run import as_list, observe
+from mechcheck.measures.figures.charts import Heatmap
 from mechcheck.measures.head_scores import HeadScores
 from mechcheck.models.architecture import require_folded
 from mechcheck.notation.interventions import Intervention
@@ -30,7 +32,7 @@ _ULPS = 1000
 
 
 @dataclass(frozen=True, eq=False)
-class DirectLogitAttribution:
+class DirectLogitAttribution(Pictured):
     """Contributions to the logit difference at END, in logits; they add up to `total`."""
 
     head_values: Float[np.ndarray, "layer head prompt"]
@@ -47,6 +49,13 @@ class DirectLogitAttribution:
     def heads(self) -> HeadScores:
         """The heads' contributions, to be read by `of` and `top`."""
         return HeadScores(self.head_values, self.ids, self.templates, "direct effect", "logits")
+
+    def figure(self, title: str = "Direct effect on the logit difference") -> Heatmap:
+        """The mean over prompts of each layer's heads and, in the last column, of its MLP."""
+        n_layers, n_heads, _ = self.head_values.shape
+        values = np.concatenate([self.head_values.mean(-1), self.mlp_values.mean(-1)[:, None]], axis=1)
+        columns = [*map(str, range(n_heads)), "MLP"]
+        return Heatmap(title, values, [*map(str, range(n_layers))], columns, "layer", "head", "logits")
 
     @property
     def total(self) -> Measurement:

@@ -13,9 +13,12 @@ from mechcheck.base.architectures import is_encoder
 from mechcheck.base.device import exact, to_numpy, usual_torch
 from mechcheck.base.errors import MechcheckError
 from mechcheck.base.loaded import check_loaded
+from mechcheck.drawing.figure import Pictured
 from mechcheck.engine.edit import Rows, select
 from mechcheck.engine.hooks import as_loaded
 from mechcheck.engine.run import observe
+from mechcheck.measures.figures.charts import Lines
+from mechcheck.measures.figures.model import LensGrid
 from mechcheck.notation.interventions import Intervention
 from mechcheck.notation.limits import require_prediction
 from mechcheck.notation.metrics import Logits, Metric, foil_probability, kl_divergence, logit_diff, probability, rank
@@ -45,7 +48,7 @@ _METRICS: dict[str, Metric] = {
 
 
 @dataclass(frozen=True, eq=False)
-class LensReading:
+class LensReading(Pictured):
     """What each layer's stream would predict; n_layers + 1 states, the last being the model's own output."""
 
     p_answer: Rowwise
@@ -60,6 +63,11 @@ class LensReading:
     """KL(the model's own output || this reading), in nats."""
     ids: tuple[str, ...]
     templates: tuple[str, ...]
+
+    def figure(self, title: str = "Logit lens") -> Lines:
+        """How probable the answer and its foil are after each layer: the mean over prompts."""
+        means = {"answer": self.p_answer.mean(-1), "foil": self.p_foil.mean(-1)}
+        return Lines(title, range(len(self.p_answer)), means, "layers read", "probability")
 
     def at_layer(self, layer: int, what: str = "logit_diff") -> Measurement:
         """One state's reading as a measurement: `what` is p_answer, p_foil, logit_diff, rank or kl."""
@@ -83,7 +91,7 @@ class LensReading:
 
 
 @dataclass(frozen=True, eq=False)
-class LensMap:
+class LensMap(Pictured):
     """A lens reading at several positions; NaN (and token -1) where a prompt has padding."""
 
     p_answer: Cellwise
@@ -109,6 +117,13 @@ class LensMap:
             raise MechcheckError(f"no position {position!r} was read; there are {', '.join(self.positions)}")
         column = self.positions.index(position)
         return LensReading(**{what: getattr(self, what)[:, column] for what in _METRICS}, ids=self.ids, templates=self.templates)
+
+    def figure(self, prompt: int = 0, title: str | None = None) -> LensGrid:
+        """One prompt's reading over layers and positions."""
+        states = [*map(str, range(len(self.p_answer) - 1)), "out"]
+        answer, foil = (values[:, :, prompt] for values in (self.p_answer, self.p_foil))
+        named = f"Logit lens, prompt {self.ids[prompt]}" if title is None else title
+        return LensGrid(named, self.positions, states, answer, foil, self.foremost(prompt))
 
     def foremost(self, prompt: int = 0) -> list[list[list[tuple[str, float]]]]:
         """For one prompt, a row per state and a cell per position: the foremost tokens as text, with their probabilities."""

@@ -15,7 +15,9 @@ from torch import Tensor
 
 from mechcheck.base.device import usual_torch
 from mechcheck.base.errors import MechcheckError, PromptError
+from mechcheck.drawing.figure import Pictured
 from mechcheck.engine.run import AnyMetric, capture, sweep
+from mechcheck.measures.figures.charts import Lines
 from mechcheck.notation.interventions import Steer
 from mechcheck.notation.metrics import as_metric, logit_diff
 from mechcheck.notation.sites import Site, Sites
@@ -34,7 +36,7 @@ Against = Literal["counterfactual", "reference"] | PromptSet
 
 
 @dataclass(frozen=True, eq=False)
-class SteeringCurve(LikeArray):
+class SteeringCurve(Pictured, LikeArray):
     """A metric at each scale of a steering vector."""
 
     scales: tuple[float, ...]
@@ -48,6 +50,14 @@ class SteeringCurve(LikeArray):
     def mean(self) -> Float[np.ndarray, " scale"]:
         """The mean over prompts."""
         return self.values.mean(-1)
+
+    def figure(self, title: str | None = None) -> Lines:
+        """The mean over prompts against the scale, with the middle half of the prompts as a band."""
+        order = np.argsort(self.scales, kind="stable")
+        low, high = np.quantile(self.values[order], (0.25, 0.75), axis=-1)
+        named, scales = self.name if title is None else title, [self.scales[i] for i in order]
+        bands = {"middle half of the prompts": (low, high)}
+        return Lines(named, scales, {"mean": self.mean[order].tolist()}, "scale", self.unit or self.name, bands)
 
     def at(self, scale: float) -> Measurement:
         """The metric at one of the scales."""

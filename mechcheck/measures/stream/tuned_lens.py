@@ -10,6 +10,7 @@ from torch import Tensor
 
 from mechcheck.base.device import usual_torch
 from mechcheck.base.errors import MechcheckError
+from mechcheck.engine.gradients import require_gradients
 from mechcheck.engine.run import observe
 from mechcheck.measures.stream.lens import readout, stream_hooks
 from mechcheck.measures.stream.translator import TunedLens
@@ -70,10 +71,12 @@ def fit_tuned_lens(
         seed: draws the batches.
 
     Raises:
-        MechcheckError: a penalty that is not positive.
+        MechcheckError: a penalty that is not positive; steps in float16, in whose range small gradients vanish.
     """
     if ridge <= 0:
         raise MechcheckError(f"ridge={ridge}: the penalty must be positive")
+    if steps:
+        require_gradients(model)
     *streams, last = _real_streams(model, prompts)
     weights, biases = [], []
     for stream in streams:
@@ -115,8 +118,7 @@ def _descend(
         own = readout(model, last[rows]).log_softmax(-1)
         read = readout(model, x[rows] + x[rows] @ weight + bias, differentiable=True).log_softmax(-1)
         loss = (own.exp() * (own - read)).sum(-1).mean()
-        optimiser.zero_grad()
-        loss.backward()
+        weight.grad, bias.grad = torch.autograd.grad(loss, [weight, bias])  # and none for the model's own weights
         optimiser.step()
         schedule.step()
     return weight.detach(), bias.detach()

@@ -81,7 +81,26 @@ def test_quality_counts_heads_prompt_by_prompt():
     pairs = [[float(values[0, t, p] > values[1, o, p]) for t, o in itertools.product(range(2), range(2))] for p in range(2)]
     assert found.auroc.values == pytest.approx(np.mean(pairs, axis=1))
     assert found.auroc.values == pytest.approx([1.0, 0.5])
-    assert [m.name for m in found] == ["precision", "recall", "F1", "AUROC"]
+    assert [m.name for m in found[:4]] == ["precision", "recall", "F1", "AUROC"]
+
+
+def test_the_set_of_heads_is_judged_beside_them():
+    """Scores of three prompts: a true head that is flagged on two and by its mean, one on none, another head on two and not by its mean."""
+    values = np.array([[[0.9, 0.6, 0.4], [0.1, 0.2, 0.3]], [[0.6, 0.6, 0.0], [0.9, 0.9, 0.9]]])
+    found = detect_heads(scores_of(values), "fixed", threshold=0.5)
+    quality = found.quality(load_model("compiled-negative"), "0.0 0.1")
+    assert quality.precision.mean == pytest.approx(2 / 7)
+    assert quality.recall.mean == pytest.approx(2 / 6)
+    of_set = quality.heads
+    assert (of_set.precision, of_set.recall, of_set.f1) == (0.5, 0.5, 0.5)
+    assert [str(sites) for sites in of_set[3:]] == ["0.0", "1.1", "0.1"]
+    assert set(of_set.hits) | set(of_set.extra) == set(found.sites)
+    table = quality.table()
+    assert table.columns == ["", "precision", "recall", "F1"]
+    assert table.rows[0] == ["pooled over prompts", *(measure.mean for measure in quality[:3])]
+    assert table.rows[1] == ["the set of heads", 0.5, 0.5, 0.5]
+    narrow = detect_heads(scores_of(values), "fixed", threshold=0.85).quality(load_model("compiled-negative"), "0.0 0.1 1.1").heads
+    assert (narrow.precision, narrow.recall, narrow.f1) == (1.0, 1 / 3, 0.5)
 
 
 def test_quality_tells_precision_from_recall_and_counts_ties_half():
@@ -97,6 +116,9 @@ def test_what_cannot_be_said_is_not_finite():
     nobody = detect_heads(constant([[0.1, 0.1], [0.1, 0.1]]), "fixed", threshold=0.5).quality(load_model("compiled-negative"), "0.0")
     assert np.isnan(nobody.precision.mean)
     assert nobody.recall.mean == nobody.f1.mean == 0
+    assert np.isnan(nobody.heads.precision)
+    assert nobody.heads.recall == nobody.heads.f1 == 0
+    assert nobody.table().data()["data"]["rows"][1] == ["the set of heads", None, 0.0, 0.0]
     everybody = detect_heads(constant([[0.1, 0.1], [0.1, 0.1]]), "fixed", threshold=0.5).quality(
         load_model("compiled-negative"), "0.0-1 1.0-1"
     )

@@ -74,6 +74,24 @@ def test_the_same_seed_gives_the_same_lens(tiny):
     assert not any(parameter.requires_grad for parameter in model.parameters())
 
 
+def test_the_models_own_weights_get_no_gradients(own_model):
+    """Not those of a model that is trained either, and the lens is the same."""
+    prompts = random_prompts(3, LENGTHS)
+    expected = fit_tuned_lens(own_model, prompts, steps=3)
+    own_model.requires_grad_(True)
+    assert torch.equal(fit_tuned_lens(own_model, prompts, steps=3).weight, expected.weight)
+    assert all(parameter.requires_grad and parameter.grad is None for parameter in own_model.parameters())
+
+
+def test_half_precision(tiny):
+    """Steps in float16, in whose range gradients vanish, would end in what is no number."""
+    prompts = random_prompts(3, LENGTHS)
+    with pytest.raises(MechcheckError, match="small gradients vanish in the range of float16"):
+        fit_tuned_lens(tiny("gpt2", "float16"), prompts)
+    for dtype, steps in (("float16", 0), ("bfloat16", 3)):
+        assert fit_tuned_lens(tiny("gpt2", dtype), prompts, steps=steps).weight.isfinite().all()
+
+
 def test_saved_and_loaded(tiny, tmp_path):
     model, path = tiny("gpt2"), tmp_path / "lens.safetensors"
     lens = fit_tuned_lens(model, random_prompts(3, LENGTHS), steps=0)

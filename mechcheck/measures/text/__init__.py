@@ -1,0 +1,1 @@
+"""What a model writes: text that it generates, and measurements of it."""

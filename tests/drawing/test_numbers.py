@@ -1,0 +1,72 @@
+"""Numbers as text, and sort keys."""
+
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mechcheck.drawing.numbers import date_text, estimate_text, fixed, p_text, percent, seconds, short, sort_key, with_unit
+
+
+@pytest.mark.parametrize(
+    ("value", "low", "high", "expected"),
+    [
+        (1.2345, 0.98, 1.49, ("1.23", "[0.98, 1.49]")),
+        (0.99871, 0.997, 1.0, ("0.9987", "[0.9970, 1.0000]")),
+        (12345.6, 12200.0, 12500.0, ("12346", "[12200, 12500]")),
+        (-0.636, -1.572, 0.299, ("-0.64", "[-1.57, 0.30]")),
+        (3e-7, 2.9e-7, 3.1e-7, ("3.00e-07", "[2.90e-07, 3.10e-07]")),
+        (1.0, 1.0, 1.0, ("1.00", "[1.00, 1.00]")),
+        (0.0, 0.0, 0.0, ("0.000", "[0.000, 0.000]")),
+    ],
+)
+def test_an_estimate_has_the_digits_that_its_interval_deserves(value: float, low: float, high: float, expected: tuple[str, str]) -> None:
+    assert estimate_text(value, low, high) == expected
+
+
+def test_rounding_does_not_move_an_end_of_the_interval_onto_the_threshold() -> None:
+    assert estimate_text(0.8, 0.5004, 1.1) == ("0.80", "[0.50, 1.10]")
+    assert estimate_text(0.8, 0.5004, 1.1, [0.5]) == ("0.8000", "[0.5004, 1.1000]")
+    assert estimate_text(0.8, 0.5, 1.1, [0.5]) == ("0.80", "[0.50, 1.10]")
+
+
+def test_no_negative_zero() -> None:
+    assert fixed(-0.0004, 2) == "0.00"
+    assert fixed(-0.0, 6) == "0.000000"
+
+
+@pytest.mark.parametrize(
+    ("x", "expected"),
+    [(0, "0"), (0.5, "0.5"), (1.0, "1"), (-2.345, "-2.35"), (1234.5, "1234"), (100.0, "100"), (1.5e-5, "1.50e-05"), (2.5e6, "2.50e+06")],
+)
+def test_short_numbers(x: float, expected: str) -> None:
+    assert short(x) == expected
+
+
+def test_words_around_numbers() -> None:
+    assert [p_text(p) for p in (None, 0.5, 0.0123, 0.00023, 1e-12)] == ["–", "0.5", "0.012", "2.3e-04", "1.0e-12"]
+    assert [percent(x) for x in (0.95, 2 * 0.975 - 1, 0.9995, 0.982131, 0.99999)] == ["95%", "95%", "99.95%", "98.21%", "99.999%"]
+    assert [seconds(x) for x in (0.42, 12.34, 125)] == ["420 ms", "12.3 s", "2 min 5 s"]
+    assert [with_unit("1.2", u) for u in ("logits", "", "%")] == ["1.2 logits", "1.2", "1.2%"]
+
+
+def test_dates() -> None:
+    assert date_text("2026-11-21T02:14:30+00:00") == date_text("2026-11-21T02:14:30Z") == "21 Nov 2026, 02:14 UTC"
+    assert date_text("2026-11-21T02:14:30+02:00") == "21 Nov 2026, 02:14 +0200"
+    assert date_text("yesterday") == "yesterday"
+
+
+def test_what_is_not_defined_and_ends_that_are_not_there() -> None:
+    assert estimate_text(None, None, None) == ("undefined", "–")
+    assert estimate_text(1.25, None, None) == ("1.250", "–")
+    assert estimate_text(1.25, 0.98, None) == ("1.25", "[0.98, ∞]")
+    assert estimate_text(1.25, None, 1.5) == ("1.25", "[-∞, 1.50]")
+
+
+@given(st.lists(st.floats(allow_nan=False), min_size=2))
+def test_sort_keys_sort_as_text_in_the_order_of_the_numbers(numbers: list[float]) -> None:
+    assert [float(x) for x in sorted(numbers)] == sorted(numbers, key=lambda x: sort_key(x))
+    assert {len(sort_key(x)) for x in numbers} == {16}
+    assert sort_key(-0.0) == sort_key(0.0)
+    assert sort_key(-math.inf) < sort_key(-1.5) < sort_key(-0.1) < sort_key(0.1) < sort_key(2.0) < sort_key(10.0)
