@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from mechcheck.base.errors import MechcheckError
-from mechcheck.circuits.edge_search import Found, Step
+from mechcheck.circuits.edge_search import FoundEdges, Step
 from mechcheck.circuits.evaluation import Cut, by_size, from_the_logits_up
 from mechcheck.engine.graphs.gradients import Gradients
 from mechcheck.engine.graphs.runs import Graphs
@@ -22,7 +22,7 @@ THRESHOLDS = (1.0, 0.3, 0.1, 0.03, 0.01, 0.003, 0.001)
 """In the metric's unit (nats of KL), from few edges to many."""
 
 
-def acdc(cut: Cut, thresholds: Sequence[float] = THRESHOLDS) -> Found:
+def acdc(cut: Cut, thresholds: Sequence[float] = THRESHOLDS) -> FoundEdges:
     """ACDC (Conmy et al. 2023, arXiv:2304.14997) at several thresholds: an edge is cut where that costs less than the threshold.
 
     Receivers are taken from the logits back, and for each its senders from the latest; what is cut stays cut. The thresholds' circuits
@@ -51,10 +51,10 @@ def acdc(cut: Cut, thresholds: Sequence[float] = THRESHOLDS) -> Found:
     largest = np.where(cuts.numpy(), 0.0, limits[:, None, None]).max(0)  # the largest threshold that keeps it
     kept = (~cuts & whole.real).sum((1, 2)).tolist()
     trace = tuple(Step((), left, float(gap), len(whole)) for left, gap in sorted(zip(kept, now, strict=True), reverse=True))
-    return Found(whole, tuple(by_size(whole, largest)), "acdc", trace, frozenset(cut.prompts.ids))
+    return FoundEdges(whole, tuple(by_size(whole, largest)), "acdc", trace, frozenset(cut.prompts.ids))
 
 
-def edge_pruning(cut: Cut, *, steps: int = 200, learning_rate: float = 0.05, sparsity: float = 0.95, seed: int = 0) -> Found:
+def edge_pruning(cut: Cut, *, steps: int = 200, learning_rate: float = 0.05, sparsity: float = 0.95, seed: int = 0) -> FoundEdges:
     """Edge pruning (Bhaskar et al. 2024, arXiv:2406.16778): masks of all edges, learned together by gradients.
 
     Each edge has a hard concrete gate (Louizos et al. 2018, arXiv:1712.01312); the loss is the gap to the whole model plus a Lagrangian
@@ -97,10 +97,10 @@ def edge_pruning(cut: Cut, *, steps: int = 200, learning_rate: float = 0.05, spa
         optimiser.step()
         trace.append(Step((), int((kept > 0).sum()), float(np.abs(off).mean()), 2 * (step + 1)))
     scores = torch.zeros(real.shape, dtype=torch.float64).masked_scatter(real, gates.detach().sigmoid())
-    return Found(whole, tuple(by_size(whole, scores.numpy())), "edge pruning", tuple(trace), frozenset(cut.prompts.ids))
+    return FoundEdges(whole, tuple(by_size(whole, scores.numpy())), "edge pruning", tuple(trace), frozenset(cut.prompts.ids))
 
 
-def information_flow(cut: Cut) -> Found:
+def information_flow(cut: Cut) -> FoundEdges:
     """Information flow routes (Ferrando and Voita 2024, arXiv:2403.00824): how near each sender's part is to the sum that is read.
 
     An edge's importance is by how much its part shortens the L1 distance to what the receiver reads, as a share over the receiver's
@@ -124,7 +124,7 @@ def information_flow(cut: Cut) -> Found:
             share = near / near.sum(0).clamp(min=torch.finfo(near.dtype).tiny)
             streams[key] = ((share * tokens).sum(2) / tokens.sum(1)).mean(1).double().cpu()
         scores[row, list(columns)] = streams[key]
-    return Found(whole, tuple(from_the_logits_up(whole, scores.numpy())), "information flow", (), frozenset(prompts.ids))
+    return FoundEdges(whole, tuple(from_the_logits_up(whole, scores.numpy())), "information flow", (), frozenset(prompts.ids))
 
 
 def _stream(graphs: Graphs, base: Untouched, kind: str, layer: int) -> Tensor:

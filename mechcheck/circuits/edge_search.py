@@ -38,7 +38,7 @@ class Step(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False)
-class Found:
+class FoundEdges:
     """Circuits of every size that a search went through, each within the next larger one."""
 
     graph: Graph
@@ -72,7 +72,7 @@ class Found:
         return flat.view_as(self.graph.real)
 
 
-def check_unseen(found: Found, prompts: "PromptSet") -> None:
+def check_unseen(found: FoundEdges, prompts: "PromptSet") -> None:
     """Raise `PromptError` where a circuit would be judged by prompts that its search saw."""
     shared = found.seen & set(prompts.ids)
     if shared:
@@ -81,7 +81,7 @@ def check_unseen(found: Found, prompts: "PromptSet") -> None:
         )
 
 
-def prune(cut: Cut, *, per_prompt: float = 0.1) -> Found:
+def prune_edges(cut: Cut, *, per_prompt: float = 0.1) -> FoundEdges:
     """From the whole model down: always cut what changes the metric least, as exact runs of what is left say.
 
     In each step the first-order effects of cutting each further edge, around the circuit as it stands and prompt by prompt, propose what
@@ -121,7 +121,7 @@ def prune(cut: Cut, *, per_prompt: float = 0.1) -> Found:
         gaps[len(whole) - len(removed)] = float(found[best])
         trace.append(Step(tuple(numbers[chosen].tolist()), len(whole) - len(removed), float(found[best]), runs))
     gap = tuple(gaps.get(size, float("nan")) for size in range(len(whole) + 1))
-    return Found(whole, tuple(reversed(removed)), "prune", tuple(trace), frozenset(cut.prompts.ids), gap)
+    return FoundEdges(whole, tuple(reversed(removed)), "prune", tuple(trace), frozenset(cut.prompts.ids), gap)
 
 
 def _gap(off: Float[np.ndarray, "prompt ..."], per_prompt: float) -> Float[np.ndarray, "..."]:

@@ -105,6 +105,37 @@ def _translate(b: Bench) -> Any:
     return m.translate(*_twice(b), _S2, m.vocabulary_map(b.model, b.model, shared), shared).kl().values
 
 
+def _estimates(b: Bench) -> Any:
+    methods: list[Any] = ["eap", "eap-ig-inputs", "eap-ig-activations"]
+    found = [m.edge_scores(b.model, b.prompts, method, steps=2, sample=2) for method in methods]
+    return [one.mean[one.graph.real.numpy()] for one in found]
+
+
+def _searched(b: Bench) -> Any:
+    cut = m.Cut(b.model, b.prompts)
+    found = [m.prune_edges(cut), m.acdc(cut, [1.0]), m.edge_pruning(cut, steps=2), m.information_flow(cut)]
+    return [list(one.order) for one in found]
+
+
+def _faithful(b: Bench) -> Any:
+    curve = m.faithfulness_curve(b.model, b.prompts, m.edge_scores(b.model, b.prompts), shares=(0.5, 1.0))
+    return [m.faithfulness(b.model, b.prompts, m.heads("0.1 1.2"), instead=instead).values for instead in ("zero", "mean")], len(
+        curve.edges
+    )
+
+
+def _complete(b: Bench) -> Any:
+    cut = m.Cut(b.model, b.prompts)
+    return m.completeness(cut, m.heads("0.1 1.2"), subsets=1, greedy=0).worst.gap, len(m.minimality(cut, m.heads("0.1 1.2")))
+
+
+def _files(b: Bench) -> Any:
+    whole = m.graph(b.model)
+    with TemporaryDirectory() as folder:
+        path = m.write_graph(Path(folder) / "circuit.json", whole, whole.real)
+        return m.read_graph(path, n_kv_heads=whole.n_kv_heads).kept.sum()
+
+
 def _generated(b: Bench) -> Any:
     changed: list[Any] = [m.Steer(_vector(b), m.resid("1@NEW")), m.Ablate(m.heads("0.1"), "zero"), m.Patch(m.heads("1.2@S2"))]
     return [m.generate(b.model, b.prompts, some, new_tokens=2, temperature=1.0).lengths for some in ([], changed)]
@@ -200,6 +231,19 @@ ROWS: dict[str, dict[str, Try]] = {
         "`find_backups`": lambda b: len(getattr(m.find_backups(b.model, b.prompts, m.heads("1.2")), "sites", ())),
         "`generic_search`": lambda b: m.generic_search(b.model, b.prompts, size=2).score,
         "`targeted_search`": lambda b: m.targeted_search(b.model, b.prompts, size=2).score,
+    },
+    "Edges and circuits of edges": {
+        "`edges`, patched, ablated, scaled": _sweep(
+            m.Patch(m.edges("0.1->1.2.qkv 0.1->logits")), m.Ablate(m.edges("input->0.1.v@S2")), m.Scale(m.edges("mlp0->logits"), 2.0)
+        ),
+        "`path_patching`": lambda b: m.path_patching(b.model, b.prompts, ["0.1->1.2.q@END->logits"]),
+        "`graph`, `edge_scores`": lambda b: m.edge_scores(b.model, b.prompts).mean[m.graph(b.model).real.numpy()],
+        "`edge_scores` by EAP and EAP-IG": _estimates,
+        "`prune_edges`, `acdc`, `edge_pruning`, `information_flow`": _searched,
+        "`faithfulness`, `faithfulness_curve`": _faithful,
+        "`completeness`, `minimality`": _complete,
+        "`circuit_tests`, `random_circuits`": lambda b: len(m.circuit_tests(m.Cut(b.model, b.prompts), m.heads("0.1 1.2"), draws=29)),
+        "`write_graph`, `read_graph`": _files,
     },
     "Attention": {
         "`attention`": _measure("attention", _EVERY),

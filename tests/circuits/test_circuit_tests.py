@@ -8,7 +8,7 @@ from tiny import random_prompts
 from mechcheck.base.errors import CircuitError, MechcheckError
 from mechcheck.circuits.circuit_tests import circuit_tests, equivalence, independence, random_circuits
 from mechcheck.circuits.completeness import completeness, minimality
-from mechcheck.circuits.edge_search import prune
+from mechcheck.circuits.edge_search import prune_edges
 from mechcheck.circuits.evaluation import Cut
 from mechcheck.engine.run import sweep
 from mechcheck.notation.circuit import Circuit
@@ -63,7 +63,7 @@ def test_random_circuits_are_uniform(tiny):
 def test_a_good_circuit_and_a_bad_one(tiny):
     """What pruning leaves beats random circuits of its size; a random one does not."""
     cut = Cut(tiny("gpt2"), random_prompts(3, (8,) * 12))
-    good = prune(cut).edges(25)
+    good = prune_edges(cut).edges(25)
     by_name = {one.name: one for one in circuit_tests(cut, good)}
     assert by_name["sufficiency"].passed
     assert by_name["sufficiency"].statistic > 0.9

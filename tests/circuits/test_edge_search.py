@@ -7,7 +7,7 @@ from tiny import random_prompts
 
 from mechcheck.base.errors import MechcheckError, PromptError
 from mechcheck.circuits.edge_methods import acdc, edge_pruning, information_flow, with_kl
-from mechcheck.circuits.edge_search import check_unseen, prune
+from mechcheck.circuits.edge_search import check_unseen, prune_edges
 from mechcheck.circuits.evaluation import Cut
 from mechcheck.engine.run import capture, run
 from mechcheck.notation.interventions import Patch
@@ -23,7 +23,7 @@ def flat(mask) -> set[int]:
 @pytest.mark.parametrize("name", ["gpt2", "llama"])
 def test_pruning_is_told_by_exact_runs(tiny, name):
     cut = Cut(tiny(name), random_prompts(3, LENGTHS))
-    found = prune(cut)
+    found = prune_edges(cut)
     whole, (_, full) = cut.graph, cut.ends
     assert sorted(found.order) == sorted(flat(whole.real))
     assert found.trace[-1].left == 0
@@ -44,7 +44,7 @@ def test_pruning_is_told_by_exact_runs(tiny, name):
 
 def test_pruning_stays_nearer_than_chance(tiny):
     cut = Cut(tiny("gpt2"), random_prompts(5, LENGTHS))
-    found, (_, full) = prune(cut), cut.ends
+    found, (_, full) = prune_edges(cut), cut.ends
     for size in (15, 30, 45):
         rng = torch.Generator().manual_seed(size)
         edges = torch.tensor(sorted(flat(cut.graph.real)))
