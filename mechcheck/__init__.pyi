@@ -52,6 +52,8 @@ from .notation.codes import Subspace as Subspace, direction as direction, subspa
 from .notation.dictionaries import Dictionary as Dictionary
 from .notation.features import features as features, reconstruction_error as reconstruction_error
 from .models.dictionary_files import load_dictionary as load_dictionary, keep_dictionary as keep_dictionary
+from .notation.edges import edges as edges
+from .notation.graph import Graph as Graph, graph as graph
 from .notation.circuit import Circuit as Circuit, Criterion as Criterion
 from .circuits.files import load_circuit as load_circuit, write_circuit as write_circuit
 from .verdicts.controls import random_sites as random_sites
@@ -212,6 +214,16 @@ from .circuits.greedy_search import (
     SearchResult as SearchResult,
     SearchStep as SearchStep,
 )
+
+# edges and circuits of edges
+from .measures.causal.path_patching import path_patching as path_patching
+from .circuits.edge_scores import edge_scores as edge_scores, EdgeScores as EdgeScores
+from .circuits.edge_search import prune_edges as prune_edges, FoundEdges as FoundEdges
+from .circuits.edge_methods import acdc as acdc, edge_pruning as edge_pruning, information_flow as information_flow
+from .circuits.evaluation import Cut as Cut, faithfulness as faithfulness, faithfulness_curve as faithfulness_curve
+from .circuits.completeness import completeness as completeness, minimality as minimality
+from .circuits.circuit_tests import circuit_tests as circuit_tests, random_circuits as random_circuits
+from .circuits.graph_files import read_graph as read_graph, write_graph as write_graph
 
 # figures
 from .drawing.figure import Figure as Figure, RecordedFigure as RecordedFigure

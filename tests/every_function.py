@@ -172,6 +172,13 @@ CALLS: dict[str, Callable[[Bench], Any]] = {
     "steering_curve": lambda b: m.steering_curve(b.model, b.prompts, _vector(b), b.stream, [0.0, 1.0, 2.0]).values,
     "steering_curves": lambda b: [c.values for c in m.steering_curves(b.model, b.prompts, [_vector(b)], b.stream, [0.0, 1.0, 2.0])],
     "shuffled_vectors": lambda b: m.shuffled_vectors(b.model, b.prompts, b.stream, 2, 0, "reference"),
+    "graph": lambda b: len(m.graph(b.model)),
+    "path_patching": lambda b: m.path_patching(b.model, b.prompts, [f"input->{b.last}.q@END->logits"]),
+    "edge_scores": lambda b: [
+        m.edge_scores(b.model, b.prompts, one, steps=2, sample=2)["input->logits"].values for one in ("exact", "eap")
+    ],
+    "faithfulness": lambda b: m.faithfulness(b.model, b.prompts, b.every).values,
+    "faithfulness_curve": lambda b: len(m.faithfulness_curve(b.model, b.prompts, m.edge_scores(b.model, b.prompts), shares=(1.0,)).edges),
     "generate": lambda b: m.generate(b.model, b.prompts, m.Ablate(b.every, "zero"), new_tokens=2).lengths,
     "difference_of_means": lambda b: m.difference_of_means(b.model, b.prompts, b.stream, source=b.prompts.reference).subspace.basis,
     "probe": lambda b: m.probe(b.model, b.prompts, b.stream, list("xyxyxy")[: len(b.prompts)]).subspace.basis,

@@ -3,43 +3,27 @@
 A row's name holds the public names that it tries, in backticks; what it returns are the numbers that it measured.
 """
 
-from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any
 
 import torch
 
 import mechcheck as m
+from mechcheck.conformance.support_bench import Bench as Bench
+from mechcheck.conformance.support_bench import Try, sweep
+from mechcheck.conformance.support_edges import EDGES
 from mechcheck.notation.metrics import Metric
 from mechcheck.notation.sites import Sites
 from mechcheck.prompts.prompt_set import PromptSet
-
-if TYPE_CHECKING:
-    from transformer_lens.model_bridge import TransformerBridge
-
-
-class Bench(NamedTuple):
-    """A model with 2 layers of 4 heads, and prompts for it that have all that a primitive may ask for."""
-
-    model: "TransformerBridge"
-    prompts: PromptSet
-
-
-Try = Callable[[Bench], Any]
-"""Arrays, tensors, numbers, or sequences of these; all of them are to be finite."""
 
 _EVERY = "0.0-3 1.0-3"
 _S2 = m.resid("1@S2")
 
 
-def _sweep(*interventions: Any) -> Try:
-    return lambda b: m.sweep(b.model, b.prompts, list(interventions))
-
-
 def _patched(sites: Sites) -> Try:
     """Patched at every position, and at a named one."""
-    return _sweep(m.Patch(sites), m.Patch(sites.at("S2")))
+    return sweep(m.Patch(sites), m.Patch(sites.at("S2")))
 
 
 def _measure(name: str, *arguments: Any, **options: Any) -> Try:
@@ -191,13 +175,13 @@ ROWS: dict[str, dict[str, Try]] = {
         "`Patch` `patterns`": _patched(m.patterns("0.1 1.2")),
         "`Patch` `embed`": _patched(m.embed()),
         "`Patch` `pos_embed`": _patched(m.pos_embed()),
-        "`Ablate` zero, mean, resample": _sweep(*(m.Ablate(m.heads("0.1 1.2"), how) for how in ("zero", "mean", "resample"))),
+        "`Ablate` zero, mean, resample": sweep(*(m.Ablate(m.heads("0.1 1.2"), how) for how in ("zero", "mean", "resample"))),
         "`Steer`": lambda b: m.sweep(b.model, b.prompts, [m.Steer(_vector(b), _S2, scale) for scale in (0.5, 2.0)]),
-        "`Scale`": _sweep(m.Scale(m.heads("0.1"), 0.5), m.Scale(m.resid("1"), 2.0)),
-        "`Sparsify`": _sweep(m.Sparsify(m.heads("0.1"), 0.1)),
-        "`KnockOut`": _sweep(m.KnockOut(m.patterns("0.1 1.2@END"), "S2"), m.KnockOut(m.patterns("0.1"), "S2", only=True)),
-        "`Noise`": _sweep(m.Noise(m.resid("0@S2"), 3.0)),
-        "`Permute`": _sweep(m.Permute(m.heads("0.1"))),
+        "`Scale`": sweep(m.Scale(m.heads("0.1"), 0.5), m.Scale(m.resid("1"), 2.0)),
+        "`Sparsify`": sweep(m.Sparsify(m.heads("0.1"), 0.1)),
+        "`KnockOut`": sweep(m.KnockOut(m.patterns("0.1 1.2@END"), "S2"), m.KnockOut(m.patterns("0.1"), "S2", only=True)),
+        "`Noise`": sweep(m.Noise(m.resid("0@S2"), 3.0)),
+        "`Permute`": sweep(m.Permute(m.heads("0.1"))),
         "`Put`": _put,
         "`features`, `reconstruction_error`, `load_dictionary`, `keep_dictionary`": _features,
         "`features` of a transcoder": _transcoder,
@@ -225,6 +209,7 @@ ROWS: dict[str, dict[str, Try]] = {
         "`generic_search`": lambda b: m.generic_search(b.model, b.prompts, size=2).score,
         "`targeted_search`": lambda b: m.targeted_search(b.model, b.prompts, size=2).score,
     },
+    "Edges and circuits of edges": EDGES,
     "Attention": {
         "`attention`": _measure("attention", _EVERY),
         "`attention_to`": lambda b: m.attention_to(b.model, b.prompts, _EVERY).values,

@@ -39,10 +39,10 @@ class Captures:
     def need(self, prompts: PromptSet, sites: Sites) -> None:
         """Run `prompts` once for those of `sites` that are not there yet."""
         _, known = self._sets.setdefault(id(prompts), (prompts, {}))
-        missing = [site for site in sites if site not in known]
+        missing = Sites(replace(site, to=None) for site in sites) - Sites(known)  # an edge's activation is its sender's
         if missing:
             check_sites(self._model, missing)
-            known.update(self._capture(self._model, prompts, missing))
+            known.update(self._capture(self._model, prompts, [*missing]))
 
     def sets(self) -> Iterator[tuple[PromptSet, Mapping[Site, Activation]]]:
         """The prompt sets, and what is known of each."""
@@ -50,7 +50,7 @@ class Captures:
 
     def get(self, prompts: PromptSet, site: Site) -> Activation:
         """The activation of one site."""
-        return self._sets[id(prompts)][1][site]
+        return self._sets[id(prompts)][1][replace(site, to=None)]
 
 
 def capture_all(
@@ -72,7 +72,7 @@ def edits_of(model: "TransformerBridge", prompts: PromptSet, interventions: Sequ
     """What the interventions do at each of their sites."""
     seen: dict[tuple, list[Site]] = {}
     for site in (site for intervention in interventions for site in intervention.sites):
-        places = seen.setdefault((site.kind, site.layer), [])
+        places = seen.setdefault((site.kind, site.layer, site.to), [])
         if any(_overlap(site, other) for other in places):
             raise PromptError(f"{site.named} is changed twice at once; leave it out of one of the interventions")
         places.append(site)

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from mechcheck.base.device import usual_torch
 from mechcheck.base.errors import HookError
+from mechcheck.engine.along import Along
 from mechcheck.engine.edit import Edit, Rows, is_token, select, write_site
 from mechcheck.engine.through import through, without_hook
 from mechcheck.notation.limits import misfit, require_hooks, wrong_hook
@@ -136,6 +137,8 @@ def _hooks(
 ) -> dict[str, Callable]:
     """One function per hook: it changes first and reads afterwards, so a reader sees what the model goes on with."""
     by_name: dict[str, tuple[list[Edit], list[tuple[Hashable, Callable]]]] = defaultdict(lambda: ([], []))
+    along = [change for change in changes if change.site.to is not None]
+    changes = [change for change in changes if change.site.to is None]
     for change in changes:
         if not without_hook(change.site):
             by_name[change.site.hook_name][0].append(change)
@@ -143,6 +146,10 @@ def _hooks(
         by_name[name][1].append((key, keep))
     tracked = set(nodes)
     standing = through([change for change in changes if without_hook(change.site)], model, rows)
+    if along:
+        edges = Along(model, rows, along)
+        for name in edges.names:
+            standing.setdefault(name, []).append(edges)
     tokens = rows.prompts.tokens[rows.where].shape
 
     def make(name: str, todo: list[Edit], wanted: list[tuple[Hashable, Callable]]) -> Callable:

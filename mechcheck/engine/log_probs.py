@@ -4,7 +4,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from mechcheck.engine.arithmetic import Arithmetic
+from mechcheck.engine.arithmetic.model import Arithmetic
 
 # Rows and tokens of the logits that are there at once. On a CPU they stay in the second cache (1 MiB in float32), where the product that
 # makes them and what reads them are fastest; an accelerator wants work for all of its cores.

@@ -4,8 +4,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from mechcheck.engine.arithmetic.layer import Layer
 from mechcheck.engine.edit import select
-from mechcheck.engine.layer import Layer
 from mechcheck.engine.untouched import Untouched
 
 Streams = Float[Tensor, "variant prompt read d_model"]

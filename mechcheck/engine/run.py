@@ -14,7 +14,7 @@ from mechcheck.base.device import to_numpy, usual_torch
 from mechcheck.base.errors import MechcheckError, SelfCheckWarning
 from mechcheck.base.progress import progress
 from mechcheck.engine.answers import sweep_answers
-from mechcheck.engine.arithmetic import Arithmetic, Unserved, arithmetic
+from mechcheck.engine.arithmetic.model import Arithmetic, Unserved, arithmetic
 from mechcheck.engine.edit import Activation
 from mechcheck.engine.edits import Captures, capture_all, edits_of
 from mechcheck.engine.hooks import LOGIT_BYTES, Reader, Recording, check_exist, record

@@ -15,8 +15,8 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from mechcheck.engine.arithmetic.rotary import rotate
 from mechcheck.engine.edit import Edit, part_of, put_back
-from mechcheck.engine.rotary import rotate
 from mechcheck.engine.untouched import Untouched
 from mechcheck.engine.variants import Brought, Join, Variant
 from mechcheck.engine.window import Place, Rows, Window

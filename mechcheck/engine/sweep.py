@@ -9,7 +9,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from mechcheck.base.progress import progress
-from mechcheck.engine.arithmetic import Arithmetic
+from mechcheck.engine.arithmetic.model import Arithmetic
+from mechcheck.engine.direct import put_at_receivers
 from mechcheck.engine.edit import Activation, Edit
 from mechcheck.engine.memory import free_bytes, ran_out
 from mechcheck.engine.reading import Read, read_by
@@ -46,12 +47,15 @@ def run_sweep(
     streams: list[Streams] = []
     clean: list[Float[Tensor, "prompt read d_model"]] = []
     blocks = _blocks(model, known, prompts)
+    senders = frozenset(
+        (edit.site.kind, edit.site.layer) for listed in edits for edit in listed if edit.site.to and edit.site.kind == "neuron"
+    )
     with torch.no_grad(), progress(len(blocks) * len(edits), "sweep") as bar:
         for rows in blocks:
             whole = len(rows) == len(prompts)
             some = prompts if whole else prompts[rows]
             on_some = edits if whole else [[edit.on(rows) for edit in listed] for listed in edits]
-            base = untouched_run(model, known, some)
+            base = untouched_run(model, known, some, senders)
             here = read if whole else read.on(rows)
             clean.append(base.last[torch.arange(len(some))[:, None], here.positions])
             streams.append(_block_streams(base, here, on_some, clean[-1], batch, bar.update))
@@ -97,7 +101,8 @@ def _block_streams(
     groups: dict[tuple[int, ...], list[Variant]] = defaultdict(list)
     for number, listed in enumerate(edits):
         if listed:
-            found = variant(base.arithmetic, base.prompts, number, listed)
+            along = any(edit.site.to is not None for edit in listed)
+            found = variant(base.arithmetic, base.prompts, number, put_at_receivers(base, listed) if along else listed)
             groups[tuple(found.start.tolist())].append(found)
     for members in groups.values():
         members.sort(key=lambda v: (v.layer, v.join))

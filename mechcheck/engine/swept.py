@@ -11,7 +11,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from mechcheck.base.device import has_float64, to_numpy
-from mechcheck.engine.arithmetic import Arithmetic
+from mechcheck.engine.arithmetic.model import Arithmetic
 from mechcheck.engine.edit import Edit
 from mechcheck.engine.hooks import LOGIT_BYTES
 from mechcheck.engine.log_probs import log_probs

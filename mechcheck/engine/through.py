@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 class Through(Protocol):
     """What stands between a layer's hooks and the edits of such a site."""
 
-    edits: list[Edit]
-
     @property
     def names(self) -> list[str]:
         """The hooks that it needs."""
@@ -37,7 +35,7 @@ class Through(Protocol):
 
 def through(edits: list[Edit], model: "TransformerBridge", rows: Rows) -> dict[str, list[Through]]:
     """Hook -> what stands there for edits of sites that are no hooks."""
-    made: dict[tuple[str | None, int], Through] = {}
+    made: dict[tuple[str | None, int], Patterns | Between | Across] = {}
     for edit in edits:
         kind, layer = edit.site.kind, edit.site.layer
         if edit.site.looks_beside:
@@ -194,7 +192,7 @@ class Across:
         return name == self._first
 
 
-_KINDS: dict[str, Callable[["TransformerBridge", Rows, int], Through]] = {"pattern": Patterns, "resid_mid": Between}
+_KINDS: dict[str, Callable[["TransformerBridge", Rows, int], Patterns | Between]] = {"pattern": Patterns, "resid_mid": Between}
 
 
 def without_hook(site: Site) -> bool:

@@ -9,10 +9,10 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from mechcheck.base.architectures import is_native
-from mechcheck.engine.arithmetic import Arithmetic
+from mechcheck.engine.arithmetic.model import Arithmetic
+from mechcheck.engine.arithmetic.rotary import rotate
 from mechcheck.engine.edit import Activation, Rows, is_token, part_of, select
 from mechcheck.engine.hooks import as_loaded, attention_mask
-from mechcheck.engine.rotary import rotate
 from mechcheck.notation.sites import Kind, Site
 from mechcheck.prompts.limits import check_fits_once
 from mechcheck.prompts.prompt_set import PromptSet

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from torch import Tensor
 
-from mechcheck.engine.arithmetic import Arithmetic
+from mechcheck.engine.arithmetic.model import Arithmetic
 from mechcheck.engine.untouched import Untouched, untouched
 from mechcheck.notation.sites import Kind
 from mechcheck.prompts.prompt_set import PromptSet

@@ -8,7 +8,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from mechcheck.engine.arithmetic import Arithmetic
+from mechcheck.engine.arithmetic.model import Arithmetic
+from mechcheck.engine.direct import direct
 from mechcheck.engine.edit import Edit
 from mechcheck.engine.untouched import Untouched
 from mechcheck.notation.sites import EMBEDDINGS, Kind
@@ -90,7 +91,9 @@ class Variant(NamedTuple):
 
 def serves(arithmetic: Arithmetic, edits: Sequence[Edit]) -> bool:
     """Whether the suffix runner can do the edits: none that exchanges positions, none before the first block, none of a place that an
-    encoder's blocks lack, none that looks at another hook too."""
+    encoder's blocks lack, none that looks at another hook too; edges, where all of them read what no edit has changed."""
+    if any(edit.site.to is not None for edit in edits):
+        return direct(arithmetic, edits)
     missing = ("attn_out", "mlp_out", "neuron", *EMBEDDINGS) if arithmetic.post_norm else EMBEDDINGS
     return all(edit.order is None and edit.site.kind not in missing and not edit.site.looks_beside for edit in edits)
 

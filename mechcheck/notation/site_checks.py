@@ -10,6 +10,7 @@ from mechcheck.base.architectures import is_encoder
 from mechcheck.base.errors import SiteError
 from mechcheck.base.loaded import check_loaded
 from mechcheck.notation.codes import check_code
+from mechcheck.notation.edges import SENDERS, reads
 from mechcheck.notation.sites import HEAD_KINDS, NOUNS, Kind, Site
 
 if TYPE_CHECKING:
@@ -33,6 +34,8 @@ def check_sites(model: "TransformerBridge", sites: Iterable[Site]) -> None:
             noun, count = site_count(model, site.kind)
             if not 0 <= site.index < count:
                 raise SiteError(f"no {noun[:-1]} {site.place}: the model's layers have {noun} 0-{count - 1}")
+        if site.to is not None:
+            _check_edge(model, site)
         if site.code is not None:
             if site.kind == "pattern" or (site.kind == "neuron" and site.index is not None):
                 raise SiteError(f"{site.named}: a {NOUNS[site.kind]} has no subspaces or features; name the head, or the MLP")
@@ -58,6 +61,27 @@ def _missing(model: "TransformerBridge", kind: Kind) -> str | None:
                 f"in an encoder ({cfg.architecture}) it is added to the stream and normed before a hook can see it; name the layer's heads"
             )
     return None
+
+
+def _check_edge(model: "TransformerBridge", site: Site) -> None:
+    """Raise `SiteError` for an edge that the model's stream has not."""
+    cfg, receiver = model.cfg, site.to
+    assert receiver is not None
+    if is_encoder(model):
+        why = f"in an encoder ({cfg.architecture}) the stream is normed after every sum, so that no part of it is one sender's"
+        raise SiteError(f"no {site.named}: {why}")
+    if site.kind not in SENDERS or site.looks_beside:
+        raise SiteError(f"no {site.named}: an edge comes from what the stream is made of ({', '.join(SENDERS)}), and is read there")
+    if receiver.kind != "logits" and not receiver.layer < cfg.n_layers:
+        raise SiteError(f"no {site.named}: the model has layers 0-{cfg.n_layers - 1}")
+    if receiver.kind == "mlp" and cfg.attn_only:
+        raise SiteError(f"no {site.named}: the model has attention alone, and no MLPs")
+    if receiver.index is not None:
+        noun, count = site_count(model, {"q": "head", "k": "k", "v": "v"}[receiver.kind])  # type: ignore[arg-type]
+        if not 0 <= receiver.index < count:
+            raise SiteError(f"no {site.named}: the model's layers have {noun} 0-{count - 1}")
+    if not reads(receiver, site, parallel=bool(cfg.parallel_attn_mlp)):
+        raise SiteError(f"no {site.named}: {receiver} does not come behind {replace(site, to=None).named}, and reads nothing of it")
 
 
 def _components(model: "TransformerBridge", site: Site) -> int:

@@ -35,6 +35,8 @@ EMBEDDINGS = ("embed", "pos_embed")
 # Hooks without their layer, as in "attn.hook_z", of activations of shape [prompt, pos, d] or [prompt, pos, head, d_head].
 HOOK_KINDS = {hook.removeprefix("blocks.{layer}."): kind for kind, hook in _HOOKS.items() if kind not in ("pattern", *EMBEDDINGS)}
 INDEXED = (*HEAD_KINDS, "pattern", "neuron")
+# What a kind is called in front of its numbers, as the sender of an edge.
+_SENDERS: dict[Kind, str] = {"mlp_out": "mlp", "attn_out": "attn", "resid_pre": "resid", "neuron": "neuron"}
 # What a site of each kind is called in text.
 NOUNS: dict[Kind, str] = {
     "head": "head",
@@ -55,6 +57,25 @@ _WORD = re.compile(r"(?P<layers>\d+(-\d+)?)(\.(?P<indices>\d+(-\d+)?))?(@(?P<at>
 
 
 @dataclass(frozen=True)
+class Receiver:
+    """What reads the stream: a head's queries, keys or values, an MLP, or the final norm in front of the logits."""
+
+    kind: Literal["q", "k", "v", "mlp", "logits"]
+    layer: int = 0
+    index: int | None = None
+    """Head number; of keys and values, with grouped queries, that of the key/value head."""
+
+    def __str__(self) -> str:
+        """ "1.1.q", "mlp1", "logits"."""
+        match self.kind:
+            case "logits":
+                return "logits"
+            case "mlp":
+                return f"mlp{self.layer}"
+        return f"{self.layer}.{self.index}.{self.kind}"
+
+
+@dataclass(frozen=True)
 class Site:
     """One place in the network."""
 
@@ -66,6 +87,8 @@ class Site:
     """Named position ("END"); None for every position."""
     code: Code | None = None
     """What of the activation is meant, along a subspace or as features; None: all of it."""
+    to: Receiver | None = None
+    """Who alone reads it as it is changed: an edge; None: all that read it."""
 
     @property
     def hook_name(self) -> str:
@@ -82,17 +105,23 @@ class Site:
         """Where it is, without its kind: "9.6@END", "5@S2[gender]"; "@S2" of embeddings, which belong to no layer."""
         index = "" if self.index is None else f".{self.index}"
         where = "" if self.kind in EMBEDDINGS else f"{self.layer}{index}"
-        return where + (f"@{self.at}" if self.at else "") + (f"[{self.code}]" if self.code else "")
+        code, at = f"[{self.code}]" if self.code else "", f"@{self.at}" if self.at else ""
+        if self.to is None:
+            return f"{where}{at}{code}"
+        sender = "input" if self.kind == "resid_pre" and self.layer == 0 else _SENDERS.get(self.kind, "") + where
+        return f"{sender}{code}->{self.to}{at}"
 
     @property
     def named(self) -> str:
-        """Its kind and where it is: "head 9.6@END", "resid 5@S2"."""
+        """Its kind and where it is: "head 9.6@END", "resid 5@S2", "edge 0.3->1.1.q"."""
+        if self.to is not None:
+            return f"edge {self.place}"
         return f"{self.noun} {self.place}".strip() if self.kind not in EMBEDDINGS else f"{NOUNS[self.kind]}{self.place}"
 
     @property
     def noun(self) -> str:
         """What it is called in text; all heads, or all neurons, of a layer together in the plural."""
-        return NOUNS[self.kind] + "s" * self.together
+        return "edge" if self.to is not None else NOUNS[self.kind] + "s" * self.together
 
     @property
     def together(self) -> bool:
@@ -100,8 +129,8 @@ class Site:
         return self.kind in INDEXED and self.index is None
 
     def __str__(self) -> str:
-        """A head by its place alone, anything else with its kind: "9.6@END", "resid_post 5@S2"."""
-        return self.place if self.kind == "head" and not self.together else self.named
+        """A head or an edge by its place alone, anything else with its kind: "9.6@END", "resid_post 5@S2"."""
+        return self.place if (self.kind == "head" and not self.together) or self.to is not None else self.named
 
 
 @dataclass(frozen=True)
@@ -130,7 +159,7 @@ class Sites:
 
     def __str__(self) -> str:
         """Heads alone by their places, "9.6 9.9@END"; else each kind before its sites, "head 9.6 mlp 10@END 11@END"."""
-        if all(site.kind == "head" and not site.together for site in self):
+        if all((site.kind == "head" and not site.together) or site.to is not None for site in self):
             return self.places
         return " ".join(f"{noun} {Sites(some).places}".strip() for noun, some in itertools.groupby(self, key=lambda s: s.noun))
 
@@ -150,14 +179,15 @@ class Sites:
     @property
     def pairs(self) -> tuple[tuple[int, int], ...]:
         """(layer, head) of each head site; an error where a site is no head."""
-        others = [s for s in self if s.kind != "head" or s.index is None]
+        others = [s for s in self if s.kind != "head" or s.index is None or s.to is not None]
         if others:
             raise SiteError(f"these sites are not attention heads: {Sites(others)}")
         return tuple((s.layer, s.index) for s in self if s.index is not None)
 
 
-def _order(site: Site) -> tuple[str, int, int, str, str]:
-    return site.kind, site.layer, -1 if site.index is None else site.index, site.at or "", "" if site.code is None else site.code.key
+def _order(site: Site) -> tuple[bool, str, int, int, str, str, str]:
+    code, index = "" if site.code is None else site.code.key, -1 if site.index is None else site.index
+    return site.to is not None, site.kind, site.layer, index, str(site.to or ""), site.at or "", code
 
 
 def heads(text: str | Iterable[tuple[int, int]] | Sites, *, at: str | None = None) -> Sites:
@@ -253,12 +283,13 @@ def _parse(kind: Kind, word: str, at: str | None) -> Iterator[Site]:
     match = _WORD.fullmatch(word)
     if not match or (match["indices"] is not None) != (kind in INDEXED):
         raise SiteError(f"cannot read {word!r} as sites of kind {kind}; write them like {_example(kind)!r}")
-    for layer in _span(match["layers"]):
-        for index in _span(match["indices"]) if match["indices"] else [None]:
+    for layer in layers_of(match["layers"]):
+        for index in layers_of(match["indices"]) if match["indices"] else [None]:
             yield Site(kind, layer, index, match["at"] or at)
 
 
-def _span(text: str) -> range:
+def layers_of(text: str) -> range:
+    """The numbers of "3", or of a range, "0-3"."""
     first, _, last = text.partition("-")
     low, high = int(first), int(last or first)
     if high < low:

@@ -9,7 +9,7 @@ from tiny import SAME_FORWARD, VOCABULARY, random_prompts
 
 from mechcheck.engine import log_probs as _log_probs
 from mechcheck.engine import swept as _swept
-from mechcheck.engine.arithmetic import arithmetic
+from mechcheck.engine.arithmetic.model import arithmetic
 from mechcheck.engine.log_probs import log_probs
 from mechcheck.engine.run import plain_hooks, sweep, sweep_metrics
 from mechcheck.notation.interventions import Ablate, Steer

@@ -8,7 +8,7 @@ import pytest
 from tiny import random_prompts
 
 from mechcheck.engine import selfcheck as _selfcheck
-from mechcheck.engine.arithmetic import arithmetic
+from mechcheck.engine.arithmetic.model import arithmetic
 from mechcheck.engine.edits import capture_all, edits_of
 from mechcheck.engine.selfcheck import disagreement
 from mechcheck.engine.sweep import capture_fast, run_sweep

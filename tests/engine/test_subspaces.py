@@ -189,5 +189,5 @@ def test_the_hidden_activation_of_an_mlp_is_all_of_its_neurons(tiny, layout):
     (hidden,) = capture(model, prompts, mlp_hidden("0@B")).values()
     one_by_one = capture(model, prompts, every.at("B"))
     torch.testing.assert_close(hidden, torch.cat([one_by_one[site] for site in every.at("B")], dim=1))
-    with pytest.raises(PromptError, match="neuron 1.0@END is changed twice at once"):
+    with pytest.raises(PromptError, match=r"neuron 1.0@END is changed twice at once"):
         run(model, prompts, [Ablate(mlp_hidden("1")), Ablate(neurons("1.0@END"))])

@@ -6,7 +6,7 @@ import gc
 from tiny import random_prompts
 
 from mechcheck.engine import untouched_cache
-from mechcheck.engine.arithmetic import arithmetic
+from mechcheck.engine.arithmetic.model import arithmetic
 from mechcheck.models.loading import forget_models, load_model
 
 LENGTHS = (7, 7, 10, 10, 8, 8)

@@ -4,7 +4,7 @@ import pytest
 import torch
 from tiny import random_prompts
 
-from mechcheck.engine.arithmetic import arithmetic
+from mechcheck.engine.arithmetic.model import arithmetic
 from mechcheck.engine.edit import Edit
 from mechcheck.engine.untouched import untouched
 from mechcheck.engine.variants import Join, serves, variant

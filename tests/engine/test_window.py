@@ -4,7 +4,7 @@ import pytest
 import torch
 from tiny import random_prompts
 
-from mechcheck.engine.arithmetic import arithmetic
+from mechcheck.engine.arithmetic.model import arithmetic
 from mechcheck.engine.reading import read_by
 from mechcheck.engine.window import window
 from mechcheck.notation.metrics import logit_diff

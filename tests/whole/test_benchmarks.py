@@ -27,7 +27,7 @@ from comparison.running import Clock, run  # noqa: E402
 from comparison.shapes import prompt_pairs  # noqa: E402
 from comparison.tables import Page, options  # noqa: E402
 
-from mechcheck.engine.arithmetic import arithmetic  # noqa: E402
+from mechcheck.engine.arithmetic.model import arithmetic  # noqa: E402
 from mechcheck.engine.edits import capture_all, edits_of  # noqa: E402
 from mechcheck.engine.reading import read_by  # noqa: E402
 from mechcheck.engine.run import plain_hooks  # noqa: E402

@@ -16,7 +16,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from mechcheck.base.architectures import NATIVE, is_encoder, is_native, native_divisor
-from mechcheck.engine.layer import ACTIVATIONS, Layer, Linear, Norm, Unserved, layer_of, norm_of
+from mechcheck.engine.arithmetic.layer import ACTIVATIONS, Layer, Linear, Norm, Unserved, layer_of, norm_of
 
 if TYPE_CHECKING:
     from transformer_lens.model_bridge import TransformerBridge

@@ -1,0 +1,249 @@
+"""How well a circuit stands for its model: faithfulness at one size and over sizes."""
+
+import heapq
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Literal, NamedTuple
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from mechcheck.base.errors import CircuitError, MechcheckError
+from mechcheck.circuits.edge_scores import EdgeScores, Instead, carried
+from mechcheck.engine.graphs.runs import Graphs, senders_of
+from mechcheck.notation.circuit import Circuit
+from mechcheck.notation.graph import Graph
+from mechcheck.notation.metrics import Metric, as_metric, logit_diff
+from mechcheck.notation.sites import Sites
+from mechcheck.prompts.prompt_set import PromptSet
+from mechcheck.stats.measurement import Measurement
+from mechcheck.stats.resample import drawn_again
+
+if TYPE_CHECKING:
+    from transformer_lens.model_bridge import TransformerBridge
+
+Mask = Bool[Tensor, "receiver sender"]
+SHARES = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
+"""Of all edges: the sizes at which the MIB benchmark (Mueller et al. 2025, arXiv:2504.13151) asks for faithfulness."""
+_DRAWS = 1000
+
+
+def kept_edges(whole: Graph, circuit: Sites | Circuit) -> Mask:
+    """The edges that a circuit keeps.
+
+    Of a circuit of edges these; of one of nodes all edges that leave them, and those that leave nodes of kinds it does not speak of: beside
+    a circuit of heads the MLPs and the input stay.
+
+    Raises:
+        CircuitError: edges and nodes in one circuit, or parts that are no nodes of the graph.
+    """
+    sites = circuit.sites if isinstance(circuit, Circuit) else circuit
+    along = [site for site in sites if site.to is not None]
+    if along and len(along) < len(sites):
+        raise CircuitError("this circuit has edges and nodes; an evaluation cuts either edges or nodes")
+    if along:
+        return whole.mask(along)
+    if not len(sites):
+        raise CircuitError("this circuit has no sites")
+    named = {(site.kind, site.layer, site.index) for site in sites}
+    known = {(site.kind, site.layer, site.index) for site in whole.senders}
+    lost = [site for site in sites if (site.kind, site.layer, site.index) not in known or site.code is not None]
+    if lost:
+        raise CircuitError(f"{lost[0].named} is no node of the graph, whose nodes are heads and MLPs")
+    kinds = {site.kind for site in sites}
+    stays = torch.tensor([(site.kind not in kinds) or (site.kind, site.layer, site.index) in named for site in whole.senders])
+    return whole.real & stays
+
+
+@dataclass(frozen=True, eq=False)
+class Cut:
+    """A model some of whose edges carry something else: `cut(masks)` measures the prompts under several sets of kept edges at once."""
+
+    model: "TransformerBridge"
+    prompts: PromptSet
+    instead: Instead = "counterfactual"
+    source: PromptSet | None = None
+    metric: Metric = logit_diff
+
+    @property
+    def graph(self) -> Graph:
+        """The model's."""
+        return self.graphs.graph
+
+    @cached_property
+    def graphs(self) -> Graphs:
+        """What runs it."""
+        metric = as_metric(self.metric)
+        if metric.each:
+            raise MechcheckError(f"{metric.name!r} has a value for each position; a circuit is measured by one per prompt")
+        return Graphs(self.model, self.prompts, carried(senders_of(self.model), self.instead, self.prompts, self.source), [metric])
+
+    def values(self, kept: Sequence[Mask]) -> Float[np.ndarray, "variant prompt"]:
+        """The metric where only these edges carry what they do."""
+        return self.graphs.measure(torch.stack([self.graph.real & ~mask for mask in kept]))[0]
+
+    def measured(self, values: Float[np.ndarray, " prompt"], name: str, unit: str | None = None) -> Measurement:
+        """One value per prompt."""
+        return Measurement(values, self.prompts.ids, self.prompts.templates, name, as_metric(self.metric).unit if unit is None else unit)
+
+    @cached_property
+    def ends(self) -> tuple[Float[np.ndarray, " prompt"], Float[np.ndarray, " prompt"]]:
+        """The metric with every edge cut, and of the untouched model."""
+        none, whole = self.values([torch.zeros_like(self.graph.real), self.graph.real])
+        return none, whole
+
+    def share(self, values: Float[np.ndarray, " prompt"], name: str) -> Measurement:
+        """What is left of the whole model's metric, above that with every edge cut: a ratio of means."""
+        none, whole = self.ends
+        left, model, cut = self.measured(values, name), self.measured(whole, "the model's"), self.measured(none, "all cut")
+        return ((left - cut) / (model - cut)).named(name, "share")
+
+
+def faithfulness(
+    model: "TransformerBridge", prompts: PromptSet, circuit: Sites | Circuit, *,
+    instead: Instead = "counterfactual", source: PromptSet | None = None, metric: Metric = logit_diff,
+) -> Measurement:  # fmt: skip
+    """What is left of the metric when all but the circuit carries something else, as a share: (circuit - none) / (model - none).
+
+    1 is the whole model's behaviour, 0 that of a model all of whose edges are cut; above 1 or below 0 the rest works against the circuit,
+    or the circuit against the model, and neither is faithful (Miller et al. 2024, arXiv:2407.08734). A ratio of means, never a mean of
+    ratios.
+
+    Args:
+        model, prompts: as in `run`.
+        circuit: edges, or nodes (see `kept_edges`).
+        instead, source: what all else carries.
+        metric: one value per prompt; best one that is linear in the logits.
+
+    Raises:
+        CircuitError, SiteError: the circuit, or the model, has no such graph.
+    """
+    cut = Cut(model, prompts, instead, source, metric)
+    kept = cut.values([kept_edges(cut.graph, circuit)])[0]
+    return cut.share(kept, f"faithfulness under {instead} ablation")
+
+
+class Curve(NamedTuple):
+    """Faithfulness over sizes."""
+
+    shares: tuple[float, ...]
+    """Of all edges."""
+    edges: tuple[int, ...]
+    """How many these are."""
+    faithfulness: tuple[Measurement, ...]
+    """At each size."""
+    cmd: float
+    """Area between the curve and 1: the distance of circuits from the model (0 is best). Read it first."""
+    cmd_interval: tuple[float, float]
+    """95%, by drawing templates again."""
+    cpr: float
+    """Area below the curve; scores that only raise the metric raise it without bound."""
+    cpr_interval: tuple[float, float]
+    """Likewise."""
+    outside: tuple[float, ...]
+    """Shares at which faithfulness lies above 1 or below 0 by more than rounding."""
+
+
+def faithfulness_curve(
+    model: "TransformerBridge", prompts: PromptSet, scores: EdgeScores, *, shares: Sequence[float] = SHARES,
+    assemble: Literal["greedy", "top"] = "greedy", instead: Instead = "counterfactual", source: PromptSet | None = None,
+    metric: Metric = logit_diff, seed: int = 0,
+) -> Curve:  # fmt: skip
+    """Faithfulness of the circuits that scores propose, from few edges to all, and the areas CMD and CPR (Mueller et al. 2025).
+
+    Areas are trapezoids over the share of edges, on a linear scale, so that the stretch from a fifth to all of them weighs most.
+
+    Args:
+        model, prompts, instead, source, metric: as in `faithfulness`; prompts that the scores were not computed on.
+        scores: of each edge.
+        shares: of all edges, rising.
+        assemble: "greedy" takes edges from the logits up, always the best of those that lead to what is already reached; "top" the best
+            of all.
+        seed: of the draws for the intervals.
+    """
+    if not shares or any(not 0 < share <= 1 for share in shares) or list(shares) != sorted(set(shares)):
+        raise MechcheckError(f"shares of all edges rise from above 0 to 1 at most, got {list(shares)}")
+    cut = Cut(model, prompts, instead, source, metric)
+    counts = [max(1, round(share * len(cut.graph))) for share in shares]
+    masks = nested(scores, counts, assemble)
+    values = cut.values(masks)
+    none, whole = cut.ends
+    found = tuple(cut.share(row, f"faithfulness at {count} edges") for row, count in zip(values, counts, strict=True))
+    weights = drawn_again(prompts.templates, _DRAWS, seed)
+    tops, below = (values - none) @ weights.T, (whole - none) @ weights.T
+    with np.errstate(divide="ignore", invalid="ignore"):
+        drawn = tops / below  # [size, draw]
+    curve = np.array([one.mean for one in found])
+    distance, area = np.abs(1 - curve), curve
+    return Curve(
+        tuple(shares),
+        tuple(counts),
+        found,
+        float(np.trapezoid(distance, shares)),
+        _interval(np.trapezoid(np.abs(1 - drawn), shares, axis=0)),
+        float(np.trapezoid(area, shares)),
+        _interval(np.trapezoid(drawn, shares, axis=0)),
+        tuple(share for share, at in zip(shares, curve, strict=True) if not -1e-6 <= at <= 1 + 1e-6),
+    )
+
+
+def _interval(drawn: Float[np.ndarray, " draw"]) -> tuple[float, float]:
+    low, high = np.quantile(drawn, [0.025, 0.975])
+    return float(low), float(high)
+
+
+def nested(scores: EdgeScores, counts: Sequence[int], assemble: Literal["greedy", "top"] = "greedy") -> list[Mask]:
+    """The circuits of so many edges that scores propose, each within the next."""
+    if assemble not in ("greedy", "top"):
+        raise MechcheckError(f'unknown assemble={assemble!r}; choose "greedy" or "top"')
+    order = (from_the_logits_up if assemble == "greedy" else by_size)(scores.graph, scores.mean)
+    flat = [scores.graph.real.new_zeros(scores.graph.real.numel()) for _ in counts]
+    for mask, count in zip(flat, counts, strict=True):
+        mask[order[:count]] = True
+    return [mask.view_as(scores.graph.real) for mask in flat]
+
+
+def by_size(whole: Graph, scores: Float[np.ndarray, "receiver sender"]) -> list[int]:
+    """All edges (numbers in the flat mask), the largest in size first; of equals the earlier."""
+    size = np.where(whole.real.numpy(), np.abs(scores), -np.inf).ravel()
+    return np.argsort(-size, kind="stable")[: len(whole)].tolist()
+
+
+def from_the_logits_up(whole: Graph, scores: Float[np.ndarray, "receiver sender"]) -> list[int]:
+    """All edges (numbers in the flat mask): always the largest of those that lead into a node that the ones before have reached."""
+    size = np.abs(scores)
+    into: Mapping[int, list[int]] = _receivers_of_nodes(whole)
+    reached: set[int] = set()
+    heap: list[tuple[float, int, int]] = []
+
+    def reach(rows: Sequence[int]) -> None:
+        for row in set(rows) - reached:  # heads of a group read the same keys and values
+            reached.add(row)
+            for column in whole.real[row].nonzero()[:, 0].tolist():
+                heapq.heappush(heap, (-float(size[row, column]), row, column))
+
+    reach([len(whole.receivers) - 1])
+    order = []
+    while heap:
+        _, row, column = heapq.heappop(heap)
+        order.append(row * len(whole.senders) + column)
+        reach(into[column])
+    return order
+
+
+def _receivers_of_nodes(whole: Graph) -> dict[int, list[int]]:
+    """Sender -> the receivers through which it reads."""
+    group = whole.n_heads // whole.n_kv_heads
+    found: dict[int, list[int]] = {column: [] for column in range(len(whole.senders))}
+    place = {(site.kind, site.layer, site.index): column for column, site in enumerate(whole.senders)}
+    for row, receiver in enumerate(whole.receivers):
+        if receiver.kind == "mlp":
+            found[place["mlp_out", receiver.layer, None]].append(row)
+        elif receiver.index is not None:
+            heads = [receiver.index] if receiver.kind == "q" else range(receiver.index * group, (receiver.index + 1) * group)
+            for head in heads:
+                found[place["head", receiver.layer, head]].append(row)
+    return found

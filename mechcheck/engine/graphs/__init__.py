@@ -1,0 +1,1 @@
+"""Runs of whole graphs, with any of their edges cut."""

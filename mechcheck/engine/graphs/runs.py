@@ -1,0 +1,249 @@
+"""Runs of a whole graph: every receiver reads some senders as they are, and others as they are elsewhere."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+from torch.nn import functional as F
+
+from mechcheck.base.device import usual_torch
+from mechcheck.base.errors import SiteError
+from mechcheck.base.progress import progress
+from mechcheck.engine.along import arithmetic_of, written_to_stream
+from mechcheck.engine.arithmetic.layer import Layer
+from mechcheck.engine.arithmetic.model import Arithmetic
+from mechcheck.engine.arithmetic.rotary import rotate
+from mechcheck.engine.edit import Edit
+from mechcheck.engine.edits import capture_all, edits_of
+from mechcheck.engine.memory import free_bytes
+from mechcheck.engine.reading import Read, Reading, read_by
+from mechcheck.engine.swept import Swept
+from mechcheck.engine.untouched import Untouched
+from mechcheck.engine.untouched_cache import untouched_run
+from mechcheck.notation.graph import Graph, graph
+from mechcheck.notation.interventions import Ablate, Patch
+from mechcheck.notation.metrics import Metric
+from mechcheck.notation.sites import Sites
+from mechcheck.prompts.prompt_set import PromptSet
+
+if TYPE_CHECKING:
+    from transformer_lens.model_bridge import TransformerBridge
+
+Cuts = Bool[Tensor, "variant receiver sender"]
+Sent = Float[Tensor, "sender prompt pos d_model"]
+
+
+def sent(model: "TransformerBridge", prompts: PromptSet, instead: Ablate | Patch) -> Sent:
+    """What each sender says where it is replaced, as it adds to the stream.
+
+    Args:
+        model, prompts: as in `run`.
+        instead: by what; its sites are those of the graph's senders.
+    """
+    known = arithmetic_of(model)
+    captures = capture_all(model, prompts, [[instead]])
+    edits = {edit.site: edit for edit in edits_of(model, prompts, [instead], captures)}
+    shape = (*prompts.tokens.shape, known.w_u.shape[0])
+    return torch.stack([_in_stream(known, edits[sender], shape) for sender in graph(model).senders])
+
+
+def _in_stream(known: Arithmetic, edit: Edit, shape: tuple[int, ...]) -> Float[Tensor, "prompt pos d_model"]:
+    if edit.value is None:
+        return known.w_u.new_zeros(shape)
+    return written_to_stream(known, edit, edit.value.to(known.w_u)).expand(shape)
+
+
+@dataclass(eq=False)
+class Graphs:
+    """Prompts, and what edges carry where they are cut: measured under many sets of cut edges at once.
+
+    It is what `sweep` gives for the interventions at these edges, computed for whole graphs: a receiver's input is the stream as it is
+    in that run, with each cut sender's own part of it exchanged.
+    """
+
+    model: "TransformerBridge"
+    prompts: PromptSet
+    instead: Ablate | Patch
+    """What cut edges carry: a `Patch` or an `Ablate` of all senders (`senders_of`) at every position."""
+    metrics: Sequence[Metric]
+
+    @cached_property
+    def graph(self) -> Graph:
+        """The model's."""
+        return graph(self.model)
+
+    @cached_property
+    def known(self) -> Arithmetic:
+        """The model's arithmetic.
+
+        Raises:
+            SiteError: it is not known, or attention does not see all of these prompts.
+        """
+        known = arithmetic_of(self.model)
+        if known.reach is not None and known.reach < self.prompts.tokens.shape[1]:
+            raise SiteError(f"attention of this model sees {known.reach} positions, and the prompts have {self.prompts.tokens.shape[1]}")
+        return known
+
+    @cached_property
+    def read(self) -> Read:
+        """Where the metrics read."""
+        return read_by(self.metrics, self.prompts)
+
+    @cached_property
+    def elsewhere(self) -> Sent:
+        """What cut edges carry."""
+        with usual_torch(), torch.no_grad():
+            return sent(self.model, self.prompts, self.instead)
+
+    def measure(self, cuts: Cuts) -> list[Float[np.ndarray, "variant prompt *pos"]]:
+        """Each metric where, in each variant, these edges are cut."""
+        known, read, n = self.known, self.read, len(self.prompts)
+        out = known.w_u.new_empty(len(cuts), *read.positions.shape, known.w_u.shape[0])
+        clean = known.w_u.new_empty(*read.positions.shape, known.w_u.shape[0])
+        with usual_torch(), torch.no_grad(), progress(len(cuts) * n, "circuits") as bar:
+            for rows, chosen, run in self._runs(cuts, 1):
+                clean[rows] = run.base.last[torch.arange(len(rows))[:, None], run.read.positions]
+                out[chosen, rows] = run.streams()
+                bar.update(len(rows) * len(run.cuts))
+            out = torch.where(cuts.flatten(1).any(1).to(out.device)[:, None, None, None], out, clean)
+            return Swept(self.model, known, self.prompts, read, [[] for _ in cuts], out, clean).values(self.metrics)
+
+    def slopes(self, cuts: Cuts | Float[Tensor, "variant receiver sender"]) -> Float[Tensor, "variant prompt receiver sender"]:
+        """What cutting each edge (further) adds to the first metric, to first order around each variant; 0 where there is no edge."""
+        (metric, *_), real = self.metrics, self.graph.real
+        found = torch.empty(len(cuts), len(self.prompts), *real.shape, dtype=torch.float64)
+        with usual_torch():
+            for rows, chosen, run in self._runs(cuts, 4):
+                reading = Reading(metric, run.base.prompts, run.read)
+                clean = self._logits(run.base.last[torch.arange(len(rows))[:, None], run.read.positions])
+
+                def measured(streams: Tensor, reading: Reading = reading, clean: Tensor = clean) -> Tensor:
+                    values = [reading.metric(reading.of(self._logits(one)), reading.rows, reading.of(clean)) for one in streams]
+                    return torch.stack([reading.reduced(one) for one in values])
+
+                found[chosen, rows] = run.slopes(measured).cpu() * real
+        return found
+
+    def _logits(self, streams: Tensor) -> Tensor:
+        return self.known.logits(streams)
+
+    def _runs(self, cuts: Cuts | Float[Tensor, "variant receiver sender"], weight: int) -> Iterator[tuple[list[int], slice, "GraphRun"]]:
+        """Some prompts and some variants at a time, as many as there is room for; `weight`: how much more than a forward run each takes."""
+        n = len(self.prompts)
+        size = max(1, free_bytes(self.known.w_u.device) // (weight * _bytes_per_row(self.known, self.graph, self.prompts)))
+        for start in range(0, n, min(size, n)):
+            rows = list(range(start, min(start + size, n)))
+            some, here = (self.prompts, self.read) if len(rows) == n else (self.prompts[rows], self.read.on(rows))
+            base = untouched_run(self.model, self.known, some)
+            at_once = max(1, size // len(rows))
+            for first in range(0, len(cuts), at_once):
+                chosen = slice(first, first + at_once)
+                yield rows, chosen, GraphRun(self.known, base, self.elsewhere[:, rows], cuts[chosen], here)
+
+
+def _bytes_per_row(known: Arithmetic, whole: Graph, prompts: PromptSet) -> int:
+    """What one variant of one prompt takes: what all senders say, and a layer's inputs."""
+    layer = known.layers[0]
+    widest = max(known.n_heads + 2 * known.n_kv_heads, 4) * 3 * known.w_u.shape[0]
+    mlp = 0 if layer.mlp is None else 3 * layer.mlp.into.weight.shape[1]
+    return prompts.tokens.shape[1] * (len(whole.senders) * known.w_u.shape[0] + widest + mlp) * known.w_u.element_size()
+
+
+@dataclass(eq=False)
+class GraphRun:
+    """Some variants on some prompts; streams are [variant, prompt, pos, d_model]."""
+
+    known: Arithmetic
+    base: Untouched
+    values: Sent
+    cuts: Cuts | Float[Tensor, "variant receiver sender"]
+    """Which edges carry the other values, or what share of the way each goes to them."""
+    read: Read
+
+    def streams(self) -> Float[Tensor, "variant prompt read d_model"]:
+        """The stream that the final norm reads, where it is wanted; where `cuts` are shares of a cut, it knows its gradient."""
+        known, n = self.known, len(self.cuts)
+        x = self.base.layers[0].resid_pre.expand(n, -1, -1, -1)
+        self._cuts = self.cuts.to(x)
+        # Of each sender, what it would say less what it says.
+        self._changes = x.new_empty(n, 0 if torch.is_grad_enabled() else len(self.values), *x.shape[1:])
+        self._sent, self._row = 0, 0
+        self._reads: list[Tensor] = []
+        self._say(x[:, None])
+        for layer in known.layers:
+            entered = x
+            x = x + self._attention(layer, x)
+            if layer.mlp is not None:
+                read = self._changed(entered if known.parallel else x, 1)[:, 0]
+                mlp_out = layer.mlp.out(known.neurons(layer, read))
+                self._say(mlp_out[:, None])
+                x = x + mlp_out
+        prompt = torch.arange(x.shape[1])[:, None]
+        return self._changed(x, 1)[:, 0, prompt, self.read.positions]
+
+    def slopes(self, measured: Callable[[Tensor], Tensor]) -> Float[Tensor, "variant prompt receiver sender"]:
+        """What cutting each edge (further) adds to a measure of each prompt, to first order, in each variant.
+
+        Args:
+            measured: from streams, [variant, prompt, read, d_model], to one number for each variant and prompt.
+        """
+        with torch.enable_grad():
+            self.values = self.values.detach().requires_grad_()  # so that there is a graph where no edge is cut
+            total = measured(self.streams()).sum()
+            found = torch.autograd.grad(total, self._reads, materialize_grads=True)
+        gradients = torch.cat([one.detach() for one in found], dim=1)  # [variant, receiver, prompt, pos, d_model]
+        changes = self._changes.detach()
+        return (gradients.transpose(1, 2).flatten(3) @ changes.transpose(1, 2).flatten(3).transpose(2, 3)).double()
+
+    def _say(self, said: Float[Tensor, "variant sender prompt pos d_model"]) -> None:
+        """Note what the next senders say."""
+        end = self._sent + said.shape[1]
+        if torch.is_grad_enabled():
+            self._changes = torch.cat([self._changes, self.values[self._sent : end] - said], dim=1)
+        else:
+            torch.sub(self.values[self._sent : end], said, out=self._changes[:, self._sent : end])
+        self._sent = end
+
+    def _changed(self, x: Tensor, count: int) -> Float[Tensor, "variant receiver prompt pos d_model"]:
+        """What the next receivers read: the stream, with what is cut exchanged."""
+        cut = self._cuts[:, self._row : self._row + count, : self._sent]
+        self._row += count
+        if not (torch.is_grad_enabled() or cut.any()):
+            return x[:, None].expand(-1, count, -1, -1, -1)
+        changes = self._changes[:, : self._sent].flatten(2)
+        read = (cut @ changes).view(len(x), count, *x.shape[1:]) + x[:, None]
+        self._reads.append(read)
+        return read
+
+    def _attention(self, layer: Layer, x: Tensor) -> Float[Tensor, "variant prompt pos d_model"]:
+        known, (n, prompts, width, _) = self.known, x.shape
+        groups = (known.n_heads, known.n_kv_heads, known.n_kv_heads)
+        weights = layer.qkv.weight.T.unflatten(0, (sum(groups), known.d_head)).transpose(1, 2)  # [head, d_model, d_head]
+        biases = None if layer.qkv.bias is None else layer.qkv.bias.view(-1, 1, known.d_head)
+        first, parts = 0, []
+        for count in groups:
+            read = known.attention_input(layer, self._changed(x, count)).flatten(2, 3)  # [variant, head, row, d_model]
+            part = read @ weights[first : first + count]
+            part = part if biases is None else part + biases[first : first + count]
+            parts.append(part.view(n, count, prompts, width, known.d_head).permute(0, 2, 3, 1, 4).flatten(0, 1))
+            first += count
+        q, k, v = parts  # [row, pos, head, d_head]
+        tables = None if self.base.tables is None else (self.base.tables[0][:, None], self.base.tables[1][:, None])
+        q, k = (rotate(part, tables, neighbours=known.neighbours) for part in (q, k))
+        q, k, v = (part.transpose(1, 2) for part in (q, k, v))
+        z = F.scaled_dot_product_attention(q, k, v, is_causal=True, scale=known.scale, enable_gqa=q.shape[1] != k.shape[1])
+        z = z.view(n, prompts, known.n_heads, width, known.d_head).transpose(1, 2).flatten(2, 3)
+        said = (z @ layer.o.weight.unflatten(0, (known.n_heads, known.d_head))).view(n, known.n_heads, prompts, width, -1)
+        self._say(said)
+        total = said.sum(1)
+        return total if layer.o.bias is None else total + layer.o.bias
+
+
+def senders_of(model: "TransformerBridge") -> Sites:
+    """The senders of the model's graph, to be ablated or patched."""
+    return Sites(graph(model).senders)
