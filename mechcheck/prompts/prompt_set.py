@@ -259,7 +259,7 @@ class PromptSet(Placed, Asked):
         """The chosen prompts, with their counterfactuals and references."""
         rows = list(range(len(self)))[index] if isinstance(index, slice) else [int(i) for i in index]
         if not rows:
-            raise PromptError("no prompts are left")
+            raise PromptError(f"no prompts are left: none of these {len(self)} was chosen")
         pick = torch.tensor(rows)
         return replace(
             self,

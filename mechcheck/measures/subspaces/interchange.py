@@ -52,7 +52,7 @@ def interchange(
     Args:
         model: from `load_model`.
         prompts: the bases, none of which a subspace was fitted on.
-        sites: `site.within(subspace)`, or what a fit returned as `.sites`; exchanged all at once.
+        sites: `site.within(subspace)`, or the sites of what a fit returned; exchanged all at once.
         source: aligned prompts; the prompts' counterfactual by default.
         expected: the token that each base is expected to say then, compared with its answer (with its foil where the answer itself is
             expected: the sources that leave it as it is). By default the source's answers where they differ from the prompts', else the
