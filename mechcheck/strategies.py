@@ -1,12 +1,19 @@
-"""Hypothesis strategies over prompts, for `check.for_all`. Each shrinks to what is simplest: the shortest sentence, the first words."""
+"""Hypothesis strategies over prompts, for `check.for_all`, and over sites. Each shrinks to what is simplest: the shortest sentence, the
+first words, the first head.
+"""
 
 import string
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 from hypothesis import strategies as st
 
-from mechcheck.base.errors import PromptError
+from mechcheck.base.errors import MechcheckError, PromptError, SiteError
+from mechcheck.base.text import did_you_mean
+from mechcheck.notation.codes import RandomSubspace
+from mechcheck.notation.graph import graph
+from mechcheck.notation.site_checks import check_sites, site_count, site_width
+from mechcheck.notation.sites import INDEXED, Kind, Site, Sites
 from mechcheck.prompts.prompt_set import PromptSet
 from mechcheck.tasks.ioi import ORDERS, TEMPLATES, ioi_about, ioi_kinds, ioi_partners
 from mechcheck.tasks.registry import Split
@@ -16,7 +23,7 @@ if TYPE_CHECKING:
     from hypothesis.strategies import DrawFn, SearchStrategy
     from transformer_lens.model_bridge import TransformerBridge
 
-__all__ = ["ioi_in_every_sentence", "ioi_people", "ioi_sentences", "prompts_from", "sentences"]
+__all__ = ["ioi_in_every_sentence", "ioi_people", "ioi_sentences", "prompts_from", "sentences", "sites"]
 
 
 def prompts_from(prompts: PromptSet) -> "SearchStrategy[PromptSet]":
@@ -120,3 +127,52 @@ def ioi_in_every_sentence(
     kinds = sorted(ioi_kinds(spelling, split, orders, templates), key=lambda kind: len(kind[0]))
     pairs = ioi_people(model, split) if people is None else people
     return pairs.map(lambda pair: ioi_about(model, spelling.language, kinds, *pair, lambda words: words[0]))
+
+
+def sites(
+    model: "TransformerBridge", *, kinds: Sequence[str] | None = None, at: Sequence[str | None] = (None,), within: bool = False
+) -> "SearchStrategy[Sites]":
+    """One site that the model has, of any kind: a head, its pattern, an MLP, a stream, the embeddings, an edge.
+
+    Args:
+        model: whose sites.
+        kinds: of these kinds, as `Site.kind` has them, and "edge"; by default of all that the model has.
+        at: its named position, one of these; None is every position.
+        within: also one-dimensional subspaces of those that have a direction to speak of, drawn at random.
+
+    Raises:
+        MechcheckError: a kind that there is not, or none that the model has.
+    """
+    known = (*get_args(Kind), "edge")
+    unknown = [kind for kind in kinds or () if kind not in known]
+    if unknown:
+        raise MechcheckError(f"no sites of kind {unknown[0]!r}; there are {', '.join(known)}{did_you_mean(unknown[0], known)}")
+    there = [kind for kind in kinds or known if _has(model, kind)]
+    if not there:
+        raise MechcheckError(f"the model has no sites of kind {', '.join(kinds or known)}")
+
+    @st.composite
+    def site(draw: "DrawFn") -> Sites:
+        kind = draw(st.sampled_from(there))
+        if kind == "edge":
+            return Sites([draw(st.sampled_from(graph(model).in_order))]).at(draw(st.sampled_from(list(at))))
+        layer = 0 if kind in ("embed", "pos_embed") else draw(st.integers(0, model.cfg.n_layers - 1))
+        index = draw(st.integers(0, site_count(model, kind)[1] - 1)) if kind in INDEXED else None
+        found = Site(kind, layer, index, draw(st.sampled_from(list(at))))
+        if within and kind not in ("pattern", "neuron") and draw(st.booleans()):
+            d = site_width(model, found)
+            return Sites([found]).within(RandomSubspace(1, d, draw(st.integers(0, 99)), f"random 1 of {d}"))
+        return Sites([found])
+
+    return site()
+
+
+def _has(model: "TransformerBridge", kind: str) -> bool:
+    """Whether the model has sites of this kind."""
+    try:
+        if kind == "edge":
+            return len(graph(model)) > 0
+        check_sites(model, [Site(kind, 0, 0 if kind in INDEXED else None)])  # type: ignore[arg-type]
+    except SiteError:
+        return False
+    return True
