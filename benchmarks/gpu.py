@@ -23,7 +23,7 @@ from comparison.running import Clock, Ran, run
 from comparison.tables import RESULTS, processor, row
 
 TESTS = ("tests/whole/test_cuda.py", "tests/engine/test_devices.py")
-SCRIPTS = ("head_sweep", "memory", "component_sweep", "ablation_sweep", "steering_sweep", "scaling", "random_circuits")
+SCRIPTS = ("head_sweep", "memory", "component_sweep", "ablation_sweep", "loss_sweep", "steering_sweep", "scaling", "random_circuits")
 PACKAGES = ("torch", "transformers", "transformer-lens", "pytest")
 MIB = 2**20
 TITLES = {"tests": "Tests", "claims": "Claims", "benchmarks": "Benchmarks"}

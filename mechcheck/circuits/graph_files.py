@@ -81,7 +81,7 @@ def read_graph(path: str | Path, *, n_kv_heads: int | None = None) -> GraphFile:
     if not 0 < grouped <= heads or heads % grouped:
         raise CircuitError(f"{heads} heads cannot share {grouped} of keys and values")
     graph = Graph(layers, heads, grouped, parallel, has_mlps=True)
-    names = dict(_names(graph))
+    names = dict(names_of(graph))
     strange = [name for name in known if name not in names]
     if strange:
         raise CircuitError(f"{path}: {strange[0]!r} is no edge of a model of {layers} layers of {heads} heads")
@@ -95,7 +95,7 @@ def read_graph(path: str | Path, *, n_kv_heads: int | None = None) -> GraphFile:
     return GraphFile(graph, kept, scores)
 
 
-def _names(graph: Graph) -> Iterator[tuple[str, tuple[int, int]]]:
+def names_of(graph: Graph) -> Iterator[tuple[str, tuple[int, int]]]:
     """What EAP-IG calls each edge, and where it is; with grouped queries an edge has a name for each head of its group."""
     group = graph.n_heads // graph.n_kv_heads
     for row, column in graph.real.nonzero().tolist():
@@ -122,7 +122,7 @@ def _json(graph: Graph, kept: Mask, scores: Scores, d_model: int) -> str:
     }  # fmt: skip
     nodes = {name: {"in_graph": name in used or name == "logits"} for name in [*map(_sender, graph.senders), "logits"]}
     edges = {
-        name: {"score": float(np.nan_to_num(scores[at])), "in_graph": bool(kept[at])} for name, at in _names(graph)
+        name: {"score": float(np.nan_to_num(scores[at])), "in_graph": bool(kept[at])} for name, at in names_of(graph)
     }  # fmt: skip
     return json.dumps({"cfg": cfg, "nodes": nodes, "edges": edges})
 

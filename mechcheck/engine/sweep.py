@@ -29,6 +29,10 @@ from mechcheck.prompts.prompt_set import PromptSet
 if TYPE_CHECKING:
     from transformer_lens.model_bridge import TransformerBridge
 
+# A batch on a CPU where many positions are read. It has rows enough for fast products even so, and its activations stay in the cache,
+# in memory that need not be given to the process anew each time (measured on GPT-2 small's shape: a tenth of the time).
+_WIDE_BYTES = 48 * 2**20
+
 
 def run_sweep(
     model: "TransformerBridge", known: Arithmetic, prompts: PromptSet, edits: Sequence[Sequence[Edit]],
@@ -117,7 +121,10 @@ def _block_streams(
 
 def _batches(base: Untouched, view: Window, members: list[Variant], batch: int | None) -> Iterator[tuple[list[Variant], Streams]]:
     """Run the variants of one window, as many at a time as fit; fewer, should memory run out."""
-    size = batch or max(1, free_bytes(base.last.device) // _bytes_per_variant(base, view))
+    room = free_bytes(base.last.device)
+    if base.last.device.type == "cpu" and view.leaving.positions.shape[1] > 1:
+        room = min(room, _WIDE_BYTES)
+    size = batch or max(1, room // _bytes_per_variant(base, view))
     start = 0
     while start < len(members):
         chosen = members[start : start + size]

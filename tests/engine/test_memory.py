@@ -7,8 +7,10 @@ from tiny import SAME_FORWARD, random_prompts
 
 from mechcheck.engine import memory as _memory
 from mechcheck.engine import suffix as _suffix
+from mechcheck.engine import sweep as _sweep
 from mechcheck.engine.run import sweep
 from mechcheck.notation.interventions import Ablate
+from mechcheck.notation.metrics import loss
 from mechcheck.notation.sites import heads
 
 pytestmark = pytest.mark.filterwarnings("error::mechcheck.base.errors.SelfCheckWarning")
@@ -31,6 +33,18 @@ def test_running_out_of_memory_halves_the_batch(tiny, layout, monkeypatch):
     monkeypatch.setattr(_suffix.Batch, "run", small)
     np.testing.assert_allclose(sweep(model, prompts, variants), expected, rtol=0, atol=SAME_FORWARD[layout])
     assert sizes == [6, 3, 2, 2, 2]
+
+
+def test_where_many_positions_are_read_a_batch_takes_less(tiny, layout, monkeypatch):
+    """Of the numbers nothing depends on it; at END a batch is as large as ever."""
+    model, prompts, sizes, original = tiny(layout), random_prompts(3, LENGTHS), [], _suffix.Batch.run
+    variants = [[Ablate(heads(f"{layer}.{head}"), "zero")] for layer in range(2) for head in range(3)]
+    expected = sweep(model, prompts, variants, loss)
+    monkeypatch.setattr(_suffix.Batch, "run", lambda batch: sizes.append(len(batch.variants)) or original(batch))
+    monkeypatch.setattr(_sweep, "_WIDE_BYTES", 1)
+    np.testing.assert_allclose(sweep(model, prompts, variants, loss), expected, rtol=0, atol=SAME_FORWARD[layout])
+    sweep(model, prompts, variants)
+    assert sizes == [1] * 6 + [6]
 
 
 def test_another_error_is_no_lack_of_memory(tiny, monkeypatch):
