@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from mechcheck.base.device import usual_torch
 from mechcheck.base.errors import MechcheckError
 from mechcheck.circuits.edge_search import FoundEdges, Step
 from mechcheck.circuits.evaluation import Cut, by_size, from_the_logits_up
@@ -22,6 +23,7 @@ THRESHOLDS = (1.0, 0.3, 0.1, 0.03, 0.01, 0.003, 0.001)
 """In the metric's unit (nats of KL), from few edges to many."""
 
 
+@usual_torch()
 def acdc(cut: Cut, thresholds: Sequence[float] = THRESHOLDS) -> FoundEdges:
     """ACDC (Conmy et al. 2023, arXiv:2304.14997) at several thresholds: an edge is cut where that costs less than the threshold.
 
@@ -54,6 +56,8 @@ def acdc(cut: Cut, thresholds: Sequence[float] = THRESHOLDS) -> FoundEdges:
     return FoundEdges(whole, tuple(by_size(whole, largest)), "acdc", trace, frozenset(cut.prompts.ids))
 
 
+@usual_torch()
+@torch.enable_grad()
 def edge_pruning(cut: Cut, *, steps: int = 200, learning_rate: float = 0.05, sparsity: float = 0.95, seed: int = 0) -> FoundEdges:
     """Edge pruning (Bhaskar et al. 2024, arXiv:2406.16778): masks of all edges, learned together by gradients.
 
@@ -100,6 +104,7 @@ def edge_pruning(cut: Cut, *, steps: int = 200, learning_rate: float = 0.05, spa
     return FoundEdges(whole, tuple(by_size(whole, scores.numpy())), "edge pruning", tuple(trace), frozenset(cut.prompts.ids))
 
 
+@usual_torch()
 def information_flow(cut: Cut) -> FoundEdges:
     """Information flow routes (Ferrando and Voita 2024, arXiv:2403.00824): how near each sender's part is to the sum that is read.
 

@@ -61,7 +61,8 @@ class Swept:
     def _needs_one_token(self, reading: Reading) -> bool:
         """Whether logits need not be kept; at END they are few, and in 16 bits it is the metric that says how they are rounded."""
         exact = self.streams.dtype in (torch.float32, torch.float64) and has_float64(self.streams.device)
-        return exact and not reading.at_end and reading.metric.one_token is not None and self.arithmetic.head is None
+        alone = reading.metric.one_token is not None and not reading.metric.of_sets(self.prompts)
+        return exact and alone and not reading.at_end and self.arithmetic.head is None
 
     def _from_one_token(self, readings: Sequence[Reading]) -> list[Float[Tensor, "variant reading"]]:
         """Metrics of single tokens that read the same places: one pass over the vocabulary, for the untouched run and for what differs."""

@@ -16,8 +16,8 @@ from mechcheck.engine import selfcheck as _selfcheck
 from mechcheck.engine import suffix as _suffix
 from mechcheck.engine import sweep as _sweep
 from mechcheck.engine import untouched_cache
+from mechcheck.engine.arithmetic import model as _arithmetic
 from mechcheck.engine.arithmetic.model import Unserved, arithmetic
-from mechcheck.engine.arithmetic.model import model as _arithmetic
 from mechcheck.engine.edits import capture_all, edits_of
 from mechcheck.engine.hooks import record
 from mechcheck.engine.run import plain_hooks, run, sweep, sweep_metrics

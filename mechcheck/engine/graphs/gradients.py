@@ -33,6 +33,7 @@ Part = tuple[Literal["input", "attn", "mlp"], int]
 """What is put between its two values while gradients are taken: the input, a layer's heads, or its MLP."""
 
 
+@usual_torch()
 def gradient_scores(
     model: "TransformerBridge", prompts: PromptSet, instead: Ablate | Patch, metric: Metric, method: Method, steps: int
 ) -> Scores:
@@ -51,7 +52,7 @@ def gradient_scores(
     known, whole = arithmetic_of(model), graph(model)
     read = read_by([metric], prompts)
     parts: list[Scores] = []
-    with usual_torch(), torch.no_grad():
+    with torch.no_grad():
         elsewhere = sent(model, prompts, instead)
         size = max(1, free_bytes(known.w_u.device) // _bytes_per_prompt(known, whole, prompts))
         for start in range(0, len(prompts), size):
@@ -61,12 +62,12 @@ def gradient_scores(
             runs = Gradients(known, whole, base, Reading(metric, some, here))
             own = runs.own()
             changes = elsewhere[:, rows] - own
-            found = changes.new_zeros(len(rows), *whole.real.shape, dtype=torch.float64)
+            found = torch.zeros(len(rows), *whole.real.shape, dtype=torch.float64)
             points = list(_points(whole, method, steps, own, elsewhere[:, rows]))
             for put in points:
                 found += runs.scores(changes, put)
             parts.append(found / len(points))
-    return torch.cat(parts) * whole.real.to(parts[0].device)
+    return torch.cat(parts) * whole.real
 
 
 def _points(whole: Graph, method: Method, steps: int, own: Sent, elsewhere: Sent) -> Iterator[Mapping[Part, Tensor]]:
@@ -204,7 +205,7 @@ def _along(read: _Read, changes: Float[Tensor, "prompt sender pos d_model"]) -> 
     """
     gradient, norm = read.gradient, read.norm
     if norm is None:
-        return (gradient.flatten(2) @ changes.flatten(2).transpose(1, 2)).double()
+        return (gradient.flatten(2) @ changes.flatten(2).transpose(1, 2)).cpu().double()
     centred = read.stream if norm.rms else read.stream - read.stream.mean(-1, keepdim=True)
     size = (centred.square().mean(-1, keepdim=True) + norm.eps).sqrt()
     unit = centred / size
@@ -214,4 +215,4 @@ def _along(read: _Read, changes: Float[Tensor, "prompt sender pos d_model"]) -> 
     found = found - along
     if not norm.rms:
         found = found - weighted.mean(-1) @ changes.sum(-1).transpose(1, 2)
-    return found.double()
+    return found.cpu().double()

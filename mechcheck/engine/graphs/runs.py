@@ -78,6 +78,7 @@ class Graphs:
         return graph(self.model)
 
     @cached_property
+    @usual_torch()
     def known(self) -> Arithmetic:
         """The model's arithmetic.
 
@@ -100,12 +101,13 @@ class Graphs:
         with usual_torch(), torch.no_grad():
             return sent(self.model, self.prompts, self.instead)
 
+    @usual_torch()
     def measure(self, cuts: Cuts) -> list[Float[np.ndarray, "variant prompt *pos"]]:
         """Each metric where, in each variant, these edges are cut."""
         known, read, n = self.known, self.read, len(self.prompts)
         out = known.w_u.new_empty(len(cuts), *read.positions.shape, known.w_u.shape[0])
         clean = known.w_u.new_empty(*read.positions.shape, known.w_u.shape[0])
-        with usual_torch(), torch.no_grad(), progress(len(cuts) * n, "circuits") as bar:
+        with torch.no_grad(), progress(len(cuts) * n, "circuits") as bar:
             for rows, chosen, run in self._runs(cuts, 1):
                 clean[rows] = run.base.last[torch.arange(len(rows))[:, None], run.read.positions]
                 out[chosen, rows] = run.streams()
@@ -113,6 +115,7 @@ class Graphs:
             out = torch.where(cuts.flatten(1).any(1).to(out.device)[:, None, None, None], out, clean)
             return Swept(self.model, known, self.prompts, read, [[] for _ in cuts], out, clean).values(self.metrics)
 
+    @usual_torch()
     def slopes(self, cuts: Cuts | Float[Tensor, "variant receiver sender"]) -> Float[Tensor, "variant prompt receiver sender"]:
         """What cutting each edge (further) adds to the first metric, to first order around each variant; 0 where there is no edge."""
         (metric, *_), real = self.metrics, self.graph.real
@@ -126,7 +129,7 @@ class Graphs:
                     values = [reading.metric(reading.of(self._logits(one)), reading.rows, reading.of(clean)) for one in streams]
                     return torch.stack([reading.reduced(one) for one in values])
 
-                found[chosen, rows] = run.slopes(measured).cpu() * real
+                found[chosen, rows] = run.slopes(measured) * real
         return found
 
     def _logits(self, streams: Tensor) -> Tensor:
@@ -198,7 +201,7 @@ class GraphRun:
             found = torch.autograd.grad(total, self._reads, materialize_grads=True)
         gradients = torch.cat([one.detach() for one in found], dim=1)  # [variant, receiver, prompt, pos, d_model]
         changes = self._changes.detach()
-        return (gradients.transpose(1, 2).flatten(3) @ changes.transpose(1, 2).flatten(3).transpose(2, 3)).double()
+        return (gradients.transpose(1, 2).flatten(3) @ changes.transpose(1, 2).flatten(3).transpose(2, 3)).cpu().double()
 
     def _say(self, said: Float[Tensor, "variant sender prompt pos d_model"]) -> None:
         """Note what the next senders say."""
