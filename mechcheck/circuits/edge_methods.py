@@ -127,7 +127,7 @@ def information_flow(cut: Cut) -> FoundEdges:
             size = read.abs().sum(-1)
             near = (size - (own[list(columns)] - read).abs().sum(-1)).clamp(min=0)
             share = near / near.sum(0).clamp(min=torch.finfo(near.dtype).tiny)
-            streams[key] = ((share * tokens).sum(2) / tokens.sum(1)).mean(1).double().cpu()
+            streams[key] = ((share * tokens).sum(2) / tokens.sum(1)).mean(1).cpu().double()
         scores[row, list(columns)] = streams[key]
     return FoundEdges(whole, tuple(from_the_logits_up(whole, scores.numpy())), "information flow", (), frozenset(prompts.ids))
 

@@ -10,6 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from mechcheck.base.device import usual_torch
 from mechcheck.base.errors import MechcheckError, PromptError
 from mechcheck.circuits.evaluation import Cut, Mask
 from mechcheck.notation.graph import Graph
@@ -81,6 +82,7 @@ def check_unseen(found: FoundEdges, prompts: "PromptSet") -> None:
         )
 
 
+@usual_torch()
 def prune_edges(cut: Cut, *, per_prompt: float = 0.1) -> FoundEdges:
     """From the whole model down: always cut what changes the metric least, as exact runs of what is left say.
 

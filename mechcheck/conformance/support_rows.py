@@ -97,8 +97,8 @@ def _generated(b: Bench) -> Any:
 def _dictionary(b: Bench, hook: str = "blocks.1.hook_resid_pre", **others: Any) -> m.Dictionary:
     """Half the components of an activation of the stream's width, each a feature."""
     d = b.model.cfg.d_model
-    some = torch.eye(d)[: d // 2]
-    return m.Dictionary(some.T, some, hook, b_dec=torch.full((d,), 0.01), **others)
+    some = torch.eye(d, dtype=torch.float32)[: d // 2]
+    return m.Dictionary(some.T, some, hook, b_dec=torch.full((d,), 0.01, dtype=torch.float32), **others)
 
 
 def _features(b: Bench) -> Any:

@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Bool
 from torch import Tensor
 
+from mechcheck.base.device import usual_torch
 from mechcheck.base.errors import SiteError
 from mechcheck.base.loaded import check_loaded
 from mechcheck.notation.edges import INPUT, LOGITS, reads
@@ -52,6 +53,7 @@ class Graph:
         return (*found, LOGITS)
 
     @cached_property
+    @usual_torch()
     def real(self) -> Bool[Tensor, "receiver sender"]:
         """Which receivers come behind which senders."""
         return torch.tensor([[reads(receiver, sender, parallel=self.parallel) for sender in self.senders] for receiver in self.receivers])

@@ -4,6 +4,7 @@ import itertools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from mechcheck.base.device import usual_torch
 from mechcheck.base.errors import MechcheckError
 from mechcheck.base.seeds import seed_from
 from mechcheck.engine.run import capture
@@ -64,6 +65,7 @@ class SubspaceControls:
         return max(itertools.chain(*here), key=lambda one: (one.accuracy.mean, one.shift.mean))
 
 
+@usual_torch()
 def subspace_controls(
     model: "TransformerBridge", prompts: PromptSet, found: FittedSubspace, *,
     source: PromptSet | None = None, expected: Tokens | None = None, n: int = 20, fits: int = 1, seed: int = 0,
