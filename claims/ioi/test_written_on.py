@@ -1,4 +1,8 @@
-"""The story that is written on: who is named next, and who the sentence after it is about. Thresholds were fixed on discovery prompts."""
+"""The story that is written on: who is named next, and who the sentence after it is about. Thresholds were fixed on discovery prompts.
+
+Left out after a look at the verification prompts: that the receiver is named on more than 0.9 of them, which is undecided on
+names-gpt2-seed1 (0.95 [0.90, 0.98]); `test_behaviour.py` asks it of the prediction.
+"""
 
 from mechcheck import Bars, Patch, claim, generate
 

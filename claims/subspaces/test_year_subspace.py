@@ -1,6 +1,8 @@
 """Greater-than: is what a direction of an MLP's neurons does due to what the model reads of it? Makelov et al. 2023.
 
-The layer is the one whose neurons bring most on discovery prompts, on which the directions are fitted too.
+The layer is the one whose neurons bring most on discovery prompts, on which the directions are fitted too. The thresholds and the
+kinds of directions were chosen after a look at both halves, and a check that stayed undecided was left out: what comes out here is a
+description, no prediction.
 """
 
 from functools import lru_cache

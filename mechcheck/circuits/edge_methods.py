@@ -17,7 +17,6 @@ from mechcheck.engine.graphs.runs import Graphs
 from mechcheck.engine.reading import Reading
 from mechcheck.engine.untouched import Untouched
 from mechcheck.engine.untouched_cache import untouched_run
-from mechcheck.notation.metrics import kl_divergence
 
 THRESHOLDS = (1.0, 0.3, 0.1, 0.03, 0.01, 0.003, 0.001)
 """In the metric's unit (nats of KL), from few edges to many."""
@@ -136,8 +135,3 @@ def _stream(graphs: Graphs, base: Untouched, kind: str, layer: int) -> Tensor:
     if kind == "logits":
         return base.last
     return base.of("resid_mid" if kind == "mlp" and not graphs.known.parallel else "resid_pre", layer)
-
-
-def with_kl(cut: Cut) -> Cut:
-    """The same with the divergence from the whole model as its metric."""
-    return Cut(cut.model, cut.prompts, cut.instead, cut.source, kl_divergence)

@@ -6,11 +6,12 @@ import torch
 from tiny import random_prompts
 
 from mechcheck.base.errors import MechcheckError, PromptError
-from mechcheck.circuits.edge_methods import acdc, edge_pruning, information_flow, with_kl
+from mechcheck.circuits.edge_methods import acdc, edge_pruning, information_flow
 from mechcheck.circuits.edge_search import check_unseen, prune_edges
 from mechcheck.circuits.evaluation import Cut
 from mechcheck.engine.run import capture, run
 from mechcheck.notation.interventions import Patch
+from mechcheck.notation.metrics import kl_divergence
 from mechcheck.notation.sites import heads, mlps, resid, resid_post
 
 LENGTHS = (7, 7, 10, 10)
@@ -59,7 +60,7 @@ def test_pruning_stays_nearer_than_chance(tiny):
 
 def test_acdc_cuts_what_costs_less_than_its_threshold(tiny):
     """One threshold by hand: edges one at a time from the logits back, each cut for good if that costs less."""
-    cut = with_kl(Cut(tiny("gpt2"), random_prompts(4, LENGTHS)))
+    cut = Cut(tiny("gpt2"), random_prompts(4, LENGTHS), metric=kl_divergence)
     found = acdc(cut, [0.05])
     whole = cut.graph
     kept, now = whole.real.clone(), 0.0
@@ -79,7 +80,7 @@ def test_acdc_cuts_what_costs_less_than_its_threshold(tiny):
 
 
 def test_acdc_ranks_by_the_largest_threshold_that_keeps(tiny):
-    cut = with_kl(Cut(tiny("gpt2"), random_prompts(4, LENGTHS)))
+    cut = Cut(tiny("gpt2"), random_prompts(4, LENGTHS), metric=kl_divergence)
     strict, lenient, both = acdc(cut, [0.2]), acdc(cut, [0.02]), acdc(cut, [0.2, 0.02])
     few = strict.trace[0].left
     assert torch.equal(both.mask(few), strict.mask(few))
@@ -90,7 +91,7 @@ def test_acdc_ranks_by_the_largest_threshold_that_keeps(tiny):
 
 def test_masks_are_learned(tiny):
     """Learned masks of half the edges lie nearer to the model than random halves; and they repeat."""
-    cut = with_kl(Cut(tiny("gpt2"), random_prompts(4, LENGTHS)))
+    cut = Cut(tiny("gpt2"), random_prompts(4, LENGTHS), metric=kl_divergence)
     found = edge_pruning(cut, steps=60, sparsity=0.5, learning_rate=0.1)
     assert sorted(found.order) == sorted(flat(cut.graph.real))
     half = len(cut.graph) // 2
