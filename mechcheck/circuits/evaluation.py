@@ -34,13 +34,13 @@ _DRAWS = 1000
 def kept_edges(whole: Graph, circuit: Sites | Circuit) -> Mask:
     """The edges that a circuit keeps.
 
-    Of a circuit of edges these; of one of nodes all edges that leave them, and those that leave nodes of kinds it does not speak of: beside
-    a circuit of heads the MLPs and the input stay.
+    Of a circuit that has edges these, whatever its roles say; of one of nodes all edges that leave them, and those that leave nodes of
+    kinds it does not speak of: beside a circuit of heads the MLPs and the input stay.
 
     Raises:
         CircuitError: edges and nodes in one circuit, or parts that are no nodes of the graph.
     """
-    sites = circuit.sites if isinstance(circuit, Circuit) else circuit
+    sites = (circuit.edges or circuit.sites) if isinstance(circuit, Circuit) else circuit
     along = [site for site in sites if site.to is not None]
     if along and len(along) < len(sites):
         raise CircuitError("this circuit has edges and nodes; an evaluation cuts either edges or nodes")
