@@ -11,7 +11,7 @@ from scipy import stats
 
 from mechcheck.base.errors import CircuitError, MechcheckError
 from mechcheck.circuits.evaluation import Cut, Mask, kept_edges
-from mechcheck.notation.circuit import Circuit
+from mechcheck.notation.circuit import Circuit, parts_of
 from mechcheck.notation.graph import Graph
 from mechcheck.notation.sites import Sites
 from mechcheck.stats.multiplicity import holm
@@ -68,9 +68,14 @@ def circuit_tests(
         seed: of all draws.
 
     Raises:
-        CircuitError: the circuit is the whole model's graph, or no part of it: nothing is random about its size.
+        CircuitError: the circuit is the whole model's graph, or no part of it: nothing is random about its size; edges at named positions.
         MechcheckError: too few draws to reject anything at this level.
     """
+    if any(site.to is not None and site.at is not None for site in parts_of(circuit)):
+        raise CircuitError(
+            "these tests draw random edges, which act at every position: judge edges at named positions by faithfulness, completeness and "
+            "minimality, or leave their positions out, edges.at(None)"
+        )
     whole, kept = cut.graph, kept_edges(cut.graph, circuit)
     least = int(np.ceil(np.log(alpha) / np.log(q)))
     if draws < least:

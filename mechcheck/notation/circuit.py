@@ -133,3 +133,8 @@ class TracedCircuit(Circuit):
 def traced(circuit: Circuit) -> TracedCircuit:
     """The same circuit, tracing from now on."""
     return TracedCircuit(**{field.name: getattr(circuit, field.name) for field in fields(circuit) if field.name != "used"})
+
+
+def parts_of(circuit: Sites | Circuit) -> Sites:
+    """What a circuit is made of: its edges where it has any, else the sites of its roles."""
+    return (circuit.edges or circuit.sites) if isinstance(circuit, Circuit) else circuit
