@@ -12,9 +12,8 @@ from mechcheck.base.device import usual_torch
 from mechcheck.base.errors import MechcheckError
 from mechcheck.circuits.edge_search import FoundEdges, Step
 from mechcheck.circuits.evaluation import Cut, by_size, from_the_logits_up
-from mechcheck.engine.graphs.gradients import Gradients
 from mechcheck.engine.graphs.runs import Graphs
-from mechcheck.engine.reading import Reading
+from mechcheck.engine.graphs.senders import said
 from mechcheck.engine.untouched import Untouched
 from mechcheck.engine.untouched_cache import untouched_run
 
@@ -112,9 +111,8 @@ def information_flow(cut: Cut) -> FoundEdges:
     """
     graphs: Graphs = cut.graphs
     whole, prompts = cut.graph, cut.prompts
-    reading = Reading(graphs.metrics[0], prompts, graphs.read)
     base = untouched_run(cut.model, graphs.known, prompts)
-    own = Gradients(graphs.known, whole, base, reading).own()  # [sender, prompt, pos, d_model]
+    own = said(graphs.known, base)  # [sender, prompt, pos, d_model]
     tokens = (torch.arange(prompts.tokens.shape[1]) < prompts.lengths[:, None]).to(own)
     scores = torch.zeros(whole.real.shape, dtype=torch.float64)
     streams: dict[tuple, Float[Tensor, " sender"]] = {}

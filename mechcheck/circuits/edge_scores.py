@@ -13,7 +13,7 @@ from scipy.stats import spearmanr
 from mechcheck.base.errors import MechcheckError, PromptError
 from mechcheck.base.text import did_you_mean
 from mechcheck.engine.graphs.gradients import gradient_scores
-from mechcheck.engine.graphs.runs import senders_of
+from mechcheck.engine.graphs.senders import senders_of
 from mechcheck.engine.run import sweep
 from mechcheck.notation.edges import edges as edges_of
 from mechcheck.notation.graph import Graph, graph
