@@ -69,7 +69,7 @@ def gradient_scores(
                 base = untouched_run(model, known, some)
                 apart = changes(known, base, replaced(some, rows))
                 points = list(_points(whole, method, steps, apart))
-                found = sum(runs.scores(runs.forward(put, base.last), apart) for put in points) / len(points)
+                found = torch.stack([runs.scores(runs.forward(put, base.last), apart) for put in points]).mean(0)
             parts.append(found)
     return torch.cat(parts)
 
