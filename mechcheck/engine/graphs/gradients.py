@@ -14,6 +14,7 @@ from mechcheck.engine.along import arithmetic_of
 from mechcheck.engine.arithmetic.layer import Norm
 from mechcheck.engine.arithmetic.model import Arithmetic
 from mechcheck.engine.arithmetic.rotary import rotate
+from mechcheck.engine.graphs.relevance import FrozenNorm, relevance_of
 from mechcheck.engine.graphs.runs import Sent, sent
 from mechcheck.engine.memory import free_bytes
 from mechcheck.engine.reading import Reading, read_by
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from transformer_lens.model_bridge import TransformerBridge
 
 Scores = Float[Tensor, "prompt receiver sender"]
-Method = Literal["eap", "eap-ig-inputs", "eap-ig-activations"]
+Method = Literal["eap", "eap-ig-inputs", "eap-ig-activations", "relp"]
 Part = tuple[Literal["input", "attn", "mlp"], int]
 """What is put between its two values while gradients are taken: the input, a layer's heads, or its MLP."""
 
@@ -40,16 +41,17 @@ def gradient_scores(
     """First-order estimates of what each edge's exchange does to the metric, in float64, 0 where there is no edge.
 
     The change of the sender, times the gradient of the metric at what the receiver reads, summed over positions and components; the
-    gradient is that of the untouched run ("eap"), or the mean over runs in which the input, or each part in turn, stands at `steps` points
-    between what it is elsewhere and what it is here.
+    gradient is that of the untouched run ("eap"), its coefficients by rules of relevance propagation (`relevance_of`, "relp"), or the mean
+    over runs in which the input, or each part in turn, stands at `steps` points between what it is elsewhere and what it is here.
 
     Args:
         model, prompts, metric: as in `run`.
         instead: what edges carry in place of what they do: a `Patch` or an `Ablate` of all senders at every position.
         method: where gradients are taken.
-        steps: how many points; 1 for "eap".
+        steps: how many points; 1 for "eap" and "relp".
     """
     known, whole = arithmetic_of(model), graph(model)
+    ruled = relevance_of(known) if method == "relp" else known
     read = read_by([metric], prompts)
     parts: list[Scores] = []
     with torch.no_grad():
@@ -59,7 +61,7 @@ def gradient_scores(
             rows = list(range(start, min(start + size, len(prompts))))
             some, here = (prompts, read) if len(rows) == len(prompts) else (prompts[rows], read.on(rows))
             base = untouched_run(model, known, some)
-            runs = Gradients(known, whole, base, Reading(metric, some, here))
+            runs = Gradients(ruled, whole, base, Reading(metric, some, here))
             own = runs.own()
             changes = elsewhere[:, rows] - own
             found = torch.zeros(len(rows), *whole.real.shape, dtype=torch.float64)
@@ -72,7 +74,7 @@ def gradient_scores(
 
 def _points(whole: Graph, method: Method, steps: int, own: Sent, elsewhere: Sent) -> Iterator[Mapping[Part, Tensor]]:
     """What is put where in each run that gradients are taken of."""
-    if method == "eap":
+    if method in ("eap", "relp"):
         yield {}
         return
     if method == "eap-ig-inputs":
@@ -201,7 +203,7 @@ def _along(read: _Read, changes: Float[Tensor, "prompt sender pos d_model"]) -> 
     """The senders' changes times the gradient at the stream, summed over positions and components: back through the norm by hand.
 
     For y = (x - mean(x)) / size * w the gradient at x is (g*w - mean(g*w) - y' mean(g*w*y')) / size, with y' = (x - mean(x)) / size, of
-    which only the first term needs each receiver's gradient in full.
+    which only the first term needs each receiver's gradient in full; the last is not there where the size is a constant.
     """
     gradient, norm = read.gradient, read.norm
     if norm is None:
@@ -211,8 +213,8 @@ def _along(read: _Read, changes: Float[Tensor, "prompt sender pos d_model"]) -> 
     unit = centred / size
     weighted = gradient / size[:, None] if norm.weight is None else gradient * (norm.weight / size)[:, None]
     found = weighted.flatten(2) @ changes.flatten(2).transpose(1, 2)
-    along = (weighted * unit[:, None]).mean(-1) @ (changes * unit[:, None]).sum(-1).transpose(1, 2)
-    found = found - along
+    if not isinstance(norm, FrozenNorm):
+        found = found - (weighted * unit[:, None]).mean(-1) @ (changes * unit[:, None]).sum(-1).transpose(1, 2)
     if not norm.rms:
         found = found - weighted.mean(-1) @ changes.sum(-1).transpose(1, 2)
     return found.cpu().double()
