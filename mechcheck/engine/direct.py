@@ -22,7 +22,7 @@ SEVERAL = "several"
 def direct(arithmetic: Arithmetic, edits: Sequence[Edit]) -> bool:
     """Whether these edges read what no other edit of theirs has changed: all receivers stand side by side, and nothing else is edited."""
     stages = {_stage(arithmetic, edit.site.to) for edit in edits if edit.site.to is not None}
-    return len(stages) == 1 and all(edit.site.to is not None and edit.order is None for edit in edits)
+    return len(stages) == 1 and all(edit.site.to is not None for edit in edits)
 
 
 def _stage(arithmetic: Arithmetic, receiver: Receiver) -> tuple[int, bool]:
@@ -49,7 +49,7 @@ def _put(base: Untouched, receiver: Receiver, edits: Sequence[Edit]) -> Edit:
     stream = _stream(base, receiver)
     if at is not None:
         stream = select(stream, base.prompts.position(at))
-    stream = stream + reduce(torch.add, [_added(base, edit, at) for edit in edits])
+    stream = stream + reduce(torch.add, [added_by(base, edit, at) for edit in edits])
     match receiver.kind:
         case "logits":
             site, value = Site("resid_post", len(arithmetic.layers) - 1, None, at), stream
@@ -74,7 +74,7 @@ def _stream(base: Untouched, receiver: Receiver) -> Float[Tensor, "prompt pos d_
     return base.of("resid_mid" if between else "resid_pre", receiver.layer)
 
 
-def _added(base: Untouched, edit: Edit, at: str | None) -> Float[Tensor, "prompt *pos d_model"]:
+def added_by(base: Untouched, edit: Edit, at: str | None) -> Float[Tensor, "prompt *pos d_model"]:
     """What the sender would add to the stream, less what it has added: at a position, or at all."""
     sender = replace(edit, site=replace(edit.site, to=None))
     whole = base.of(sender.site.kind, sender.site.layer)
