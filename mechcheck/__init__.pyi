@@ -219,6 +219,7 @@ from .circuits.greedy_search import (
 from .measures.causal.path_patching import path_patching as path_patching
 from .circuits.edge_scores import edge_scores as edge_scores, EdgeScores as EdgeScores
 from .circuits.edge_search import prune_edges as prune_edges, FoundEdges as FoundEdges
+from .circuits.edge_contexts import find_edges as find_edges, EdgesInContexts as EdgesInContexts
 from .circuits.edge_methods import acdc as acdc, edge_pruning as edge_pruning, information_flow as information_flow
 from .circuits.evaluation import Cut as Cut, faithfulness as faithfulness, faithfulness_curve as faithfulness_curve
 from .circuits.completeness import completeness as completeness, minimality as minimality

@@ -51,7 +51,7 @@ def acdc(cut: Cut, thresholds: Sequence[float] = THRESHOLDS) -> FoundEdges:
     largest = np.where(cuts.numpy(), 0.0, limits[:, None, None]).max(0)  # the largest threshold that keeps it
     kept = (~cuts & whole.real).sum((1, 2)).tolist()
     trace = tuple(Step((), left, float(gap), len(whole)) for left, gap in sorted(zip(kept, now, strict=True), reverse=True))
-    return FoundEdges(whole, tuple(by_size(whole, largest)), "acdc", trace, frozenset(cut.prompts.ids))
+    return FoundEdges(whole, tuple(by_size(whole, largest)), "acdc", trace, frozenset(cut.prompts.ids), scores=largest)
 
 
 @usual_torch()
@@ -98,8 +98,8 @@ def edge_pruning(cut: Cut, *, steps: int = 200, learning_rate: float = 0.05, spa
         loss.backward()
         optimiser.step()
         trace.append(Step((), int((kept > 0).sum()), float(np.abs(off).mean()), 2 * (step + 1)))
-    scores = torch.zeros(real.shape, dtype=torch.float64).masked_scatter(real, gates.detach().sigmoid())
-    return FoundEdges(whole, tuple(by_size(whole, scores.numpy())), "edge pruning", tuple(trace), frozenset(cut.prompts.ids))
+    scores = torch.zeros(real.shape, dtype=torch.float64).masked_scatter(real, gates.detach().sigmoid()).numpy()
+    return FoundEdges(whole, tuple(by_size(whole, scores)), "edge pruning", tuple(trace), frozenset(cut.prompts.ids), scores=scores)
 
 
 @usual_torch()
@@ -126,7 +126,8 @@ def information_flow(cut: Cut) -> FoundEdges:
             share = near / near.sum(0).clamp(min=torch.finfo(near.dtype).tiny)
             streams[key] = ((share * tokens).sum(2) / tokens.sum(1)).mean(1).cpu().double()
         scores[row, list(columns)] = streams[key]
-    return FoundEdges(whole, tuple(from_the_logits_up(whole, scores.numpy())), "information flow", (), frozenset(prompts.ids))
+    found = scores.numpy()
+    return FoundEdges(whole, tuple(from_the_logits_up(whole, found)), "information flow", (), frozenset(prompts.ids), scores=found)
 
 
 def _stream(graphs: Graphs, base: Untouched, kind: str, layer: int) -> Tensor:

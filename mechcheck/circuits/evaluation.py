@@ -26,6 +26,8 @@ from mechcheck.stats.resample import drawn_again
 if TYPE_CHECKING:
     from transformer_lens.model_bridge import TransformerBridge
 
+    from mechcheck.circuits.edge_search import FoundEdges
+
 Mask = Bool[Tensor, "receiver sender"]
 SHARES = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
 """Of all edges: the sizes at which the MIB benchmark (Mueller et al. 2025, arXiv:2504.13151) asks for faithfulness."""
@@ -149,7 +151,7 @@ class Curve(NamedTuple):
 
 
 def faithfulness_curve(
-    model: "TransformerBridge", prompts: PromptSet, scores: EdgeScores, *, shares: Sequence[float] = SHARES,
+    model: "TransformerBridge", prompts: PromptSet, scores: "EdgeScores | FoundEdges", *, shares: Sequence[float] = SHARES,
     assemble: Literal["greedy", "top"] = "greedy", instead: Instead = "counterfactual", source: PromptSet | None = None,
     metric: Metric = logit_diff, seed: int = 0,
 ) -> Curve:  # fmt: skip
@@ -159,7 +161,7 @@ def faithfulness_curve(
 
     Args:
         model, prompts, instead, source, metric: as in `faithfulness`; prompts that the scores were not computed on.
-        scores: of each edge.
+        scores: of each edge; or what a search has found, whose own circuits are taken.
         shares: of all edges, rising.
         assemble: "greedy" takes edges from the logits up, always the best of those that lead to what is already reached; "top" the best
             of all.
@@ -196,8 +198,10 @@ def _interval(drawn: Float[np.ndarray, " draw"]) -> tuple[float, float]:
     return float(low), float(high)
 
 
-def nested(scores: EdgeScores, counts: Sequence[int], assemble: Literal["greedy", "top"] = "greedy") -> list[Mask]:
-    """The circuits of so many edges that scores propose, each within the next."""
+def nested(scores: "EdgeScores | FoundEdges", counts: Sequence[int], assemble: Literal["greedy", "top"] = "greedy") -> list[Mask]:
+    """The circuits of so many edges that scores propose, or that a search has found, each within the next."""
+    if not isinstance(scores, EdgeScores):
+        return [scores.mask(count) for count in counts]
     if assemble not in ("greedy", "top"):
         raise MechcheckError(f'unknown assemble={assemble!r}; choose "greedy" or "top"')
     order = (from_the_logits_up if assemble == "greedy" else by_size)(scores.graph, scores.mean)

@@ -42,13 +42,14 @@ from mechcheck.compiled._blueprint import (
 from mechcheck.compiled._compiler import compile_weights, config_of, lay_out, save_model, token_ids
 from mechcheck.compiled._directories import built
 from mechcheck.compiled._truth import Attention, Method, Near, Row
+from mechcheck.compiled._wiring import wiring
 from mechcheck.notation.circuit import Circuit
 
 __all__ = [
     "ALWAYS", "LOGITS", "Attention", "Blueprint", "CompileError", "Edge", "Head", "Match", "Method", "Move", "Near",
     "Register", "Row", "blueprint", "codes", "compile_weights", "compiled_directory", "compiled_models", "config_of",
     "flag", "known_circuit", "known_edges", "lay_out", "positions",
-    "save_model", "scratch", "task_of", "token_ids", "truth_table", "words",
+    "save_model", "scratch", "task_of", "token_ids", "truth_table", "wiring", "words",
 ]  # fmt: skip
 
 

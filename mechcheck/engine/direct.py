@@ -22,7 +22,7 @@ SEVERAL = "several"
 def direct(arithmetic: Arithmetic, edits: Sequence[Edit]) -> bool:
     """Whether these edges read what no other edit of theirs has changed: all receivers stand side by side, and nothing else is edited."""
     stages = {_stage(arithmetic, edit.site.to) for edit in edits if edit.site.to is not None}
-    return len(stages) == 1 and all(edit.site.to is not None and edit.order is None for edit in edits)
+    return len(stages) == 1 and all(edit.site.to is not None for edit in edits)
 
 
 def _stage(arithmetic: Arithmetic, receiver: Receiver) -> tuple[int, bool]:
@@ -87,12 +87,12 @@ def _put(base: Untouched, receiver: Receiver, edits: Sequence[Edit], read: Int[T
     if receiver.kind == "logits" and all(edit.site.at is None and edit.order is None for edit in edits):
         value = stream.clone()
         rows = torch.arange(len(value), device=value.device)[:, None]
-        value[rows, read] += reduce(torch.add, [_added(base, edit, read) for edit in edits])
+        value[rows, read] += reduce(torch.add, [added_by(base, edit, read) for edit in edits])
         return replace(found, value=value)
     positions = None if at is None else base.prompts.position(at)
     if positions is not None:
         stream = select(stream, positions)
-    stream = stream + reduce(torch.add, [_added(base, edit, positions) for edit in edits])
+    stream = stream + reduce(torch.add, [added_by(base, edit, positions) for edit in edits])
     match receiver.kind:
         case "logits":
             value = stream
@@ -113,7 +113,7 @@ def _stream(base: Untouched, receiver: Receiver) -> Float[Tensor, "prompt pos d_
     return base.of("resid_mid" if between else "resid_pre", receiver.layer)
 
 
-def _added(base: Untouched, edit: Edit, positions: Int[Tensor, "prompt ..."] | None) -> Float[Tensor, "prompt *pos d_model"]:
+def added_by(base: Untouched, edit: Edit, positions: Int[Tensor, "prompt ..."] | None) -> Float[Tensor, "prompt *pos d_model"]:
     """What the sender would add to the stream, less what it has added: at some positions of each prompt, or at all."""
     sender = replace(edit, site=replace(edit.site, to=None))
     part = part_of(base.of(sender.site.kind, sender.site.layer), sender.site)

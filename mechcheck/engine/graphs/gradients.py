@@ -14,6 +14,7 @@ from mechcheck.engine.along import arithmetic_of
 from mechcheck.engine.arithmetic.layer import Norm
 from mechcheck.engine.arithmetic.model import Arithmetic
 from mechcheck.engine.arithmetic.rotary import rotate
+from mechcheck.engine.graphs.relevance import FrozenNorm, relevance_of
 from mechcheck.engine.graphs.senders import Changes, changes, elsewhere
 from mechcheck.engine.memory import free_bytes
 from mechcheck.engine.reading import Reading, read_by
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from transformer_lens.model_bridge import TransformerBridge
 
 Scores = Float[Tensor, "prompt receiver sender"]
-Method = Literal["eap", "eap-ig-inputs", "eap-ig-activations"]
+Method = Literal["eap", "eap-ig-inputs", "eap-ig-activations", "relp"]
 Part = tuple[Literal["input", "attn", "mlp"], int]
 """What is put between its two values while gradients are taken: the input, a layer's heads, or its MLP."""
 Put = Mapping[Part, Float[Tensor, "prompt pos d_model"]]
@@ -42,16 +43,17 @@ def gradient_scores(
     """First-order estimates of what each edge's exchange does to the metric, in float64, 0 where there is no edge.
 
     The change of the sender, times the gradient of the metric at what the receiver reads, summed over positions and components; the
-    gradient is that of the untouched run ("eap"), or the mean over runs in which the input, or each part in turn, stands at `steps` points
-    between what it is elsewhere and what it is here.
+    gradient is that of the untouched run ("eap"), its coefficients by rules of relevance propagation (`relevance_of`, "relp"), or the mean
+    over runs in which the input, or each part in turn, stands at `steps` points between what it is elsewhere and what it is here.
 
     Args:
         model, prompts, metric: as in `run`.
         instead: what edges carry in place of what they do: a `Patch` or an `Ablate` of all senders at every position.
         method: where gradients are taken.
-        steps: how many points; 1 for "eap".
+        steps: how many points; 1 for "eap" and "relp".
     """
     known, whole = arithmetic_of(model), graph(model)
+    ruled = relevance_of(known) if method == "relp" else known
     read = read_by([metric], prompts)
     parts: list[Scores] = []
     with torch.no_grad():
@@ -60,7 +62,7 @@ def gradient_scores(
         for start in range(0, len(prompts), size):
             rows = list(range(start, min(start + size, len(prompts))))
             some, here = (prompts, read) if len(rows) == len(prompts) else (prompts[rows], read.on(rows))
-            runs = Gradients(known, whole, some, Reading(metric, some, here), *first_stream(model, some))
+            runs = Gradients(ruled, whole, some, Reading(metric, some, here), *first_stream(model, some))
             if method == "eap":
                 taken = runs.forward({})
                 remember(model, known, some, taken.untouched)
@@ -76,6 +78,9 @@ def gradient_scores(
 
 def _points(whole: Graph, method: Method, steps: int, apart: Changes) -> Iterator[Put]:
     """What is put where in each run that gradients are taken of."""
+    if method == "relp":
+        yield {}
+        return
     if method == "eap-ig-inputs":
         for step in range(steps):
             yield {("input", 0): (1 - step / steps) * apart.whole(slice(0, 1))}
@@ -230,11 +235,11 @@ def _through(
     """The gradients at what a norm reads, of several gradients at what it gives.
 
     For y = (x - mean(x)) / size * w it is (g*w - mean(g*w) - y' mean(g*w*y')) / size, with y' = (x - mean(x)) / size; of an RMSNorm
-    the same without its means.
+    the same without its means, and where the size is a constant without the last term.
     """
     centred = stream if norm.rms else stream - stream.mean(-1, keepdim=True)
     size = (centred.square().mean(-1, keepdim=True) + norm.eps).sqrt()
     unit = (centred / size)[:, None]
     weighted = gradient / size[:, None] if norm.weight is None else gradient * (norm.weight / size)[:, None]
-    found = weighted - unit * (weighted * unit).mean(-1, keepdim=True)
+    found = weighted if isinstance(norm, FrozenNorm) else weighted - unit * (weighted * unit).mean(-1, keepdim=True)
     return found if norm.rms else found - weighted.mean(-1, keepdim=True)
