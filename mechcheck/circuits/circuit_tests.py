@@ -1,5 +1,6 @@
 """Five tests of a circuit as a hypothesis (Shi et al. 2024, arXiv:2410.13032), with what was wrong in their statistics mended."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Literal, NamedTuple
@@ -10,7 +11,7 @@ from jaxtyping import Float
 from scipy import stats
 
 from mechcheck.base.errors import CircuitError, MechcheckError
-from mechcheck.circuits.evaluation import Cut, Mask, kept_edges
+from mechcheck.circuits.evaluation import Cut, Mask, kept_edges, parts_of
 from mechcheck.notation.circuit import Circuit
 from mechcheck.notation.graph import Graph
 from mechcheck.notation.sites import Sites
@@ -42,6 +43,26 @@ def random_circuits(whole: Graph, size: int, n: int, seed: int) -> list[Mask]:
         mask = torch.zeros(whole.real.numel(), dtype=torch.bool)
         mask[torch.from_numpy(rng.choice(numbers, size, replace=False))] = True
         found.append(mask.view_as(whole.real))
+    return found
+
+
+def random_like(whole: Graph, circuit: Sites | Circuit, n: int, seed: int) -> list[Mask]:
+    """Random circuits like one: of as many edges, or of as many nodes of each of its kinds, each set as likely as any other.
+
+    As `kept_edges` has it, nodes of other kinds stay.
+
+    Raises:
+        CircuitError: it is no circuit of this graph.
+    """
+    kept, parts = kept_edges(whole, circuit), parts_of(circuit)
+    if next(iter(parts)).to is not None:
+        return random_circuits(whole, int(kept.sum()), n, seed)
+    counts = Counter(kind for kind, *_ in {(site.kind, site.layer, site.index) for site in parts})
+    pools = {kind: [site for site in whole.senders if site.kind == kind] for kind in counts}
+    rng, found = np.random.default_rng(seed), []
+    for _ in range(n):
+        drawn = [pools[kind][i] for kind, count in counts.items() for i in rng.choice(len(pools[kind]), count, replace=False)]
+        found.append(kept_edges(whole, Sites(drawn)))
     return found
 
 

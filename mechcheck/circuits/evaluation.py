@@ -31,6 +31,11 @@ SHARES = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
 _DRAWS = 1000
 
 
+def parts_of(circuit: Sites | Circuit) -> Sites:
+    """The edges or nodes that a circuit is cut down to."""
+    return circuit.sites if isinstance(circuit, Circuit) else circuit
+
+
 def kept_edges(whole: Graph, circuit: Sites | Circuit) -> Mask:
     """The edges that a circuit keeps.
 
@@ -40,7 +45,7 @@ def kept_edges(whole: Graph, circuit: Sites | Circuit) -> Mask:
     Raises:
         CircuitError: edges and nodes in one circuit, or parts that are no nodes of the graph.
     """
-    sites = circuit.sites if isinstance(circuit, Circuit) else circuit
+    sites = parts_of(circuit)
     along = [site for site in sites if site.to is not None]
     if along and len(along) < len(sites):
         raise CircuitError("this circuit has edges and nodes; an evaluation cuts either edges or nodes")

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mechcheck.base.errors import CircuitError, MechcheckError, SiteError
+from mechcheck.base.errors import CircuitError, MechcheckError, PromptError, SiteError
 from mechcheck.base.paths import data_dir
 from mechcheck.circuits.roles import Absent, Role
 from mechcheck.models.loading import provenance
@@ -191,3 +191,10 @@ def check_circuit(circuit: Circuit, model: "TransformerBridge") -> None:
             f"(recorded {circuit.weights_sha256[:12]}, loaded {loaded.weights_sha256[:12]}): find it again, or load that model"
         )
     check_sites(model, circuit.sites)
+
+
+def check_not_found_on(circuit: Sites | Circuit, prompts: PromptSet) -> None:
+    """Raise `PromptError` where a recorded circuit would be judged by the prompts that it was found on."""
+    found_on = circuit.notes.get("found_on", {}) if isinstance(circuit, Circuit) else {}
+    if isinstance(found_on, dict) and found_on.get("prompts_sha256") == prompts.sha256:
+        raise PromptError('this circuit was found on these prompts: judge it on others (split="verify")')
