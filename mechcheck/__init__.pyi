@@ -54,7 +54,7 @@ from .notation.features import features as features, reconstruction_error as rec
 from .models.dictionary_files import load_dictionary as load_dictionary, keep_dictionary as keep_dictionary
 from .notation.edges import edges as edges
 from .notation.graph import Graph as Graph, graph as graph
-from .notation.circuit import Circuit as Circuit, Criterion as Criterion
+from .notation.circuit import Circuit as Circuit, Criterion as Criterion, EdgeRecord as EdgeRecord, Stability as Stability
 from .circuits.files import load_circuit as load_circuit, write_circuit as write_circuit
 from .verdicts.controls import random_sites as random_sites
 from .circuits.roles import Absent as Absent, Found as Found, Role as Role, choose_heads as choose_heads

@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float
 
 from mechcheck.base.errors import CircuitError, MechcheckError
-from mechcheck.circuits.evaluation import Cut, Mask, kept_edges
+from mechcheck.circuits.evaluation import Cut, Mask, kept_edges, parts_of
 from mechcheck.notation.circuit import Circuit
 from mechcheck.notation.graph import Graph
 from mechcheck.notation.sites import Site, Sites
@@ -134,7 +134,7 @@ def _two_sided(change: Measurement, confidence: Confidence) -> float:
 
 
 def _parts(cut: Cut, circuit: Sites | Circuit) -> tuple[Graph, list[Site], Mask]:
-    sites = circuit.sites if isinstance(circuit, Circuit) else circuit
+    sites = parts_of(circuit)
     kept = kept_edges(cut.graph, circuit)
     if len(sites) < 2:
         raise CircuitError(f"a circuit of {len(sites)} part has nothing to take out; these are questions to circuits of 2 parts or more")
@@ -142,7 +142,7 @@ def _parts(cut: Cut, circuit: Sites | Circuit) -> tuple[Graph, list[Site], Mask]
 
 
 def _group(circuit: Sites | Circuit, parts: Sequence[Site], number: int) -> list[int]:
-    if isinstance(circuit, Circuit):
+    if isinstance(circuit, Circuit) and not circuit.edges:
         (role, *_) = [sites for sites in circuit.values() if parts[number] in sites]
         return [i for i, part in enumerate(parts) if part in role]
     one = parts[number]

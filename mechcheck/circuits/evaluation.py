@@ -32,15 +32,15 @@ _DRAWS = 1000
 
 
 def parts_of(circuit: Sites | Circuit) -> Sites:
-    """The edges or nodes that a circuit is cut down to."""
-    return circuit.sites if isinstance(circuit, Circuit) else circuit
+    """The edges or nodes that a circuit is cut down to: its edges where it has any, whatever its roles say."""
+    return (circuit.edges or circuit.sites) if isinstance(circuit, Circuit) else circuit
 
 
 def kept_edges(whole: Graph, circuit: Sites | Circuit) -> Mask:
     """The edges that a circuit keeps.
 
-    Of a circuit of edges these; of one of nodes all edges that leave them, and those that leave nodes of kinds it does not speak of: beside
-    a circuit of heads the MLPs and the input stay.
+    Of a circuit that has edges these, whatever its roles say; of one of nodes all edges that leave them, and those that leave nodes of
+    kinds it does not speak of: beside a circuit of heads the MLPs and the input stay.
 
     Raises:
         CircuitError: edges and nodes in one circuit, or parts that are no nodes of the graph.
