@@ -1,7 +1,7 @@
 """Runs of a whole graph: every receiver reads some senders as they are, and others as they are elsewhere."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -25,6 +25,7 @@ from mechcheck.engine.reading import Read, Reading, read_by
 from mechcheck.engine.swept import Swept
 from mechcheck.engine.untouched import Untouched
 from mechcheck.engine.untouched_cache import untouched_run
+from mechcheck.engine.watch import Ran, tell, watched
 from mechcheck.notation.graph import Graph, graph
 from mechcheck.notation.interventions import Ablate, Patch
 from mechcheck.notation.metrics import Metric
@@ -113,7 +114,15 @@ class Graphs:
                 out[chosen, rows] = run.streams()
                 bar.update(len(rows) * len(run.cuts))
             out = torch.where(cuts.flatten(1).any(1).to(out.device)[:, None, None, None], out, clean)
-            return Swept(self.model, known, self.prompts, read, [[] for _ in cuts], out, clean).values(self.metrics)
+            values = Swept(self.model, known, self.prompts, read, [[] for _ in cuts], out, clean).values(self.metrics)
+        if watched():
+            tell(Ran(self.prompts, [self._done(cut) for cut in cuts], self.metrics, values))
+        return values
+
+    def _done(self, cut: Bool[Tensor, "receiver sender"]) -> list[Ablate | Patch]:
+        """What a variant is, as interventions."""
+        sites = self.graph.chosen(cut)
+        return [replace(self.instead, sites=sites)] if sites else []
 
     @usual_torch()
     def slopes(self, cuts: Cuts | Float[Tensor, "variant receiver sender"]) -> Float[Tensor, "variant prompt receiver sender"]:

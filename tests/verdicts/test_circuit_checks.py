@@ -1,0 +1,170 @@
+"""`check.faithful` and `check.beats_random_circuits`: what they decide on, beside faithfulness itself and ranks by hand."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from tiny import random_prompts
+
+from mechcheck.base.errors import CircuitError, ClaimError, MechcheckError, PromptError
+from mechcheck.circuits.circuit_tests import random_circuits, random_like
+from mechcheck.circuits.evaluation import Cut, faithfulness, kept_edges
+from mechcheck.compiled import known_circuit, task_of
+from mechcheck.models.loading import load_model
+from mechcheck.notation.circuit import Circuit
+from mechcheck.notation.edges import edges
+from mechcheck.notation.graph import graph
+from mechcheck.notation.sites import Sites, heads
+from mechcheck.stats.estimates import Confidence
+from mechcheck.tasks.shipped import task_prompts
+from mechcheck.verdicts.check import Check
+from mechcheck.verdicts.settling import beyond_prompts
+
+LENGTHS = (7, 7, 10, 10, 8, 8)
+BUILT = edges("input->0.1.qkv 0.1->1.0.v 1.0->logits")
+
+
+@pytest.fixture(scope="module")
+def compiled():
+    """Induction as it was built, and 24 prompts of it."""
+    model = load_model("compiled-induction")
+    return model, task_prompts(task_of("compiled-induction"), model, n=24, seed=0)
+
+
+def of(model, **known) -> Check:
+    return Check(Confidence(), model, **known)
+
+
+@pytest.mark.parametrize("instead", ["counterfactual", "mean", "zero"])
+def test_faithful_is_faithfulness_within_a_margin(tiny, instead):
+    model, prompts, check = tiny("gpt2"), random_prompts(2, LENGTHS), of(tiny("gpt2"))
+    estimate = check.faithful(BUILT, prompts, margin=0.3, instead=instead)
+    (found,), expected = check.expectations, faithfulness(model, prompts, BUILT, instead=instead)
+    assert estimate.value == expected.mean
+    assert (found.kind, found.region, found.threshold, found.margin) == ("faithful", (0.7, 1.3), (0.7, 1.3), 0.3)
+    assert found.by_template == expected.by_template
+    told, cut = found.evaluated, Cut(model, prompts, instead)
+    assert (told.parts, told.size, told.of, told.instead, told.metric) == ("edges", 5, len(graph(model)), instead, "logit difference")
+    none, whole = cut.ends
+    (values,) = cut.values([kept_edges(cut.graph, BUILT)])
+    worst = max(range(len(prompts)), key=lambda row: abs(values[row] - whole[row]))
+    assert (told.model, told.cut) == (pytest.approx(whole.mean()), pytest.approx(none.mean()))
+    assert (told.worst.id, told.worst.circuit, told.worst.model) == (prompts.ids[worst], values[worst], whole[worst])
+
+
+def test_supported_refuted_and_flagged(compiled):
+    model, prompts = compiled
+    circuit = known_circuit("compiled-induction").sites.at(None)
+    check = of(model)
+    check.faithful(circuit, prompts)
+    check.faithful(Sites(list(circuit)[:1]), prompts)
+    assert [e.verdict for e in check.expectations] == ["supported", "refuted"]
+    assert check.expectations[0].evaluated.parts == "heads"
+    assert check.expectations[0].evaluated.of == len([s for s in graph(model).senders if s.kind == "head"])
+
+
+@pytest.mark.parametrize(("circuit", "word"), [("input->logits 1.0->logits", "above 1"), ("input->1.0.k", "below 0")])
+def test_a_value_outside_is_flagged(tiny, circuit, word):
+    """On random weights a circuit can do more than the model, or less than nothing: here by choosing the prompts' answers for it."""
+    model, prompts = tiny("gpt2"), random_prompts(2, LENGTHS)
+    cut = Cut(model, prompts)
+    kept = cut.values([kept_edges(cut.graph, edges(circuit))])[0]
+    none, whole = cut.ends
+    # Prompts on which the model is above the cut one, and the circuit farther out; each counts as often as it takes for the whole.
+    rows = [
+        i for i in range(len(prompts))
+        if ((kept[i] - none[i]) / (whole[i] - none[i]) > 1.05 if word == "above 1" else (kept[i] - none[i]) / (whole[i] - none[i]) < -0.01)
+    ]  # fmt: skip
+    if len(rows) < 2:
+        pytest.skip("these weights have no such prompts")
+    check = of(model)
+    check.faithful(edges(circuit), prompts[rows])
+    value, caveat = check.expectations[0].estimate.value, check.expectations[0].estimate.caveat
+    assert (value > 1) if word == "above 1" else (value < 0)
+    assert f"faithfulness is {word}" in caveat
+
+
+def test_random_circuits_are_ranked_by_their_distance(compiled):
+    model, prompts = compiled
+    circuit = known_circuit("compiled-induction").sites.at(None)
+    kept = kept_edges(graph(model), circuit)
+    built = graph(model).chosen(kept)
+    check = of(model, seed=5)
+    check.beats_random_circuits(built, prompts, n=50)
+    (found,), cut = check.expectations, Cut(model, prompts)
+    _, whole = cut.ends
+    own = np.abs(cut.values([kept])[0] - whole)
+    others = np.abs(cut.values(random_circuits(graph(model), len(built), 50, 5)) - whole)
+    np.testing.assert_allclose(found.control.values, -others.mean(1))
+    assert found.control.effect == pytest.approx(-own.mean())
+    assert found.verdict == "supported"
+    assert found.p >= (1 + (others.mean(1) <= own.mean()).sum()) / 51 > 0
+    rival = others[np.argsort(-others.mean(1))[int(np.ceil(0.9 * 49))]]
+    assert found.estimate.value == pytest.approx((rival - own).mean())
+    assert "50 of" not in found.control.kind
+    assert found.control.kind == f"random circuits of {len(built)} of {len(graph(model))} edges, drawn uniformly with seed 5"
+
+
+def test_a_random_circuit_beats_no_random_circuits(compiled):
+    model, prompts = compiled
+    decided = []
+    for mask in random_circuits(graph(model), 20, 4, 11):
+        check = of(model, seed=1)
+        check.beats_random_circuits(graph(model).chosen(mask), prompts)
+        decided.append(check.expectations[0].verdict)
+    assert "supported" not in decided
+
+
+def test_random_nodes_are_as_many_of_each_kind(tiny):
+    whole = graph(tiny("gpt2"))
+    for mask in random_like(whole, heads("0.1 1.0"), 10, 0):
+        stays = {site for site, column in zip(whole.senders, mask.T, strict=True) if column.any()}
+        assert sum(site.kind == "head" for site in stays) == 2
+        assert sum(site.kind == "mlp_out" for site in stays) == sum(site.kind == "mlp_out" for site in whole.senders)
+
+
+def test_a_circuit_stands_for_its_edges_where_it_has_any(compiled):
+    model, prompts = compiled
+    circuit = Circuit({"role": heads("0.0")}, "here", edges=edges("input->logits 1.0->logits"))
+    check = of(model)
+    check.faithful(circuit, prompts)
+    check.faithful(circuit["role"], prompts)
+    assert [e.evaluated.parts for e in check.expectations] == ["edges", "heads"]
+
+
+def test_few_random_circuits_decide_nothing(compiled):
+    model, prompts = compiled
+    check = of(model)
+    check.beats_random_circuits(known_circuit("compiled-induction").sites.at(None), prompts, n=9)
+    (found,) = check.expectations
+    assert found.verdict == "inconclusive"
+    assert "only 9 random circuits, with which the rank's p-value is at best 0.100; it takes 39" in found.estimate.caveat
+    assert beyond_prompts(found, Confidence()) == "39 random circuits or more, and 9 were asked for"
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "message"),
+    [
+        (lambda c, m, p: c.faithful(graph(m).edges, p), CircuitError, "the whole model, which is faithful to itself"),
+        (lambda c, m, p: c.beats_random_circuits(graph(m).edges, p), CircuitError, "the whole model"),
+        (lambda c, m, p: c.faithful(Sites(), p), CircuitError, "has no sites"),
+        (lambda c, m, p: c.faithful(BUILT | heads("0.1"), p), CircuitError, "has edges and nodes"),
+        (lambda c, m, p: c.faithful(BUILT, p, margin=0.0), ClaimError, r"faithful\(margin=0.0\)"),
+        (lambda c, m, p: c.faithful(BUILT, p, instead="nothing"), MechcheckError, "unknown instead='nothing'"),
+        (lambda c, m, p: c.beats_random_circuits(BUILT, p, n=0), ClaimError, r"beats_random_circuits\(n=0\)"),
+        (lambda c, m, p: c.beats_random_circuits(BUILT, p, quantile=2), ClaimError, r"beats_random_circuits\(quantile=2\)"),
+        (lambda c, m, p: Check(Confidence()).faithful(BUILT, p), ClaimError, "the claim must use the `model` fixture"),
+    ],
+)
+def test_refused(tiny, call, error, message):
+    model, prompts = tiny("gpt2"), random_prompts(2, LENGTHS)
+    with pytest.raises(error, match=message):
+        call(of(model), model, prompts)
+
+
+def test_the_prompts_of_the_search_are_refused(tiny):
+    model, prompts = tiny("gpt2"), random_prompts(2, LENGTHS)
+    found = Circuit({}, "here", notes={"found_on": {"prompts_sha256": prompts.sha256}}, edges=BUILT)
+    with pytest.raises(PromptError, match="found on these prompts"):
+        of(model).faithful(found, prompts)
+    assert of(model).faithful(replace(found, notes={}), prompts).n == len(prompts)
