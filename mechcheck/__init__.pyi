@@ -220,6 +220,8 @@ from .measures.causal.path_patching import path_patching as path_patching
 from .circuits.edge_scores import edge_scores as edge_scores, EdgeScores as EdgeScores
 from .circuits.edge_search import prune_edges as prune_edges, FoundEdges as FoundEdges
 from .circuits.edge_methods import acdc as acdc, edge_pruning as edge_pruning, information_flow as information_flow
+from .circuits.discovery import discover_edges as discover_edges, Discovered as Discovered
+from .circuits.stability import edge_stability as edge_stability, search_stability as search_stability
 from .circuits.evaluation import Cut as Cut, faithfulness as faithfulness, faithfulness_curve as faithfulness_curve
 from .circuits.completeness import completeness as completeness, minimality as minimality
 from .circuits.circuit_tests import circuit_tests as circuit_tests, random_circuits as random_circuits

@@ -2,9 +2,9 @@
 
 import heapq
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -86,6 +86,12 @@ class Cut:
             raise MechcheckError(f"{metric.name!r} has a value for each position; a circuit is measured by one per prompt")
         return Graphs(self.model, self.prompts, carried(senders_of(self.model), self.instead, self.prompts, self.source), [metric])
 
+    def on(self, rows: Sequence[int]) -> "Cut":
+        """The same on some of the prompts, as often as they are named; cut edges carry what they carry here."""
+        part = replace(self, prompts=self.prompts[rows], source=None)
+        vars(part)["graphs"] = self.graphs.on(part.prompts, rows)
+        return part
+
     def values(self, kept: Sequence[Mask]) -> Float[np.ndarray, "variant prompt"]:
         """The metric where only these edges carry what they do."""
         return self.graphs.measure(torch.stack([self.graph.real & ~mask for mask in kept]))[0]
@@ -131,6 +137,18 @@ def faithfulness(
     return cut.share(kept, f"faithfulness under {instead} ablation")
 
 
+class Ranked(Protocol):
+    """All edges of a graph in an order, as searches leave them (`FoundEdges`)."""
+
+    @property
+    def graph(self) -> Graph:
+        """Whose edges these are."""
+
+    @property
+    def order(self) -> Sequence[int]:
+        """Numbers in the flat mask, those that matter most first."""
+
+
 class Curve(NamedTuple):
     """Faithfulness over sizes."""
 
@@ -153,20 +171,21 @@ class Curve(NamedTuple):
 
 
 def faithfulness_curve(
-    model: "TransformerBridge", prompts: PromptSet, scores: EdgeScores, *, shares: Sequence[float] = SHARES,
+    model: "TransformerBridge", prompts: PromptSet, scores: EdgeScores | Ranked, *, shares: Sequence[float] = SHARES,
     assemble: Literal["greedy", "top"] = "greedy", instead: Instead = "counterfactual", source: PromptSet | None = None,
     metric: Metric = logit_diff, seed: int = 0,
 ) -> Curve:  # fmt: skip
-    """Faithfulness of the circuits that scores propose, from few edges to all, and the areas CMD and CPR (Mueller et al. 2025).
+    """Faithfulness of the circuits that scores, or a search, propose, from few edges to all, and the areas CMD and CPR.
 
-    Areas are trapezoids over the share of edges, on a linear scale, so that the stretch from a fifth to all of them weighs most.
+    Areas are trapezoids over the share of edges, on a linear scale, so that the stretch from a fifth to all of them weighs most (Mueller
+    et al. 2025, arXiv:2504.13151).
 
     Args:
         model, prompts, instead, source, metric: as in `faithfulness`; prompts that the scores were not computed on.
-        scores: of each edge.
+        scores: of each edge; or what a search found, whose order stands.
         shares: of all edges, rising.
-        assemble: "greedy" takes edges from the logits up, always the best of those that lead to what is already reached; "top" the best
-            of all.
+        assemble: of scores: "greedy" takes edges from the logits up, always the best of those that lead to what is already reached; "top"
+            the best of all.
         seed: of the draws for the intervals.
     """
     if not shares or any(not 0 < share <= 1 for share in shares) or list(shares) != sorted(set(shares)):
@@ -200,15 +219,20 @@ def _interval(drawn: Float[np.ndarray, " draw"]) -> tuple[float, float]:
     return float(low), float(high)
 
 
-def nested(scores: EdgeScores, counts: Sequence[int], assemble: Literal["greedy", "top"] = "greedy") -> list[Mask]:
-    """The circuits of so many edges that scores propose, each within the next."""
-    if assemble not in ("greedy", "top"):
-        raise MechcheckError(f'unknown assemble={assemble!r}; choose "greedy" or "top"')
-    order = (from_the_logits_up if assemble == "greedy" else by_size)(scores.graph, scores.mean)
+def nested(scores: EdgeScores | Ranked, counts: Sequence[int], assemble: Literal["greedy", "top"] = "greedy") -> list[Mask]:
+    """The circuits of so many edges that scores, or a search, propose, each within the next."""
+    order = ordered(scores.graph, scores.mean, assemble) if isinstance(scores, EdgeScores) else scores.order
     flat = [scores.graph.real.new_zeros(scores.graph.real.numel()) for _ in counts]
     for mask, count in zip(flat, counts, strict=True):
-        mask[order[:count]] = True
+        mask[list(order[:count])] = True
     return [mask.view_as(scores.graph.real) for mask in flat]
+
+
+def ordered(whole: Graph, scores: Float[np.ndarray, "receiver sender"], assemble: Literal["greedy", "top"]) -> list[int]:
+    """All edges (numbers in the flat mask) in the order in which scores take them into a circuit."""
+    if assemble not in ("greedy", "top"):
+        raise MechcheckError(f'unknown assemble={assemble!r}; choose "greedy" or "top"')
+    return (from_the_logits_up if assemble == "greedy" else by_size)(whole, scores)
 
 
 def by_size(whole: Graph, scores: Float[np.ndarray, "receiver sender"]) -> list[int]:

@@ -20,6 +20,13 @@ def _searched(b: Bench) -> Any:
     return [len(one.order) for one in found]  # of equals rounding decides which comes first
 
 
+def _stable(b: Bench) -> Any:
+    cut, scores = m.Cut(b.model, b.prompts), m.edge_scores(b.model, b.prompts, "eap", sample=2)
+    found = m.discover_edges(cut, "information-flow", size=3, resamples=0)
+    some = [m.edge_stability(scores, 3, resamples=3), m.search_stability(cut, m.information_flow, 3, resamples=3)]
+    return len(found.edges), [one.resamples for one in some]
+
+
 def _faithful(b: Bench) -> Any:
     curve = m.faithfulness_curve(b.model, b.prompts, m.edge_scores(b.model, b.prompts), shares=(0.5, 1.0))
     return [m.faithfulness(b.model, b.prompts, m.heads("0.1 1.2"), instead=instead).values for instead in ("zero", "mean")], len(
@@ -47,6 +54,7 @@ EDGES: dict[str, Try] = {
     "`graph`, `edge_scores`": lambda b: m.edge_scores(b.model, b.prompts).mean[m.graph(b.model).real.numpy()],
     "`edge_scores` by EAP and EAP-IG": _estimates,
     "`prune_edges`, `acdc`, `edge_pruning`, `information_flow`": _searched,
+    "`discover_edges`, `edge_stability`, `search_stability`": _stable,
     "`faithfulness`, `faithfulness_curve`": _faithful,
     "`completeness`, `minimality`": _complete,
     "`circuit_tests`, `random_circuits`": lambda b: len(m.circuit_tests(m.Cut(b.model, b.prompts), m.heads("0.1 1.2"), draws=29)),

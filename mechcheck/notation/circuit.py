@@ -58,7 +58,7 @@ class EdgeRecord:
     faithfulness: float | None = None
     """Of the circuit (see `faithfulness`)."""
     gap: float | None = None
-    """How far the metric lies from the whole model's, as the search counts it."""
+    """How far the metric's mean lies from the whole model's, in the metric's unit."""
     cmd: float | None = None
     """Of the circuits of all sizes (see `faithfulness_curve`)."""
     scores: Mapping[str, float] = field(default_factory=dict)

@@ -102,6 +102,12 @@ class Graphs:
         with usual_torch(), torch.no_grad():
             return sent(self.model, self.prompts, self.instead)
 
+    def on(self, prompts: PromptSet, rows: Sequence[int]) -> "Graphs":
+        """The same on these rows of the prompts; cut edges carry what they carry here."""
+        part = Graphs(self.model, prompts, self.instead, self.metrics)
+        part.elsewhere = self.elsewhere[:, rows]
+        return part
+
     @usual_torch()
     def measure(self, cuts: Cuts) -> list[Float[np.ndarray, "variant prompt *pos"]]:
         """Each metric where, in each variant, these edges are cut."""
