@@ -11,8 +11,8 @@ from jaxtyping import Float
 from scipy import stats
 
 from mechcheck.base.errors import CircuitError, MechcheckError
-from mechcheck.circuits.evaluation import Cut, Mask, kept_edges, parts_of
-from mechcheck.notation.circuit import Circuit
+from mechcheck.circuits.evaluation import Cut, Mask, kept_edges
+from mechcheck.notation.circuit import Circuit, parts_of
 from mechcheck.notation.graph import Graph
 from mechcheck.notation.sites import Sites
 from mechcheck.stats.multiplicity import holm
@@ -46,24 +46,24 @@ def random_circuits(whole: Graph, size: int, n: int, seed: int) -> list[Mask]:
     return found
 
 
-def random_like(whole: Graph, circuit: Sites | Circuit, n: int, seed: int) -> list[Mask]:
-    """Random circuits like one: of as many edges, or of as many nodes of each of its kinds, each set as likely as any other.
-
-    As `kept_edges` has it, nodes of other kinds stay.
+def random_like(whole: Graph, circuit: Sites | Circuit, n: int, seed: int) -> list[Sites]:
+    """Random circuits like one: of as many edges, at the same positions, or of as many nodes of each kind; each set as likely as any other.
 
     Raises:
         CircuitError: it is no circuit of this graph.
     """
-    kept, parts = kept_edges(whole, circuit), parts_of(circuit)
+    parts = parts_of(circuit)
+    kept_edges(whole, parts.at(None))
+    rng = np.random.default_rng(seed)
     if next(iter(parts)).to is not None:
-        return random_circuits(whole, int(kept.sum()), n, seed)
-    counts = Counter(kind for kind, *_ in {(site.kind, site.layer, site.index) for site in parts})
-    pools = {kind: [site for site in whole.senders if site.kind == kind] for kind in counts}
-    rng, found = np.random.default_rng(seed), []
-    for _ in range(n):
-        drawn = [pools[kind][i] for kind, count in counts.items() for i in rng.choice(len(pools[kind]), count, replace=False)]
-        found.append(kept_edges(whole, Sites(drawn)))
-    return found
+        counts = Counter(site.at for site in parts)
+        drawn = {at: random_circuits(whole, count, n, seed + place) for place, (at, count) in enumerate(counts.items())}
+        return [Sites(site for at, masks in drawn.items() for site in whole.chosen(masks[i]).at(at)) for i in range(n)]
+    kinds = Counter(kind for kind, *_ in {(site.kind, site.layer, site.index) for site in parts})
+    pools = {kind: [site for site in whole.senders if site.kind == kind] for kind in kinds}
+    return [
+        Sites(pools[kind][i] for kind, count in kinds.items() for i in rng.choice(len(pools[kind]), count, replace=False)) for _ in range(n)
+    ]
 
 
 def circuit_tests(
@@ -89,9 +89,14 @@ def circuit_tests(
         seed: of all draws.
 
     Raises:
-        CircuitError: the circuit is the whole model's graph, or no part of it: nothing is random about its size.
+        CircuitError: the circuit is the whole model's graph, or no part of it: nothing is random about its size; edges at named positions.
         MechcheckError: too few draws to reject anything at this level.
     """
+    if any(site.to is not None and site.at is not None for site in parts_of(circuit)):
+        raise CircuitError(
+            "these tests draw random edges, which act at every position: judge edges at named positions by faithfulness, completeness and "
+            "minimality, or leave their positions out, edges.at(None)"
+        )
     whole, kept = cut.graph, kept_edges(cut.graph, circuit)
     least = int(np.ceil(np.log(alpha) / np.log(q)))
     if draws < least:

@@ -68,7 +68,7 @@ class FoundEdges:
     @cached_property
     def rank(self) -> Float[Tensor, "receiver sender"]:
         """Each edge's place from the end, as a score: the most important edge has the largest; 0 where there is no edge."""
-        flat = torch.zeros(self.graph.real.numel())
+        flat = torch.zeros(self.graph.real.numel(), dtype=torch.float32)
         flat[list(self.order)] = torch.arange(len(self.order), 0, -1, dtype=torch.float32)
         return flat.view_as(self.graph.real)
 

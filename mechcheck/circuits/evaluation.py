@@ -13,8 +13,9 @@ from torch import Tensor
 
 from mechcheck.base.errors import CircuitError, MechcheckError
 from mechcheck.circuits.edge_scores import EdgeScores, Instead, carried
+from mechcheck.circuits.placed import PlacedMask, PositionKinds, alike, fewest
 from mechcheck.engine.graphs.runs import Graphs, senders_of
-from mechcheck.notation.circuit import Circuit
+from mechcheck.notation.circuit import Circuit, parts_of
 from mechcheck.notation.graph import Graph
 from mechcheck.notation.metrics import Metric, as_metric, logit_diff
 from mechcheck.notation.sites import Sites
@@ -31,19 +32,16 @@ SHARES = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
 _DRAWS = 1000
 
 
-def parts_of(circuit: Sites | Circuit) -> Sites:
-    """The edges or nodes that a circuit is cut down to: its edges where it has any, whatever its roles say."""
-    return (circuit.edges or circuit.sites) if isinstance(circuit, Circuit) else circuit
-
-
 def kept_edges(whole: Graph, circuit: Sites | Circuit) -> Mask:
     """The edges that a circuit keeps.
 
     Of a circuit that has edges these, whatever its roles say; of one of nodes all edges that leave them, and those that leave nodes of
-    kinds it does not speak of: beside a circuit of heads the MLPs and the input stay.
+    kinds it does not speak of: beside a circuit of heads the MLPs and the input stay. Nodes stay at every position, also where they name
+    one; edges at named positions are told apart by `Cut.mask`.
 
     Raises:
         CircuitError: edges and nodes in one circuit, or parts that are no nodes of the graph.
+        SiteError: edges that the graph has not, or that name a position.
     """
     sites = parts_of(circuit)
     along = [site for site in sites if site.to is not None]
@@ -92,9 +90,30 @@ class Cut:
         vars(part)["graphs"] = self.graphs.on(part.prompts, rows)
         return part
 
-    def values(self, kept: Sequence[Mask]) -> Float[np.ndarray, "variant prompt"]:
+    @cached_property
+    def kinds(self) -> PositionKinds:
+        """Which positions are told apart by their names."""
+        return PositionKinds(self.prompts)
+
+    def mask(self, circuit: Sites | Circuit) -> Mask | PlacedMask:
+        """The edges that a circuit keeps (see `kept_edges`); one that has edges at named positions keeps them there alone.
+
+        Raises:
+            CircuitError, SiteError: parts that the graph has not.
+            PromptError: a position that these prompts do not name.
+        """
+        sites = parts_of(circuit)
+        if not any(site.to is not None and site.at is not None for site in sites):
+            return kept_edges(self.graph, sites)
+        kept_edges(self.graph, sites.at(None))  # to refuse what is no circuit
+        return self.kinds.mask(self.graph, sites)
+
+    def values(self, kept: Sequence[Mask | PlacedMask]) -> Float[np.ndarray, "variant prompt"]:
         """The metric where only these edges carry what they do."""
-        return self.graphs.measure(torch.stack([self.graph.real & ~mask for mask in kept]))[0]
+        masks = alike(kept)
+        if masks.ndim == 3:
+            return self.graphs.measure(self.graph.real & ~masks)[0]
+        return self.graphs.measure(*fewest(self.graph.real[..., None] & ~masks, self.kinds.of))[0]
 
     def measured(self, values: Float[np.ndarray, " prompt"], name: str, unit: str | None = None) -> Measurement:
         """One value per prompt."""
@@ -125,7 +144,7 @@ def faithfulness(
 
     Args:
         model, prompts: as in `run`.
-        circuit: edges, or nodes (see `kept_edges`).
+        circuit: edges, or nodes (see `kept_edges`). An edge at a named position, "0.3->1.1.q@END", stays there and is cut elsewhere.
         instead, source: what all else carries.
         metric: one value per prompt; best one that is linear in the logits.
 
@@ -133,7 +152,7 @@ def faithfulness(
         CircuitError, SiteError: the circuit, or the model, has no such graph.
     """
     cut = Cut(model, prompts, instead, source, metric)
-    kept = cut.values([kept_edges(cut.graph, circuit)])[0]
+    kept = cut.values([cut.mask(circuit)])[0]
     return cut.share(kept, f"faithfulness under {instead} ablation")
 
 

@@ -153,3 +153,8 @@ def untraced(circuit: Circuit) -> Circuit:
 
 def _known(circuit: Circuit) -> dict[str, Any]:
     return {field.name: vars(circuit)[field.name] for field in fields(Circuit)}
+
+
+def parts_of(circuit: Sites | Circuit) -> Sites:
+    """What a circuit is made of: its edges where it has any, else the sites of its roles."""
+    return (circuit.edges or circuit.sites) if isinstance(circuit, Circuit) else circuit

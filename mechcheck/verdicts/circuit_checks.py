@@ -8,8 +8,9 @@ import numpy as np
 
 from mechcheck.base.errors import CircuitError, ClaimError
 from mechcheck.circuits.circuit_tests import random_like
-from mechcheck.circuits.evaluation import Cut, Mask, kept_edges, parts_of
+from mechcheck.circuits.evaluation import Cut
 from mechcheck.circuits.files import check_not_found_on
+from mechcheck.notation.circuit import parts_of
 from mechcheck.notation.metrics import as_metric, logit_diff
 from mechcheck.stats.measurement import Measurement
 from mechcheck.verdicts.rank import Among
@@ -35,7 +36,6 @@ class Evaluation:
     cut: Cut
     parts: "Sites"
     """Its edges or its nodes."""
-    kept: Mask
     faithfulness: Measurement
     """A ratio of means, with a note where it lies above 1 or below 0."""
     nearness: Measurement
@@ -56,8 +56,8 @@ class Evaluation:
             raise ClaimError(f"{method} cuts edges of a model: the claim must use the `model` fixture")
         check_not_found_on(circuit, prompts)
         cut, parts = Cut(model, prompts, instead, source, logit_diff if metric is None else metric), parts_of(circuit)
-        kept = kept_edges(cut.graph, parts)
-        if kept.equal(cut.graph.real):
+        kept, every = cut.mask(parts), cut.graph.real
+        if bool((kept == (every if kept.ndim == 2 else every[..., None])).all()):
             raise CircuitError("this circuit is the whole model, which is faithful to itself: there is nothing to claim")
         if not kept.any():
             raise CircuitError("this circuit keeps no edge at all: there is nothing to claim")
@@ -73,11 +73,11 @@ class Evaluation:
             worst=Worst(prompts.ids[worst], float(values[worst]), float(whole[worst])),
         )  # fmt: skip
         nearness = cut.measured(-distance, "nearness to the model")
-        return cls(cut, parts, kept, replace(share, note=note), nearness, told)
+        return cls(cut, parts, replace(share, note=note), nearness, told)
 
     def random(self, n: int, seed: int) -> Among:
         """So many random circuits of its size."""
-        masks = random_like(self.cut.graph, self.parts, n, seed)
+        masks = [self.cut.mask(other) for other in random_like(self.cut.graph, self.parts, n, seed)]
         _, whole = self.cut.ends
         found = [self.cut.measured(-np.abs(values - whole), "nearness to the model") for values in self.cut.values(masks)]
         kind = f"random circuits of {self.told.size} of {self.told.of} {self.told.parts}, drawn uniformly with seed {seed}"

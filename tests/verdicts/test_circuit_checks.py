@@ -29,7 +29,7 @@ BUILT = edges("input->0.1.qkv 0.1->1.0.v 1.0->logits")
 def compiled():
     """Induction as it was built, and 24 prompts of it."""
     model = load_model("compiled-induction")
-    return model, task_prompts(task_of("compiled-induction"), model, n=24, seed=0)
+    return model, task_prompts(task_of("compiled-induction"), model, n=12, seed=0)
 
 
 def of(model, **known) -> Check:
@@ -102,17 +102,27 @@ def test_a_random_circuit_beats_no_random_circuits(compiled):
     decided = []
     for mask in random_circuits(graph(model), 20, 4, 11):
         check = of(model, seed=1)
-        check.beats_random_circuits(graph(model).chosen(mask), prompts)
+        check.beats_random_circuits(graph(model).chosen(mask), prompts, n=39)
         decided.append(check.expectations[0].verdict)
     assert "supported" not in decided
 
 
-def test_random_nodes_are_as_many_of_each_kind(tiny):
+def test_random_circuits_are_of_the_same_kinds_and_positions(tiny):
     whole = graph(tiny("gpt2"))
-    for mask in random_like(whole, heads("0.1 1.0"), 10, 0):
-        stays = {site for site, column in zip(whole.senders, mask.T, strict=True) if column.any()}
-        assert sum(site.kind == "head" for site in stays) == 2
-        assert sum(site.kind == "mlp_out" for site in stays) == sum(site.kind == "mlp_out" for site in whole.senders)
+    for found in random_like(whole, heads("0.1@END 1.0"), 10, 0):
+        assert [site.kind for site in found] == ["head"] * 2
+    for found in random_like(whole, edges("0.1->logits@END 1.0->logits input->0.1.q"), 10, 0):
+        assert sorted(str(site.at) for site in found) == ["END", "None", "None"]
+        assert all(site.to is not None for site in found)
+
+
+def test_edges_at_a_position(tiny):
+    model, prompts, check = tiny("gpt2"), random_prompts(2, LENGTHS), of(tiny("gpt2"))
+    placed = edges("input->0.1.qkv 0.1->1.0.v 1.0->logits@END")
+    check.faithful(placed, prompts)
+    check.beats_random_circuits(placed, prompts, n=5)
+    assert check.expectations[0].estimate.value == faithfulness(model, prompts, placed).mean
+    assert len(check.expectations[1].control.values) == 5
 
 
 def test_a_circuit_stands_for_its_edges_where_it_has_any(compiled):
