@@ -238,6 +238,7 @@ from .measures.figures.model import (
     CircuitEdge as CircuitEdge,
     SearchTrace as SearchTrace,
 )
+from .measures.figures.edges import edge_graph as edge_graph, path_graph as path_graph, path_heatmap as path_heatmap
 
 # errors
 from .base.errors import MechcheckError as MechcheckError, PromptError as PromptError
