@@ -1,8 +1,9 @@
 """Circuits of edges: what was found on the discovery prompts is, on others, faithful, complete, minimal, and no chance.
 
-Which edges these are, and how few, was decided on discovery prompts alone (`mechcheck discover ioi MODEL --method prune`): the fewest that
-are 90% faithful there. The margins below were fixed on those prompts too. In seed 4 and in the NeoX layout one head reads the second subject
-and speaks to the queries of all name movers; in seed 0 it does not: the edges say what its model card does.
+Which edges these are, and how few, was decided on discovery prompts alone: the fewest that are 90% faithful there
+(`mechcheck discover ioi MODEL --method prune`). The margins below were fixed on those prompts too. In seed 4 and in the NeoX layout one
+head of the first layer reads the subjects, and speaks to the queries of the heads that write; seed 0, which has a shortcut, has no such
+head, and its edges are others.
 """
 
 import pytest
