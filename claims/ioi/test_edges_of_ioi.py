@@ -44,14 +44,16 @@ def test_edges_are_minimal(model, prompts, circuit, check):
     parts, way = minimality(cut, circuit.edges), way_of(cut)
     for one in parts:
         check.above(one.change / way, WORTH, f"share of the way lost without {one.part}")
-    check.figure(lambda: edge_graph(circuit.edges, {one.part: one.change for one in parts}, title="What each edge is worth", roles=circuit.roles))
+    check.figure(
+        lambda: edge_graph(circuit.edges, {one.part: one.change for one in parts}, title="What each edge is worth", roles=circuit.roles)
+    )
 
 
 @pytest.mark.parametrize("edges", ["found"])
 @claim(
-    "The edges are nearer to the model than any of 40 random circuits of their size",
+    "The edges are nearer to the model than random circuits of their size",
     source=SHI, task="ioi", kind="specificity", models=MODELS, decoy={"edges": "random"},
 )  # fmt: skip
 def test_edges_beat_random_circuits(model, prompts, circuit, check, edges):
     chosen = circuit.edges if edges == "found" else random_sites(model, circuit.edges, outside=circuit.edges, n=1, seed=0)[0]
-    check.beats_random_circuits(chosen, prompts[:PROMPTS], n=40, quantile=1.0)
+    check.beats_random_circuits(chosen, prompts[:PROMPTS], n=40)

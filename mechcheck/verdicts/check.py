@@ -160,25 +160,26 @@ class Check(Collected):
         Near is a small mean distance between the metric of the circuit and the model's, prompt by prompt. Random circuits are as many
         edges, or as many nodes of each kind, each set as likely as any other. As for `beats_random`, supported needs both: the rank
         among them, whose p-value is (1 + those at least as near) / (1 + all) and so never 0, and the distance, paired by prompt, from
-        the random circuit at the given quantile. Refuted is what that refutes.
+        the random circuit at the given quantile. It is refuted where more random circuits are at least as near than the quantile leaves
+        (an exact binomial test).
 
         Args:
             circuit, prompts, instead, source, metric: as in `faithful`.
             n: random circuits; by default twice as many as the rank's p-value needs.
-            quantile: which of them the circuit is paired with, from 0 (the farthest) to 1 (the nearest).
+            quantile: the share of them that it must be nearer than, and which of them it is paired with (0 the farthest, 1 the nearest).
             label: what the report calls it.
 
         Raises:
             ClaimError, CircuitError, PromptError: as for `faithful`, and for a quantile or a number that is none.
         """
-        from mechcheck.verdicts.circuit_checks import Evaluation
+        from mechcheck.verdicts.circuit_checks import Evaluation, refuted_by_rank
         from mechcheck.verdicts.rank import REGION, check_contest, controls_needed, decide_contest
 
         check_contest("beats_random_circuits", quantile, n)
         found = Evaluation.of("beats_random_circuits", self.model, circuit, prompts, instead, source, metric)
         among = found.random(2 * controls_needed(self.confidence) if n is None else n, self.seed)
         text = label or f"{found.told.size} {found.told.parts} are nearer to the model than random ones"
-        won = decide_contest(found.nearness, among, text, quantile, self.confidence)
+        won = refuted_by_rank(decide_contest(found.nearness, among, text, quantile, self.confidence), quantile, self.confidence)
         return self._add(
             "beats_random_circuits", won.difference, won.estimate, REGION, 0.0, text,
             p=won.p, p_refuted=won.p_refuted, verdict=won.verdict, control=won.control, evaluated=found.told,

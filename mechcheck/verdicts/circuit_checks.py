@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
+from scipy import stats
 
 from mechcheck.base.errors import CircuitError, ClaimError
 from mechcheck.circuits.circuit_tests import random_like
@@ -12,8 +13,9 @@ from mechcheck.circuits.evaluation import Cut
 from mechcheck.circuits.files import check_not_found_on
 from mechcheck.notation.circuit import parts_of
 from mechcheck.notation.metrics import as_metric, logit_diff
+from mechcheck.stats.estimates import Confidence
 from mechcheck.stats.measurement import Measurement
-from mechcheck.verdicts.rank import Among
+from mechcheck.verdicts.rank import Among, Contest
 from mechcheck.verdicts.verdict import Evaluated, Worst
 
 if TYPE_CHECKING:
@@ -82,6 +84,18 @@ class Evaluation:
         found = [self.cut.measured(-np.abs(values - whole), "nearness to the model") for values in self.cut.values(masks)]
         kind = f"random circuits of {self.told.size} of {self.told.of} {self.told.parts}, drawn uniformly with seed {seed}"
         return Among(kind, found, tuple(f"random circuit {i + 1}" for i in range(n)), "random circuits")
+
+
+def refuted_by_rank(contest: Contest, quantile: float, confidence: Confidence) -> Contest:
+    """The same, refuted where more of the controls are at least as near than the quantile leaves: most random circuits do nothing at all,
+    and from such the paired difference of one that does nothing either is no number that is told from none."""
+    values, effect = contest.control.values, contest.control.effect
+    assert effect is not None
+    near = sum(value >= effect for value in values)
+    p = confidence.over_looks(float(stats.binom.sf(near - 1, len(values), 1 - quantile)))
+    if contest.verdict == "supported":
+        return replace(contest, p_refuted=p)
+    return replace(contest, p_refuted=p, verdict="refuted" if p <= confidence.overall else "inconclusive")
 
 
 def _kinds(parts: "Sites") -> str:

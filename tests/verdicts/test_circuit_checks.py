@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from scipy.stats import binom
 from tiny import random_prompts
 
 from mechcheck.base.errors import CircuitError, ClaimError, MechcheckError, PromptError
@@ -103,8 +104,13 @@ def test_a_random_circuit_beats_no_random_circuits(compiled):
     for mask in random_circuits(graph(model), 20, 4, 11):
         check = of(model, seed=1)
         check.beats_random_circuits(graph(model).chosen(mask), prompts, n=39)
-        decided.append(check.expectations[0].verdict)
+        (found,) = check.expectations
+        near = sum(value >= found.control.effect for value in found.control.values)
+        assert found.p_refuted == pytest.approx(binom.sf(near - 1, 39, 0.1))
+        assert (found.verdict == "refuted") == (found.p_refuted <= Confidence().alpha)
+        decided.append(found.verdict)
     assert "supported" not in decided
+    assert "refuted" in decided
 
 
 def test_random_circuits_are_of_the_same_kinds_and_positions(tiny):
