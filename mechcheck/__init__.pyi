@@ -223,6 +223,8 @@ from .circuits.edge_methods import acdc as acdc, edge_pruning as edge_pruning, i
 from .circuits.discovery import discover_edges as discover_edges, Discovered as Discovered
 from .circuits.stability import edge_stability as edge_stability, search_stability as search_stability
 from .circuits.evaluation import Cut as Cut, faithfulness as faithfulness, faithfulness_curve as faithfulness_curve
+from .circuits.comparison import compare_circuits as compare_circuits, CircuitComparison as CircuitComparison
+from .circuits.comparison import circuit_overlap as circuit_overlap, CircuitOverlap as CircuitOverlap
 from .circuits.completeness import completeness as completeness, minimality as minimality
 from .circuits.circuit_tests import circuit_tests as circuit_tests, random_circuits as random_circuits
 from .circuits.graph_files import read_graph as read_graph, write_graph as write_graph

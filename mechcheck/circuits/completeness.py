@@ -117,7 +117,7 @@ def minimality(cut: Cut, circuit: Sites | Circuit, *, confidence: Confidence | N
     for i in range(0, len(sets), 2):
         number = sets[i + 1][-1]
         change = (cut.measured(values[i], "with") - cut.measured(values[i + 1], "without")).named(f"worth of {parts[number]}")
-        p = _two_sided(change, confidence)
+        p = two_sided(change, confidence)
         found.append((number, Part(parts[number], Sites(parts[j] for j in sets[i]), change, p)))
     adjusted = holm([one.p_adjusted for _, one in found])
     by_part: dict[int, Part] = {}
@@ -128,7 +128,8 @@ def minimality(cut: Cut, circuit: Sites | Circuit, *, confidence: Confidence | N
     return tuple(by_part[number] for number in range(len(parts)))
 
 
-def _two_sided(change: Measurement, confidence: Confidence) -> float:
+def two_sided(change: Measurement, confidence: Confidence) -> float:
+    """The p-value against "its mean is none"."""
     found = estimate_mean(change, confidence)
     return min(1.0, 2 * min(found.p_above(0.0), found.p_below(0.0)))
 
@@ -148,7 +149,7 @@ def _group(circuit: Sites | Circuit, parts: Sequence[Site], number: int) -> list
     return [i for i, part in enumerate(parts) if (part.kind, part.layer, part.to) == (one.kind, one.layer, one.to)]
 
 
-def _edges_of(cut: Cut, parts: Sequence[Site]) -> Mask | PlacedMask:
+def edges_with(cut: Cut, parts: Sequence[Site]) -> Mask | PlacedMask:
     """The edges that go with these parts: themselves, or all that leave them."""
     if parts and parts[0].to is not None:
         return cut.mask(Sites(parts))
@@ -157,7 +158,7 @@ def _edges_of(cut: Cut, parts: Sequence[Site]) -> Mask | PlacedMask:
 
 
 def _out(cut: Cut, parts: Sequence[Site], kept: Mask | PlacedMask, some: Sequence[int]) -> Mask | PlacedMask:
-    left, gone = alike([kept, _edges_of(cut, [parts[i] for i in some])])
+    left, gone = alike([kept, edges_with(cut, [parts[i] for i in some])])
     return left & ~gone
 
 

@@ -2,6 +2,7 @@
 
 import datetime
 import json
+import textwrap
 import tomllib
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from mechcheck.base.errors import CircuitError, MechcheckError, PromptError, SiteError
 from mechcheck.base.paths import data_dir
+from mechcheck.circuits.edge_search import ID
 from mechcheck.circuits.edge_tables import EdgeTableError, check_edges, edge_lines, read_edges
 from mechcheck.circuits.roles import Absent, Role
 from mechcheck.models.loading import provenance
@@ -119,6 +121,8 @@ def write_circuit(
         f"prompts = {len(prompts)}",
         f"prompts_sha256 = {_text(prompts.sha256)}",
     ]
+    if edges:  # so that it is not judged by any of them: each prompt's id, shortened
+        lines += ['ids = """', *textwrap.wrap(" ".join(name[:ID] for name in prompts.ids), 120), '"""']
     for table, facts in (("found_on.options", options), ("found", found)):
         if facts:
             lines += ["", f"[{table}]", *(f"{name} = {json.dumps(value)}" for name, value in facts.items())]

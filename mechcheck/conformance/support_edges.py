@@ -34,6 +34,12 @@ def _faithful(b: Bench) -> Any:
     )
 
 
+def _compared(b: Bench) -> Any:
+    few, more = m.edges("0.1->1.2.v 1.2->logits"), m.edges("input->0.1.v 0.1->logits mlp0->logits@END")
+    found = m.compare_circuits(b.model, b.prompts, few, more, seen=True, cut_on=b.prompts)
+    return found.a.values, found.b.values, found.size, m.circuit_overlap(few, more).edges
+
+
 def _complete(b: Bench) -> Any:
     cut = m.Cut(b.model, b.prompts)
     return m.completeness(cut, m.heads("0.1 1.2"), subsets=1, greedy=0).worst.gap, len(m.minimality(cut, m.heads("0.1 1.2")))
@@ -56,6 +62,7 @@ EDGES: dict[str, Try] = {
     "`prune_edges`, `acdc`, `edge_pruning`, `information_flow`": _searched,
     "`discover_edges`, `edge_stability`, `search_stability`": _stable,
     "`faithfulness`, `faithfulness_curve`": _faithful,
+    "`compare_circuits`, `circuit_overlap`": _compared,
     "`completeness`, `minimality`": _complete,
     "`circuit_tests`, `random_circuits`": lambda b: len(m.circuit_tests(m.Cut(b.model, b.prompts), m.heads("0.1 1.2"), draws=29)),
     "`write_graph`, `read_graph`": _files,
