@@ -6,7 +6,23 @@ prompt and on its counterfactual, so that it is not missed there: minimality is 
 
 import pytest
 
-from mechcheck import Cut, Sites, claim, completeness, edge_graph, minimality, provenance, random_sites
+from mechcheck import (
+    Cut,
+    Measurement,
+    Patch,
+    Sites,
+    claim,
+    completeness,
+    edge_graph,
+    minimality,
+    path_graph,
+    path_heatmap,
+    path_patching,
+    provenance,
+    random_sites,
+    resid,
+    run,
+)
 from mechcheck.compiled import built_edges, known_circuit
 
 WANG, SHI = "Wang et al. 2022, arXiv:2211.00593", "Shi et al. 2024, arXiv:2410.13032"
@@ -66,3 +82,20 @@ def test_built_edges_are_complete(model, prompts, check, circuit_of):
 )  # fmt: skip
 def test_built_edges_beat_random_circuits(model, prompts, check, circuit_of):
     check.beats_random_circuits(chosen(model, circuit_of), prompts[:PROMPTS], n=40)
+
+
+@pytest.mark.parametrize("path", ["0.0->1.0.v->2.0.q->logits"])
+@claim(
+    "What flips the answer runs along one path: the name that stood before, to the S-inhibition head's value, to the mover's query",
+    source=WANG, kind="structure", models=["compiled-ioi"],
+    decoy=[{"path": "0.0->1.0.k->2.0.q->logits"}, {"path": "0.0->1.0.v->3.0.q->logits"}],
+)  # fmt: skip
+def test_the_built_path_carries_the_answer(model, prompts, check, path):
+    prompts = prompts[:PROMPTS]
+    clean, flipped = run(model, prompts), run(model, prompts, Patch(resid(0)))
+    paths = list(dict.fromkeys([path, "0.0->1.0.v->2.0.q->logits", "0.0->1.0.k->2.0.q->logits", "0.1->1.0.v->2.0.q->logits"]))
+    effects = path_patching(model, prompts, paths) - clean.values
+    along = Measurement(effects[0], prompts.ids, prompts.templates, f"effect of {path}", "logits")
+    check.above(along / (flipped - clean), 0.95, f"share of the way along {path} > 0.95")
+    check.figure(lambda: path_graph(paths, effects, prompts, title="What runs along each path", roles=roles_of(model)))
+    check.figure(lambda: path_heatmap(paths, effects, title="What runs along each path"))

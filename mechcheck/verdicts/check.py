@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from mechcheck.base.errors import ClaimError
 from mechcheck.base.seeds import seed_from
+from mechcheck.drawing.figure import Figure
 from mechcheck.stats.estimates import Estimate, estimate_rate
 from mechcheck.stats.formulas import SUM, bracketed, compared, minus, plus
 from mechcheck.stats.measurement import Measurement
@@ -260,3 +261,8 @@ class Check(Collected):
             return found
         finally:
             self.role = "claim"
+
+    def figure(self, figure: Figure | Callable[[], Figure]) -> None:
+        """Show a figure with the claim; a function is called only where the figure will be seen (not on decoys)."""
+        if self.draws:
+            self.figures.append(figure() if callable(figure) else figure)

@@ -1,6 +1,5 @@
 """What a claim's body collects: expectations as they are decided, the measurement behind each, figures."""
 
-from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -40,11 +39,6 @@ class Collected(Told):
     counterexamples: list["Counterexample"] = field(default_factory=list)
     role: Role = "claim"
     """Of the expectations that are being added."""
-
-    def figure(self, figure: Figure | Callable[[], Figure]) -> None:
-        """Show a figure with the claim; a function is called only where the figure will be seen (not on decoys)."""
-        if self.draws:
-            self.figures.append(figure() if callable(figure) else figure)
 
     def _mean(
         self, kind: ExpectationKind, measured: Measurement, region: Region, threshold: float | tuple[float, float], label: str, *,
