@@ -54,7 +54,7 @@ from .notation.features import features as features, reconstruction_error as rec
 from .models.dictionary_files import load_dictionary as load_dictionary, keep_dictionary as keep_dictionary
 from .notation.edges import edges as edges
 from .notation.graph import Graph as Graph, graph as graph
-from .notation.circuit import Circuit as Circuit, Criterion as Criterion
+from .notation.circuit import Circuit as Circuit, Criterion as Criterion, EdgeRecord as EdgeRecord, Stability as Stability
 from .circuits.files import load_circuit as load_circuit, write_circuit as write_circuit
 from .verdicts.controls import random_sites as random_sites
 from .circuits.roles import Absent as Absent, Found as Found, Role as Role, choose_heads as choose_heads
@@ -221,7 +221,11 @@ from .circuits.edge_scores import edge_scores as edge_scores, EdgeScores as Edge
 from .circuits.edge_search import prune_edges as prune_edges, FoundEdges as FoundEdges
 from .circuits.edge_contexts import find_edges as find_edges, EdgesInContexts as EdgesInContexts
 from .circuits.edge_methods import acdc as acdc, edge_pruning as edge_pruning, information_flow as information_flow
+from .circuits.discovery import discover_edges as discover_edges, Discovered as Discovered
+from .circuits.stability import edge_stability as edge_stability, search_stability as search_stability
 from .circuits.evaluation import Cut as Cut, faithfulness as faithfulness, faithfulness_curve as faithfulness_curve
+from .circuits.comparison import compare_circuits as compare_circuits, CircuitComparison as CircuitComparison
+from .circuits.comparison import circuit_overlap as circuit_overlap, CircuitOverlap as CircuitOverlap
 from .circuits.completeness import completeness as completeness, minimality as minimality
 from .circuits.circuit_tests import circuit_tests as circuit_tests, random_circuits as random_circuits
 from .circuits.graph_files import read_graph as read_graph, write_graph as write_graph
@@ -237,6 +241,7 @@ from .measures.figures.model import (
     CircuitEdge as CircuitEdge,
     SearchTrace as SearchTrace,
 )
+from .measures.figures.edges import edge_graph as edge_graph, path_graph as path_graph, path_heatmap as path_heatmap
 
 # errors
 from .base.errors import MechcheckError as MechcheckError, PromptError as PromptError

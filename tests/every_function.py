@@ -178,6 +178,7 @@ CALLS: dict[str, Callable[[Bench], Any]] = {
         m.edge_scores(b.model, b.prompts, one, steps=2, sample=2)["input->logits"].values for one in ("exact", "eap")
     ],
     "faithfulness": lambda b: m.faithfulness(b.model, b.prompts, b.every).values,
+    "compare_circuits": lambda b: m.compare_circuits(b.model, b.prompts, b.every, m.heads(f"{b.last}")).a.values,
     "faithfulness_curve": lambda b: len(m.faithfulness_curve(b.model, b.prompts, m.edge_scores(b.model, b.prompts), shares=(1.0,)).edges),
     "generate": lambda b: m.generate(b.model, b.prompts, m.Ablate(b.every, "zero"), new_tokens=2).lengths,
     "difference_of_means": lambda b: m.difference_of_means(b.model, b.prompts, b.stream, source=b.prompts.reference).subspace.basis,

@@ -1,5 +1,6 @@
 """Five tests of a circuit as a hypothesis (Shi et al. 2024, arXiv:2410.13032), with what was wrong in their statistics mended."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Literal, NamedTuple
@@ -11,7 +12,7 @@ from scipy import stats
 
 from mechcheck.base.errors import CircuitError, MechcheckError
 from mechcheck.circuits.evaluation import Cut, Mask, kept_edges
-from mechcheck.notation.circuit import Circuit
+from mechcheck.notation.circuit import Circuit, parts_of
 from mechcheck.notation.graph import Graph
 from mechcheck.notation.sites import Sites
 from mechcheck.stats.multiplicity import holm
@@ -45,6 +46,26 @@ def random_circuits(whole: Graph, size: int, n: int, seed: int) -> list[Mask]:
     return found
 
 
+def random_like(whole: Graph, circuit: Sites | Circuit, n: int, seed: int) -> list[Sites]:
+    """Random circuits like one: of as many edges, at the same positions, or of as many nodes of each kind; each set as likely as any other.
+
+    Raises:
+        CircuitError: it is no circuit of this graph.
+    """
+    parts = parts_of(circuit)
+    kept_edges(whole, parts.at(None))
+    rng = np.random.default_rng(seed)
+    if next(iter(parts)).to is not None:
+        counts = Counter(site.at for site in parts)
+        drawn = {at: random_circuits(whole, count, n, seed + place) for place, (at, count) in enumerate(counts.items())}
+        return [Sites(site for at, masks in drawn.items() for site in whole.chosen(masks[i]).at(at)) for i in range(n)]
+    kinds = Counter(kind for kind, *_ in {(site.kind, site.layer, site.index) for site in parts})
+    pools = {kind: [site for site in whole.senders if site.kind == kind] for kind in kinds}
+    return [
+        Sites(pools[kind][i] for kind, count in kinds.items() for i in rng.choice(len(pools[kind]), count, replace=False)) for _ in range(n)
+    ]
+
+
 def circuit_tests(
     cut: Cut, circuit: Sites | Circuit, *, alpha: float = 0.05, epsilon: float = 0.1, q: float = 0.9, draws: int = 100, seed: int = 0
 ) -> tuple[CircuitTest, ...]:
@@ -68,9 +89,14 @@ def circuit_tests(
         seed: of all draws.
 
     Raises:
-        CircuitError: the circuit is the whole model's graph, or no part of it: nothing is random about its size.
+        CircuitError: the circuit is the whole model's graph, or no part of it: nothing is random about its size; edges at named positions.
         MechcheckError: too few draws to reject anything at this level.
     """
+    if any(site.to is not None and site.at is not None for site in parts_of(circuit)):
+        raise CircuitError(
+            "these tests draw random edges, which act at every position: judge edges at named positions by faithfulness, completeness and "
+            "minimality, or leave their positions out, edges.at(None)"
+        )
     whole, kept = cut.graph, kept_edges(cut.graph, circuit)
     least = int(np.ceil(np.log(alpha) / np.log(q)))
     if draws < least:

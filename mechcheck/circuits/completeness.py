@@ -9,9 +9,9 @@ import torch
 from jaxtyping import Float
 
 from mechcheck.base.errors import CircuitError, MechcheckError
-from mechcheck.circuits.evaluation import Cut, Mask, kept_edges
-from mechcheck.notation.circuit import Circuit
-from mechcheck.notation.graph import Graph
+from mechcheck.circuits.evaluation import Cut, Mask
+from mechcheck.circuits.placed import PlacedMask, alike
+from mechcheck.notation.circuit import Circuit, parts_of
 from mechcheck.notation.sites import Site, Sites
 from mechcheck.stats.estimates import Confidence, estimate_mean
 from mechcheck.stats.measurement import Measurement
@@ -71,7 +71,7 @@ def completeness(cut: Cut, circuit: Sites | Circuit, *, subsets: int = 20, greed
             from another random start.
         seed: of the draws.
     """
-    whole, parts, kept = _parts(cut, circuit)
+    parts, kept = _parts(cut, circuit)
     if subsets < 1 or greedy < 0:
         raise MechcheckError(f"subsets={subsets}, greedy={greedy}: at least 1 random set")
     rng = np.random.default_rng(seed)
@@ -83,11 +83,11 @@ def completeness(cut: Cut, circuit: Sites | Circuit, *, subsets: int = 20, greed
         taken = [int(rng.integers(len(parts)))]
         while len(taken) < min(10, len(parts)):
             tried = [[*taken, i] for i in range(len(parts)) if i not in taken]
-            taken = tried[int(np.argmax(_gaps(cut, whole, parts, kept, tried)))]
+            taken = tried[int(np.argmax(_gaps(cut, parts, kept, tried)))]
             chosen.append((tuple(sorted(taken)), "greedy"))
     chosen = list(dict.fromkeys(chosen))
     sets = [list(some) for some, _ in chosen]
-    values = cut.values([mask for some in sets for mask in _pair(whole, parts, kept, some)])
+    values = cut.values([mask for some in sets for mask in _pair(cut, parts, kept, some)])
     found = [
         Without(Sites(parts[i] for i in some), cut.measured(c, "circuit without them"), cut.measured(m, "model without them"), how)
         for (some, how), c, m in zip(chosen, values[0::2], values[1::2], strict=True)
@@ -105,19 +105,19 @@ def minimality(cut: Cut, circuit: Sites | Circuit, *, confidence: Confidence | N
         cut, circuit: as in `completeness`.
         confidence: of the intervals that p-values belong to.
     """
-    whole, parts, kept = _parts(cut, circuit)
+    parts, kept = _parts(cut, circuit)
     like = [[i for i in group if i != number] for number in range(len(parts)) for group in [_group(circuit, parts, number)]]
     sets: list[list[int]] = []
     for number, others in enumerate(like):
         for before in ([], others) if others else ([],):
             sets += [before, [*before, number]]
-    values = cut.values([_out(whole, parts, kept, some) for some in sets])
+    values = cut.values([_out(cut, parts, kept, some) for some in sets])
     confidence = confidence or Confidence()
     found: list[tuple[int, Part]] = []
     for i in range(0, len(sets), 2):
         number = sets[i + 1][-1]
         change = (cut.measured(values[i], "with") - cut.measured(values[i + 1], "without")).named(f"worth of {parts[number]}")
-        p = _two_sided(change, confidence)
+        p = two_sided(change, confidence)
         found.append((number, Part(parts[number], Sites(parts[j] for j in sets[i]), change, p)))
     adjusted = holm([one.p_adjusted for _, one in found])
     by_part: dict[int, Part] = {}
@@ -128,44 +128,45 @@ def minimality(cut: Cut, circuit: Sites | Circuit, *, confidence: Confidence | N
     return tuple(by_part[number] for number in range(len(parts)))
 
 
-def _two_sided(change: Measurement, confidence: Confidence) -> float:
+def two_sided(change: Measurement, confidence: Confidence) -> float:
+    """The p-value against "its mean is none"."""
     found = estimate_mean(change, confidence)
     return min(1.0, 2 * min(found.p_above(0.0), found.p_below(0.0)))
 
 
-def _parts(cut: Cut, circuit: Sites | Circuit) -> tuple[Graph, list[Site], Mask]:
-    sites = circuit.sites if isinstance(circuit, Circuit) else circuit
-    kept = kept_edges(cut.graph, circuit)
-    if len(sites) < 2:
-        raise CircuitError(f"a circuit of {len(sites)} part has nothing to take out; these are questions to circuits of 2 parts or more")
-    return cut.graph, list(sites), kept
+def _parts(cut: Cut, circuit: Sites | Circuit) -> tuple[list[Site], Mask | PlacedMask]:
+    parts, kept = parts_of(circuit), cut.mask(circuit)
+    if len(parts) < 2:
+        raise CircuitError(f"a circuit of {len(parts)} part has nothing to take out; these are questions to circuits of 2 parts or more")
+    return list(parts), kept
 
 
 def _group(circuit: Sites | Circuit, parts: Sequence[Site], number: int) -> list[int]:
-    if isinstance(circuit, Circuit):
+    if isinstance(circuit, Circuit) and not circuit.edges:
         (role, *_) = [sites for sites in circuit.values() if parts[number] in sites]
         return [i for i, part in enumerate(parts) if part in role]
     one = parts[number]
     return [i for i, part in enumerate(parts) if (part.kind, part.layer, part.to) == (one.kind, one.layer, one.to)]
 
 
-def _edges_of(whole: Graph, parts: Sequence[Site]) -> Mask:
+def edges_with(cut: Cut, parts: Sequence[Site]) -> Mask | PlacedMask:
     """The edges that go with these parts: themselves, or all that leave them."""
     if parts and parts[0].to is not None:
-        return whole.mask(parts)
+        return cut.mask(Sites(parts))
     out = {(part.kind, part.layer, part.index) for part in parts}
-    return whole.real & torch.tensor([(site.kind, site.layer, site.index) in out for site in whole.senders])
+    return cut.graph.real & torch.tensor([(site.kind, site.layer, site.index) in out for site in cut.graph.senders])
 
 
-def _out(whole: Graph, parts: Sequence[Site], kept: Mask, some: Sequence[int]) -> Mask:
-    return kept & ~_edges_of(whole, [parts[i] for i in some])
+def _out(cut: Cut, parts: Sequence[Site], kept: Mask | PlacedMask, some: Sequence[int]) -> Mask | PlacedMask:
+    left, gone = alike([kept, edges_with(cut, [parts[i] for i in some])])
+    return left & ~gone
 
 
-def _pair(whole: Graph, parts: Sequence[Site], kept: Mask, some: Sequence[int]) -> Iterator[Mask]:
-    yield _out(whole, parts, kept, some)
-    yield _out(whole, parts, whole.real, some)
+def _pair(cut: Cut, parts: Sequence[Site], kept: Mask | PlacedMask, some: Sequence[int]) -> Iterator[Mask | PlacedMask]:
+    yield _out(cut, parts, kept, some)
+    yield _out(cut, parts, cut.graph.real, some)
 
 
-def _gaps(cut: Cut, whole: Graph, parts: Sequence[Site], kept: Mask, sets: Sequence[Sequence[int]]) -> Float[np.ndarray, " set"]:
-    values = cut.values([mask for some in sets for mask in _pair(whole, parts, kept, some)]).mean(1)
+def _gaps(cut: Cut, parts: Sequence[Site], kept: Mask | PlacedMask, sets: Sequence[Sequence[int]]) -> Float[np.ndarray, " set"]:
+    values = cut.values([mask for some in sets for mask in _pair(cut, parts, kept, some)]).mean(1)
     return np.abs(values[0::2] - values[1::2])

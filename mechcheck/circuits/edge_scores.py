@@ -12,9 +12,12 @@ from scipy.stats import spearmanr
 
 from mechcheck.base.errors import MechcheckError, PromptError
 from mechcheck.base.text import did_you_mean
+from mechcheck.drawing.figure import Pictured
 from mechcheck.engine.graphs.gradients import gradient_scores
 from mechcheck.engine.graphs.senders import senders_of
 from mechcheck.engine.run import sweep
+from mechcheck.measures.figures.edges import edge_graph
+from mechcheck.measures.figures.model import CircuitGraph
 from mechcheck.notation.edges import edges as edges_of
 from mechcheck.notation.graph import Graph, graph
 from mechcheck.notation.interventions import Ablate, Patch
@@ -56,7 +59,7 @@ class Beside(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False)
-class EdgeScores:
+class EdgeScores(Pictured):
     """What the metric changes by when an edge carries something else: `scores["0.3->1.1.q"]` is a measurement, one value per prompt."""
 
     values: Float[np.ndarray, "prompt receiver sender"]
@@ -94,6 +97,11 @@ class EdgeScores:
         if not 0 < n <= len(self.graph):
             raise MechcheckError(f"the graph has {len(self.graph)} edges, so there are no {n} largest")
         return self.graph.chosen(torch.from_numpy(self._largest(n)))
+
+    def figure(self, n: int = 30) -> CircuitGraph:
+        """The n largest as a graph, with their intervals; all, where there are fewer."""
+        n = min(n, len(self.graph))
+        return edge_graph(self.top(n), self, title=f"{self.metric}: the {n} largest of {len(self.graph)} edges ({self.method})")
 
     def _largest(self, n: int) -> Bool[np.ndarray, "receiver sender"]:
         size = np.where(np.isnan(self.mean), -np.inf, np.abs(self.mean)).ravel()

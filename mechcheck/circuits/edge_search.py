@@ -13,6 +13,7 @@ from torch import Tensor
 from mechcheck.base.device import usual_torch
 from mechcheck.base.errors import MechcheckError, PromptError
 from mechcheck.circuits.evaluation import Cut, Mask
+from mechcheck.notation.circuit import Circuit
 from mechcheck.notation.graph import Graph
 from mechcheck.notation.sites import Sites
 
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 _AT_ONCE = 0.1
 # Single edges that are tried exactly in each step, beside batches.
 _TRIED = 8
+ID = 10
+"""So much of a prompt's id stands in a circuit's file."""
 
 
 class Step(NamedTuple):
@@ -70,17 +73,27 @@ class FoundEdges:
     @cached_property
     def rank(self) -> Float[Tensor, "receiver sender"]:
         """Each edge's place from the end, as a score: the most important edge has the largest; 0 where there is no edge."""
-        flat = torch.zeros(self.graph.real.numel())
+        flat = torch.zeros(self.graph.real.numel(), dtype=torch.float32)
         flat[list(self.order)] = torch.arange(len(self.order), 0, -1, dtype=torch.float32)
         return flat.view_as(self.graph.real)
 
 
-def check_unseen(found: FoundEdges, prompts: "PromptSet") -> None:
-    """Raise `PromptError` where a circuit would be judged by prompts that its search saw."""
-    shared = found.seen & set(prompts.ids)
+def check_unseen(found: FoundEdges | Circuit | Sites | frozenset[str], prompts: "PromptSet") -> None:
+    """Raise `PromptError` where a circuit would be judged by prompts that its search saw.
+
+    Args:
+        found: what a search found, whose prompts it knows; a circuit, whose file may tell them; or ids of prompts. Sites tell nothing.
+        prompts: to judge it by.
+    """
+    seen = found.seen if isinstance(found, FoundEdges) else found if isinstance(found, frozenset) else frozenset()
+    shared = len(seen & set(prompts.ids))
+    if isinstance(found, Circuit) and isinstance(recorded := found.notes.get("found_on"), dict):
+        known = set(str(recorded.get("ids", "")).split())
+        every = recorded.get("prompts_sha256") == prompts.sha256
+        shared = len(prompts) if every else sum(name[:ID] in known for name in prompts.ids)
     if shared:
         raise PromptError(
-            f'{len(shared)} of {len(prompts)} prompts were seen when this circuit was searched for: judge it on others (split="verify")'
+            f'{shared} of {len(prompts)} prompts were seen when this circuit was searched for: judge it on others (split="verify")'
         )
 
 

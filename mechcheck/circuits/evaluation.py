@@ -2,9 +2,9 @@
 
 import heapq
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -13,9 +13,10 @@ from torch import Tensor
 
 from mechcheck.base.errors import CircuitError, MechcheckError
 from mechcheck.circuits.edge_scores import EdgeScores, Instead, carried
+from mechcheck.circuits.placed import PlacedMask, PositionKinds, alike, fewest
 from mechcheck.engine.graphs.runs import Graphs
 from mechcheck.engine.graphs.senders import senders_of
-from mechcheck.notation.circuit import Circuit
+from mechcheck.notation.circuit import Circuit, parts_of
 from mechcheck.notation.graph import Graph
 from mechcheck.notation.metrics import Metric, as_metric, logit_diff
 from mechcheck.notation.sites import Sites
@@ -26,8 +27,6 @@ from mechcheck.stats.resample import drawn_again
 if TYPE_CHECKING:
     from transformer_lens.model_bridge import TransformerBridge
 
-    from mechcheck.circuits.edge_search import FoundEdges
-
 Mask = Bool[Tensor, "receiver sender"]
 SHARES = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
 """Of all edges: the sizes at which the MIB benchmark (Mueller et al. 2025, arXiv:2504.13151) asks for faithfulness."""
@@ -37,13 +36,15 @@ _DRAWS = 1000
 def kept_edges(whole: Graph, circuit: Sites | Circuit) -> Mask:
     """The edges that a circuit keeps.
 
-    Of a circuit of edges these; of one of nodes all edges that leave them, and those that leave nodes of kinds it does not speak of: beside
-    a circuit of heads the MLPs and the input stay.
+    Of a circuit that has edges these, whatever its roles say; of one of nodes all edges that leave them, and those that leave nodes of
+    kinds it does not speak of: beside a circuit of heads the MLPs and the input stay. Nodes stay at every position, also where they name
+    one; edges at named positions are told apart by `Cut.mask`.
 
     Raises:
         CircuitError: edges and nodes in one circuit, or parts that are no nodes of the graph.
+        SiteError: edges that the graph has not, or that name a position.
     """
-    sites = circuit.sites if isinstance(circuit, Circuit) else circuit
+    sites = parts_of(circuit)
     along = [site for site in sites if site.to is not None]
     if along and len(along) < len(sites):
         raise CircuitError("this circuit has edges and nodes; an evaluation cuts either edges or nodes")
@@ -84,9 +85,36 @@ class Cut:
             raise MechcheckError(f"{metric.name!r} has a value for each position; a circuit is measured by one per prompt")
         return Graphs(self.model, self.prompts, carried(senders_of(self.model), self.instead, self.prompts, self.source), [metric])
 
-    def values(self, kept: Sequence[Mask]) -> Float[np.ndarray, "variant prompt"]:
+    def on(self, rows: Sequence[int]) -> "Cut":
+        """The same on some of the prompts, as often as they are named; cut edges carry what they carry here."""
+        part = replace(self, prompts=self.prompts[rows], source=None)
+        vars(part)["graphs"] = self.graphs.on(part.prompts, rows)
+        return part
+
+    @cached_property
+    def kinds(self) -> PositionKinds:
+        """Which positions are told apart by their names."""
+        return PositionKinds(self.prompts)
+
+    def mask(self, circuit: Sites | Circuit) -> Mask | PlacedMask:
+        """The edges that a circuit keeps (see `kept_edges`); one that has edges at named positions keeps them there alone.
+
+        Raises:
+            CircuitError, SiteError: parts that the graph has not.
+            PromptError: a position that these prompts do not name.
+        """
+        sites = parts_of(circuit)
+        if not any(site.to is not None and site.at is not None for site in sites):
+            return kept_edges(self.graph, sites)
+        kept_edges(self.graph, sites.at(None))  # to refuse what is no circuit
+        return self.kinds.mask(self.graph, sites)
+
+    def values(self, kept: Sequence[Mask | PlacedMask]) -> Float[np.ndarray, "variant prompt"]:
         """The metric where only these edges carry what they do."""
-        return self.graphs.measure(torch.stack([self.graph.real & ~mask for mask in kept]))[0]
+        masks = alike(kept)
+        if masks.ndim == 3:
+            return self.graphs.measure(self.graph.real & ~masks)[0]
+        return self.graphs.measure(*fewest(self.graph.real[..., None] & ~masks, self.kinds.of))[0]
 
     def measured(self, values: Float[np.ndarray, " prompt"], name: str, unit: str | None = None) -> Measurement:
         """One value per prompt."""
@@ -117,7 +145,7 @@ def faithfulness(
 
     Args:
         model, prompts: as in `run`.
-        circuit: edges, or nodes (see `kept_edges`).
+        circuit: edges, or nodes (see `kept_edges`). An edge at a named position, "0.3->1.1.q@END", stays there and is cut elsewhere.
         instead, source: what all else carries.
         metric: one value per prompt; best one that is linear in the logits.
 
@@ -125,8 +153,20 @@ def faithfulness(
         CircuitError, SiteError: the circuit, or the model, has no such graph.
     """
     cut = Cut(model, prompts, instead, source, metric)
-    kept = cut.values([kept_edges(cut.graph, circuit)])[0]
+    kept = cut.values([cut.mask(circuit)])[0]
     return cut.share(kept, f"faithfulness under {instead} ablation")
+
+
+class Ranked(Protocol):
+    """All edges of a graph in an order, as searches leave them (`FoundEdges`)."""
+
+    @property
+    def graph(self) -> Graph:
+        """Whose edges these are."""
+
+    @property
+    def order(self) -> Sequence[int]:
+        """Numbers in the flat mask, those that matter most first."""
 
 
 class Curve(NamedTuple):
@@ -151,20 +191,21 @@ class Curve(NamedTuple):
 
 
 def faithfulness_curve(
-    model: "TransformerBridge", prompts: PromptSet, scores: "EdgeScores | FoundEdges", *, shares: Sequence[float] = SHARES,
+    model: "TransformerBridge", prompts: PromptSet, scores: EdgeScores | Ranked, *, shares: Sequence[float] = SHARES,
     assemble: Literal["greedy", "top"] = "greedy", instead: Instead = "counterfactual", source: PromptSet | None = None,
     metric: Metric = logit_diff, seed: int = 0,
 ) -> Curve:  # fmt: skip
-    """Faithfulness of the circuits that scores propose, from few edges to all, and the areas CMD and CPR (Mueller et al. 2025).
+    """Faithfulness of the circuits that scores, or a search, propose, from few edges to all, and the areas CMD and CPR.
 
-    Areas are trapezoids over the share of edges, on a linear scale, so that the stretch from a fifth to all of them weighs most.
+    Areas are trapezoids over the share of edges, on a linear scale, so that the stretch from a fifth to all of them weighs most (Mueller
+    et al. 2025, arXiv:2504.13151).
 
     Args:
         model, prompts, instead, source, metric: as in `faithfulness`; prompts that the scores were not computed on.
-        scores: of each edge; or what a search has found, whose own circuits are taken.
+        scores: of each edge; or what a search found, whose order stands.
         shares: of all edges, rising.
-        assemble: "greedy" takes edges from the logits up, always the best of those that lead to what is already reached; "top" the best
-            of all.
+        assemble: of scores: "greedy" takes edges from the logits up, always the best of those that lead to what is already reached; "top"
+            the best of all.
         seed: of the draws for the intervals.
     """
     if not shares or any(not 0 < share <= 1 for share in shares) or list(shares) != sorted(set(shares)):
@@ -198,17 +239,20 @@ def _interval(drawn: Float[np.ndarray, " draw"]) -> tuple[float, float]:
     return float(low), float(high)
 
 
-def nested(scores: "EdgeScores | FoundEdges", counts: Sequence[int], assemble: Literal["greedy", "top"] = "greedy") -> list[Mask]:
-    """The circuits of so many edges that scores propose, or that a search has found, each within the next."""
-    if not isinstance(scores, EdgeScores):
-        return [scores.mask(count) for count in counts]
-    if assemble not in ("greedy", "top"):
-        raise MechcheckError(f'unknown assemble={assemble!r}; choose "greedy" or "top"')
-    order = (from_the_logits_up if assemble == "greedy" else by_size)(scores.graph, scores.mean)
+def nested(scores: EdgeScores | Ranked, counts: Sequence[int], assemble: Literal["greedy", "top"] = "greedy") -> list[Mask]:
+    """The circuits of so many edges that scores, or a search, propose, each within the next."""
+    order = ordered(scores.graph, scores.mean, assemble) if isinstance(scores, EdgeScores) else scores.order
     flat = [scores.graph.real.new_zeros(scores.graph.real.numel()) for _ in counts]
     for mask, count in zip(flat, counts, strict=True):
-        mask[order[:count]] = True
+        mask[list(order[:count])] = True
     return [mask.view_as(scores.graph.real) for mask in flat]
+
+
+def ordered(whole: Graph, scores: Float[np.ndarray, "receiver sender"], assemble: Literal["greedy", "top"]) -> list[int]:
+    """All edges (numbers in the flat mask) in the order in which scores take them into a circuit."""
+    if assemble not in ("greedy", "top"):
+        raise MechcheckError(f'unknown assemble={assemble!r}; choose "greedy" or "top"')
+    return (from_the_logits_up if assemble == "greedy" else by_size)(whole, scores)
 
 
 def by_size(whole: Graph, scores: Float[np.ndarray, "receiver sender"]) -> list[int]:

@@ -2,16 +2,19 @@
 
 import datetime
 import json
+import textwrap
 import tomllib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mechcheck.base.errors import CircuitError, MechcheckError, SiteError
+from mechcheck.base.errors import CircuitError, MechcheckError, PromptError, SiteError
 from mechcheck.base.paths import data_dir
+from mechcheck.circuits.edge_search import ID
+from mechcheck.circuits.edge_tables import EdgeTableError, check_edges, edge_lines, read_edges
 from mechcheck.circuits.roles import Absent, Role
 from mechcheck.models.loading import provenance
-from mechcheck.notation.circuit import Circuit, Criterion
+from mechcheck.notation.circuit import Circuit, Criterion, EdgeRecord
 from mechcheck.notation.site_checks import check_sites
 from mechcheck.notation.sites import Kind, Sites, attn_outs, heads, keys, mlps, neurons, queries, resid, resid_post, values
 from mechcheck.prompts.prompt_set import PromptSet
@@ -40,21 +43,22 @@ def load_circuit(path: Path) -> Circuit:
     ("0.3 1.1@END"), or a table with one of heads, queries, keys, values, mlps, resid, resid_post, neurons or attn_outs.
     What else the table says is for readers: `criterion`, whether it is `met`, and what was `measured`. A role that was looked for
     and not found has a table in `absent` instead, with the `criterion` and `why`. A circuit that was published without a hash of the
-    weights has `shape = [layers, heads]` instead.
+    weights has `shape = [layers, heads]` instead. A circuit of edges has a table `edges` (see `read_edges`), beside roles or alone.
     """
     try:
         raw = tomllib.loads(path.read_text(encoding="utf-8"))
-        recorded = raw.pop("roles")
+        along, record = read_edges(raw.pop("edges")) if "edges" in raw else (Sites(), None)
+        recorded = raw.pop("roles") if record is None else raw.pop("roles", {})
         roles = {role: _role(role, value) for role, value in recorded.items()}
         criteria = {role: stated for role, value in recorded.items() if (stated := _criterion(value))}
         absent = {role: f"{table['why']} (criterion: {table['criterion']})" for role, table in raw.get("absent", {}).items()}
         if "shape" in raw:
             layers, heads_each = raw.pop("shape")
-            return Circuit(roles, raw.pop("source"), None, raw, (layers, heads_each), criteria, absent)
-        return Circuit(roles, raw.pop("source"), raw.pop("weights_sha256"), raw, criteria=criteria, absent=absent)
+            return Circuit(roles, raw.pop("source"), None, raw, (layers, heads_each), criteria, absent, along, record)
+        return Circuit(roles, raw.pop("source"), raw.pop("weights_sha256"), raw, None, criteria, absent, along, record)
     except KeyError as error:
         raise CircuitError(f"{path.name} lacks {error.args[0]!r}; a circuit file has source, weights_sha256 and [roles]") from error
-    except (tomllib.TOMLDecodeError, SiteError) as error:
+    except (tomllib.TOMLDecodeError, SiteError, EdgeTableError) as error:
         raise CircuitError(f"{path.name} cannot be read: {error}") from error
 
 
@@ -86,6 +90,8 @@ def write_circuit(
     split: str,
     found: Mapping[str, Any] | None = None,
     options: Mapping[str, Any] | None = None,
+    edges: Sites | None = None,
+    record: EdgeRecord | None = None,
 ) -> None:
     """Write a circuit file: where it comes from, for which weights, each role with its criterion and measurements.
 
@@ -96,6 +102,11 @@ def write_circuit(
         prompts, split: the prompts it was found on; claims use others.
         found: further numbers that claims need (a layer, say).
         options: of the task's generator, where the prompts are not the usual ones.
+        edges, record: who reads whom, and how that was found.
+
+    Raises:
+        CircuitError, SiteError: edges that the model's graph has not.
+        MechcheckError: parts of activations, which have no name; edges among the roles.
     """
     source, names = provenance(model), {kind: name for name, (kind, _) in _KINDS.items()}
     lines = [
@@ -110,18 +121,25 @@ def write_circuit(
         f"prompts = {len(prompts)}",
         f"prompts_sha256 = {_text(prompts.sha256)}",
     ]
+    if edges:  # so that it is not judged by any of them: each prompt's id, shortened
+        lines += ['ids = """', *textwrap.wrap(" ".join(name[:ID] for name in prompts.ids), 120), '"""']
     for table, facts in (("found_on.options", options), ("found", found)):
         if facts:
             lines += ["", f"[{table}]", *(f"{name} = {json.dumps(value)}" for name, value in facts.items())]
     coded = next((site for role in roles.values() if not isinstance(role, Absent) for site in role.sites if site.code is not None), None)
     if coded is not None:
         raise MechcheckError(f"a circuit's file names whole sites, and {coded} is a part of one: keep its directions beside the claim")
+    if edges:
+        check_edges(model, edges, record)
+        lines += edge_lines(edges, record or EdgeRecord())
     for name, role in roles.items():
         if isinstance(role, Absent):
             lines += ["", f"[absent.{name}]", f"criterion = {_text(role.criterion)}", f"why = {_text(role.why)}"]
             continue
         kinds = {site.kind for site in role.sites}
         assert len(kinds) == 1, f"role {name} mixes kinds of sites"
+        if any(site.to is not None for site in role.sites):
+            raise MechcheckError(f"the role {name} names edges; a role names nodes, and edges are given as edges=...")
         lines += [
             "",
             f"[roles.{name}]",
@@ -178,7 +196,7 @@ def circuit_folders(task: str, near: Path | None = None, given: Path | None = No
 
 
 def check_circuit(circuit: Circuit, model: "TransformerBridge") -> None:
-    """Raise unless the circuit was recorded for these weights and all its sites exist."""
+    """Raise unless the circuit was recorded for these weights and all its sites and edges exist."""
     loaded, shape = provenance(model), (model.cfg.n_layers, model.cfg.n_heads)
     if circuit.shape is not None and circuit.shape != shape:
         raise CircuitError(
@@ -191,3 +209,11 @@ def check_circuit(circuit: Circuit, model: "TransformerBridge") -> None:
             f"(recorded {circuit.weights_sha256[:12]}, loaded {loaded.weights_sha256[:12]}): find it again, or load that model"
         )
     check_sites(model, circuit.sites)
+    check_edges(model, circuit.edges, circuit.edge_record)
+
+
+def check_not_found_on(circuit: Sites | Circuit, prompts: PromptSet) -> None:
+    """Raise `PromptError` where a recorded circuit would be judged by the prompts that it was found on."""
+    found_on = circuit.notes.get("found_on", {}) if isinstance(circuit, Circuit) else {}
+    if isinstance(found_on, dict) and found_on.get("prompts_sha256") == prompts.sha256:
+        raise PromptError('this circuit was found on these prompts: judge it on others (split="verify")')

@@ -20,11 +20,24 @@ def _searched(b: Bench) -> Any:
     return [len(one.order) for one in found]  # of equals rounding decides which comes first
 
 
+def _stable(b: Bench) -> Any:
+    cut, scores = m.Cut(b.model, b.prompts), m.edge_scores(b.model, b.prompts, "eap", sample=2)
+    found = m.discover_edges(cut, "information-flow", size=3, resamples=0)
+    some = [m.edge_stability(scores, 3, resamples=3), m.search_stability(cut, m.information_flow, 3, resamples=3)]
+    return len(found.edges), [one.resamples for one in some]
+
+
 def _faithful(b: Bench) -> Any:
     curve = m.faithfulness_curve(b.model, b.prompts, m.edge_scores(b.model, b.prompts), shares=(0.5, 1.0))
     return [m.faithfulness(b.model, b.prompts, m.heads("0.1 1.2"), instead=instead).values for instead in ("zero", "mean")], len(
         curve.edges
     )
+
+
+def _compared(b: Bench) -> Any:
+    few, more = m.edges("0.1->1.2.v 1.2->logits"), m.edges("input->0.1.v 0.1->logits mlp0->logits@END")
+    found = m.compare_circuits(b.model, b.prompts, few, more, seen=True, cut_on=b.prompts)
+    return found.a.values, found.b.values, found.size, m.circuit_overlap(few, more).edges
 
 
 def _complete(b: Bench) -> Any:
@@ -47,7 +60,9 @@ EDGES: dict[str, Try] = {
     "`graph`, `edge_scores`": lambda b: m.edge_scores(b.model, b.prompts).mean[m.graph(b.model).real.numpy()],
     "`edge_scores` by EAP, EAP-IG and RelP": _estimates,
     "`prune_edges`, `acdc`, `edge_pruning`, `information_flow`": _searched,
+    "`discover_edges`, `edge_stability`, `search_stability`": _stable,
     "`faithfulness`, `faithfulness_curve`": _faithful,
+    "`compare_circuits`, `circuit_overlap`": _compared,
     "`completeness`, `minimality`": _complete,
     "`circuit_tests`, `random_circuits`": lambda b: len(m.circuit_tests(m.Cut(b.model, b.prompts), m.heads("0.1 1.2"), draws=29)),
     "`write_graph`, `read_graph`": _files,

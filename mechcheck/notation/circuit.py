@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields
+from typing import Any
 
 from mechcheck.base.errors import AbsentRoleError, CircuitError
 from mechcheck.base.text import did_you_mean
@@ -21,8 +22,54 @@ class Criterion:
 
 
 @dataclass(frozen=True)
+class Stability:
+    """How far a search finds the same edges on prompts drawn again, with replacement, from those that it saw (arXiv:2510.00845)."""
+
+    size: int
+    """Edges of each circuit."""
+    resamples: int
+    """How often prompts were drawn again, and searched on."""
+    jaccard: float
+    """Shared edges over all edges of two resamples' circuits, the mean over all pairs; 1 where every resample finds the same."""
+    interval: tuple[float, float]
+    """95% of that mean, by leaving out one resample at a time: how far further resamples would move it."""
+    quantiles: tuple[float, float, float]
+    """5%, 50% and 95% of the pairs."""
+    inclusion: Mapping[str, float] = field(default_factory=dict)
+    """Edge -> share of the resamples whose circuit has it."""
+
+    def __str__(self) -> str:
+        low, high = self.interval
+        return f"Jaccard {self.jaccard:.2f} [{low:.2f}, {high:.2f}] of {self.resamples} resamples at {self.size} edges"
+
+
+@dataclass(frozen=True)
+class EdgeRecord:
+    """How the edges of a circuit were found, and what was measured of them on the prompts that they were found on."""
+
+    method: str = ""
+    """Of the search."""
+    instead: str = ""
+    """What edges carried where they were cut: "counterfactual", "mean", "resample" or "zero"."""
+    metric: str = ""
+    """What was measured."""
+    of: int | None = None
+    """Edges of the model's graph, out of which these were taken."""
+    faithfulness: float | None = None
+    """Of the circuit (see `faithfulness`)."""
+    gap: float | None = None
+    """How far the metric's mean lies from the whole model's, in the metric's unit."""
+    cmd: float | None = None
+    """Of the circuits of all sizes (see `faithfulness_curve`)."""
+    scores: Mapping[str, float] = field(default_factory=dict)
+    """Edge -> what orders it among the others: those that are largest in size stay longest where the circuit is cut down."""
+    stability: Stability | None = None
+    """Of the search, at about this size."""
+
+
+@dataclass(frozen=True)
 class Circuit(Mapping[str, Sites]):
-    """Role -> sites."""
+    """Role -> sites, and the edges between nodes where they are known."""
 
     roles: Mapping[str, Sites]
     source: str = ""
@@ -37,6 +84,10 @@ class Circuit(Mapping[str, Sites]):
     """Role -> what its sites had to satisfy; a role that states none is not in it."""
     absent: Mapping[str, str] = field(default_factory=dict)
     """Role that was looked for and has no sites -> why: what was found instead."""
+    edges: Sites = field(default_factory=Sites)
+    """Who reads whom; empty where the circuit is one of nodes."""
+    edge_record: EdgeRecord | None = None
+    """How the edges were found; None where there are none."""
 
     def __getitem__(self, role: str) -> Sites:
         if role in self.absent:
@@ -54,7 +105,7 @@ class Circuit(Mapping[str, Sites]):
 
     @property
     def sites(self) -> Sites:
-        """Every site of every role."""
+        """Every site of every role; edges are not among them."""
         return Sites(site for sites in self.roles.values() for site in sites)
 
     @property
@@ -68,9 +119,13 @@ class Circuit(Mapping[str, Sites]):
         return not self.unmet if self.criteria else None
 
 
+EDGES = "->"
+"""Stands for a circuit's edges among the roles that were asked for."""
+
+
 @dataclass(frozen=True)
 class TracedCircuit(Circuit):
-    """A circuit that remembers which roles were asked for, so that controls vary what a claim uses and nothing else."""
+    """A circuit that remembers which roles, and whether its edges, were asked for: controls vary what a claim uses and nothing else."""
 
     used: set[str] = field(default_factory=set)
 
@@ -79,7 +134,27 @@ class TracedCircuit(Circuit):
         self.used.add(role)
         return sites
 
+    def __getattribute__(self, name: str) -> object:
+        found = super().__getattribute__(name)
+        if name == "edges" and found:
+            self.used.add(EDGES)
+        return found
+
 
 def traced(circuit: Circuit) -> TracedCircuit:
     """The same circuit, tracing from now on."""
-    return TracedCircuit(**{field.name: getattr(circuit, field.name) for field in fields(circuit) if field.name != "used"})
+    return TracedCircuit(**_known(circuit))
+
+
+def untraced(circuit: Circuit) -> Circuit:
+    """The same circuit, to be looked at without a trace."""
+    return Circuit(**_known(circuit))
+
+
+def _known(circuit: Circuit) -> dict[str, Any]:
+    return {field.name: vars(circuit)[field.name] for field in fields(Circuit)}
+
+
+def parts_of(circuit: Sites | Circuit) -> Sites:
+    """What a circuit is made of: its edges where it has any, else the sites of its roles."""
+    return (circuit.edges or circuit.sites) if isinstance(circuit, Circuit) else circuit

@@ -85,7 +85,11 @@ class Graph:
         return Sites(self._of(mask & self.real))
 
     def _of(self, mask: Bool[Tensor, "receiver sender"]) -> tuple[Site, ...]:
-        return tuple(replace(self.senders[column], to=self.receivers[row]) for row, column in mask.nonzero().tolist())
+        return tuple(self.edge(row, column) for row, column in mask.nonzero().tolist())
+
+    def edge(self, row: int, column: int) -> Site:
+        """The edge from a sender to a receiver, by their numbers."""
+        return replace(self.senders[column], to=self.receivers[row])
 
     def mask(self, edges: Iterable[Site]) -> Bool[Tensor, "receiver sender"]:
         """Where these edges are.

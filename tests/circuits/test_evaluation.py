@@ -5,7 +5,7 @@ import pytest
 import torch
 from tiny import LAYOUTS, SAME_FORWARD, random_prompts
 
-from mechcheck.base.errors import CircuitError, MechcheckError, SiteError
+from mechcheck.base.errors import CircuitError, MechcheckError
 from mechcheck.circuits.edge_scores import edge_scores
 from mechcheck.circuits.evaluation import Cut, faithfulness, faithfulness_curve, from_the_logits_up, kept_edges, nested
 from mechcheck.engine.run import plain_hooks, run, sweep
@@ -81,11 +81,6 @@ def test_what_a_circuit_does_not_speak_of_stays(tiny):
 def test_what_is_no_circuit_of_the_graph_is_refused(tiny, circuit, why):
     with pytest.raises(CircuitError, match=why):
         faithfulness(tiny("gpt2"), random_prompts(1, LENGTHS), circuit)
-
-
-def test_a_named_position_is_no_edge_of_the_graph(tiny):
-    with pytest.raises(SiteError, match="no edge of the whole graph"):
-        faithfulness(tiny("gpt2"), random_prompts(1, LENGTHS), edges("0.1->logits@END"))
 
 
 def test_areas_are_trapezoids(tiny):

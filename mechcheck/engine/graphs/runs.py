@@ -1,13 +1,13 @@
 """Runs of a whole graph: every receiver reads some senders as they are, and others as they are elsewhere."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -24,6 +24,7 @@ from mechcheck.engine.reading import Read, Reading, read_by
 from mechcheck.engine.swept import Swept
 from mechcheck.engine.untouched import Untouched
 from mechcheck.engine.untouched_cache import untouched_run
+from mechcheck.engine.watch import Ran, tell, watched
 from mechcheck.notation.graph import Graph, graph
 from mechcheck.notation.interventions import Ablate, Patch
 from mechcheck.notation.metrics import Metric
@@ -32,7 +33,9 @@ from mechcheck.prompts.prompt_set import PromptSet
 if TYPE_CHECKING:
     from transformer_lens.model_bridge import TransformerBridge
 
-Cuts = Bool[Tensor, "variant receiver sender"]
+Cuts = Bool[Tensor, "variant receiver sender *kind"]
+"""Which edges are cut in each variant; with a last dimension where kinds of positions are told apart."""
+Kinds = Int[Tensor, "prompt pos"]
 
 
 @dataclass(eq=False)
@@ -78,19 +81,38 @@ class Graphs:
         with usual_torch(), torch.no_grad():
             return sent(self.model, self.prompts, self.instead)
 
+    def on(self, prompts: PromptSet, rows: Sequence[int]) -> "Graphs":
+        """The same on these rows of the prompts; cut edges carry what they carry here."""
+        part = Graphs(self.model, prompts, self.instead, self.metrics)
+        part.elsewhere = self.elsewhere[:, rows]
+        return part
+
     @usual_torch()
-    def measure(self, cuts: Cuts) -> list[Float[np.ndarray, "variant prompt *pos"]]:
-        """Each metric where, in each variant, these edges are cut."""
+    def measure(self, cuts: Cuts, kinds: Kinds | None = None) -> list[Float[np.ndarray, "variant prompt *pos"]]:
+        """Each metric where, in each variant, these edges are cut.
+
+        Args:
+            cuts: at every position; or, with a last dimension, at each kind of position.
+            kinds: of which kind each position is, where `cuts` tells kinds apart.
+        """
         known, read, n = self.known, self.read, len(self.prompts)
         out = known.w_u.new_empty(len(cuts), *read.positions.shape, known.w_u.shape[0])
         clean = known.w_u.new_empty(*read.positions.shape, known.w_u.shape[0])
         with torch.no_grad(), progress(len(cuts) * n, "circuits") as bar:
-            for rows, chosen, run in self._runs(cuts, 1):
+            for rows, chosen, run in self._runs(cuts, 1, kinds):
                 clean[rows] = run.base.last[torch.arange(len(rows))[:, None], run.read.positions]
                 out[chosen, rows] = run.streams()
                 bar.update(len(rows) * len(run.cuts))
             out = torch.where(cuts.flatten(1).any(1).to(out.device)[:, None, None, None], out, clean)
-            return Swept(self.model, known, self.prompts, read, [[] for _ in cuts], out, clean).values(self.metrics)
+            values = Swept(self.model, known, self.prompts, read, [[] for _ in cuts], out, clean).values(self.metrics)
+        if watched():
+            tell(Ran(self.prompts, [self._done(cut) for cut in cuts], self.metrics, values))
+        return values
+
+    def _done(self, cut: Bool[Tensor, "receiver sender *kind"]) -> list[Ablate | Patch]:
+        """What a variant is, as interventions; an edge that is cut at some kinds of positions is told without these."""
+        sites = self.graph.chosen(cut if cut.ndim == 2 else cut.any(2))
+        return [replace(self.instead, sites=sites)] if sites else []
 
     @usual_torch()
     def slopes(self, cuts: Cuts | Float[Tensor, "variant receiver sender"]) -> Float[Tensor, "variant prompt receiver sender"]:
@@ -112,7 +134,9 @@ class Graphs:
     def _logits(self, streams: Tensor) -> Tensor:
         return self.known.logits(streams)
 
-    def _runs(self, cuts: Cuts | Float[Tensor, "variant receiver sender"], weight: int) -> Iterator[tuple[list[int], slice, "GraphRun"]]:
+    def _runs(
+        self, cuts: Cuts | Float[Tensor, "variant receiver sender"], weight: int, kinds: Kinds | None = None
+    ) -> Iterator[tuple[list[int], slice, "GraphRun"]]:
         """Some prompts and some variants at a time, as many as there is room for; `weight`: how much more than a forward run each takes."""
         n = len(self.prompts)
         size = max(1, free_bytes(self.known.w_u.device) // (weight * _bytes_per_row(self.known, self.graph, self.prompts)))
@@ -123,7 +147,11 @@ class Graphs:
             at_once = max(1, size // len(rows))
             for first in range(0, len(cuts), at_once):
                 chosen = slice(first, first + at_once)
-                yield rows, chosen, GraphRun(self.known, base, self.elsewhere[:, rows], cuts[chosen], here)
+                yield (
+                    rows,
+                    chosen,
+                    GraphRun(self.known, base, self.elsewhere[:, rows], cuts[chosen], here, None if kinds is None else kinds[rows]),
+                )
 
 
 def _bytes_per_row(known: Arithmetic, whole: Graph, prompts: PromptSet) -> int:
@@ -144,12 +172,15 @@ class GraphRun:
     cuts: Cuts | Float[Tensor, "variant receiver sender"]
     """Which edges carry the other values, or what share of the way each goes to them."""
     read: Read
+    kinds: Kinds | None = None
+    """Of which kind each position is, where `cuts` tells kinds apart."""
 
     def streams(self) -> Float[Tensor, "variant prompt read d_model"]:
         """The stream that the final norm reads, where it is wanted; where `cuts` are shares of a cut, it knows its gradient."""
         known, n = self.known, len(self.cuts)
         x = self.base.layers[0].resid_pre.expand(n, -1, -1, -1)
         self._cuts = self.cuts.to(x)
+        self._kinds = None if self.kinds is None else self.kinds.to(x.device)
         # Of each sender, what it would say less what it says.
         self._changes = x.new_empty(n, 0 if torch.is_grad_enabled() else len(self.values), *x.shape[1:])
         self._sent, self._row = 0, 0
@@ -196,6 +227,12 @@ class GraphRun:
         if not (torch.is_grad_enabled() or cut.any()):
             return x[:, None].expand(-1, count, -1, -1, -1)
         changes = self._changes[:, : self._sent].flatten(2)
+        if self._kinds is not None:
+            read = x[:, None].expand(-1, count, -1, -1, -1)
+            for kind, here in enumerate(cut.unbind(-1)):
+                if here.any():
+                    read = read + (here @ changes).view(len(x), count, *x.shape[1:]) * (self._kinds == kind)[..., None]
+            return read
         read = (cut @ changes).view(len(x), count, *x.shape[1:]) + x[:, None]
         self._reads.append(read)
         return read
