@@ -137,15 +137,16 @@ def causal_abstraction(
         raise MechcheckError(f"decoys={decoys}: none or more")
     runs = Runs(model, prompts, function, Alignment(model, alignment), seed)
     permuted = runs.alignment.permutations(decoys, seed)
-    found = {some: runs.above(some, permuted) for some in runs.alignment.subsets}
+    untouched, away, singly = runs.nothing_set()
+    found = {some: runs.set(some, permuted) for some in runs.alignment.subsets}
     return Abstraction(
-        runs.untouched(),
-        {some: own for some, (own, _) in found.items()},
+        untouched,
+        {some: own for some, (own, _, _) in found.items()},
         {pair: runs.below(*pair) for pair in runs.pairs()},
-        {some: runs.unmapped(some) for some in ((), *runs.alignment.subsets)},
-        runs.singly(),
+        {(): away} | {some: whole for some, (_, whole, _) in found.items()},
+        singly,
         tuple(
-            Permuted(other.sites, _all([others[number] for _, others in found.values()]).named("accuracy of interchanges"))
+            Permuted(other.sites, _all([others[number] for _, _, others in found.values()]).named("accuracy of interchanges"))
             for number, other in enumerate(permuted)
         ),
     )

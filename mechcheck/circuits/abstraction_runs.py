@@ -16,6 +16,7 @@ from mechcheck.circuits.high_level import HighLevel, Said, check_variables, ever
 from mechcheck.circuits.hypotheses import nothing
 from mechcheck.circuits.resampling import check_resampled, classes, drawn
 from mechcheck.circuits.unmapped import Unmapped, components
+from mechcheck.engine.drawn import fit_site
 from mechcheck.engine.edit import Activation
 from mechcheck.engine.run import capture, sweep_metrics
 from mechcheck.measures.subspaces.pairs import check_unseen
@@ -78,7 +79,9 @@ class Alignment:
                 raise CircuitError(f"the variable {name!r} is aligned with sites, for example heads('1.0@END'), got {some!r:.40}")
             along = [site for site in some if site.to is not None]
             if along:
-                raise SiteError(f"{along[0].named} is what one reader reads; the variable {name!r} is aligned with the sender, for all of them")
+                raise SiteError(
+                    f"{along[0].named} is what one reader reads; the variable {name!r} is aligned with the sender, for all of them"
+                )
             check_sites(self.model, some)
         for (one, here), (other, there) in itertools.combinations(self.sites.items(), 2):
             shared = [(a, b) for a in here for b in there if _overlap(a, b)]
@@ -105,10 +108,11 @@ class Alignment:
             if len(orders) > n:
                 orders = [orders[i] for i in np.sort(np.random.default_rng(seed).choice(len(orders), n, replace=False))]
         else:
-            rng, chosen = np.random.default_rng(seed), dict.fromkeys(())  # so many that hardly any is drawn twice
+            rng, chosen = np.random.default_rng(seed), dict[Variables, None]()  # so many that hardly any is drawn twice
             while len(chosen) < n:
                 order = tuple(names[i] for i in rng.permutation(len(names)))
-                chosen |= {} if order == names else {order: None}
+                if order != names:
+                    chosen[order] = None
             orders = list(chosen)
         return [Alignment(self.model, {name: self.sites[other] for name, other in zip(names, order, strict=True)}) for order in orders]
 
@@ -161,7 +165,7 @@ class Runs:
     def _aligned(self) -> dict[Site, Activation]:
         """What is aligned, on all of them: the sets one behind the other."""
         found = [capture(self.model, some, self.alignment.every) for some in self.sets]
-        return {site: torch.cat([one[site] for one in found]) for site in self.alignment.every}
+        return {site: torch.cat([fit_site(one[site], site, self.prompts) for one in found]) for site in self.alignment.every}
 
     def sources(self, variable: str) -> list[int]:
         """Where a variable is taken from, for each prompt."""
@@ -177,14 +181,12 @@ class Runs:
         taken = {name: self.sources(name) for name in some}
         return [{name: self.own[rows[i]].values[name] for name, rows in taken.items()} for i in range(len(self.prompts))]
 
-    def measured(self, what: Sequence[str], puts: Sequence[Values], given: Sequence[Mapping[str, Any]]) -> list[Commutes]:
-        """The model with each of several things put in, beside what the function says with these values."""
+    def measured(self, puts: Mapping[str, Values], given: Sequence[Mapping[str, Any]]) -> list[Commutes]:
+        """The model with each of several things put in, by what readers call it, beside what the function says with these values."""
         found = every_said(self.function, self.each[: len(self.prompts)], given)
         check_variables(tuple(self.alignment.sites), found, self.model.cfg.d_vocab)
-        wanted = torch.tensor([one.output for one in found])
-        asked = replace(self.sets[0], answers=wanted, answer_sets=())
-        variants = [[Put(some)] if some else [] for some in puts]
-        right, likely = sweep_metrics(self.model, asked, variants, [correct, probability])
+        asked = replace(self.sets[0], answers=torch.tensor([one.output for one in found]), answer_sets=())
+        right, likely = sweep_metrics(self.model, asked, [[Put(some)] if some else [] for some in puts.values()], [correct, probability])
         moved = np.array([one.output != own.output for one, own in zip(found, self.own, strict=False)], dtype=np.float64)
         return [
             Commutes(
@@ -193,21 +195,27 @@ class Runs:
                 self._measurement(1 - p, f"error ({name})", "total variation"),
                 self._measurement(moved, f"answer moved ({name})", "share of prompts"),
             )
-            for name, yes, p in zip(what, right, likely, strict=True)
+            for name, yes, p in zip(puts, right, likely, strict=True)
         ]
 
     def _measurement(self, values: Float[np.ndarray, " prompt"], name: str, unit: str) -> Measurement:
         return Measurement(values, self.prompts.ids, self.prompts.templates, name, unit)
 
-    def untouched(self) -> Commutes:
-        """Nothing is put in."""
-        return self.measured(["untouched"], [{}], [{}] * len(self.prompts))[0]
+    def nothing_set(self) -> tuple[Commutes, Commutes, dict[Site, Commutes]]:
+        """The untouched model; with all that is not aligned from elsewhere; and with each such component."""
+        away, pinned, members = self._unmapped, self._pinned({}), [*self._unmapped.members]
+        singly = {f"{one.named} from elsewhere": away.replaced(Sites([one]), pinned).values for one in members}
+        every = {"nothing set, the unmapped from elsewhere": away.replaced(away.members, pinned).values}
+        untouched, whole, *parts = self.measured({"untouched": {}} | every | singly, [{}] * len(self.prompts))
+        return untouched, whole, dict(zip(members, parts, strict=True))
 
-    def above(self, some: Variables, permuted: Sequence[Alignment]) -> tuple[Commutes, list[Commutes]]:
-        """Variables from their sources, by the alignment and by others of the same variables."""
-        puts = [self.put(some, one) for one in (self.alignment, *permuted)]
-        own, *others = self.measured([" + ".join(some)] * len(puts), puts, self.given(some))
-        return own, others
+    def set(self, some: Variables, permuted: Sequence[Alignment]) -> tuple[Commutes, Commutes, list[Commutes]]:
+        """Variables from their sources; with all that is not aligned from elsewhere; and by other alignments of the same variables."""
+        name, put = " + ".join(some), self.put(some, self.alignment)
+        away = self._unmapped.replaced(self._unmapped.members, self._pinned(put)).values
+        others = {f"{name} by decoy {number}": self.put(some, one) for number, one in enumerate(permuted)}
+        own, whole, *decoys = self.measured({name: put, f"{name}, the unmapped from elsewhere": away} | others, self.given(some))
+        return own, whole, decoys
 
     def pairs(self) -> list[tuple[str, str]]:
         """Variables, and those that follow from them: whose value is another, on some prompt, when the first is set."""
@@ -226,17 +234,18 @@ class Runs:
         put, given = self.put((one,), self.alignment), self.given((one,))
         there = capture(self.model, self.sets[0][between], self.alignment.sites[other], Put(put))
         values = [said(self.function, self.each[row], given[i]).values[other] for i, row in enumerate(between)]
-        return self.measured([f"{one}, read as {other}"], [there], [{other: value} for value in values])[0]
+        return self.measured({f"{one}, read as {other}": there}, [{other: value} for value in values])[0]
 
     @cached_property
     def _unmapped(self) -> Unmapped:
         rows, sites = torch.tensor(self.rows("elsewhere")), components(self.model)
-        n, elsewhere = len(self.prompts), {}
+        n, elsewhere = len(self.prompts), dict[Site, Activation]()
         for number, some in enumerate(self.sets):
             here = (rows // n == number).nonzero()[:, 0]
             if not len(here):
                 continue
             for site, value in capture(self.model, some[(rows[here] % n).tolist()], sites).items():
+                value = fit_site(value, site, self.prompts)
                 whole = elsewhere.setdefault(site, value.new_zeros(n, *value.shape[1:]))
                 whole[here.to(value.device)] = value
         return Unmapped(self.model, self.prompts, self.alignment.every, elsewhere)
@@ -244,17 +253,3 @@ class Runs:
     def _pinned(self, put: Values) -> dict[Site, Activation]:
         """What stands where variables are aligned, with some of them put in."""
         return capture(self.model, self.sets[0], self.alignment.every, [Put(put)] if put else [])
-
-    def unmapped(self, some: Variables) -> Commutes:
-        """The same from above, with everything that is not aligned from another prompt."""
-        put = self.put(some, self.alignment)
-        away = self._unmapped.replaced(self._unmapped.members, self._pinned(put))
-        what = f"{' + '.join(some) or 'nothing set'}, the unmapped from elsewhere"
-        return self.measured([what], [away.values], self.given(some))[0]
-
-    def singly(self) -> dict[Site, Commutes]:
-        """Each component that is not aligned from another prompt, and nothing set."""
-        pinned, members = self._pinned({}), [*self._unmapped.members]
-        puts = [self._unmapped.replaced(Sites([one]), pinned).values for one in members]
-        what = [f"{one.named} from elsewhere" for one in members]
-        return dict(zip(members, self.measured(what, puts, [{}] * len(self.prompts)), strict=True))

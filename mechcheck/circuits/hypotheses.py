@@ -33,10 +33,10 @@ def nothing(prompt: Prompt) -> Hashable:
 class Node:
     """A value in a model, what matters to it, and what it reads (Chan et al. 2022, "Causal scrubbing").
 
-    `Node("0.2->1.0.k@NEXT", matters="FIRST")` says of what head 0.2 writes at NEXT, as head 1.0 reads it in its key, that the token at FIRST
-    is all that matters. A node that reads nothing further is taken from one other prompt that agrees with this one on what matters,
-    with all that the model makes of that prompt. A node that reads others is computed: from their values, and for everything else
-    that its heads and MLPs read from one prompt drawn at random.
+    `Node("0.2->1.0.k@NEXT", matters="FIRST")` says of what head 0.2 writes at NEXT, as head 1.0 reads it in its key, that the token at
+    FIRST is all that matters. A node that reads nothing further is what it is on another prompt that agrees with this one on what
+    matters. A node that reads others is computed: from their values, and for everything else that its heads and MLPs read from one
+    prompt drawn at random.
     """
 
     edges: Sites | str | None = None

@@ -101,7 +101,9 @@ def causal_scrubbing(
         raise MechcheckError(f"draws={draws}: at least 1")
     chosen = one_each(metric, "use metric.over(...)")
     if chosen.of_several_tokens(prompts):
-        raise MechcheckError(f"{chosen.name!r} of answers of several tokens needs runs of its own; choose a metric of one position's logits")
+        raise MechcheckError(
+            f"{chosen.name!r} of answers of several tokens needs runs of its own; choose a metric of one position's logits"
+        )
     runs = _Runs(model, prompts, pool or prompts, hypothesis, seed)
     with progress(2 * draws, "causal scrubbing") as bar:
         variants: list[list[Put]] = [[]]
@@ -181,8 +183,8 @@ class _Runs:
             raise PromptError(f"{len(lost)} of {len(self.measured)} prompts are not in the pool they are to be exchanged within: {lost[0]}")
         if self.pool.tokens.shape[1] != self.measured.tokens.shape[1]:
             raise PromptError(
-                f"the pool's prompts are padded to {self.pool.tokens.shape[1]} tokens, the measured ones to {self.measured.tokens.shape[1]}: "
-                "choose these from the pool, pool[:100]"
+                f"the pool is padded to {self.pool.tokens.shape[1]} tokens, the prompts to {self.measured.tokens.shape[1]}: choose these from "
+                "the pool, pool[:100]"
             )
         return [place[name] for name in self.measured.ids]
 
@@ -211,7 +213,7 @@ class _Runs:
         rows = self._drawn(self._by(node), refs, key)
         if not node.reads:
             return {site: self._leaves[site][rows] for site in senders}
-        read = {}
+        read: dict[Site, Activation] = {}
         for number, child in enumerate(node.reads):
             for site, value in self._value(child, rows, f"{key} < {number} {child}", child.senders).items():
                 read |= {edge: value for edge in child.along if replace(edge, to=None) == site}

@@ -70,7 +70,7 @@ class Unmapped:
 
     def _write(self, whole: Activation, site: Site, value: Activation) -> None:
         """What is aligned, put into its component's activation in place."""
-        where = self.prompts.span(site.at) if site.at in self.prompts.spans else None
+        where = self.prompts.span(site.at) if site.at is not None and site.at in self.prompts.spans else None
         if site.kind == "head":  # a hook's activation has a dimension for heads, of which there is one here
             whole, site = whole[:, :, None], replace(site, index=0)
         write_site(whole, Edit(site, value, where=where), Rows(self.prompts, slice(None)))
