@@ -183,8 +183,8 @@ class _Runs:
             raise PromptError(f"{len(lost)} of {len(self.measured)} prompts are not in the pool they are to be exchanged within: {lost[0]}")
         if self.pool.tokens.shape[1] != self.measured.tokens.shape[1]:
             raise PromptError(
-                f"the pool is padded to {self.pool.tokens.shape[1]} tokens, the prompts to {self.measured.tokens.shape[1]}: choose these from "
-                "the pool, pool[:100]"
+                f"the pool is padded to {self.pool.tokens.shape[1]} tokens, the prompts to {self.measured.tokens.shape[1]}: choose "
+                "these from the pool, pool[:100]"
             )
         return [place[name] for name in self.measured.ids]
 
