@@ -109,7 +109,7 @@ def causal_scrubbing(
         variants: list[list[Put]] = [[]]
         for root in (hypothesis, Node(matters=nothing)):
             for draw in range(draws):
-                variants.append([Put(runs.value(root, str(draw)))])
+                variants.append(runs.put(root, draw))
                 bar.update()
     whole, *found = sweep(model, prompts, variants, chosen)
     scrubbed, random = np.stack(found[:draws]), np.stack(found[draws:])
@@ -198,9 +198,11 @@ class _Runs:
         """Node -> prompts that no other agrees with."""
         return {path: self._by(node).alone(self.own) for path, node in self.hypothesis.every if node.matters is not everything}
 
-    def value(self, root: Node, draw: str) -> dict[Site, Activation]:
-        """What the logits are read from, in one draw."""
-        return self._value(root, self.own, f"scrubbing {self.seed} {draw} {root}", self.last)
+    def put(self, root: Node, draw: int) -> list[Put]:
+        """What the logits are to be read from, in one draw; nothing where that is what they are read from anyway."""
+        if root.matters is everything and not root.reads:
+            return []
+        return [Put(self._value(root, self.own, f"scrubbing {self.seed} {draw} {root}", self.last))]
 
     def _by(self, node: Node) -> Classes:
         key = node.matters if callable(node.matters) or isinstance(node.matters, str) else tuple(node.matters)
