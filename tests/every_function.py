@@ -91,6 +91,17 @@ def _written(b: Bench) -> Any:
         return path.read_text()
 
 
+def _scrubbed(b: Bench) -> Any:
+    hypothesis = m.Node(reads=[m.Node(f"{b.last}->logits", reads=[m.Node(f"input->{b.last}.q", "A")])])
+    decoys = m.hypothesis_decoys(b.model, b.prompts, hypothesis, n=1)
+    return [m.causal_scrubbing(b.model, b.prompts, one, draws=2).scrubbed.values for one in (hypothesis, *decoys.random)]
+
+
+def _abstracted(b: Bench) -> Any:
+    found = m.causal_abstraction(b.model, b.prompts, lambda prompt, let: let("token", prompt["A"]), {"token": m.heads(b.last, at="END")})
+    return [found.error.values, found.accuracy.values]
+
+
 _VARIANTS: dict[str, Callable[[Bench], Any]] = {
     "zero": lambda b: m.Ablate(b.every, "zero"),
     "mean": lambda b: m.Ablate(m.heads(b.last, at="END"), "mean"),
@@ -213,17 +224,6 @@ CALLS: dict[str, Callable[[Bench], Any]] = {
     "later_years": lambda b: m.run(b.model, b.prompts, metric=m.later_years(b.model)).values,
     "write_circuit": _written,
 }
-
-
-def _scrubbed(b: Bench) -> Any:
-    hypothesis = m.Node(reads=[m.Node(f"{b.last}->logits", reads=[m.Node(f"input->{b.last}.q", "A")])])
-    decoys = m.hypothesis_decoys(b.model, b.prompts, hypothesis, n=1)
-    return [m.causal_scrubbing(b.model, b.prompts, one, draws=2).scrubbed.values for one in (hypothesis, *decoys.random)]
-
-
-def _abstracted(b: Bench) -> Any:
-    found = m.causal_abstraction(b.model, b.prompts, lambda prompt, let: let("token", prompt["A"]), {"token": m.heads(b.last, at="END")})
-    return [found.error.values, found.accuracy.values]
 
 
 def _composition(b: Bench, mode: str) -> Any:

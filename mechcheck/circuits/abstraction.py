@@ -119,7 +119,8 @@ def causal_abstraction(
       carries something on behind the last variable is found out here, and by nothing else.
 
     Sources and other prompts are of the same template and length, counterfactuals among them. Token embeddings stay the prompt's own:
-    these are what the function reads. "Says" is the token with the largest logit at END.
+    these are what the function reads. "Says" is the one token with the largest logit at END; of
+    several it says none.
 
     Args:
         model, prompts: as in `run`; prompts on which no subspace of the alignment was fitted.

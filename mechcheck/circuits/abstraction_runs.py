@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 from jaxtyping import Float
+from torch import Tensor
 
 from mechcheck.base.errors import CircuitError, SiteError
 from mechcheck.circuits.high_level import HighLevel, Said, check_variables, every_said, said
@@ -21,7 +22,7 @@ from mechcheck.engine.edit import Activation
 from mechcheck.engine.run import capture, sweep_metrics
 from mechcheck.measures.subspaces.pairs import check_unseen
 from mechcheck.notation.interventions import Put
-from mechcheck.notation.metrics import correct, probability
+from mechcheck.notation.metrics import Metric, probability
 from mechcheck.notation.site_checks import check_sites
 from mechcheck.notation.sites import Site, Sites
 from mechcheck.prompts.one import Prompt, each_prompt
@@ -31,6 +32,16 @@ from mechcheck.stats.measurement import Measurement
 if TYPE_CHECKING:
     from transformer_lens.model_bridge import TransformerBridge
 
+
+def _says(logits: Float[Tensor, "prompt d_vocab"], prompts: PromptSet, _: Any) -> Float[Tensor, " prompt"]:
+    """Unlike `correct`, of several tokens with the largest logit it says none: a model that writes nothing does not say what is asked."""
+    (top, second), tokens = logits.topk(2).values.T, logits.argmax(-1)
+    yes = (tokens == prompts.asked("answers").to(tokens.device)) & (top > second)
+    return torch.where(logits.isnan().any(-1), torch.nan, yes.double())
+
+
+says = Metric("accuracy", "share of prompts", _says)
+"""1 where the answer alone has the largest logit at END, else 0."""
 Variables = tuple[str, ...]
 Values = Mapping[Site, Activation]
 
@@ -186,7 +197,7 @@ class Runs:
         found = every_said(self.function, self.each[: len(self.prompts)], given)
         check_variables(tuple(self.alignment.sites), found, self.model.cfg.d_vocab)
         asked = replace(self.sets[0], answers=torch.tensor([one.output for one in found]), answer_sets=())
-        right, likely = sweep_metrics(self.model, asked, [[Put(some)] if some else [] for some in puts.values()], [correct, probability])
+        right, likely = sweep_metrics(self.model, asked, [[Put(some)] if some else [] for some in puts.values()], [says, probability])
         moved = np.array([one.output != own.output for one, own in zip(found, self.own, strict=False)], dtype=np.float64)
         return [
             Commutes(
