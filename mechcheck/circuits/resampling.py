@@ -2,11 +2,16 @@
 
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Sequence
-from typing import NamedTuple
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+import torch
+from torch.nn.functional import pad
 
 from mechcheck.base.errors import CircuitError, PromptError
 from mechcheck.base.seeds import seed_from
 from mechcheck.prompts.one import Prompt
+from mechcheck.prompts.prompt_set import PromptSet
 
 Kind = tuple[str, int]
 
@@ -22,6 +27,31 @@ class Classes(NamedTuple):
     def alone(self, rows: Sequence[int]) -> int:
         """How many of these no other agrees with."""
         return sum(len(self.members[self.of[row]]) == 1 for row in rows)
+
+
+def together(prompts: PromptSet, others: PromptSet | None) -> PromptSet:
+    """Prompts and others behind them, to be run: without what they are asked, with the places that both have."""
+    none = torch.empty(0, dtype=torch.long)
+    bare: dict[str, Any] = {
+        "answers": none, "foils": none, "answer_sets": (), "foil_sets": (), "words": (),
+        "counterfactual": None, "reference": None, "appended": None,
+    }  # fmt: skip
+    if others is None:
+        return replace(prompts, **bare)
+    both = (prompts, others)
+    width = max(one.tokens.shape[1] for one in both)
+    spans = [name for name in prompts.spans if name in others.spans]
+    single = [name for name in prompts.positions if name in others.positions and name not in {*prompts.spans, *others.spans}]
+    return replace(
+        prompts,
+        tokens=torch.cat([pad(one.tokens, (0, width - one.tokens.shape[1])) for one in both]),
+        lengths=torch.cat([one.lengths for one in both]),
+        positions={name: torch.cat([one.positions[name] for one in both]) for name in (*single, *spans)},
+        spans={name: torch.cat([pad(one.span(name), (0, width - one.tokens.shape[1])) for one in both]) for name in spans},
+        templates=prompts.templates + others.templates,
+        ids=prompts.ids + others.ids,
+        **bare,
+    )
 
 
 def kind_of(prompt: Prompt) -> Kind:

@@ -9,11 +9,12 @@ import numpy as np
 from jaxtyping import Float
 
 from mechcheck.base.device import usual_torch
-from mechcheck.base.errors import MechcheckError, PromptError
+from mechcheck.base.errors import MechcheckError
 from mechcheck.base.progress import progress
 from mechcheck.circuits.hypotheses import Feature, Node, check_hypothesis, everything, nothing
-from mechcheck.circuits.resampling import Classes, check_resampled, classes, drawn
+from mechcheck.circuits.resampling import Classes, check_resampled, classes, drawn, together
 from mechcheck.engine.along import arithmetic_of
+from mechcheck.engine.drawn import fit_site
 from mechcheck.engine.edit import Activation
 from mechcheck.engine.run import AnyMetric, capture, one_each, sweep
 from mechcheck.notation.graph import Graph, graph
@@ -85,15 +86,15 @@ def causal_scrubbing(
     Args:
         model, prompts: as in `run`.
         hypothesis: begins at the logits, `Node(reads=[...])`. `Node()` is the model itself, and recovers 1; `Node(matters=nothing)` 0.
-        pool: what prompts are drawn from, these among them; by default these alone. Where hardly any two prompts agree on what matters,
-            hardly anything is resampled (see `Scrubbed.alone`): a larger pool has more that do.
+        pool: more prompts to draw from, beside these. Where hardly any two prompts agree on what matters, hardly anything is resampled
+            (see `Scrubbed.alone`).
         metric: one value per prompt, of the logits and the prompt's own answers: `loss`, `logit_diff`, ...
         draws: how often everything is drawn.
         seed: of the draws, which do not depend on the order of the prompts.
 
     Raises:
         CircuitError: a hypothesis that does not fit together (see `check_hypothesis`), or what matters cannot be told of a prompt.
-        PromptError: a template with one prompt only, or prompts that are not in the pool.
+        PromptError: a template with one prompt only.
         SiteError: an encoder, or an architecture whose arithmetic is not known.
         MechcheckError: no draws, a metric that keeps each position, or one of answers of several tokens.
     """
@@ -104,7 +105,7 @@ def causal_scrubbing(
         raise MechcheckError(
             f"{chosen.name!r} of answers of several tokens needs runs of its own; choose a metric of one position's logits"
         )
-    runs = _Runs(model, prompts, pool or prompts, hypothesis, seed)
+    runs = _Runs(model, prompts, pool, hypothesis, seed)
     with progress(2 * draws, "causal scrubbing") as bar:
         variants: list[list[Put]] = [[]]
         for root in (hypothesis, Node(matters=nothing)):
@@ -142,7 +143,7 @@ class _Runs:
 
     model: "TransformerBridge"
     measured: PromptSet
-    pool: PromptSet
+    pool: PromptSet | None
     hypothesis: Node
     seed: int
 
@@ -166,27 +167,18 @@ class _Runs:
 
     @cached_property
     def prompts(self) -> PromptSet:
-        """What is run: counterfactuals are of no account."""
-        return replace(self.pool, counterfactual=None, reference=None)
+        """What is run: the prompts that are measured, and the pool behind them."""
+        return together(self.measured, self.pool)
 
     @cached_property
     def each(self) -> list[Prompt]:
-        """The pool, prompt by prompt."""
-        return each_prompt(self.pool)
+        """These one by one."""
+        return each_prompt(self.prompts)
 
-    @cached_property
+    @property
     def own(self) -> list[int]:
-        """Where in the pool the prompts are that are measured."""
-        place = {prompt.id: row for row, prompt in enumerate(self.each)}
-        lost = [name for name in self.measured.ids if name not in place]
-        if lost:
-            raise PromptError(f"{len(lost)} of {len(self.measured)} prompts are not in the pool they are to be exchanged within: {lost[0]}")
-        if self.pool.tokens.shape[1] != self.measured.tokens.shape[1]:
-            raise PromptError(
-                f"the pool is padded to {self.pool.tokens.shape[1]} tokens, the prompts to {self.measured.tokens.shape[1]}: choose "
-                "these from the pool, pool[:100]"
-            )
-        return [place[name] for name in self.measured.ids]
+        """Where among them the prompts are that are measured."""
+        return list(range(len(self.measured)))
 
     @property
     def last(self) -> Sites:
@@ -202,7 +194,8 @@ class _Runs:
         """What the logits are to be read from, in one draw; nothing where that is what they are read from anyway."""
         if root.matters is everything and not root.reads:
             return []
-        return [Put(self._value(root, self.own, f"scrubbing {self.seed} {draw} {root}", self.last))]
+        found = self._value(root, self.own, f"scrubbing {self.seed} {draw} {root}", self.last)
+        return [Put({site: fit_site(value, site, self.measured) for site, value in found.items()})]
 
     def _by(self, node: Node) -> Classes:
         key = node.matters if callable(node.matters) or isinstance(node.matters, str) else tuple(node.matters)

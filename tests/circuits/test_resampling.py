@@ -7,8 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mechcheck.base.errors import CircuitError, PromptError
-from mechcheck.circuits.resampling import check_resampled, classes, drawn
+from mechcheck.circuits.resampling import check_resampled, classes, drawn, together
 from mechcheck.prompts.one import Prompt
+from mechcheck.prompts.prompt_set import PromptSet
 
 TOKENS = st.lists(st.tuples(st.integers(0, 2), st.integers(0, 2)), min_size=1, max_size=12)
 
@@ -68,3 +69,15 @@ def test_what_cannot_be_compared_or_resampled_is_refused():
     for lonely in (prompts[:1], prompts_of([(0, 1), (0, 2)], ["t", "u"]), [prompts[0], prompts[0]]):
         with pytest.raises(PromptError, match="has one only"):
             check_resampled(lonely)
+
+
+def test_prompts_together_are_both_at_the_places_that_both_have():
+    one = PromptSet.from_tokens([[1, 5, 6], [1, 7, 8]], positions={"A": [1, 2], "S": [[1, 2], [2]], "X": [0, 0], "M": [[1, 2], [1]]})
+    other = PromptSet.from_tokens([[1, 2, 3, 4]], positions={"A": [3], "S": [[0, 3]], "M": [1]}, templates=["long"])
+    both = together(one, other)
+    assert both.tokens.tolist() == [[1, 5, 6, 0], [1, 7, 8, 0], [1, 2, 3, 4]]
+    assert both.lengths.tolist() == [3, 3, 4]
+    assert {name: at.tolist() for name, at in both.positions.items()} == {"A": [1, 2, 3], "END": [2, 2, 3], "S": [2, 2, 3]}
+    assert both.span("S").tolist() == [[False, True, True, False], [False, False, True, False], [True, False, False, True]]
+    assert (both.templates, both.ids) == (("all", "all", "long"), one.ids + other.ids)
+    assert together(one, None).tokens is one.tokens
