@@ -63,7 +63,8 @@ class Scrubbed:
 
     def __str__(self) -> str:
         low, high = self.interval
-        lonely = "".join(f"; {n} prompts alone in what matters to {node}" for node, n in self.alone.items() if n)
+        most = max(self.alone.values(), default=0)
+        lonely = f"; up to {most} of {len(self.whole)} prompts agree with no other on what matters to a node" if most else ""
         return f"{self.recovered.mean:.2f} [{low:.2f}, {high:.2f}] of the {self.whole.name} recovered, {len(self.draws)} draws{lonely}"
 
 
