@@ -230,6 +230,14 @@ from .circuits.completeness import completeness as completeness, minimality as m
 from .circuits.circuit_tests import circuit_tests as circuit_tests, random_circuits as random_circuits
 from .circuits.graph_files import read_graph as read_graph, write_graph as write_graph
 
+# hypotheses
+from .prompts.one import Prompt as Prompt
+from .circuits.hypotheses import Node as Node, everything as everything, nothing as nothing
+from .circuits.scrubbing import causal_scrubbing as causal_scrubbing, Scrubbed as Scrubbed
+from .circuits.hypothesis_decoys import hypothesis_decoys as hypothesis_decoys, HypothesisDecoys as HypothesisDecoys
+from .circuits.abstraction import causal_abstraction as causal_abstraction, Abstraction as Abstraction
+from .circuits.abstraction_runs import Commutes as Commutes
+
 # figures
 from .drawing.figure import Figure as Figure, RecordedFigure as RecordedFigure
 from .measures.figures.charts import Heatmap as Heatmap, head_heatmap as head_heatmap, Lines as Lines, Bars as Bars, Table as Table
