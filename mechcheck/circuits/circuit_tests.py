@@ -1,5 +1,6 @@
 """Five tests of a circuit as a hypothesis (Shi et al. 2024, arXiv:2410.13032), with what was wrong in their statistics mended."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Literal, NamedTuple
@@ -43,6 +44,26 @@ def random_circuits(whole: Graph, size: int, n: int, seed: int) -> list[Mask]:
         mask[torch.from_numpy(rng.choice(numbers, size, replace=False))] = True
         found.append(mask.view_as(whole.real))
     return found
+
+
+def random_like(whole: Graph, circuit: Sites | Circuit, n: int, seed: int) -> list[Sites]:
+    """Random circuits like one: of as many edges, at the same positions, or of as many nodes of each kind; each set as likely as any other.
+
+    Raises:
+        CircuitError: it is no circuit of this graph.
+    """
+    parts = parts_of(circuit)
+    kept_edges(whole, parts.at(None))
+    rng = np.random.default_rng(seed)
+    if next(iter(parts)).to is not None:
+        counts = Counter(site.at for site in parts)
+        drawn = {at: random_circuits(whole, count, n, seed + place) for place, (at, count) in enumerate(counts.items())}
+        return [Sites(site for at, masks in drawn.items() for site in whole.chosen(masks[i]).at(at)) for i in range(n)]
+    kinds = Counter(kind for kind, *_ in {(site.kind, site.layer, site.index) for site in parts})
+    pools = {kind: [site for site in whole.senders if site.kind == kind] for kind in kinds}
+    return [
+        Sites(pools[kind][i] for kind, count in kinds.items() for i in rng.choice(len(pools[kind]), count, replace=False)) for _ in range(n)
+    ]
 
 
 def circuit_tests(

@@ -12,9 +12,12 @@ from scipy.stats import spearmanr
 
 from mechcheck.base.errors import MechcheckError, PromptError
 from mechcheck.base.text import did_you_mean
+from mechcheck.drawing.figure import Pictured
 from mechcheck.engine.graphs.gradients import gradient_scores
-from mechcheck.engine.graphs.runs import senders_of
+from mechcheck.engine.graphs.senders import senders_of
 from mechcheck.engine.run import sweep
+from mechcheck.measures.figures.edges import edge_graph
+from mechcheck.measures.figures.model import CircuitGraph
 from mechcheck.notation.edges import edges as edges_of
 from mechcheck.notation.graph import Graph, graph
 from mechcheck.notation.interventions import Ablate, Patch
@@ -26,9 +29,9 @@ from mechcheck.stats.measurement import Measurement
 if TYPE_CHECKING:
     from transformer_lens.model_bridge import TransformerBridge
 
-Method = Literal["exact", "eap", "eap-ig-inputs", "eap-ig-activations"]
+Method = Literal["exact", "eap", "eap-ig-inputs", "eap-ig-activations", "relp"]
 Instead = Literal["counterfactual", "zero", "mean", "resample"]
-METHODS: tuple[Method, ...] = ("exact", "eap", "eap-ig-inputs", "eap-ig-activations")
+METHODS: tuple[Method, ...] = ("exact", "eap", "eap-ig-inputs", "eap-ig-activations", "relp")
 STEPS = 5
 """Points between both ends that gradients are averaged over; Hanna et al. found 5 to be enough."""
 SAMPLE = 48
@@ -56,7 +59,7 @@ class Beside(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False)
-class EdgeScores:
+class EdgeScores(Pictured):
     """What the metric changes by when an edge carries something else: `scores["0.3->1.1.q"]` is a measurement, one value per prompt."""
 
     values: Float[np.ndarray, "prompt receiver sender"]
@@ -95,6 +98,11 @@ class EdgeScores:
             raise MechcheckError(f"the graph has {len(self.graph)} edges, so there are no {n} largest")
         return self.graph.chosen(torch.from_numpy(self._largest(n)))
 
+    def figure(self, n: int = 30) -> CircuitGraph:
+        """The n largest as a graph, with their intervals; all, where there are fewer."""
+        n = min(n, len(self.graph))
+        return edge_graph(self.top(n), self, title=f"{self.metric}: the {n} largest of {len(self.graph)} edges ({self.method})")
+
     def _largest(self, n: int) -> Bool[np.ndarray, "receiver sender"]:
         size = np.where(np.isnan(self.mean), -np.inf, np.abs(self.mean)).ravel()
         chosen = np.zeros(size.shape, dtype=bool)
@@ -125,6 +133,9 @@ def edge_scores(
     - "eap-ig-inputs": the same, with gradients averaged over inputs between the two (Hanna et al. 2024, arXiv:2403.17806).
     - "eap-ig-activations": averaged over activations between the two, part by part (the same authors; the gradients of all parts'
       runs are averaged for every edge).
+    - "relp": as EAP, with rules of relevance propagation in place of gradients, where these see a slope that is not there a step away:
+      norms divide by a constant, activation functions are lines through 0, and gates share what they multiply by halves (Jafari et al.
+      2025, arXiv:2508.21258; their rule that makes attention patterns constants is left out, as it gives queries and keys nothing).
 
     Estimates come with exact values for a sample of edges, the rank correlation and the worst error. With grouped queries, keys and
     values are those of key/value heads.

@@ -55,6 +55,8 @@ class FoundEdges:
     """Ids of the prompts that it saw."""
     gap: tuple[float, ...] = ()
     """Of each circuit size from 0 to all edges: the mean gap to the whole model, where it was measured; else NaN."""
+    scores: Float[np.ndarray, "receiver sender"] | None = None
+    """What the edges are ranked by, where that is a number; edges of the same number are in no order of merit."""
 
     def mask(self, size: int) -> Mask:
         """The circuit of so many edges."""

@@ -42,13 +42,15 @@ from mechcheck.compiled._blueprint import (
 from mechcheck.compiled._compiler import compile_weights, config_of, lay_out, save_model, token_ids
 from mechcheck.compiled._directories import built
 from mechcheck.compiled._truth import Attention, Method, Near, Row
+from mechcheck.compiled._wiring import wiring
 from mechcheck.notation.circuit import Circuit
+from mechcheck.notation.sites import Sites
 
 __all__ = [
     "ALWAYS", "LOGITS", "Attention", "Blueprint", "CompileError", "Edge", "Head", "Match", "Method", "Move", "Near",
-    "Register", "Row", "blueprint", "codes", "compile_weights", "compiled_directory", "compiled_models", "config_of",
+    "Register", "Row", "blueprint", "built_edges", "codes", "compile_weights", "compiled_directory", "compiled_models", "config_of",
     "flag", "known_circuit", "known_edges", "lay_out", "positions",
-    "save_model", "scratch", "task_of", "token_ids", "truth_table", "words",
+    "save_model", "scratch", "task_of", "token_ids", "truth_table", "wiring", "words",
 ]  # fmt: skip
 
 
@@ -109,6 +111,14 @@ def known_circuit(name: str) -> Circuit:
 def known_edges(name: str) -> frozenset[Edge]:
     """The connections between roles as they were built: who writes what is read by whom, as query, key or value."""
     return blueprint(name).edges
+
+
+def built_edges(name: str) -> Sites:
+    """The edges of the model's graph (see `mechcheck.graph`) as they were built: all through which a word can come to count in the logits.
+
+    Beside the connections of `known_edges` that lead there, what heads read of the input.
+    """
+    return wiring(blueprint(name))
 
 
 def _find(name: str) -> _Compiled:

@@ -17,6 +17,7 @@ const isolated = (name) => `\u2068${name}\u2069`;
 // Wires the figures below a node: they are drawn, coloured, and read out.
 function wireFigures(root) {
   root.querySelectorAll("figure.attention").forEach(attentionViewer);
+  root.querySelectorAll("figure.circuit").forEach(circuitViewer);
   for (const figure of root.querySelectorAll("figure.heat")) {
     paint(figure);
     readOut(figure);

@@ -1,6 +1,7 @@
 """A circuit as a graph: its parts in columns by layer, its edges as curves as wide as their weights.
 
-An edge that would run through the box of another part, as if it ended there, goes round below all boxes.
+An edge that would run through the box of another part, as if it ended there, goes round below all boxes. What a part reads as query, key
+and value arrives at three places of its box.
 """
 
 from collections import Counter
@@ -10,7 +11,7 @@ from typing import Any, NamedTuple
 from markupsafe import Markup
 
 from mechcheck.base.text import shorten
-from mechcheck.drawing.numbers import short, with_unit
+from mechcheck.drawing.numbers import MISSING, short, with_unit
 from mechcheck.drawing.svg import svg, text
 from mechcheck.drawing.text import width
 
@@ -28,7 +29,15 @@ class Graph(NamedTuple):
     title: str
     svg: Markup
     unit: str
-    edges: list[tuple[str, str, str]]
+    inputs: list[tuple[str, str]]
+    """Class and name of what edges are read as, where they say it: query, key, value, and what is none of these."""
+    head: list[str]
+    edges: list[tuple[str, ...]]
+
+
+INPUTS = {"q": "query", "k": "key", "v": "value"}
+_PORTS = {"q": -10, "k": 0, "v": 10, "": 0}
+_OTHER = "other"
 
 
 class _Place(NamedTuple):
@@ -40,20 +49,55 @@ class _Place(NamedTuple):
 def graph(figure: Json) -> Graph:
     """Draw a circuit."""
     nodes, edges, unit = figure["data"]["nodes"], figure["data"]["edges"], figure["data"]["unit"]
+    level = figure["data"].get("level")
     columns = _ordered(nodes, edges)
-    places, size = _placed(columns)
+    ports = {n["label"]: sorted({_read_as(e) for e in edges if e["target"] == n["label"]} - {""}, key=list(INPUTS).index) for n in nodes}
+    places, size = _placed(columns, any(ports.values()))
     strongest = max((abs(e["weight"]) for e in edges), default=0.0) or 1.0
     roles = list(dict.fromkeys(n["role"] for n in nodes))
     # Heavy edges first, so that light ones stay visible on top of them.
     by_weight = sorted(edges, key=lambda e: -abs(e["weight"]))
     curves, size = _curves(edges, places, size)
-    drawn = [_edge(places[e["target"]], curves[e["source"], e["target"]], e, strongest, unit) for e in by_weight]
-    weights = _weights(edges, curves) if len(edges) <= _LABELLED else []
+    inputs = _inputs(edges)
+    drawn = [_edge(places[e["target"]], curves[_key(e)], e, strongest, unit, bool(inputs), level) for e in by_weight]
+    weights = _weights(by_weight, curves) if len(edges) <= _LABELLED else []
     heads = [text(places[column[0]["label"]].left, 14, _layer(column), "first") for column in columns]
-    boxes = [_box(n, places[n["label"]], roles.index(n["role"]) % _STYLES) for n in nodes]
+    boxes = [_box(n, places[n["label"]], roles.index(n["role"]) % _STYLES, ports[n["label"]]) for n in nodes]
     label = f"{figure['title']}: {len(nodes)} parts and {len(edges)} edges; the edges are in the table below"
     picture = svg("chart graph", *size, *heads, *drawn, *boxes, *weights, label=label)
-    return Graph(figure["title"], picture, unit, [(e["source"], e["target"], short(e["weight"])) for e in by_weight])
+    head = ["from", "to", *(["read as"] if inputs else []), unit or "weight", *([f"{level:.0%} interval"] if level else [])]
+    return Graph(figure["title"], picture, unit, inputs, head, [_row(e, bool(inputs), level) for e in by_weight])
+
+
+def _read_as(edge: Json) -> str:
+    return str(edge.get("reads", ""))
+
+
+def _input(edge: Json) -> str:
+    """As what it is read, and where: "query @END"."""
+    at = f"@{edge['at']}" if "at" in edge else ""
+    return f"{INPUTS.get(_read_as(edge), '')} {at}".strip()
+
+
+def _key(edge: Json) -> tuple[str, str, str]:
+    return edge["source"], edge["target"], _read_as(edge)
+
+
+def _inputs(edges: list[Json]) -> list[tuple[str, str]]:
+    """What edges are read as, where any says so."""
+    found = {_read_as(e) for e in edges}
+    named = [(key, name) for key, name in INPUTS.items() if key in found]
+    return [*named, ("o", _OTHER)] if named and "" in found else named
+
+
+def _row(edge: Json, inputs: bool, level: float | None) -> tuple[str, ...]:
+    as_what = [_input(edge)] if inputs else []
+    return (edge["source"], edge["target"], *as_what, short(edge["weight"]), *([_interval(edge)] if level else []))
+
+
+def _interval(edge: Json) -> str:
+    low, high = edge.get("low"), edge.get("high")
+    return MISSING if low is None or high is None else f"[{short(low)}, {short(high)}]"
 
 
 def _layer(column: list[Json]) -> str:
@@ -76,12 +120,12 @@ def _ordered(nodes: list[Json], edges: list[Json]) -> list[list[Json]]:
     return columns
 
 
-def _placed(columns: list[list[Json]]) -> tuple[dict[str, _Place], tuple[float, float]]:
+def _placed(columns: list[list[Json]], ported: bool) -> tuple[dict[str, _Place], tuple[float, float]]:
     """Where each part stands, and how large the picture is."""
     tallest = max((len(column) for column in columns), default=0)
-    places, left = {}, 6.0
+    places, left, room = {}, 6.0, 34 if ported else 16
     for column in columns:
-        wide = max(max(width(shorten(n["label"], _LONGEST), 12), width(shorten(n["role"], _LONGEST), 10)) for n in column) + 16
+        wide = max(max(width(shorten(n["label"], _LONGEST), 12), width(shorten(n["role"], _LONGEST), 10)) for n in column) + room
         first = _TOP + (tallest - len(column)) * _ROW / 2
         for i, n in enumerate(column):
             places[n["label"]] = _Place(round(left, 1), round(left + wide, 1), first + i * _ROW + _BOX / 2)
@@ -89,15 +133,16 @@ def _placed(columns: list[list[Json]]) -> tuple[dict[str, _Place], tuple[float, 
     return places, (round(max(left - _GAP + 44, 40)), _TOP + tallest * _ROW)
 
 
-def _box(node: Json, place: _Place, style: int) -> Markup:
+def _box(node: Json, place: _Place, style: int, ports: list[str]) -> Markup:
     shape = Markup('<rect x="{}" y="{}" width="{}" height="{}" rx="6"/>').format(
         place.left, place.y - _BOX / 2, round(place.right - place.left, 1), _BOX
     )
     middle = round((place.left + place.right) / 2, 1)
+    letters = Markup("").join(text(place.left + 7, place.y + _PORTS[port] + 3, port, f"port {port}") for port in ports)
     name = text(middle, place.y + (-2 if node["role"] else 4), shorten(node["label"], _LONGEST), "name")
     role = text(middle, place.y + 11, shorten(node["role"], _LONGEST), "role") if node["role"] else Markup("")
-    return Markup('<g class="node s{}"><title>{}</title>{}{}{}</g>').format(
-        style, f"{node['label']} {node['role']}".strip(), shape, name, role
+    return Markup('<g class="node s{}" data-label="{}"><title>{}</title>{}{}{}{}</g>').format(
+        style, node["label"], f"{node['label']} {node['role']}".strip(), shape, letters, name, role
     )
 
 
@@ -142,22 +187,26 @@ class _Curve(NamedTuple):
         return any(box.left < x < box.right and abs(y - box.y) < _BOX / 2 + 2 for box in boxes for x, y in points)
 
 
-_Curves = dict[tuple[str, str], _Curve]
+_Curves = dict[tuple[str, str, str], _Curve]
 
 
 def _curves(edges: list[Json], places: Mapping[str, _Place], size: tuple[float, float]) -> tuple[_Curves, tuple[float, float]]:
-    """(source, target) -> the curve of that edge; and the picture's size with the lanes that were needed, one for each target."""
+    """(source, target, read as) -> the curve of that edge; and the picture's size with the lanes that were needed, one for each input."""
     curves, height = {}, size[1]
-    lanes: dict[str, float] = {}
-    for source, target in ((e["source"], e["target"]) for e in edges):
-        curve = _curve(places[source], places[target])
+    lanes: dict[tuple[str, str], float] = {}
+    for source, target, read_as in map(_key, edges):
+        curve = _curve(places[source], _port(places[target], read_as))
         between = {p for p in places.values() if places[source].right < p.left and p.right < places[target].left}
         if curve.meets(between):
-            if target not in lanes:
-                lanes[target], height = height + _LANE / 2, height + _LANE
-            curve = curve._replace(lane=_Lane(min(p.left for p in between), max(p.right for p in between), lanes[target]))
-        curves[source, target] = curve
+            if (target, read_as) not in lanes:
+                lanes[target, read_as], height = height + _LANE / 2, height + _LANE
+            curve = curve._replace(lane=_Lane(min(p.left for p in between), max(p.right for p in between), lanes[target, read_as]))
+        curves[source, target, read_as] = curve
     return curves, (size[0], height)
+
+
+def _port(place: _Place, read_as: str) -> _Place:
+    return place._replace(y=place.y + _PORTS[read_as])
 
 
 def _curve(source: _Place, target: _Place) -> _Curve:
@@ -170,13 +219,18 @@ def _curve(source: _Place, target: _Place) -> _Curve:
     return _Curve((x0, out, out, x1), (source.y, target.y), False)
 
 
-def _edge(target: _Place, curve: _Curve, edge: Json, strongest: float, unit: str) -> Markup:
+def _edge(target: _Place, curve: _Curve, edge: Json, strongest: float, unit: str, inputs: bool, level: float | None) -> Markup:
     thick = round(1 + 5 * abs(edge["weight"]) / strongest, 1)
+    read_as = _read_as(edge)
+    target = _port(target, read_as)
     tip = f"M{target.left} {target.y}l-9-5v10z" if curve.rightwards else f"M{target.right} {target.y}l9-5v10z"
-    told = f"{edge['source']} → {edge['target']}: {with_unit(short(edge['weight']), unit)}"
-    return Markup('<g class="edge{}" stroke-width="{}"><title>{}</title><path class="line" d="{}"/><path class="mark" d="{}"/></g>').format(
-        " minus" if edge["weight"] < 0 else "", thick, told, curve.path, tip
+    told = f"{edge['source']} → {edge['target']}{f' ({read})' if (read := _input(edge)) else ''}: {with_unit(short(edge['weight']), unit)}"
+    told += f", {level:.0%} interval {_interval(edge)}" if level else ""
+    kind = (f" {read_as or 'o'}" if inputs else "") + (" minus" if edge["weight"] < 0 else "")
+    of = Markup('class="edge{}" stroke-width="{}" data-size="{}" data-reads="{}"').format(
+        kind, thick, f"{abs(edge['weight']):.4g}", read_as
     )
+    return Markup('<g {}><title>{}</title><path class="line" d="{}"/><path class="mark" d="{}"/></g>').format(of, told, curve.path, tip)
 
 
 def _weights(edges: list[Json], curves: _Curves) -> list[Markup]:
@@ -184,7 +238,7 @@ def _weights(edges: list[Json], curves: _Curves) -> list[Markup]:
     out, into = Counter(e["source"] for e in edges), Counter(e["target"] for e in edges)
     labels = []
     for e in edges:
-        curve = curves[e["source"], e["target"]]
+        curve = curves[_key(e)]
         share = 0.5 if not curve.rightwards else 0.28 if out[e["source"]] < into[e["target"]] else 0.7
         x, y = curve.at(share)
         labels.append(text(x, round(y - 4, 1), short(e["weight"]), "weight"))

@@ -107,7 +107,10 @@ def _table(figure: Json) -> Block:
 def _graph(figure: Json) -> Block:
     view = graph.graph(figure)
     told = f"the wider an edge, the more {view.unit}".rstrip() + "; dashed below zero"
-    return below([framed(view.svg), words(plain(told), "cell", _TITLE)], gap=4)
+    parts = [framed(view.svg), words(plain(told), "cell", _TITLE)]
+    if view.inputs:
+        parts.append(beside([words(f"read as {name}", f"cell edge {kind}", _TITLE) for kind, name in view.inputs], _TITLE))
+    return below(parts, gap=4)
 
 
 def _lens(figure: Json) -> Block:

@@ -37,6 +37,11 @@ def watched_by(seen: Callable[[Ran], None]) -> Iterator[None]:
         _watchers.remove(seen)
 
 
+def watched() -> bool:
+    """Whether anybody wants to know."""
+    return bool(_watchers)
+
+
 def tell(ran: Ran) -> None:
     """Something was run."""
     for seen in _watchers:

@@ -81,11 +81,15 @@ def describe_arguments(arguments: Mapping[str, Any]) -> Record:
 
 
 def _circuit(circuit: "Circuit") -> Record:
+    from mechcheck.notation.circuit import untraced
+
+    circuit = untraced(circuit)
     unmet = {role: f"{stated.text} ({stated.measured})" if stated.measured else stated.text for role, stated in circuit.unmet.items()}
     return {
         "source": circuit.source,
         "roles": {role: str(sites) for role, sites in circuit.roles.items()},
         "criteria": {"met": circuit.met, "unmet": unmet},
+        **({"edges": str(circuit.edges)} if circuit.edges else {}),
     }
 
 

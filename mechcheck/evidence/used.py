@@ -11,6 +11,7 @@ import torch
 from mechcheck.engine.watch import Ran, watched_by
 from mechcheck.evidence.caveats import Readings, caveats_of
 from mechcheck.notation.interventions import Ablate, Intervention, KnockOut, Noise, Patch, Permute, Scale, Sparsify, Steer
+from mechcheck.notation.sites import Receiver
 from mechcheck.prompts.prompt_set import PromptSet
 
 Json = dict[str, Any]
@@ -78,7 +79,7 @@ class Replaced:
 class _Found:
     """What was seen of one kind."""
 
-    sites: set[tuple[str, int, int | None]] = field(default_factory=set)
+    sites: set[tuple[str, int, int | None, Receiver | None]] = field(default_factory=set)
     nouns: set[str] = field(default_factory=set)
     at: set[str | None] = field(default_factory=set)
     sizes: set[float] = field(default_factory=set)
@@ -124,7 +125,7 @@ class Used:
         found = self._found.setdefault(kind, _Found())
         found.runs += 1
         for site in intervention.sites:
-            found.sites.add((site.kind, site.layer, site.index))
+            found.sites.add((site.kind, site.layer, site.index, site.to))
             found.nouns.add(site.named.replace("@", " ").split()[0])
             found.at.add(site.at)
         found.sizes |= _size(intervention)

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields
+from typing import Any
 
 from mechcheck.base.errors import AbsentRoleError, CircuitError
 from mechcheck.base.text import did_you_mean
@@ -120,9 +121,13 @@ class Circuit(Mapping[str, Sites]):
         return not self.unmet if self.criteria else None
 
 
+EDGES = "->"
+"""Stands for a circuit's edges among the roles that were asked for."""
+
+
 @dataclass(frozen=True)
 class TracedCircuit(Circuit):
-    """A circuit that remembers which roles were asked for, so that controls vary what a claim uses and nothing else."""
+    """A circuit that remembers which roles, and whether its edges, were asked for: controls vary what a claim uses and nothing else."""
 
     used: set[str] = field(default_factory=set)
 
@@ -131,10 +136,25 @@ class TracedCircuit(Circuit):
         self.used.add(role)
         return sites
 
+    def __getattribute__(self, name: str) -> object:
+        found = super().__getattribute__(name)
+        if name == "edges" and found:
+            self.used.add(EDGES)
+        return found
+
 
 def traced(circuit: Circuit) -> TracedCircuit:
     """The same circuit, tracing from now on."""
-    return TracedCircuit(**{field.name: getattr(circuit, field.name) for field in fields(circuit) if field.name != "used"})
+    return TracedCircuit(**_known(circuit))
+
+
+def untraced(circuit: Circuit) -> Circuit:
+    """The same circuit, to be looked at without a trace."""
+    return Circuit(**_known(circuit))
+
+
+def _known(circuit: Circuit) -> dict[str, Any]:
+    return {field.name: vars(circuit)[field.name] for field in fields(Circuit)}
 
 
 def parts_of(circuit: Sites | Circuit) -> Sites:

@@ -94,9 +94,10 @@ class Case:
             draws: whether anybody will see its figures and counterexamples.
             confidence: with which it decides; the run's by default.
         """
+        from mechcheck.notation.circuit import untraced
         from mechcheck.stats.estimates import Confidence
         from mechcheck.verdicts.check import Check
 
-        outside = circuit.sites if circuit is not None else None
+        outside = untraced(circuit).sites | untraced(circuit).edges if circuit is not None else None
         sure = Confidence(self.conditions.confidence) if confidence is None else confidence
         return Check(sure, model, outside, self.seed, draws=draws, examples=self.conditions.n_prompts)

@@ -2,61 +2,42 @@
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, TypeVar
-
-import numpy as np
 
 from mechcheck.base.errors import ClaimError
 from mechcheck.base.seeds import seed_from
 from mechcheck.drawing.figure import Figure
-from mechcheck.stats.estimates import Confidence, Estimate, Interval, estimate_mean, estimate_rate
+from mechcheck.stats.estimates import Estimate, estimate_rate
 from mechcheck.stats.formulas import SUM, bracketed, compared, minus, plus
 from mechcheck.stats.measurement import Measurement
-from mechcheck.verdicts.told import Told
-from mechcheck.verdicts.verdict import Control, Decision, Expectation, ExpectationKind, Region, Role, decide, p_values
+from mechcheck.verdicts.collected import Collected, name_of
 
 if TYPE_CHECKING:
     from hypothesis.strategies import SearchStrategy
-    from transformer_lens.model_bridge import TransformerBridge
 
+    from mechcheck.circuits.edge_scores import Instead
+    from mechcheck.notation.circuit import Circuit
+    from mechcheck.notation.metrics import Metric
     from mechcheck.notation.sites import Sites
-    from mechcheck.verdicts.for_all import Counterexample
+    from mechcheck.prompts.prompt_set import PromptSet
 
 Example = TypeVar("Example")
 
 
-@dataclass(repr=False)
-class Check(Told):
+class Check(Collected):
     """Collects the expectations, samples and figures of one run of a claim."""
-
-    confidence: Confidence = field(default_factory=Confidence)
-    model: "TransformerBridge | None" = None
-    outside: "Sites | None" = None
-    """Sites that random controls must avoid: the claim's circuit."""
-    seed: int = 0
-    expectations: list[Expectation] = field(default_factory=list)
-    samples: list[Measurement] = field(default_factory=list)
-    """The measurement behind each expectation, in the same order."""
-    figures: list[Figure] = field(default_factory=list)
-    draws: bool = True
-    """False on decoys, whose figures and counterexamples nobody sees."""
-    examples: int = 240
-    """Distinct examples that `for_all` tries."""
-    counterexamples: list["Counterexample"] = field(default_factory=list)
-    role: Role = "claim"
-    """Of the expectations that are being added."""
 
     def above(self, measured: Measurement, threshold: float, label: str | None = None) -> Estimate:
         """The mean is above the threshold."""
         return self._mean(
-            "above", measured, (float(threshold), math.inf), float(threshold), label or compared(_name(measured), ">", f"{threshold:g}")
+            "above", measured, (float(threshold), math.inf), float(threshold), label or compared(name_of(measured), ">", f"{threshold:g}")
         )
 
     def below(self, measured: Measurement, threshold: float, label: str | None = None) -> Estimate:
         """The mean is below the threshold."""
         return self._mean(
-            "below", measured, (-math.inf, float(threshold)), float(threshold), label or compared(_name(measured), "<", f"{threshold:g}")
+            "below", measured, (-math.inf, float(threshold)), float(threshold), label or compared(name_of(measured), "<", f"{threshold:g}")
         )
 
     def between(self, measured: Measurement, low: float, high: float, label: str | None = None) -> Estimate:
@@ -64,19 +45,19 @@ class Check(Told):
         if not low < high:
             raise ClaimError(f"between({low}, {high}): the first must be the smaller")
         bounds = (float(low), float(high))
-        return self._mean("between", measured, bounds, bounds, label or f"{low:g} < {bracketed(_name(measured), SUM)} < {high:g}")
+        return self._mean("between", measured, bounds, bounds, label or f"{low:g} < {bracketed(name_of(measured), SUM)} < {high:g}")
 
     def equivalent(self, measured: Measurement, margin: float, to: float = 0.0, label: str | None = None) -> Estimate:
         """The mean differs from `to` by less than the margin (two one-sided tests, Schuirmann 1987)."""
         if margin <= 0:
             raise ClaimError(f"equivalent(margin={margin}): the margin must be positive, in the units of the measurement")
-        text = label or f"|{minus(_name(measured), f'{to:g}')}| < {margin:g}"
+        text = label or f"|{minus(name_of(measured), f'{to:g}')}| < {margin:g}"
         bounds = (float(to - margin), float(to + margin))
         return self._mean("equivalent", measured, bounds, bounds, text, margin=float(margin))
 
     def greater(self, a: Measurement, b: Measurement, margin: float = 0.0, label: str | None = None) -> Estimate:
         """`a` exceeds `b` by more than the margin, prompt by prompt (paired)."""
-        text = label or compared(_name(a), ">", plus(_name(b), f"{margin:g}") if margin else _name(b))
+        text = label or compared(name_of(a), ">", plus(name_of(b), f"{margin:g}") if margin else name_of(b))
         return self._mean("greater", a - b, (float(margin), math.inf), float(margin), text, margin=float(margin))
 
     def rate(self, holds: Measurement, *, above: float | None = None, below: float | None = None, label: str | None = None) -> Estimate:
@@ -88,13 +69,13 @@ class Check(Told):
             raise ClaimError(
                 f"a rate cannot be {'above' if above is not None else 'below'} {threshold:g} and fail, or hold; choose between 0 and 1"
             )
-        _name(holds)
+        name_of(holds)
         try:
             interval = estimate_rate(holds, self.confidence)
         except ValueError as error:
             raise ClaimError(str(error)) from error
         region = (threshold, math.inf) if above is not None else (-math.inf, threshold)
-        text = label or f"share with {compared(_name(holds), '>' if above is not None else '<', f'{threshold:g}')}"
+        text = label or f"share with {compared(name_of(holds), '>' if above is not None else '<', f'{threshold:g}')}"
         return self._test("rate", holds, interval, region, threshold, text)
 
     def beats_random(
@@ -137,6 +118,72 @@ class Check(Told):
         return self._add(
             "beats_random", found.difference, found.estimate, REGION, 0.0, found.difference.name,
             p=found.p, p_refuted=found.p_refuted, verdict=found.verdict, control=found.control,
+        )  # fmt: skip
+
+    def faithful(
+        self, circuit: "Sites | Circuit", prompts: "PromptSet", *, margin: float = 0.2, instead: "Instead" = "counterfactual",
+        source: "PromptSet | None" = None, metric: "Metric | None" = None, label: str | None = None,
+    ) -> Estimate:  # fmt: skip
+        """The circuit's faithfulness differs from 1, the whole model's, by less than the margin (two one-sided tests).
+
+        Faithfulness is (circuit - none) / (model - none) of the metric's means (`mechcheck.faithfulness`), with what is not of the
+        circuit cut. The evidence has it per template, the size, what cut edges carried, and the prompt on which circuit and model
+        differ most; a value above 1 or below 0 is flagged, as there the rest works against the circuit.
+
+        Args:
+            circuit: edges or nodes; a recorded circuit stands for its edges where it has any, else for the sites of its roles.
+            prompts: others than those it was found on.
+            margin: how far from 1 is still faithful.
+            instead, source: what all else carries, as in `mechcheck.faithfulness`.
+            metric: one value per prompt; the logit difference by default.
+            label: what the report calls it.
+
+        Raises:
+            ClaimError: no model, or a margin that is none.
+            CircuitError: a circuit that is the whole model, or nothing, or no part of this model's graph.
+            PromptError: the circuit was found on these prompts.
+        """
+        from mechcheck.verdicts.circuit_checks import Evaluation
+
+        if not 0 < margin < 1:
+            raise ClaimError(f"faithful(margin={margin}): how far from 1 is still faithful, between 0 and 1")
+        found = Evaluation.of("faithful", self.model, circuit, prompts, instead, source, metric)
+        bounds = (1.0 - margin, 1.0 + margin)
+        text = label or f"|{minus(found.faithfulness.name, '1')}| < {margin:g}"
+        return self._mean("faithful", found.faithfulness, bounds, bounds, text, margin=float(margin), evaluated=found.told)
+
+    def beats_random_circuits(
+        self, circuit: "Sites | Circuit", prompts: "PromptSet", *, n: int | None = None, quantile: float = 0.9,
+        instead: "Instead" = "counterfactual", source: "PromptSet | None" = None, metric: "Metric | None" = None, label: str | None = None,
+    ) -> Estimate:  # fmt: skip
+        """The circuit is nearer to the model than random circuits of its size: it is sufficient (Shi et al. 2024, arXiv:2410.13032).
+
+        Near is a small mean distance between the metric of the circuit and the model's, prompt by prompt. Random circuits are as many
+        edges, or as many nodes of each kind, each set as likely as any other. As for `beats_random`, supported needs both: the rank
+        among them, whose p-value is (1 + those at least as near) / (1 + all) and so never 0, and the distance, paired by prompt, from
+        the random circuit at the given quantile. It is refuted where more random circuits are at least as near than the quantile leaves
+        (an exact binomial test).
+
+        Args:
+            circuit, prompts, instead, source, metric: as in `faithful`.
+            n: random circuits; by default twice as many as the rank's p-value needs.
+            quantile: the share of them that it must be nearer than, and which of them it is paired with (0 the farthest, 1 the nearest).
+            label: what the report calls it.
+
+        Raises:
+            ClaimError, CircuitError, PromptError: as for `faithful`, and for a quantile or a number that is none.
+        """
+        from mechcheck.verdicts.circuit_checks import Evaluation, refuted_by_rank
+        from mechcheck.verdicts.rank import REGION, check_contest, controls_needed, decide_contest
+
+        check_contest("beats_random_circuits", quantile, n)
+        found = Evaluation.of("beats_random_circuits", self.model, circuit, prompts, instead, source, metric)
+        among = found.random(2 * controls_needed(self.confidence) if n is None else n, self.seed)
+        text = label or f"{found.told.size} {found.told.parts} are nearer to the model than random ones"
+        won = refuted_by_rank(decide_contest(found.nearness, among, text, quantile, self.confidence), quantile, self.confidence)
+        return self._add(
+            "beats_random_circuits", won.difference, won.estimate, REGION, 0.0, text,
+            p=won.p, p_refuted=won.p_refuted, verdict=won.verdict, control=won.control, evaluated=found.told,
         )  # fmt: skip
 
     def for_all(
@@ -219,58 +266,3 @@ class Check(Told):
         """Show a figure with the claim; a function is called only where the figure will be seen (not on decoys)."""
         if self.draws:
             self.figures.append(figure() if callable(figure) else figure)
-
-    def _mean(
-        self, kind: ExpectationKind, measured: Measurement, region: Region, threshold: float | tuple[float, float], label: str, *,
-        margin: float | None = None,
-    ) -> Estimate:  # fmt: skip
-        _name(measured)
-        if not np.isfinite(threshold).all():
-            raise ClaimError(f"check.{kind} needs finite thresholds, got {threshold}")
-        interval = estimate_mean(measured, self.confidence)
-        return self._test(kind, measured, interval, region, threshold, label, margin=margin)
-
-    def _test(
-        self, kind: ExpectationKind, measured: Measurement, interval: Interval, region: Region,
-        threshold: float | tuple[float, float], label: str, *, margin: float | None = None,
-    ) -> Estimate:  # fmt: skip
-        """Add what the tests of an interval decide."""
-        p, p_refuted = p_values(interval, region, self.confidence)
-        return self._add(kind, measured, interval.estimate, region, threshold, label, margin=margin, p=p, p_refuted=p_refuted)
-
-    def _add(
-        self, kind: ExpectationKind, measured: Measurement, estimate: Estimate, region: Region,
-        threshold: float | tuple[float, float], label: str, *,
-        margin: float | None = None, p: float | None = None, p_refuted: float | None = None,
-        verdict: Decision | None = None, control: Control | None = None,
-    ) -> Estimate:  # fmt: skip
-        if label in (known.label for known in self.expectations):
-            label = f"{label} ({len(self.expectations) + 1})"  # labels tell expectations apart in decoys and in the report
-        if measured.note:
-            estimate = replace(estimate, caveat="; ".join(filter(None, [estimate.caveat, measured.note])))
-        self.samples.append(measured)
-        self.expectations.append(
-            Expectation(
-                label=label,
-                kind=kind,
-                threshold=threshold,
-                region=region,
-                margin=margin,
-                unit=measured.unit,
-                estimate=estimate,
-                p=p,
-                p_refuted=p_refuted,
-                verdict=decide(estimate, region) if verdict is None else verdict,
-                role=self.role,
-                control=control,
-                by_template=measured.by_template,
-            )
-        )
-        return estimate
-
-
-def _name(measured: Measurement) -> str:
-    """The measurement's name; an error where it is none."""
-    if not isinstance(measured, Measurement):
-        raise ClaimError(f"an expectation needs a Measurement (one value per prompt), got {type(measured).__name__}")
-    return measured.name

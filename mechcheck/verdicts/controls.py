@@ -9,8 +9,9 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from mechcheck.base.errors import NoControlError
-from mechcheck.notation.circuit import Circuit
+from mechcheck.notation.circuit import EDGES, Circuit, untraced
 from mechcheck.notation.codes import Code
+from mechcheck.notation.graph import graph
 from mechcheck.notation.site_checks import site_count
 from mechcheck.notation.sites import INDEXED, Kind, Site, Sites
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 _Group = tuple[Kind, int, str | None]
 # Where there are at most this many sets they are all listed; beyond it, sets are drawn.
 _ENUMERABLE = 5000
+_EDGE_SETS = 200  # sets of edges are without end, and a claim has a few dozen decoys
 _TOO_FEW = "{}: name another contrast with @claim(decoy=...)"
 
 
@@ -29,12 +31,18 @@ def random_sites(model: "TransformerBridge", sites: Sites, *, outside: Sites, n:
     Heads and neurons come from the same layers, whole-layer sites from other layers, all at the same named positions. Where
     there are no more than `n` such sets, all of them are returned; where a layer has too few, other layers are used too. A site
     within a subspace, or of some features, keeps its place: the control is a random subspace of the same dimension, or other features.
+    Edges are replaced by edges that are as like them as there are outside: see `random_edges`.
 
     Raises:
         NoControlError: nothing is left to choose from.
     """
+    along = Sites(site for site in sites if site.to is not None)
+    if along:
+        drawn, rest = random_edges(model, along, outside=outside, n=n, seed=seed), sites - along
+        beside = random_sites(model, rest, outside=outside, n=n, seed=seed) if rest else [Sites()] * n
+        return [some | others for some, others in zip(drawn, beside, strict=False)]
     coded = [site for site in sites if site.code is not None]
-    taken = {(s.kind, s.layer, s.index) for s in itertools.chain(sites, outside)}
+    taken = {(s.kind, s.layer, s.index) for s in itertools.chain(sites, outside) if s.to is None}
     groups = Counter((s.kind, s.layer, s.at) for s in sites if s.code is None)
     pools = [_pool(model, group, count, taken) for group, count in groups.items()]
     counts = list(groups.values())
@@ -55,6 +63,47 @@ def random_sites(model: "TransformerBridge", sites: Sites, *, outside: Sites, n:
     return whole
 
 
+def random_edges(model: "TransformerBridge", edges: Sites, *, outside: Sites, n: int, seed: int) -> list[Sites]:
+    """Up to `n` different sets of as many edges, none of which is in `outside`.
+
+    Each edge is replaced by one from the same layer to the same layer whose sender and receiver are of the same kinds; where none is
+    left of these, by one of the same kinds, and where none of these is left either, by any other.
+
+    Raises:
+        NoControlError: fewer edges lie outside than are needed.
+    """
+    gone = {replace(site, at=None) for site in itertools.chain(edges, outside)}
+    free = [site for site in graph(model).in_order if site not in gone]
+    if len(free) < len(edges):
+        few = f"only {len(free)} edges lie outside the circuit, {len(edges)} are needed for a random control"
+        raise NoControlError(_TOO_FEW.format(few))
+    rng = random.Random(f"edges {seed}")
+    found: dict[Sites, None] = {}
+    for _ in range(4 * n):
+        found[_edges_like(edges, free, rng)] = None
+        if len(found) == n:
+            break
+    return list(found)
+
+
+def _edges_like(edges: Sites, free: Sequence[Site], rng: random.Random) -> Sites:
+    left, chosen = rng.sample(free, len(free)), []
+    for edge in rng.sample(list(edges), len(edges)):
+        other = min(left, key=lambda site: _unlike(edge, site))  # of equals the first, and their order is random
+        left.remove(other)
+        chosen.append(replace(other, at=edge.at))
+    return Sites(chosen)
+
+
+def _unlike(edge: Site, other: Site) -> int:
+    """0: of the same kinds in the same layers; 1: of the same kinds; 2: another."""
+    assert edge.to is not None
+    assert other.to is not None
+    if (edge.kind, edge.to.kind) != (other.kind, other.to.kind):
+        return 2
+    return int((edge.layer, edge.to.layer) != (other.layer, other.to.layer))
+
+
 @dataclass(frozen=True)
 class Others:
     """Circuits like one, of other sites."""
@@ -66,28 +115,32 @@ class Others:
 
 
 def other_circuits(model: "TransformerBridge", circuit: Circuit, *, seed: int, roles: Collection[str] | None = None) -> Others:
-    """Circuits whose roles (all by default) are filled by random sites outside the circuit, as `random_sites` draws them.
+    """Circuits whose roles, or edges (all by default), are random ones outside the circuit, as `random_sites` draws them.
 
     Roles share no site, and a role that lies before another in the circuit does in these too, whatever layers they had to be taken from.
 
     Raises:
         NoControlError: for some role nothing is left, or no combination keeps the order.
     """
+    circuit = untraced(circuit)
     filled = {
         role: random_sites(model, sites, outside=circuit.sites, n=_ENUMERABLE, seed=seed + i)
         for i, (role, sites) in enumerate(sorted(circuit.roles.items()))
         if len(sites) and (roles is None or role in roles)
     }
+    if circuit.edges and (roles is None or EDGES in roles):
+        filled[EDGES] = random_edges(model, circuit.edges, outside=circuit.edges, n=_EDGE_SETS, seed=seed)
     if not filled:
         raise NoControlError(_TOO_FEW.format("the circuit has no sites that could be replaced"))
     names, pools = list(filled), list(filled.values())
-    before = [(a, b) for a, b in itertools.permutations(names, 2) if _precedes(circuit.roles[a], circuit.roles[b])]
+    before = [(a, b) for a, b in itertools.permutations([*filled.keys() - {EDGES}], 2) if _precedes(circuit.roles[a], circuit.roles[b])]
 
     def made(sites: Sequence[Sites]) -> Circuit | None:
         found = dict(zip(names, sites, strict=True))
         apart = len(Sites(itertools.chain(*sites))) == sum(map(len, sites))
         kept = apart and all(_precedes(found[a], found[b]) for a, b in before)
-        return Circuit(found, "random sites") if kept else None
+        edges = found.pop(EDGES, Sites())
+        return Circuit(found, "random sites", edges=edges) if kept else None
 
     rng = random.Random(f"circuits {seed}")
     if math.prod(map(len, pools)) <= _ENUMERABLE:
@@ -96,7 +149,7 @@ def other_circuits(model: "TransformerBridge", circuit: Circuit, *, seed: int, r
         if not every:
             raise NoControlError(_TOO_FEW.format("no other sites keep the order of the circuit's roles"))
         # A role whose sets were drawn and not listed has more than these.
-        listed = all(len(pool) < _ENUMERABLE for pool in pools) and all(site.code is None for site in circuit.sites)
+        listed = EDGES not in filled and all(len(pool) < _ENUMERABLE for pool in pools) and all(site.code is None for site in circuit.sites)
         return Others(len(every) if listed else None, lambda: iter(every))
 
     def draw() -> Iterator[Circuit]:

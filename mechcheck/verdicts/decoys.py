@@ -46,9 +46,10 @@ def decoys_of(trial: Trial, decoy: Decoy | Mapping[str, Any] | None) -> Decoys:
         return _twins(arguments, "re-initialised weights")
     if "circuit" not in arguments:
         raise ClaimError('decoy="random_sites" needs the claim to use the `circuit` fixture')
+    from mechcheck.notation.circuit import EDGES
     from mechcheck.verdicts.controls import other_circuits
 
-    used = getattr(arguments["circuit"], "used", None) or None  # all roles, if the circuit is no traced one
+    used = set(getattr(arguments["circuit"], "used", ())) or None  # all of it, if the circuit is no traced one
     try:
         others = other_circuits(arguments["model"], arguments["circuit"], seed=trial.case.seed, roles=used)
     except NoControlError:
@@ -56,7 +57,7 @@ def decoys_of(trial: Trial, decoy: Decoy | Mapping[str, Any] | None) -> Decoys:
             raise
         return _twins(arguments, "re-initialised weights, as too few sites lie outside the circuit")
     return Decoys(
-        "random sites of the same kinds, layers and number",
+        "random edges of the same kinds, and as many" if used == {EDGES} else "random sites of the same kinds, layers and number",
         others.total,
         lambda: (Change(_roles(circuit), {"circuit": circuit}) for circuit in others.draw()),
     )
@@ -77,7 +78,8 @@ def _twins(arguments: Mapping[str, Any], kind: str) -> Decoys:
 
 
 def _roles(circuit: "Circuit") -> str:
-    return "; ".join(f"{role} {sites}" for role, sites in circuit.roles.items())
+    told = [f"{role} {sites}" for role, sites in circuit.roles.items()]
+    return "; ".join([*told, *([f"edges {circuit.edges}"] if circuit.edges else [])])
 
 
 def described(changes: Mapping[str, Any]) -> str:

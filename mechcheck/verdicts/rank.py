@@ -1,9 +1,9 @@
 """Whether sites matter more than random ones: their effect's rank among controls, and the paired difference from a strong one."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -35,6 +35,17 @@ class Contest:
     """Against the sites' being like the random ones: the larger of the rank's and the difference's."""
     p_refuted: float | None
     control: Control
+
+
+class Among(NamedTuple):
+    """What a claim's measurement is set beside."""
+
+    kind: str
+    """What the controls are: "random sites like 0.60"."""
+    controls: Sequence[Measurement]
+    labels: tuple[str, ...]
+    noun: str
+    """Several of them: "other sets of sites"."""
 
 
 def controls_needed(confidence: Confidence) -> int:
@@ -71,31 +82,56 @@ def contest(
         NonFiniteError: an effect that is not finite.
         PromptError: a subspace was fitted on some of the prompts that the effect is measured on.
     """
-    if not 0 <= quantile <= 1:
-        raise ClaimError(f"beats_random(quantile={quantile}): which of the controls to beat, from 0 (the weakest) to 1 (the strongest)")
-    if n is not None and n < 1:
-        raise ClaimError(f"beats_random(n={n}): at least one control is needed")
-    needed = controls_needed(confidence)
-    sets = random_sites(model, sites, outside=outside, n=2 * needed if n is None else n, seed=seed)
+    check_contest("beats_random", quantile, n)
+    sets = random_sites(model, sites, outside=outside, n=2 * controls_needed(confidence) if n is None else n, seed=seed)
     each = getattr(effect, "each", lambda many: [effect(some) for some in many])
     measured, *controls = each([sites, *sets])
     check_ids_unseen(sites, measured.ids)
-    means = [control.mean for control in controls]
     name = measured.name or "effect"
+    among = Among(f"random sites like {sites}", controls, tuple(map(str, sets)), "other sets of sites")
+    return decide_contest(measured, among, label or f"{name} of {sites} beats random sites", quantile, confidence)
+
+
+def check_contest(method: str, quantile: float, n: int | None) -> None:
+    """Refuse a quantile or a number of controls that is none.
+
+    Raises:
+        ClaimError: it is none.
+    """
+    if not 0 <= quantile <= 1:
+        raise ClaimError(f"{method}(quantile={quantile}): which of the controls to beat, from 0 (the weakest) to 1 (the strongest)")
+    if n is not None and n < 1:
+        raise ClaimError(f"{method}(n={n}): at least one control is needed")
+
+
+def decide_contest(measured: Measurement, among: Among, label: str, quantile: float, confidence: Confidence) -> Contest:
+    """Decide whether the claim's measurement leads its controls', by its rank and by the paired difference from a strong one.
+
+    Args:
+        measured: the claim's.
+        among: its controls.
+        label: what the report calls the difference.
+        quantile: which control the paired difference is from, in the order of their means.
+        confidence: of each side.
+
+    Raises:
+        NonFiniteError: a control that is not finite.
+    """
+    controls, needed = among.controls, controls_needed(confidence)
+    means = [control.mean for control in controls]
     if not np.isfinite(means).all():
-        raise NonFiniteError(f"{name} is not finite for random sites ({sets[int(np.argmin(np.isfinite(means)))]})")
+        which = among.labels[int(np.argmin(np.isfinite(means)))]
+        raise NonFiniteError(f"{measured.name or 'effect'} is not finite for {among.kind.partition(' like ')[0]} ({which})")
     rival = controls[int(np.argsort(means)[math.ceil(quantile * (len(means) - 1))])]
-    difference = (measured - rival).named(label or f"{name} of {sites} beats random sites", measured.unit)
+    difference = (measured - rival).named(label, measured.unit)
     interval = estimate_mean(difference, confidence)
     paired, p_refuted = p_values(interval, REGION, confidence)
-    control = Control(f"random sites like {sites}", tuple(means), tuple(map(str, sets)), measured.mean)
+    control = Control(among.kind, tuple(means), among.labels, measured.mean)
     rank = rank_p(control)
     estimate, verdict = interval.estimate, decide(interval.estimate, REGION)
     if verdict == "supported" and rank > confidence.overall:
         verdict = "inconclusive"
     if len(means) < needed:
-        few = (
-            f"only {len(means)} other sets of sites, with which the rank's p-value is at best {1 / (1 + len(means)):.3f}; it takes {needed}"
-        )
+        few = f"only {len(means)} {among.noun}, with which the rank's p-value is at best {1 / (1 + len(means)):.3f}; it takes {needed}"
         estimate = replace(estimate, caveat="; ".join(filter(None, [estimate.caveat, few])))
     return Contest(difference, estimate, verdict, rank if paired is None else max(rank, paired), p_refuted, control)

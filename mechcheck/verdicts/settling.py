@@ -34,6 +34,8 @@ def beyond_prompts(expectation: Expectation, confidence: "Confidence") -> str | 
     from mechcheck.verdicts.rank import controls_needed, rank_p
 
     there, needed = len(expectation.control.values), controls_needed(confidence)
+    if there < needed and expectation.kind == "beats_random_circuits":
+        return f"{needed} random circuits or more, and {there} were asked for"
     if there < needed:
         return f"{needed} other sets of sites like these, of which there are {there}: no number of prompts makes more"
     ranked = rank_p(expectation.control) <= confidence.overall

@@ -17,7 +17,9 @@ Role = Literal["claim", "precondition"]
 """What an expectation is to its claim: part of what is claimed, or what must hold for the claim to mean anything."""
 Region = tuple[float, float]
 """Between what the true value lies if the expectation holds; an open side is infinite."""
-ExpectationKind = Literal["above", "below", "between", "equivalent", "greater", "rate", "beats_random", "for_all"]
+ExpectationKind = Literal[
+    "above", "below", "between", "equivalent", "greater", "rate", "beats_random", "for_all", "faithful", "beats_random_circuits"
+]  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -29,6 +31,38 @@ class Control:
     labels: tuple[str, ...]
     effect: float | None = None
     """What the claim's own sites gave, measured as the controls were."""
+
+
+@dataclass(frozen=True)
+class Worst:
+    """The prompt on which a circuit lies farthest from its model."""
+
+    id: str
+    circuit: float
+    """The metric of the circuit on it."""
+    model: float
+    """That of the whole model."""
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """The circuit that an expectation is about, and what all else carried meanwhile."""
+
+    parts: str
+    """What it consists of: "edges", "heads", "MLPs", ..."""
+    size: int
+    """How many of these."""
+    of: int
+    """How many the model has."""
+    instead: str
+    """What cut edges carried: counterfactual, mean, resample or zero."""
+    metric: str
+    unit: str
+    model: float
+    """The metric's mean in the whole model."""
+    cut: float
+    """With every edge cut."""
+    worst: Worst
 
 
 @dataclass(frozen=True)
@@ -52,6 +86,8 @@ class Expectation:
     control: Control | None = None
     by_template: dict[str, tuple[float, int]] = field(default_factory=dict)
     """Template -> (value, number of prompts)."""
+    evaluated: Evaluated | None = None
+    """Of `faithful` and `beats_random_circuits`: which circuit, and how."""
     settles: "Settles | None" = None
     """What would decide it, where it is inconclusive."""
 

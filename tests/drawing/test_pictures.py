@@ -193,6 +193,25 @@ def test_an_edge_does_not_run_through_the_box_of_another_part() -> None:
     assert low < high
 
 
+def test_queries_keys_and_values_arrive_at_places_of_their_own() -> None:
+    nodes = [{"label": name, "layer": layer, "role": ""} for layer, name in enumerate(["a", "b", "logits"])]
+    ends = [("a", "b", "q"), ("a", "b", "k"), ("a", "b", "v"), ("b", "logits", "")]
+    edges = [{"source": a, "target": b, "weight": 1.0, "low": 0.5, "high": None} | ({"reads": r} if r else {}) for a, b, r in ends]
+    edges[1]["at"] = "S2"
+    drawn = graph({"kind": "circuit", "title": "t", "data": {"nodes": nodes, "edges": edges, "unit": "logits", "level": 0.95}})
+    ways = re.findall(r'class="edge (\w)"[^>]*><title>[^<]*</title><path class="line" d="[^"]* ([\d.]+)"', drawn.svg)
+    arrives = {kind: float(y) for kind, y in ways}
+    assert arrives["q"] < arrives["k"] < arrives["v"]
+    assert re.findall(r'class="port (\w)"', drawn.svg) == ["q", "k", "v"]
+    assert drawn.inputs == [("q", "query"), ("k", "key"), ("v", "value"), ("o", "other")]
+    assert drawn.head == ["from", "to", "read as", "logits", "95% interval"]
+    assert ("a", "b", "key @S2", "1", "–") in drawn.edges
+    assert "a → b (key @S2): 1 logits, 95% interval –" in drawn.svg
+    plain = graph({"kind": "circuit", "title": "t", "data": {"nodes": nodes, "edges": [edges[3]], "unit": ""}})
+    assert (plain.inputs, plain.head) == ([], ["from", "to", "weight"])
+    assert "port" not in plain.svg
+
+
 def test_a_lens_is_on_the_scale_of_probabilities(make: SimpleNamespace) -> None:
     top = [[[{"token": "Mary\n", "p": 0.75}, {"token": "b", "p": None}], []]]
     data = {"tokens": ["x", "y"], "layers": ["7"], "p_answer": [[0.5, 0.0]], "p_foil": [[0.25, None]], "top": top}

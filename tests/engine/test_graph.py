@@ -7,7 +7,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tiny import LAYOUTS, SAME_FORWARD, random_prompts
 
-from mechcheck.engine.graphs.runs import Graphs, senders_of
+from mechcheck.engine.graphs.runs import Graphs
+from mechcheck.engine.graphs.senders import senders_of
 from mechcheck.engine.run import plain_hooks, run, sweep
 from mechcheck.notation.graph import graph
 from mechcheck.notation.interventions import Ablate, Patch

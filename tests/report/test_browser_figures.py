@@ -10,6 +10,7 @@ from browser import Browser
 from steps import TOKENS, every_figure, fill_in, needs_browser, opened
 
 from mechcheck.drawing.palette import STEPS, colour
+from mechcheck.measures.figures.model import CircuitGraph
 
 pytestmark = needs_browser
 
@@ -142,3 +143,72 @@ def test_every_figure_can_be_saved(browser: Browser, write, make: SimpleNamespac
         assert paper == "rgb(255, 255, 255)"  # for paper, though the page is dark
     assert browser.evaluate("document.documentElement.dataset.theme ?? null") is None
     assert browser.problems() == []
+
+
+def graph_of_edges() -> dict:
+    """Two heads read the input as query, key and value, and speak to the logits; one edge is named by a check of the claim."""
+    nodes = [("input", -1, ""), ("0.1", 0, "reader"), ("1.0", 1, "mover"), ("logits", 2, "")]
+    edges = [
+        ("input", "0.1", 4.0, "q", 3.0, 5.0), ("input", "0.1", 1.0, "v", 0.5, 1.5), ("0.1", "1.0", -2.0, "k", -2.5, -1.5),
+        ("1.0", "logits", 0.5, "", 0.25, 0.75),
+    ]  # fmt: skip
+    return CircuitGraph("Circuit", nodes, edges, "logits", 0.95).data()
+
+
+def test_a_circuit_is_thinned_read_out_and_leads_to_its_evidence(browser: Browser, write, make: SimpleNamespace) -> None:
+    checks = [make.expectation(label="worth of the whole"), make.expectation(label="worth of 0.1->1.0.k > 1")]
+    browser.open(write(make.evidence([make.claim("c", figures=[graph_of_edges()], expectations=checks)])))
+    opened(browser, "c")
+    read = "document.querySelector('figure.circuit .readout').textContent"
+    visible = "(e) => getComputedStyle(e).visibility === 'visible'"
+    shown = f"[...document.querySelectorAll('figure.circuit .edge[data-size]')].filter({visible}).length"
+    assert (browser.evaluate(read), browser.evaluate(shown)) == ("", 4)
+    # By keys: the strongest first, each with its value and interval.
+    browser.evaluate("document.querySelector('svg.graph').focus()")
+    assert browser.evaluate(read) == "\u2068input → 0.1 (query): 4 logits, 95% interval [3, 5]\u2069"
+    browser.press("ArrowRight")
+    assert browser.evaluate(read) == "\u20680.1 → 1.0 (key): -2 logits, 95% interval [-2.5, -1.5]\u2069"
+    # A check that names the edge is where Enter leads; an edge without one is a row of the table.
+    browser.press("Enter")
+    assert "worth of 0.1->1.0.k" in browser.evaluate("document.activeElement.textContent")
+    browser.evaluate("document.querySelector('svg.graph').focus()")
+    browser.press("ArrowDown")
+    browser.press("Enter")
+    assert browser.evaluate("[...document.activeElement.cells].map((c) => c.textContent.trim())") == [
+        "input",
+        "0.1",
+        "value",
+        "1",
+        "[0.5, 1.5]",
+    ]
+    # By the pointer.
+    browser.evaluate("document.querySelectorAll('.edge[data-size]')[3].dispatchEvent(new MouseEvent('mouseenter'))")
+    assert browser.evaluate(read).startswith("\u20681.0 → logits: 0.5 logits")
+    browser.evaluate("document.querySelectorAll('.edge[data-size]')[3].dispatchEvent(new MouseEvent('click', { bubbles: true }))")
+    assert browser.evaluate("document.activeElement.cells[1].textContent.trim()") == "logits"
+    # The slider hides what is weaker, and what it leaves without edges fades.
+    fill_in(browser, "figure.circuit input[type=range]", "0.3")
+    assert browser.evaluate(shown) == 2
+    assert browser.evaluate("[...document.querySelectorAll('figure.circuit tbody tr')].map((row) => row.hidden)") == [
+        False,
+        False,
+        True,
+        True,
+    ]
+    assert browser.evaluate("document.querySelector('figure.circuit .controls output').textContent") == "1.2 logits: 2 of 4 edges"
+    assert browser.evaluate("[...document.querySelectorAll('.node.alone')].map((n) => n.dataset.label)") == ["logits"]
+    assert browser.evaluate(read) == ""
+    assert not browser.problems()
+
+
+@pytest.mark.parametrize("dark", [False, True])
+def test_a_circuit_without_a_script_is_a_picture_and_a_table(browser: Browser, write, make: SimpleNamespace, dark: bool) -> None:
+    browser.open(write(make.evidence([make.claim("c", figures=[graph_of_edges()])])), script=False, dark=dark)
+    browser.call("Emulation.setScriptExecutionDisabled", value=False)  # to look at the page, whose own script has not run
+    browser.evaluate("document.querySelectorAll('details').forEach((d) => { d.open = true; })")
+    assert browser.evaluate("[...document.querySelectorAll('svg.graph .port')].map((t) => t.textContent)") == ["q", "v", "k"]
+    assert browser.evaluate("document.querySelectorAll('svg.graph .edge[data-size]').length") == 4
+    assert browser.evaluate("document.querySelectorAll('figure.circuit tbody tr').length") == 4
+    inputs = "['q', 'k', 'v', 'o'].map((kind) => getComputedStyle(document.querySelector(`svg .edge.${kind} .line`)).stroke)"
+    assert len(set(browser.evaluate(inputs))) == 4
+    assert browser.evaluate("document.querySelector('figure.circuit input')") is None

@@ -19,6 +19,7 @@ MADE_BY = {
     "AttentionView": ("AttentionView(", "attention_view"),
     "SearchTrace": ("SearchTrace(", ".figure(", "search_figure"),
     "Bars": ("Bars(", "ranking_figure"),
+    "CircuitGraph": ("CircuitGraph(", "edge_graph(", "path_graph("),
     "Table": ("Table(", ".figure(", "induction_reports"),
 }
 

@@ -1,7 +1,7 @@
 """Runs of a whole graph: every receiver reads some senders as they are, and others as they are elsewhere."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -14,21 +14,20 @@ from torch.nn import functional as F
 from mechcheck.base.device import usual_torch
 from mechcheck.base.errors import SiteError
 from mechcheck.base.progress import progress
-from mechcheck.engine.along import arithmetic_of, written_to_stream
+from mechcheck.engine.along import arithmetic_of
 from mechcheck.engine.arithmetic.layer import Layer
 from mechcheck.engine.arithmetic.model import Arithmetic
 from mechcheck.engine.arithmetic.rotary import rotate
-from mechcheck.engine.edit import Edit
-from mechcheck.engine.edits import capture_all, edits_of
+from mechcheck.engine.graphs.senders import Sent, sent
 from mechcheck.engine.memory import free_bytes
 from mechcheck.engine.reading import Read, Reading, read_by
 from mechcheck.engine.swept import Swept
 from mechcheck.engine.untouched import Untouched
 from mechcheck.engine.untouched_cache import untouched_run
+from mechcheck.engine.watch import Ran, tell, watched
 from mechcheck.notation.graph import Graph, graph
 from mechcheck.notation.interventions import Ablate, Patch
 from mechcheck.notation.metrics import Metric
-from mechcheck.notation.sites import Sites
 from mechcheck.prompts.prompt_set import PromptSet
 
 if TYPE_CHECKING:
@@ -37,27 +36,6 @@ if TYPE_CHECKING:
 Cuts = Bool[Tensor, "variant receiver sender *kind"]
 """Which edges are cut in each variant; with a last dimension where kinds of positions are told apart."""
 Kinds = Int[Tensor, "prompt pos"]
-Sent = Float[Tensor, "sender prompt pos d_model"]
-
-
-def sent(model: "TransformerBridge", prompts: PromptSet, instead: Ablate | Patch) -> Sent:
-    """What each sender says where it is replaced, as it adds to the stream.
-
-    Args:
-        model, prompts: as in `run`.
-        instead: by what; its sites are those of the graph's senders.
-    """
-    known = arithmetic_of(model)
-    captures = capture_all(model, prompts, [[instead]])
-    edits = {edit.site: edit for edit in edits_of(model, prompts, [instead], captures)}
-    shape = (*prompts.tokens.shape, known.w_u.shape[0])
-    return torch.stack([_in_stream(known, edits[sender], shape) for sender in graph(model).senders])
-
-
-def _in_stream(known: Arithmetic, edit: Edit, shape: tuple[int, ...]) -> Float[Tensor, "prompt pos d_model"]:
-    if edit.value is None:
-        return known.w_u.new_zeros(shape)
-    return written_to_stream(known, edit, edit.value.to(known.w_u)).expand(shape)
 
 
 @dataclass(eq=False)
@@ -126,7 +104,15 @@ class Graphs:
                 out[chosen, rows] = run.streams()
                 bar.update(len(rows) * len(run.cuts))
             out = torch.where(cuts.flatten(1).any(1).to(out.device)[:, None, None, None], out, clean)
-            return Swept(self.model, known, self.prompts, read, [[] for _ in cuts], out, clean).values(self.metrics)
+            values = Swept(self.model, known, self.prompts, read, [[] for _ in cuts], out, clean).values(self.metrics)
+        if watched():
+            tell(Ran(self.prompts, [self._done(cut) for cut in cuts], self.metrics, values))
+        return values
+
+    def _done(self, cut: Bool[Tensor, "receiver sender *kind"]) -> list[Ablate | Patch]:
+        """What a variant is, as interventions; an edge that is cut at some kinds of positions is told without these."""
+        sites = self.graph.chosen(cut if cut.ndim == 2 else cut.any(2))
+        return [replace(self.instead, sites=sites)] if sites else []
 
     @usual_torch()
     def slopes(self, cuts: Cuts | Float[Tensor, "variant receiver sender"]) -> Float[Tensor, "variant prompt receiver sender"]:
@@ -273,8 +259,3 @@ class GraphRun:
         self._say(said)
         total = said.sum(1)
         return total if layer.o.bias is None else total + layer.o.bias
-
-
-def senders_of(model: "TransformerBridge") -> Sites:
-    """The senders of the model's graph, to be ablated or patched."""
-    return Sites(graph(model).senders)

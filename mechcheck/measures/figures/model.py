@@ -4,7 +4,7 @@ import base64
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from jaxtyping import Float
@@ -99,6 +99,13 @@ class CircuitEdge(NamedTuple):
     target: str
     weight: float
     """Signed: drawn by its size, dashed below zero."""
+    reads: Literal["", "q", "k", "v"] = ""
+    """As what the target reads it: its query, key or value; nothing where it has but one input."""
+    low: float | None = None
+    """Of the weight's interval."""
+    high: float | None = None
+    at: str = ""
+    """The named position at which it lies; nothing for every position."""
 
 
 @dataclass(frozen=True)
@@ -107,15 +114,20 @@ class CircuitGraph(Figure):
 
     title: str
     nodes: Sequence[CircuitNode | tuple[str, int, str]]
-    edges: Sequence[CircuitEdge | tuple[str, str, float]]
+    edges: Sequence[CircuitEdge | tuple]
+    """Those that are tuples are (source, target, weight) and, if they like, what a `CircuitEdge` has besides."""
     unit: str = ""
     """Of the edges' weights."""
+    level: float | None = None
+    """Of their intervals, where they have any."""
 
     def __post_init__(self) -> None:
         labels = [CircuitNode(*node).label for node in self.nodes]
         if doubled := sorted({label for label in labels if labels.count(label) > 1}):
             raise MechcheckError(f"a circuit graph has two nodes called {doubled[0]!r}")
-        for edge in map(CircuitEdge._make, self.edges):
+        for edge in self._edges:
+            if edge.reads not in ("", "q", "k", "v"):
+                raise MechcheckError(f"the edge from {edge.source!r} to {edge.target!r} is read as {edge.reads!r}, not q, k or v")
             if missing := {edge.source, edge.target} - set(labels):
                 raise MechcheckError(f"an edge from {edge.source!r} to {edge.target!r} ends in no node ({', '.join(sorted(missing))})")
             if not math.isfinite(edge.weight):
@@ -124,8 +136,19 @@ class CircuitGraph(Figure):
     def data(self) -> dict[str, Any]:
         """The figure as the evidence schema has it."""
         nodes = [{"label": n.label, "layer": int(n.layer), "role": n.role} for n in (CircuitNode(*node) for node in self.nodes)]
-        edges = [{"source": e.source, "target": e.target, "weight": number(e.weight)} for e in map(CircuitEdge._make, self.edges)]
-        return {"kind": "circuit", "title": self.title, "data": {"nodes": nodes, "edges": edges, "unit": self.unit}}
+        edges = [
+            {"source": e.source, "target": e.target, "weight": number(e.weight)}
+            | ({"reads": e.reads} if e.reads else {})
+            | ({"at": e.at} if e.at else {})
+            | ({"low": _end(e.low), "high": _end(e.high)} if self.level is not None else {})
+            for e in self._edges
+        ]
+        told = {} if self.level is None else {"level": self.level}
+        return {"kind": "circuit", "title": self.title, "data": {"nodes": nodes, "edges": edges, "unit": self.unit} | told}
+
+    @property
+    def _edges(self) -> list[CircuitEdge]:
+        return [CircuitEdge(*edge) for edge in self.edges]
 
 
 @dataclass(frozen=True)
@@ -169,3 +192,7 @@ def _packed(patterns: Mapping[str, Any]) -> list[dict[str, Any]]:
         steps = np.rint((values - low) / ((high - low) or 1.0) * _BYTE).astype(np.uint8)
         packed.append({"head": head, "low": number(low), "high": number(high), "values": base64.b64encode(steps.tobytes()).decode()})
     return packed
+
+
+def _end(value: float | None) -> float | None:
+    return None if value is None else number(value)

@@ -1,0 +1,59 @@
+"""Circuits of edges: what was found on the discovery prompts is, on others, faithful, complete, minimal, and no chance.
+
+Which edges these are, and how few, was decided on discovery prompts alone: the fewest that are 90% faithful there
+(`mechcheck discover ioi MODEL --method prune --n 48 --resamples 5`). The margins below were fixed on those prompts too. In seed 4 and in the NeoX layout one
+head of the first layer reads the subjects, and speaks to the queries of the heads that write; seed 0, which has a shortcut, has no such
+head, and its edges are others.
+"""
+
+import pytest
+
+from mechcheck import Cut, claim, completeness, edge_graph, minimality, random_sites
+
+WANG, SHI = "Wang et al. 2022, arXiv:2211.00593", "Shi et al. 2024, arXiv:2410.13032"
+MODELS = ["names-gpt2-seed4", "names-gpt2-seed0", "names-neox-seed2"]
+PROMPTS = 32  # of as many templates
+MARGIN = 0.2  # of the way from all edges cut to the whole model
+WORTH = 0.05  # of it, at least, is what an edge is worth
+
+
+def way_of(cut):
+    """The metric of the whole model, less that with every edge cut."""
+    none, whole = cut.ends
+    return cut.measured(whole, "model") - cut.measured(none, "all cut")
+
+
+@claim("The edges alone do what the model does", source=WANG, task="ioi", kind="sufficiency", models=MODELS)
+def test_edges_are_faithful(model, prompts, circuit, check):
+    check.faithful(circuit.edges, prompts[:PROMPTS], margin=MARGIN)
+
+
+@claim(
+    "Whatever is taken out of the edges and out of the model, both take it alike: nothing else stands in for them",
+    source=WANG, task="ioi", kind="necessity", models=MODELS,
+)  # fmt: skip
+def test_edges_are_complete(model, prompts, circuit, check):
+    cut = Cut(model, prompts[:PROMPTS])
+    worst = completeness(cut, circuit.edges, subsets=8, greedy=0).worst
+    check.equivalent((worst.circuit - worst.model) / way_of(cut), MARGIN, label=f"largest gap of 8 sets taken out, as a share < {MARGIN}")
+
+
+@claim("Each edge is needed, alone or where its like are gone", source=WANG, task="ioi", kind="necessity", models=MODELS)
+def test_edges_are_minimal(model, prompts, circuit, check):
+    cut = Cut(model, prompts[:PROMPTS])
+    parts, way = minimality(cut, circuit.edges), way_of(cut)
+    for one in parts:
+        check.above(one.change / way, WORTH, f"share of the way lost without {one.part}")
+    check.figure(
+        lambda: edge_graph(circuit.edges, {one.part: one.change for one in parts}, title="What each edge is worth", roles=circuit.roles)
+    )
+
+
+@pytest.mark.parametrize("edges", ["found"])
+@claim(
+    "The edges are nearer to the model than random circuits of their size",
+    source=SHI, task="ioi", kind="specificity", models=MODELS, decoy={"edges": "random"},
+)  # fmt: skip
+def test_edges_beat_random_circuits(model, prompts, circuit, check, edges):
+    chosen = circuit.edges if edges == "found" else random_sites(model, circuit.edges, outside=circuit.edges, n=1, seed=0)[0]
+    check.beats_random_circuits(chosen, prompts[:PROMPTS], n=40)
