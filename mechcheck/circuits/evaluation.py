@@ -4,7 +4,7 @@ import heapq
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -24,8 +24,6 @@ from mechcheck.stats.resample import drawn_again
 
 if TYPE_CHECKING:
     from transformer_lens.model_bridge import TransformerBridge
-
-    from mechcheck.circuits.edge_search import FoundEdges
 
 Mask = Bool[Tensor, "receiver sender"]
 SHARES = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
@@ -128,6 +126,14 @@ def faithfulness(
     return cut.share(kept, f"faithfulness under {instead} ablation")
 
 
+class Nested(Protocol):
+    """Circuits of every size, each within the next larger one, as a search finds them (`FoundEdges`)."""
+
+    def mask(self, size: int) -> Mask:
+        """The circuit of so many edges."""
+        ...
+
+
 class Curve(NamedTuple):
     """Faithfulness over sizes."""
 
@@ -150,7 +156,7 @@ class Curve(NamedTuple):
 
 
 def faithfulness_curve(
-    model: "TransformerBridge", prompts: PromptSet, scores: "EdgeScores | FoundEdges", *, shares: Sequence[float] = SHARES,
+    model: "TransformerBridge", prompts: PromptSet, scores: EdgeScores | Nested, *, shares: Sequence[float] = SHARES,
     assemble: Literal["greedy", "top"] = "greedy", instead: Instead = "counterfactual", source: PromptSet | None = None,
     metric: Metric = logit_diff, seed: int = 0,
 ) -> Curve:  # fmt: skip
@@ -197,7 +203,7 @@ def _interval(drawn: Float[np.ndarray, " draw"]) -> tuple[float, float]:
     return float(low), float(high)
 
 
-def nested(scores: "EdgeScores | FoundEdges", counts: Sequence[int], assemble: Literal["greedy", "top"] = "greedy") -> list[Mask]:
+def nested(scores: EdgeScores | Nested, counts: Sequence[int], assemble: Literal["greedy", "top"] = "greedy") -> list[Mask]:
     """The circuits of so many edges that scores propose, or that a search has found, each within the next."""
     if not isinstance(scores, EdgeScores):
         return [scores.mask(count) for count in counts]

@@ -20,6 +20,11 @@ def _searched(b: Bench) -> Any:
     return [len(one.order) for one in found]  # of equals rounding decides which comes first
 
 
+def _in_contexts(b: Bench) -> Any:
+    found = m.find_edges(b.model, b.prompts, lesions=m.heads("0.1"), instead=["counterfactual", "permute"])
+    return found.contexts[-1].effects
+
+
 def _faithful(b: Bench) -> Any:
     curve = m.faithfulness_curve(b.model, b.prompts, m.edge_scores(b.model, b.prompts), shares=(0.5, 1.0))
     return [m.faithfulness(b.model, b.prompts, m.heads("0.1 1.2"), instead=instead).values for instead in ("zero", "mean")], len(
@@ -47,6 +52,7 @@ EDGES: dict[str, Try] = {
     "`graph`, `edge_scores`": lambda b: m.edge_scores(b.model, b.prompts).mean[m.graph(b.model).real.numpy()],
     "`edge_scores` by EAP, EAP-IG and RelP": _estimates,
     "`prune_edges`, `acdc`, `edge_pruning`, `information_flow`": _searched,
+    "`find_edges`": _in_contexts,
     "`faithfulness`, `faithfulness_curve`": _faithful,
     "`completeness`, `minimality`": _complete,
     "`circuit_tests`, `random_circuits`": lambda b: len(m.circuit_tests(m.Cut(b.model, b.prompts), m.heads("0.1 1.2"), draws=29)),
