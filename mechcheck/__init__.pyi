@@ -232,11 +232,11 @@ from .circuits.graph_files import read_graph as read_graph, write_graph as write
 
 # hypotheses
 from .prompts.one import Prompt as Prompt
-from .circuits.hypotheses import Node as Node, everything as everything, nothing as nothing
-from .circuits.scrubbing import causal_scrubbing as causal_scrubbing, Scrubbed as Scrubbed
-from .circuits.hypothesis_decoys import hypothesis_decoys as hypothesis_decoys, HypothesisDecoys as HypothesisDecoys
-from .circuits.abstraction import causal_abstraction as causal_abstraction, Abstraction as Abstraction
-from .circuits.abstraction_runs import Commutes as Commutes
+from .circuits.hypotheses.trees import Node as Node, everything as everything, nothing as nothing
+from .circuits.hypotheses.scrubbing import causal_scrubbing as causal_scrubbing, Scrubbed as Scrubbed
+from .circuits.hypotheses.hypothesis_decoys import hypothesis_decoys as hypothesis_decoys, HypothesisDecoys as HypothesisDecoys
+from .circuits.hypotheses.abstraction import causal_abstraction as causal_abstraction, Abstraction as Abstraction
+from .circuits.hypotheses.abstraction_runs import Commutes as Commutes
 
 # figures
 from .drawing.figure import Figure as Figure, RecordedFigure as RecordedFigure

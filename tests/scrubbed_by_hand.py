@@ -5,7 +5,7 @@ from functools import partial
 
 import torch
 
-from mechcheck.circuits.hypotheses import Node, everything, nothing
+from mechcheck.circuits.hypotheses.trees import Node, everything, nothing
 from mechcheck.notation.sites import Site
 from mechcheck.prompts.prompt_set import PromptSet
 

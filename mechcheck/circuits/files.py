@@ -58,7 +58,7 @@ def load_circuit(path: Path) -> Circuit:
         return Circuit(roles, raw.pop("source"), raw.pop("weights_sha256"), raw, None, criteria, absent, along, record)
     except KeyError as error:
         raise CircuitError(f"{path.name} lacks {error.args[0]!r}; a circuit file has source, weights_sha256 and [roles]") from error
-    except (tomllib.TOMLDecodeError, SiteError, EdgeTableError) as error:
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, SiteError, EdgeTableError) as error:
         raise CircuitError(f"{path.name} cannot be read: {error}") from error
 
 

@@ -5,7 +5,7 @@ import pytest
 import torch
 from tiny import LAYOUTS, SAME_FORWARD, random_prompts
 
-from mechcheck.base.errors import CircuitError, MechcheckError, SiteError
+from mechcheck.base.errors import CircuitError, MechcheckError
 from mechcheck.circuits.edge_methods import information_flow
 from mechcheck.circuits.edge_scores import edge_scores
 from mechcheck.circuits.evaluation import Cut, faithfulness, faithfulness_curve, from_the_logits_up, kept_edges, nested

@@ -11,8 +11,8 @@ from tiny import SAME_FORWARD, random_prompts, with_other_padding
 
 from mechcheck.base.errors import CircuitError, MechcheckError, SiteError
 from mechcheck.circuits import scrubbing
-from mechcheck.circuits.hypotheses import Node, everything, nothing
-from mechcheck.circuits.scrubbing import causal_scrubbing
+from mechcheck.circuits.hypotheses.scrubbing import causal_scrubbing
+from mechcheck.circuits.hypotheses.trees import Node, everything, nothing
 from mechcheck.engine.run import run
 from mechcheck.models.loading import load_model
 from mechcheck.notation.metrics import kl_divergence, logit_diff, loss

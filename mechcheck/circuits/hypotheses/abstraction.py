@@ -12,8 +12,8 @@ import numpy as np
 
 from mechcheck.base.device import usual_torch
 from mechcheck.base.errors import MechcheckError
-from mechcheck.circuits.abstraction_runs import Alignment, Commutes, Runs
-from mechcheck.circuits.high_level import HighLevel
+from mechcheck.circuits.hypotheses.abstraction_runs import Alignment, Commutes, Runs
+from mechcheck.circuits.hypotheses.high_level import HighLevel
 from mechcheck.notation.sites import Site, Sites
 from mechcheck.prompts.prompt_set import PromptSet
 from mechcheck.stats.measurement import Measurement

@@ -11,7 +11,7 @@ from tiny import SAME_FORWARD, random_prompts
 
 from mechcheck.base.errors import MechcheckError, PromptError
 from mechcheck.circuits import abstraction_runs
-from mechcheck.circuits.abstraction import causal_abstraction
+from mechcheck.circuits.hypotheses.abstraction import causal_abstraction
 from mechcheck.measures.subspaces.fitting import difference_of_means
 from mechcheck.measures.subspaces.interchange import interchange
 from mechcheck.models.loading import load_model

@@ -4,9 +4,9 @@ import pytest
 from tiny import random_prompts
 
 from mechcheck.base.errors import CircuitError
-from mechcheck.circuits.hypotheses import Node
-from mechcheck.circuits.hypothesis_decoys import hypothesis_decoys
-from mechcheck.circuits.scrubbing import causal_scrubbing
+from mechcheck.circuits.hypotheses.hypothesis_decoys import hypothesis_decoys
+from mechcheck.circuits.hypotheses.scrubbing import causal_scrubbing
+from mechcheck.circuits.hypotheses.trees import Node
 
 PROMPTS = random_prompts(4, (8,) * 6, alphabet=6, per_template=6)
 

@@ -11,8 +11,8 @@ from jaxtyping import Float
 from mechcheck.base.device import usual_torch
 from mechcheck.base.errors import MechcheckError
 from mechcheck.base.progress import progress
-from mechcheck.circuits.hypotheses import Feature, Node, check_hypothesis, everything, nothing
-from mechcheck.circuits.resampling import Classes, check_resampled, classes, drawn, together
+from mechcheck.circuits.hypotheses.resampling import Classes, check_resampled, classes, drawn, together
+from mechcheck.circuits.hypotheses.trees import Feature, Node, check_hypothesis, everything, nothing
 from mechcheck.engine.along import arithmetic_of
 from mechcheck.engine.drawn import fit_site
 from mechcheck.engine.edit import Activation

@@ -3,7 +3,7 @@
 import pytest
 
 from mechcheck.base.errors import CircuitError, SiteError
-from mechcheck.circuits.hypotheses import Node, check_hypothesis, everything, nothing
+from mechcheck.circuits.hypotheses.trees import Node, check_hypothesis, everything, nothing
 from mechcheck.notation.edges import edges
 from mechcheck.notation.graph import graph
 from mechcheck.notation.sites import Sites, heads

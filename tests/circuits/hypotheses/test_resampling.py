@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mechcheck.base.errors import CircuitError, PromptError
-from mechcheck.circuits.resampling import check_resampled, classes, drawn, together
+from mechcheck.circuits.hypotheses.resampling import check_resampled, classes, drawn, together
 from mechcheck.prompts.one import Prompt
 from mechcheck.prompts.prompt_set import PromptSet
 

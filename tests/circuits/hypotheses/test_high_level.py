@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from mechcheck.base.errors import CircuitError, PromptError
-from mechcheck.circuits.high_level import check_variables, every_said, said
+from mechcheck.circuits.hypotheses.high_level import check_variables, every_said, said
 from mechcheck.prompts.one import Prompt
 
 PROMPTS = [Prompt((4, 5), {"A": 0, "B": 1}, "t", "one"), Prompt((6, 7), {"A": 0, "B": 1}, "t", "other")]

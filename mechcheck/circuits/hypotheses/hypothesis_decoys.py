@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from mechcheck.circuits.hypotheses import Node, check_hypothesis
-from mechcheck.circuits.resampling import classes
+from mechcheck.circuits.hypotheses.resampling import classes
+from mechcheck.circuits.hypotheses.trees import Node, check_hypothesis
 from mechcheck.notation.graph import Graph, graph
 from mechcheck.notation.sites import Receiver, Site, Sites
 from mechcheck.prompts.one import each_prompt

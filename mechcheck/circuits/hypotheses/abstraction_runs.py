@@ -13,10 +13,10 @@ from jaxtyping import Float
 from torch import Tensor
 
 from mechcheck.base.errors import CircuitError, SiteError
-from mechcheck.circuits.high_level import HighLevel, Said, check_variables, every_said, said
-from mechcheck.circuits.hypotheses import nothing
-from mechcheck.circuits.resampling import check_resampled, classes, drawn
-from mechcheck.circuits.unmapped import Unmapped, components
+from mechcheck.circuits.hypotheses.high_level import HighLevel, Said, check_variables, every_said, said
+from mechcheck.circuits.hypotheses.resampling import check_resampled, classes, drawn
+from mechcheck.circuits.hypotheses.trees import nothing
+from mechcheck.circuits.hypotheses.unmapped import Unmapped, components
 from mechcheck.engine.drawn import fit_site
 from mechcheck.engine.edit import Activation
 from mechcheck.engine.run import capture, sweep_metrics
