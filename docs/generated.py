@@ -7,7 +7,7 @@ import argparse
 import ast
 import inspect
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -70,15 +70,18 @@ def action_inputs() -> str:
 
 def commands() -> str:
     """A section for each sub-command of `mechcheck`, with its usage and arguments."""
-    (sub,) = (
-        action
-        for action in make_parser()._actions
-        if isinstance(action, argparse._SubParsersAction)
-    )
-    about = {choice.dest: choice.help for choice in sub._choices_actions}
-    return "\n\n".join(
-        _command(name, parser, about[name] or "") for name, parser in sub.choices.items()
-    )
+    return "\n\n".join(_commands(make_parser()))
+
+
+def _commands(parser: argparse.ArgumentParser, before: str = "") -> Iterator[str]:
+    """Those of a parser, and of each its own."""
+    for sub in parser._actions:
+        if isinstance(sub, argparse._SubParsersAction):
+            about = {choice.dest: choice.help for choice in sub._choices_actions}
+            for name, one in sub.choices.items():
+                called = f"{before}{name}"
+                inner = list(_commands(one, f"{called} "))
+                yield from inner or [_command(called, one, about[name] or "")]
 
 
 def _command(name: str, parser: argparse.ArgumentParser, about: str) -> str:

@@ -1,7 +1,7 @@
 """Text cut to the room there is for it, and the few phrases that many rooms use."""
 
 import difflib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 
 def shorten(text: str, most: int) -> str:
@@ -28,3 +28,9 @@ def side_text(low: float | None, high: float | None, said: Callable[[float], str
         return f"> {said(low)}"
     assert high is not None, "a number may lie anywhere: nothing is claimed of it"
     return f"< {said(high)}"
+
+
+def columns(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Rows of cells as lines, each column as wide as its widest cell."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from mechcheck.base.errors import MechcheckError
 from mechcheck.base.paths import data_dir
+from mechcheck.circuits.discovery import Discovered
 from mechcheck.circuits.files import circuit_file, write_circuit
 from mechcheck.circuits.roles import Found
 from mechcheck.models.loading import provenance
@@ -86,11 +87,11 @@ def read_option(text: str) -> tuple[str, Any]:
         return name, value
 
 
-def record(search: Search, model: "TransformerBridge", folder: Path, options: Mapping[str, Any] | None = None) -> tuple[Path, Found]:
-    """Search and write `<folder>/<name>/<model>.toml`, which `--mech-circuits <folder>` reads.
+def searched(search: Search, model: "TransformerBridge", options: Mapping[str, Any] | None = None) -> Found:
+    """What a search finds on a model.
 
     Raises:
-        MechcheckError: an option that this search does not have.
+        MechcheckError: an option that this search does not have; a file whose `find` returns something else.
     """
     if unknown := [name for name in options or {} if name not in search.options]:
         meant = f"it has {', '.join(search.options)}" if search.options else "it has none"
@@ -98,8 +99,20 @@ def record(search: Search, model: "TransformerBridge", folder: Path, options: Ma
     found = search.find(model, **(options or {}))
     if not isinstance(found, Found):
         raise MechcheckError(f"find(model) of {search.method} must return a mechcheck.Found, not {type(found).__name__}")
+    return found
+
+
+def write_found(search: Search, model: "TransformerBridge", folder: Path, found: Found, along: Discovered | None = None) -> Path:
+    """Write `<folder>/<name>/<model>.toml`, which `--mech-circuits <folder>` reads, with the edges that were found beside the roles."""
     path = folder / search.name / circuit_file(provenance(model).name)
     write_circuit(
-        path, model, found.roles, method=search.method, prompts=found.prompts, split="discover", found=found.facts, options=found.options
-    )
-    return path, found
+        path, model, found.roles, method=search.method, prompts=found.prompts, split="discover", found=found.facts, options=found.options,
+        edges=along and along.edges, record=along and along.record,
+    )  # fmt: skip
+    return path
+
+
+def record(search: Search, model: "TransformerBridge", folder: Path, options: Mapping[str, Any] | None = None) -> tuple[Path, Found]:
+    """`searched`, and `write_found`."""
+    found = searched(search, model, options)
+    return write_found(search, model, folder, found), found

@@ -117,6 +117,7 @@ def _record(cut: Cut, method: str, found: FoundEdges, scores: EdgeScores | None,
         curve.cmd,
         {str(whole.edge(row, column)): float(worth[row, column]) for row, column in at},
         stability,
+        len(cut.prompts),
     )
 
 

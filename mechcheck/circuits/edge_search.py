@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 _AT_ONCE = 0.1
 # Single edges that are tried exactly in each step, beside batches.
 _TRIED = 8
-ID = 10
+ID = 8
 """So much of a prompt's id stands in a circuit's file."""
 
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from transformer_lens.model_bridge import TransformerBridge
 
 _TEXTS, _NUMBERS = ("method", "instead", "metric"), ("faithfulness", "gap", "cmd")
-_ENTRIES = ("edges", *_TEXTS, "size", "of", *_NUMBERS, "scores", "stability")
+_ENTRIES = ("edges", *_TEXTS, "size", "of", "prompts", *_NUMBERS, "scores", "stability")
 _STABILITY = ("size", "resamples", "jaccard", "interval", "quantiles", "inclusion")
 _WIDTH = 120
 
@@ -33,8 +33,8 @@ def read_edges(table: object) -> tuple[Sites, EdgeRecord]:
     """The edges of a table [edges], and how they were found.
 
     `edges` is text in the grammar of `edges` ("0.3->1.1.q@END 1.1->logits"), over as many lines as wanted; all else may be left out:
-    `method`, `instead` and `metric` of the search, `size` (how many edges these are) and `of` (how many the model's graph has),
-    `faithfulness`, `gap` and `cmd` as measured on the prompts of the search, `scores` (edge -> number) and a table `stability`.
+    `method`, `instead` and `metric` of the search, `size` (how many edges these are), `of` (how many the model's graph has), `prompts` (how
+    many the search saw), `faithfulness`, `gap` and `cmd` as measured on these, `scores` (edge -> number) and a table `stability`.
 
     Raises:
         EdgeTableError: entries that are unknown, of another kind, or at odds with the edges.
@@ -44,7 +44,7 @@ def read_edges(table: object) -> tuple[Sites, EdgeRecord]:
     along = edges_of(_of(found, "edges", str, "[edges]"))
     if not along:
         raise EdgeTableError("[edges] names no edge; leave the table out where the circuit is one of nodes")
-    size, of = (_count(found, name, "[edges]") if name in found else None for name in ("size", "of"))
+    size, of, prompts = (_count(found, name, "[edges]") if name in found else None for name in ("size", "of", "prompts"))
     if size is not None and size != len(along):
         raise EdgeTableError(f"[edges] says that there are {size}, and names {len(along)}")
     if of is not None and of < len({replace(edge, at=None) for edge in along}):
@@ -55,7 +55,7 @@ def read_edges(table: object) -> tuple[Sites, EdgeRecord]:
     numbers: dict[str, Any] = {name: _number(found[name], f"{name} of [edges]") for name in _NUMBERS if name in found}
     scores = _by_edge(found.get("scores", {}), "[edges.scores]", along)
     stability = _stability(found["stability"], along) if "stability" in found else None
-    return along, EdgeRecord(of=of, scores=scores, stability=stability, **texts, **numbers)
+    return along, EdgeRecord(of=of, scores=scores, stability=stability, prompts=prompts, **texts, **numbers)
 
 
 def _stability(table: object, along: Sites) -> Stability:
@@ -129,7 +129,7 @@ def edge_lines(along: Sites, record: EdgeRecord) -> list[str]:
     lines = ["", "[edges]", 'edges = """', *_wrapped(along), '"""']
     lines += [f"{name} = {json.dumps(value, ensure_ascii=False)}" for name in _TEXTS if (value := getattr(record, name))]
     lines.append(f"size = {len(along)}")
-    lines += [f"{name} = {_toml(value)}" for name in ("of", *_NUMBERS) if (value := getattr(record, name)) is not None]
+    lines += [f"{name} = {_toml(value)}" for name in ("of", "prompts", *_NUMBERS) if (value := getattr(record, name)) is not None]
     if record.scores:
         lines += ["", "[edges.scores]", *_named(record.scores, along)]
     if (stable := record.stability) is not None:

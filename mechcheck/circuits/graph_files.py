@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -68,7 +69,7 @@ def read_graph(path: str | Path, *, n_kv_heads: int | None = None) -> GraphFile:
     """
     try:
         said = json.loads(Path(path).read_text(encoding="utf-8"))
-        cfg, edges = said["cfg"], said["edges"]
+        cfg, edges, nodes = said["cfg"], said["edges"], list(said.get("nodes", ()))
         layers, heads, parallel = int(cfg["n_layers"]), int(cfg["n_heads"]), bool(cfg.get("parallel_attn_mlp", False))
         known = {str(name): (bool(edge["in_graph"]), float(edge.get("score", math.nan))) for name, edge in edges.items()}
     except (OSError, UnicodeDecodeError) as error:
@@ -80,7 +81,8 @@ def read_graph(path: str | Path, *, n_kv_heads: int | None = None) -> GraphFile:
     grouped = heads if n_kv_heads is None else n_kv_heads
     if not 0 < grouped <= heads or heads % grouped:
         raise CircuitError(f"{heads} heads cannot share {grouped} of keys and values")
-    graph = Graph(layers, heads, grouped, parallel, has_mlps=True)
+    parts = {*nodes, *(part for name in known for part in name.split("->"))}
+    graph = Graph(layers, heads, grouped, parallel, has_mlps=not nodes or any(re.fullmatch(r"m\d+", part) for part in parts))
     names = dict(names_of(graph))
     strange = [name for name in known if name not in names]
     if strange:

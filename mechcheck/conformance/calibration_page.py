@@ -4,6 +4,8 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any, NamedTuple
 
+from mechcheck.base.text import columns
+
 Json = Mapping[str, Any]
 
 
@@ -62,9 +64,7 @@ def table(results: Mapping[str, Json]) -> list[str]:
     """The headlines, a column for each profile, and what they are of."""
     lines = [[row.name, *(share_text(_at(result, row.path)) for result in results.values()), row.wanted] for row in HEADLINES]
     lines.insert(0, ["", *results, "wanted"])
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    written = ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines]
-    return [*written, *(f"{profile}: {_of(result)}" for profile, result in results.items())]
+    return [*columns(lines), *(f"{profile}: {_of(result)}" for profile, result in results.items())]
 
 
 def _of(result: Json) -> str:

@@ -65,6 +65,8 @@ class EdgeRecord:
     """Edge -> what orders it among the others: those that are largest in size stay longest where the circuit is cut down."""
     stability: Stability | None = None
     """Of the search, at about this size."""
+    prompts: int | None = None
+    """How many prompts the search saw; None: all that the file says the circuit was found on."""
 
 
 @dataclass(frozen=True)

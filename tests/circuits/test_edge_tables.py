@@ -27,6 +27,7 @@ method = "prune"
 instead = "mean"
 size = 3
 of = 201
+prompts = 96
 gap = 0.25
 [edges.scores]
 "1.1->logits" = -2
@@ -58,7 +59,9 @@ def test_reading(written):
     """Edges stand beside roles or alone; what a file does not say is not made up."""
     circuit = load_circuit(written(GOOD))
     assert (dict(circuit), circuit.sites, circuit.edges) == ({}, Sites(), ALONG)
-    record = EdgeRecord("prune", "mean", of=201, gap=0.25, scores={"1.1->logits": -2.0, "0.2->1.1.q@END": 1.5}, stability=STABILITY)
+    record = EdgeRecord(
+        "prune", "mean", of=201, gap=0.25, scores={"1.1->logits": -2.0, "0.2->1.1.q@END": 1.5}, stability=STABILITY, prompts=96
+    )
     assert circuit.edge_record == record
     assert traced(circuit).edges == ALONG
     both = load_circuit(written('source = "x"\nshape = [2, 4]\n[edges]\nedges = "0.0-1->1.0.q"\n[roles]\nmover = "1.0"\n'))
@@ -77,6 +80,7 @@ def test_reading(written):
         (('method = "prune"', 'metod = "prune"'), r"no entry 'metod'; it has edges, method, .*; did you mean 'method'\?"),
         (('instead = "mean"', 'instead = "men"'), r"instead = 'men'; what cut edges carry is one of counterfactual, zero"),
         (("size = 3\nof", "size = 4\nof"), r"\[edges\] says that there are 4, and names 3"),
+        (("prompts = 96", "prompts = 0"), r"prompts of \[edges\] is a number of 1 or more, not 0"),
         (("size = 3\nof", "size = true\nof"), r"size of \[edges\] is a number of 1 or more, not True"),
         (("of = 201", "of = 2"), r"\[edges\] names 3 edges out of 2"),
         (("gap = 0.25", "gap = nan"), r"gap of \[edges\]: a number is wanted, not nan"),
@@ -118,7 +122,7 @@ def test_files_read_back(tiny, tmp_path):
     many = graph(model).edges | edges("0.1->1.0.k@B")
     scores = {str(edge): 1e-7 * number for number, edge in enumerate(many)}
     for along, record in (
-        (ALONG, EdgeRecord("acdc", "zero", 'a "metric"', of, 0.9, 0.1, 0.05, {"input->0.2.v": -1e-9}, replace(STABILITY, size=4))),
+        (ALONG, EdgeRecord("acdc", "zero", 'a "metric"', of, 0.9, 0.1, 0.05, {"input->0.2.v": -1e-9}, replace(STABILITY, size=4), 7)),
         (edges("mlp0->mlp1"), EdgeRecord()),
         (many, EdgeRecord("é", scores=scores)),
     ):

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from mechcheck.base.errors import MechcheckError
 from mechcheck.base.paths import data_dir
+from mechcheck.cli.circuits import add_circuit_commands
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -43,16 +44,7 @@ def make_parser() -> argparse.ArgumentParser:
     support.add_argument("-o", "--output", type=Path, help="write the table there (docs/support.md)")
     support.set_defaults(run=_support)
     _add_calibrate(commands)
-    discover = commands.add_parser("discover", help="search a model for the circuit that claims are about, on the discovery prompts")
-    discover.add_argument("search", help="the claims' folder (ioi, induction, studies/ioi, ...), or the path of your own discover.py")
-    discover.add_argument("model", nargs="+", help="as in --mech-model")
-    discover.add_argument("-o", "--out", type=Path, default=Path("circuits"), help="for pytest --mech-circuits (default: %(default)s)")
-    discover.add_argument("--device", default="cpu", help="cpu, cuda, cuda:N or mps (default: %(default)s)")
-    discover.add_argument(
-        "--set", action="append", default=[], metavar="NAME=VALUE",
-        help="tell the search something, if it can be told; repeatable (induction: lengths=24,32 for segments of 24 to 32 tokens)",
-    )  # fmt: skip
-    discover.set_defaults(run=_discover)
+    add_circuit_commands(commands)
     prefetch = commands.add_parser("prefetch", help="fetch hub models into the local cache (the only command that uses the network)")
     prefetch.add_argument("model", nargs="*", help="hub ids with an optional @revision")
     prefetch.add_argument("--revision", help="commit, tag or branch of the models named")
@@ -253,23 +245,6 @@ def _calibrate(chosen: argparse.Namespace) -> None:
     print(f"{chosen.out / 'calibration.json'}   page: {chosen.out / 'calibration.html'}")
 
 
-def _discover(chosen: argparse.Namespace) -> None:
-    from mechcheck.circuits.discover_scripts import load_search, read_option, record
-    from mechcheck.circuits.roles import Absent
-    from mechcheck.models.loading import load_model
-
-    search, options = load_search(chosen.search), dict(map(read_option, chosen.set))
-    for name in chosen.model:
-        path, found = record(search, load_model(name, device=chosen.device, offline=True), chosen.out, options)
-        print(path)
-        for role, filled in found.roles.items():
-            if isinstance(filled, Absent):
-                print(f"  {role}: NONE ({filled.criterion})\n    {filled.why}")
-                continue
-            print(f"  {role}: {filled.sites} ({'met' if filled.met else 'NOT met, the nearest candidates'}: {filled.criterion})")
-            print(f"    {filled.measured}")
-
-
 def _prefetch(chosen: argparse.Namespace) -> None:
     from mechcheck.models.loading import fetch_model
 
@@ -282,7 +257,3 @@ def _prefetch(chosen: argparse.Namespace) -> None:
 
         for name in hub_models(chosen.claims):
             print(f"{name}: {fetch_model(name)}")
-
-
-if __name__ == "__main__":
-    sys.exit(main())
