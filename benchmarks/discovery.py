@@ -194,8 +194,8 @@ def page(rows: list[dict], n_compiled: int, n_trained: int) -> str:
         "# Edges found",
         "",
         f"`OMP_NUM_THREADS=1 python benchmarks/discovery.py --save`: {n_compiled} prompts of the discovery split to find edges with on "
-        f"compiled models, {n_trained} on trained ones, and twice as many of the other split to judge by. AUROC against the edges that were "
-        "built; CMD (0 is best) and CPR as MIB has them; seconds of one thread; runs of the prompt set. The docstring of "
+        f"compiled models, {n_trained} on trained ones, and twice as many of the other split to judge by. AUROC against the edges that "
+        "were built; CMD (0 is best) and CPR as MIB has them; seconds of one thread; runs of the prompt set. The docstring of "
         "`benchmarks/discovery.py` says what is true and what is counted.",
     ]
     for name in dict.fromkeys(one["model"] for one in rows):

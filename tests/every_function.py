@@ -188,6 +188,7 @@ CALLS: dict[str, Callable[[Bench], Any]] = {
     "edge_scores": lambda b: [
         m.edge_scores(b.model, b.prompts, one, steps=2, sample=2)["input->logits"].values for one in ("exact", "eap")
     ],
+    "find_edges": lambda b: m.find_edges(b.model, b.prompts, lesions=m.heads(b.last), instead=["zero", "permute"]).scores,
     "faithfulness": lambda b: m.faithfulness(b.model, b.prompts, b.every).values,
     "compare_circuits": lambda b: m.compare_circuits(b.model, b.prompts, b.every, m.heads(f"{b.last}")).a.values,
     "faithfulness_curve": lambda b: len(m.faithfulness_curve(b.model, b.prompts, m.edge_scores(b.model, b.prompts), shares=(1.0,)).edges),

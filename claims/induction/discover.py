@@ -3,9 +3,9 @@
 Where the usual segments are too short or too long for a model's heads: mechcheck discover induction MODEL --set lengths=24,32.
 The criteria were fixed before the verification prompts were looked at; what claims say is measured on those.
 
-Edges are searched for beside the roles by mechcheck discover induction MODEL --method prune --n 48 --resamples 5: on the first 48 of these prompts, from
-the whole model down; the circuit is the smallest from which on all larger ones lie within 10% of the model there, of the way that it is
-from the model with every edge cut. That margin was fixed before the search.
+Edges are searched for beside the roles, on 48 of the prompts: mechcheck discover induction MODEL --method prune --n 48 --resamples 5. The
+circuit is the smallest from which on all larger ones lie within 10% of the model there, of the way to it from the model with every edge
+cut. That margin was fixed before the search.
 """
 
 import numpy as np

@@ -1,8 +1,8 @@
 """Circuits of edges: what was found on the discovery prompts is, on others, faithful, complete, minimal, and no chance.
 
-Which edges these are, and how few, was decided on discovery prompts alone: the fewest that are 90% faithful there
-(`mechcheck discover induction MODEL --method prune --n 48 --resamples 5`). The margins below were fixed on those prompts too. The edges are those of the
-textbook: a head of the first layer reads which token stood before, the keys of the second layer read it, and these heads write the answer.
+Which edges these are, and how few, was decided on discovery prompts alone (see discover.py): the fewest that are 90% faithful there. The
+margins below were fixed on those prompts too. The edges are those of the textbook: a head of the first layer reads which token stood
+before, the keys of the second layer read it, and these heads write the answer.
 """
 
 import pytest

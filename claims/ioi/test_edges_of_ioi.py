@@ -1,9 +1,8 @@
 """Circuits of edges: what was found on the discovery prompts is, on others, faithful, complete, minimal, and no chance.
 
-Which edges these are, and how few, was decided on discovery prompts alone: the fewest that are 90% faithful there
-(`mechcheck discover ioi MODEL --method prune --n 48 --resamples 5`). The margins below were fixed on those prompts too. In seed 4 and in the NeoX layout one
-head of the first layer reads the subjects, and speaks to the queries of the heads that write; seed 0, which has a shortcut, has no such
-head, and its edges are others.
+Which edges these are, and how few, was decided on discovery prompts alone (see discover.py): the fewest that are 90% faithful there. The
+margins below were fixed on those prompts too. In seed 4 and in the NeoX layout one head of the first layer reads the subjects, and speaks
+to the queries of the heads that write; seed 0, which has a shortcut, has no such head, and its edges are others.
 """
 
 import pytest

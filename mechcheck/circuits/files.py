@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mechcheck.base.errors import CircuitError, MechcheckError, PromptError, SiteError
+from mechcheck.base.errors import CircuitError, MechcheckError, SiteError
 from mechcheck.base.paths import data_dir
 from mechcheck.circuits.edge_search import ID
 from mechcheck.circuits.edge_tables import EdgeTableError, check_edges, edge_lines, read_edges
@@ -210,10 +210,3 @@ def check_circuit(circuit: Circuit, model: "TransformerBridge") -> None:
         )
     check_sites(model, circuit.sites)
     check_edges(model, circuit.edges, circuit.edge_record)
-
-
-def check_not_found_on(circuit: Sites | Circuit, prompts: PromptSet) -> None:
-    """Raise `PromptError` where a recorded circuit would be judged by the prompts that it was found on."""
-    found_on = circuit.notes.get("found_on", {}) if isinstance(circuit, Circuit) else {}
-    if isinstance(found_on, dict) and found_on.get("prompts_sha256") == prompts.sha256:
-        raise PromptError('this circuit was found on these prompts: judge it on others (split="verify")')

@@ -27,6 +27,11 @@ def _stable(b: Bench) -> Any:
     return len(found.edges), [one.resamples for one in some]
 
 
+def _in_contexts(b: Bench) -> Any:
+    found = m.find_edges(b.model, b.prompts, lesions=m.heads("0.1"), instead=["counterfactual", "permute"])
+    return found.contexts[-1].effects
+
+
 def _faithful(b: Bench) -> Any:
     curve = m.faithfulness_curve(b.model, b.prompts, m.edge_scores(b.model, b.prompts), shares=(0.5, 1.0))
     return [m.faithfulness(b.model, b.prompts, m.heads("0.1 1.2"), instead=instead).values for instead in ("zero", "mean")], len(
@@ -61,6 +66,7 @@ EDGES: dict[str, Try] = {
     "`edge_scores` by EAP, EAP-IG and RelP": _estimates,
     "`prune_edges`, `acdc`, `edge_pruning`, `information_flow`": _searched,
     "`discover_edges`, `edge_stability`, `search_stability`": _stable,
+    "`find_edges`": _in_contexts,
     "`faithfulness`, `faithfulness_curve`": _faithful,
     "`compare_circuits`, `circuit_overlap`": _compared,
     "`completeness`, `minimality`": _complete,

@@ -9,8 +9,8 @@ from scipy import stats
 
 from mechcheck.base.errors import CircuitError, ClaimError
 from mechcheck.circuits.circuit_tests import random_like
+from mechcheck.circuits.edge_search import check_unseen
 from mechcheck.circuits.evaluation import Cut
-from mechcheck.circuits.files import check_not_found_on
 from mechcheck.notation.circuit import parts_of
 from mechcheck.notation.metrics import as_metric, logit_diff
 from mechcheck.stats.estimates import Confidence
@@ -56,7 +56,7 @@ class Evaluation:
         """
         if model is None:
             raise ClaimError(f"{method} cuts edges of a model: the claim must use the `model` fixture")
-        check_not_found_on(circuit, prompts)
+        check_unseen(circuit, prompts)
         cut, parts = Cut(model, prompts, instead, source, logit_diff if metric is None else metric), parts_of(circuit)
         kept, every = cut.mask(parts), cut.graph.real
         if bool((kept == (every if kept.ndim == 2 else every[..., None])).all()):

@@ -8,8 +8,12 @@ from types import ModuleType
 import pytest
 
 from mechcheck.base.paths import data_dir
+from mechcheck.circuits.discovery import discover_edges
+from mechcheck.circuits.evaluation import Cut, faithfulness
 from mechcheck.circuits.files import check_circuit, load_circuit
 from mechcheck.models.loading import embedded_models, load_model
+from mechcheck.notation.graph import graph
+from mechcheck.prompts.prompt_set import PromptSet
 from mechcheck.tasks.greater_than import greater_than_prompts
 from mechcheck.tasks.ioi import ioi_prompts
 from mechcheck.tasks.names import held_out_pair
@@ -73,6 +77,43 @@ def test_greater_than_roles_are_found_again():
     heads, compare = script.find_year_heads(model, prompts), script.find_comparing_mlps(model, prompts)
     assert (str(heads.sites), heads.met) == (roles["year_head"]["heads"], True)
     assert (compare.sites.places, compare.met) == (roles["comparing_mlp"]["mlps"], True)
+
+
+WITH_EDGES = [path for path in FILES if "edges" in recorded(path)]
+SEEN = 48  # of the discovery prompts, as the scripts say
+
+
+def seen_by_the_search(path: Path) -> PromptSet:
+    """The prompts on which the edges of a circuit were found."""
+    found_on, task = recorded(path)["found_on"], path.parents[1].name
+    return task_prompts(task, load_model(path.stem), n=found_on["prompts"], seed=0, split="discover")[:SEEN]
+
+
+def test_there_are_edges_to_test():
+    assert {f"{path.parents[1].name}/{path.stem}" for path in WITH_EDGES} >= {
+        "ioi/names-gpt2-seed0", "ioi/names-gpt2-seed4", "ioi/names-neox-seed2", "induction/names-gpt2-seed4", "induction/names-neox-seed2",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("path", WITH_EDGES, ids=lambda path: f"{path.parents[1].name}-{path.stem}")
+def test_edges_are_as_faithful_as_their_file_says(path):
+    circuit, model = load_circuit(path), load_model(path.stem)
+    record, prompts = circuit.edge_record, seen_by_the_search(path)
+    assert record
+    assert record.of == len(graph(model))
+    assert faithfulness(model, prompts, circuit.edges).mean == pytest.approx(record.faithfulness, abs=1e-4)
+    assert abs(record.faithfulness - 1) <= 0.1
+    assert record.stability.resamples == 5
+    assert record.stability.size == len(circuit.edges)
+
+
+def test_edges_are_found_again():
+    """A whole search, which takes seconds; the cheapest of those whose results are shipped."""
+    path = data_dir("claims") / "ioi" / "circuits" / "names-gpt2-seed4.toml"
+    circuit = load_circuit(path)
+    found = discover_edges(Cut(load_model(path.stem), seen_by_the_search(path)), "prune", faithful=0.9, resamples=0)
+    assert found.edges == circuit.edges
+    assert found.record.scores == circuit.edge_record.scores
 
 
 def test_the_shortcut_model_has_candidates_only():

@@ -14,8 +14,10 @@ from mechcheck.compiled import (
     Near,
     Row,
     blueprint,
+    built_edges,
     compile_weights,
     compiled_models,
+    known_circuit,
     known_edges,
     lay_out,
     token_ids,
@@ -83,6 +85,23 @@ def test_known_edges():
         Edge("name_mover", "logits", "logits", "answer"),
     }
     assert not [edge for edge in known_edges("compiled-ioi") if edge.writer == "previous_token"]
+
+
+@pytest.mark.parametrize("name", compiled_models())
+def test_built_edges_are_the_known_ones_that_lead_to_the_logits(name):
+    """Between heads those of `known_edges`, without what nobody reads in the end; the rest is what these heads read of the input."""
+    places = {site.place.partition("@")[0]: role for role, sites in known_circuit(name).items() for site in sites}
+    named = {"q": "query", "k": "key", "v": "value", "logits": "logits"}
+    found = {
+        (places[edge.place.partition("->")[0]], places.get(f"{edge.to.layer}.{edge.to.index}", "logits"), named[edge.to.kind])
+        for edge in built_edges(name) if edge.kind == "head"
+    }  # fmt: skip
+    known, reached = {edge[:3] for edge in known_edges(name)}, {"logits"}
+    while more := {writer for writer, reader, _ in known if reader in reached} - reached:
+        reached |= more
+    assert found == {edge for edge in known if edge[1] in reached}
+    heads_read = {places[f"{edge.to.layer}.{edge.to.index}"] for edge in built_edges(name) if edge.kind == "resid_pre"}
+    assert heads_read == reached - {"logits"}
 
 
 @pytest.mark.parametrize("method", ["zero", "mean", "resample", "patch"])

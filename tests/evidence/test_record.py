@@ -12,7 +12,10 @@ from tiny import random_prompts
 
 from mechcheck.evidence.record import EXAMPLES, NOT_MEASURED, describe_arguments, record_of
 from mechcheck.evidence.store import schema
-from mechcheck.notation.circuit import Circuit
+from mechcheck.evidence.used import Used
+from mechcheck.notation.circuit import Circuit, traced, untraced
+from mechcheck.notation.edges import edges
+from mechcheck.notation.graph import graph
 from mechcheck.notation.sites import heads
 from mechcheck.prompts.prompt_set import PromptSet
 from mechcheck.stats.measurement import Measurement
@@ -109,3 +112,29 @@ def test_what_it_was_measured_on(tiny):
     assert found["prompts"]["unaligned"] == {"counterfactual": 4, "reference": 0}
     jsonschema.validate({"run": RUN, "claims": [record_of(CASE, Outcome(), found)]}, schema())
     assert describe_arguments({"prompts": "of the user's own kind"}) == NOT_MEASURED
+
+
+def test_a_circuit_of_edges(tiny):
+    """The record says which circuit was evaluated, and how; looking at its edges for the record is no use of them by the claim."""
+    model, prompts = tiny("gpt2", "float32"), random_prompts(0, (7, 7, 9, 9))
+    circuit = traced(Circuit({}, source="here", edges=edges("input->0.1.qkv 0.1->1.0.v 1.0->logits")))
+    subject = describe_arguments({"model": model, "prompts": prompts, "circuit": circuit})
+    assert not circuit.used
+    assert edges(subject["circuit"]["edges"]) == untraced(circuit).edges
+    check, used = Check(model=model), Used()
+    with used.watching():
+        check.faithful(circuit.edges, prompts, instead="mean")
+        check.beats_random_circuits(circuit.edges, prompts, n=5, instead="mean")
+    record = record_of(CASE, decide_claim(check, "supported"), NOT_MEASURED | subject | used.record())
+    jsonschema.validate({"run": RUN, "claims": [record]}, schema())
+    faithful, beats = record["expectations"]
+    assert (faithful["kind"], faithful["margin"], faithful["threshold"]) == ("faithful", 0.2, [0.8, 1.2])
+    assert faithful["evaluated"] == beats["evaluated"]
+    told = faithful["evaluated"]
+    assert (told["parts"], told["size"], told["of"], told["instead"]) == ("edges", 5, len(graph(model)), "mean")
+    assert set(told["worst"]) == {"id", "circuit", "model"}
+    assert (beats["kind"], beats["control"]["n"]) == ("beats_random_circuits", 5)
+    assert beats["p"] > 0
+    (done,) = record["interventions"]
+    assert (done["intervention"], done["method"], sum(done["sites"].values())) == ("Ablate", "mean", len(graph(model)))
+    assert "edge" in done["text"]

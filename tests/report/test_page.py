@@ -263,3 +263,26 @@ def test_prompts_that_are_not_aligned_are_told(make: SimpleNamespace) -> None:
     assert "31 of the counterfactual are of another length, and aligned at named positions only" in text
     assert "of the reference" not in text
     assert "drawn and left out, as not aligned with the counterfactual: 'isn't' (3 tokens) for 'is' (1), 5 times; <b>, 1 times" in text
+
+
+def test_an_evaluated_circuit_is_told(make: SimpleNamespace) -> None:
+    worst = {"id": "0123456789abcdef", "circuit": -1.5, "model": 9.25}
+    told = {
+        "parts": "edges",
+        "size": 9,
+        "of": 110,
+        "instead": "counterfactual",
+        "metric": "logit difference",
+        "unit": "logits",
+        "model": 9.5,
+    }
+    checked = make.expectation(
+        0.9, 0.85, 0.97, kind="faithful", threshold=[0.8, 1.2], margin=0.2, evaluated=told | {"cut": -9.0, "worst": worst}
+    )
+    circuit = {"source": "here", "roles": {}, "criteria": {"met": None, "unmet": {}}, "edges": "0.3->1.0.q 1.0->logits"}
+    text = Page(render(make.evidence([make.claim(expectations=[checked], circuit=circuit)]))).text
+    for words in (
+        "9 of 110 edges", "cut edges carry counterfactual", "model 9.5, all cut -9", "0123456789: circuit -1.5, model 9.25 logits",
+        "circuit 2 edges", "edges 0.3->1.0.q 1.0->logits",
+    ):  # fmt: skip
+        assert words in text, words

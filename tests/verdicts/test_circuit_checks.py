@@ -173,6 +173,6 @@ def test_refused(tiny, call, error, message):
 def test_the_prompts_of_the_search_are_refused(tiny):
     model, prompts = tiny("gpt2"), random_prompts(2, LENGTHS)
     found = Circuit({}, "here", notes={"found_on": {"prompts_sha256": prompts.sha256}}, edges=BUILT)
-    with pytest.raises(PromptError, match="found on these prompts"):
+    with pytest.raises(PromptError, match="6 of 6 prompts were seen when this circuit was searched for"):
         of(model).faithful(found, prompts)
     assert of(model).faithful(replace(found, notes={}), prompts).n == len(prompts)

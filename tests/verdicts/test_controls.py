@@ -10,8 +10,10 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from mechcheck.base.errors import NoControlError
-from mechcheck.notation.circuit import Circuit
+from mechcheck.notation.circuit import EDGES, Circuit, traced, untraced
 from mechcheck.notation.codes import subspace
+from mechcheck.notation.edges import edges
+from mechcheck.notation.graph import graph
 from mechcheck.notation.sites import Site, Sites, heads, mlps, neurons, resid
 from mechcheck.verdicts.controls import other_circuits, random_sites
 
@@ -96,6 +98,66 @@ def test_a_full_layer_borrows_from_others():
 def test_nothing_left(sites, outside):
     with pytest.raises(NoControlError, match=r"only 0 \w+ sites lie outside the circuit, \d+ are needed .*@claim\(decoy=\.\.\.\)"):
         random_sites(model(), sites, outside=outside, n=3, seed=0)
+
+
+class TestRandomEdges:
+    """As many edges outside the circuit, as like its own as there are."""
+
+    def test_same_kinds_in_the_same_layers(self, tiny):
+        some = edges("input->0.1.q 0.0->1.1.v 1.0->logits@END")
+        found = random_sites(tiny("gpt2"), some, outside=some, n=30, seed=0)
+        assert len(set(found)) == len(found) == 30
+
+        def alike(sites: Sites) -> Counter:
+            return Counter((s.kind, s.layer, s.to.kind, s.to.layer, s.at) for s in sites)
+
+        for control in found:
+            assert alike(control) == alike(some)
+            assert not set(control.at(None)) & set(some.at(None))
+            graph(tiny("gpt2")).mask(control.at(None))  # they exist
+        assert found == random_sites(tiny("gpt2"), some, outside=some, n=30, seed=0)
+        assert found != random_sites(tiny("gpt2"), some, outside=some, n=30, seed=1)
+
+    def test_where_none_is_left_of_a_kind_others_are_taken(self, tiny):
+        model = tiny("gpt2")
+        whole = graph(model)
+        some = Sites(edge for edge in whole.edges if edge.kind == "head" and str(edge.to) == "logits")
+        for control in random_sites(model, some, outside=some, n=5, seed=0):
+            assert len(control) == len(some)
+            assert not set(control) & set(some)
+
+    def test_nodes_beside_edges_are_replaced_too(self, tiny):
+        some = heads("0.1") | edges("1.0->logits")
+        for control in random_sites(tiny("gpt2"), some, outside=some, n=5, seed=0):
+            assert [site.to is None for site in control] == [True, False]
+
+    def test_more_than_half_of_all_edges(self, tiny):
+        whole = graph(tiny("gpt2"))
+        most = Sites(whole.in_order[: len(whole) // 2 + 1])
+        with pytest.raises(NoControlError, match=r"only \d+ edges lie outside the circuit, \d+ are needed"):
+            random_sites(tiny("gpt2"), most, outside=most, n=5, seed=0)
+
+    def test_other_circuits_have_other_edges(self, tiny):
+        model, circuit = tiny("gpt2"), Circuit({"mover": heads("1.0")}, edges=edges("input->0.1.q 1.0->logits"))
+        both, alone = (other_circuits(model, circuit, seed=0, roles=roles) for roles in (None, {EDGES}))
+        assert both.total is alone.total is None
+        for other in itertools.islice(both.draw(), 5):
+            assert len(other["mover"]) == 1
+            assert other["mover"] != circuit["mover"]
+            assert len(other.edges) == 2
+            assert not set(other.edges) & set(circuit.edges)
+        assert all(not other.roles and len(other.edges) == 2 for other in itertools.islice(alone.draw(), 5))
+
+    def test_what_a_claim_asks_for_is_traced(self):
+        circuit = traced(Circuit({"mover": heads("1.0")}, edges=edges("1.0->logits")))
+        assert not circuit.used
+        assert untraced(circuit).edges == edges("1.0->logits")
+        assert not circuit.used
+        assert circuit.edges == edges("1.0->logits")
+        assert circuit.used == {EDGES}
+        without = traced(Circuit({"mover": heads("1.0")}))
+        assert not without.edges
+        assert not without.used
 
 
 class TestOtherCircuits:
