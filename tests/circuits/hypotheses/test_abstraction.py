@@ -10,7 +10,7 @@ from abstracted_by_hand import ByHand, in_turn
 from tiny import SAME_FORWARD, random_prompts
 
 from mechcheck.base.errors import MechcheckError, PromptError
-from mechcheck.circuits import abstraction_runs
+from mechcheck.circuits.hypotheses import abstraction_runs
 from mechcheck.circuits.hypotheses.abstraction import causal_abstraction
 from mechcheck.measures.subspaces.fitting import difference_of_means
 from mechcheck.measures.subspaces.interchange import interchange

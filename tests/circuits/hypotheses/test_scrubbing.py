@@ -10,7 +10,7 @@ from scrubbed_by_hand import ByHand, in_turn
 from tiny import SAME_FORWARD, random_prompts, with_other_padding
 
 from mechcheck.base.errors import CircuitError, MechcheckError, SiteError
-from mechcheck.circuits import scrubbing
+from mechcheck.circuits.hypotheses import scrubbing
 from mechcheck.circuits.hypotheses.scrubbing import causal_scrubbing
 from mechcheck.circuits.hypotheses.trees import Node, everything, nothing
 from mechcheck.engine.run import run
