@@ -50,6 +50,28 @@ def to(senders: Sites, receivers: str) -> Sites:
     return Sites(found)
 
 
+def path_of(text: str) -> tuple[Site, ...]:
+    """The edges of a path, in order."""
+    first, *hops = text.replace(" ", "").split("->")
+    if not hops:
+        raise SiteError(f'{text!r} is no path; write it like "0.1->1.1.q@END->logits@END"')
+    found: list[Site] = []
+    sender = first
+    for hop in hops:
+        some = edges(f"{sender}->{hop}")
+        if len(some) != 1:
+            raise SiteError(f"{sender}->{hop} in {text!r} names {len(some)} edges; a path has one sender and one receiver at a time")
+        found += some
+        sender = _node(found[-1].to)
+    return tuple(found)
+
+
+def _node(receiver: Receiver | None) -> str:
+    """The sender that a receiver is an input of."""
+    assert receiver is not None
+    return f"{receiver.layer}.{receiver.index}" if receiver.index is not None else str(receiver)
+
+
 def reads(receiver: Receiver, sender: Site, *, parallel: bool = False) -> bool:
     """Whether the receiver comes behind the sender: an MLP behind the heads of its layer, unless both read the same stream."""
     if receiver.kind == "logits":

@@ -7,8 +7,8 @@ from tiny import SAME_FORWARD, random_prompts
 
 from mechcheck.base.errors import SiteError
 from mechcheck.engine.run import run, sweep
-from mechcheck.measures.causal.path_patching import path_of, path_patching
-from mechcheck.notation.edges import edges
+from mechcheck.measures.causal.path_patching import path_patching
+from mechcheck.notation.edges import edges, path_of
 from mechcheck.notation.interventions import Patch
 from mechcheck.notation.metrics import loss
 

@@ -103,12 +103,11 @@ def causal_abstraction(
 ) -> Abstraction:
     """Whether a model does what a function does, each of its variables where it is aligned.
 
-    The function takes a prompt and `let`, names its variables by it, and returns the token that the model is to say:
+    The function takes a prompt and `let`, names its variables by it, and returns the token that the model is to say::
 
         def gives(prompt, let):
             giver = let("giver", prompt["S2"])
-            other = let("answer", prompt["IO"] if giver == prompt["S1"] else prompt["S1"])
-            return other
+            return let("answer", prompt["IO"] if giver == prompt["S1"] else prompt["S1"])
 
     - From above: variables are set to what they are on source prompts, in the function; their sites are put in from these sources, in
       the model. Both must say the same. Several variables have a source each.
@@ -119,8 +118,7 @@ def causal_abstraction(
       carries something on behind the last variable is found out here, and by nothing else.
 
     Sources and other prompts are of the same template and length, counterfactuals among them. Token embeddings stay the prompt's own:
-    these are what the function reads. "Says" is the one token with the largest logit at END; of
-    several it says none.
+    these are what the function reads. What the model says is the one token with the largest logit at END; of several it says none.
 
     Args:
         model, prompts: as in `run`; prompts on which no subspace of the alignment was fitted.

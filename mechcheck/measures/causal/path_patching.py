@@ -7,12 +7,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 from jaxtyping import Float
 
-from mechcheck.base.errors import SiteError
 from mechcheck.engine.run import capture, sweep
-from mechcheck.notation.edges import edges
+from mechcheck.notation.edges import path_of
 from mechcheck.notation.interventions import Intervention, Patch, Put
 from mechcheck.notation.metrics import Metric, logit_diff
-from mechcheck.notation.sites import Receiver, Site, Sites
+from mechcheck.notation.sites import Site, Sites
 from mechcheck.prompts.prompt_set import PromptSet
 
 if TYPE_CHECKING:
@@ -43,28 +42,6 @@ def path_patching(
         PromptError: no prompts to patch from.
     """
     return sweep(model, prompts, [[_last(model, prompts, path_of(path), source)] for path in paths], metric)
-
-
-def path_of(text: str) -> tuple[Site, ...]:
-    """The edges of a path, in order."""
-    first, *hops = text.replace(" ", "").split("->")
-    if not hops:
-        raise SiteError(f'{text!r} is no path; write it like "0.1->1.1.q@END->logits@END"')
-    found: list[Site] = []
-    sender = first
-    for hop in hops:
-        some = edges(f"{sender}->{hop}")
-        if len(some) != 1:
-            raise SiteError(f"{sender}->{hop} in {text!r} names {len(some)} edges; a path has one sender and one receiver at a time")
-        found += some
-        sender = _node(found[-1].to)
-    return tuple(found)
-
-
-def _node(receiver: Receiver | None) -> str:
-    """The sender that a receiver is an input of."""
-    assert receiver is not None
-    return f"{receiver.layer}.{receiver.index}" if receiver.index is not None else str(receiver)
 
 
 def _last(model: "TransformerBridge", prompts: PromptSet, path: Sequence[Site], source: PromptSet | None) -> Intervention:

@@ -8,10 +8,9 @@ import numpy as np
 from jaxtyping import Float
 
 from mechcheck.base.errors import MechcheckError
-from mechcheck.measures.causal.path_patching import path_of
 from mechcheck.measures.figures.charts import Heatmap
 from mechcheck.measures.figures.model import CircuitEdge, CircuitGraph, CircuitNode
-from mechcheck.notation.edges import INPUT, LOGITS
+from mechcheck.notation.edges import INPUT, LOGITS, path_of
 from mechcheck.notation.graph import Graph
 from mechcheck.notation.sites import Receiver, Site, Sites
 from mechcheck.prompts.prompt_set import PromptSet
