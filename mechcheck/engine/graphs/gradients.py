@@ -18,7 +18,7 @@ from mechcheck.engine.graphs.relevance import FrozenNorm, relevance_of
 from mechcheck.engine.graphs.runs import Sent, sent
 from mechcheck.engine.memory import free_bytes
 from mechcheck.engine.reading import Reading, read_by
-from mechcheck.engine.untouched import Untouched
+from mechcheck.engine.untouched import Untouched, seen_by_all
 from mechcheck.engine.untouched_cache import untouched_run
 from mechcheck.notation.graph import Graph, graph
 from mechcheck.notation.interventions import Ablate, Patch
@@ -113,7 +113,11 @@ class _Read(NamedTuple):
 
 @dataclass(eq=False)
 class Gradients:
-    """Runs of some prompts, and the gradients of what receivers read in them."""
+    """Runs of some prompts in which no edge is cut, and the gradients of what receivers read in them.
+
+    All receivers of a layer then read one stream, so that its gradient is needed at queries, keys and values alone; `GraphRun.slopes`, in
+    whose runs each receiver reads a stream of its own, has to keep one for each of them.
+    """
 
     known: Arithmetic
     graph: Graph
@@ -163,6 +167,7 @@ class Gradients:
         known, base = self.known, self.base
         x = put.get(("input", 0), base.layers[0].resid_pre).detach().requires_grad_()
         around = None if base.tables is None else (base.tables[0][:, None], base.tables[1][:, None])
+        sees = seen_by_all(known, base.prompts)
         streams: list[Tensor] = []
         places: list[Tensor | None] = []
         for number, layer in enumerate(known.layers):
@@ -172,7 +177,8 @@ class Gradients:
             q, k, v = known.split(qkv)
             q, k = (rotate(part, around, neighbours=known.neighbours) for part in (q, k))
             q, k, v = (part.transpose(1, 2) for part in (q, k, v))
-            z = F.scaled_dot_product_attention(q, k, v, is_causal=True, scale=known.scale, enable_gqa=q.shape[1] != k.shape[1])
+            grouped = q.shape[1] != k.shape[1]
+            z = F.scaled_dot_product_attention(q, k, v, attn_mask=sees, is_causal=sees is None, scale=known.scale, enable_gqa=grouped)
             attn_out = layer.o(z.transpose(1, 2).flatten(2))
             instead = put.get(("attn", number))
             if instead is not None:
