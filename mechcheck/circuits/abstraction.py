@@ -36,7 +36,7 @@ class Permuted(NamedTuple):
 class Abstraction:
     """Whether interventions on a model and on a function commute."""
 
-    untouched: Commutes
+    clean: Commutes
     """Nothing is intervened on: the model says what the function says."""
     above: Mapping[Variables, Commutes]
     """Variables set to what they are on a source each: every one alone, every pair, and all."""
@@ -68,14 +68,14 @@ class Abstraction:
     def error(self) -> Measurement:
         """The abstraction error: the largest distance of the model's distribution from what the function says, over all interventions."""
         most = np.max([one.error.values for one in self.every], axis=0)
-        first = self.untouched.error
+        first = self.clean.error
         return Measurement(most, first.ids, first.templates, "abstraction error", "total variation")
 
     @property
     def every(self) -> list[Commutes]:
         """All interventions, the untouched model first."""
         parts = (self.above, self.below, self.unmapped, self.singly)
-        return [self.untouched, *(one for part in parts for one in part.values())]
+        return [self.clean, *(one for part in parts for one in part.values())]
 
     @property
     def worst(self) -> Commutes:
