@@ -16,6 +16,7 @@ from mechcheck.circuits.abstraction_runs import Alignment, Commutes, Runs
 from mechcheck.circuits.high_level import HighLevel
 from mechcheck.notation.sites import Site, Sites
 from mechcheck.prompts.prompt_set import PromptSet
+from mechcheck.stats.estimates import Confidence, Estimate, estimate_mean
 from mechcheck.stats.measurement import Measurement
 
 if TYPE_CHECKING:
@@ -72,6 +73,15 @@ class Abstraction:
         return Measurement(most, first.ids, first.templates, "abstraction error", "total variation")
 
     @property
+    def estimates(self) -> dict[str, Estimate]:
+        """The three accuracies and the error with their 95% intervals, clustered by template."""
+        measured = {
+            "accuracy": self.accuracy, "interchange accuracy": self.interchange_accuracy,
+            "unmapped accuracy": self.unmapped_accuracy, "error": self.error,
+        }  # fmt: skip
+        return {name: estimate_mean(one, Confidence()).estimate for name, one in measured.items()}
+
+    @property
     def every(self) -> list[Commutes]:
         """All interventions, the untouched model first."""
         parts = (self.above, self.below, self.unmapped, self.singly)
@@ -84,10 +94,9 @@ class Abstraction:
 
     def __str__(self) -> str:
         decoys = f"; decoys at most {max(one.accuracy.mean for one in self.decoys):.2f}" if self.decoys else ""
-        return (
-            f"accuracy {self.accuracy.mean:.2f} (interchanges {self.interchange_accuracy.mean:.2f}, with the unmapped perturbed "
-            f"{self.unmapped_accuracy.mean:.2f}), error {self.error.mean:.2f}; worst: {self.worst}{decoys}"
-        )
+        own, interchanged, perturbed, error = (f"{one.value:.2f} [{one.low:.2f}, {one.high:.2f}]" for one in self.estimates.values())
+        parts = f"interchanges {interchanged}, with the unmapped perturbed {perturbed}"
+        return f"accuracy {own} ({parts}), error {error}; worst: {self.worst}{decoys}"
 
 
 def _all(parts: list[Commutes]) -> Measurement:

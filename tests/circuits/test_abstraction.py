@@ -52,6 +52,10 @@ def test_what_was_built_is_valid_and_permuted_alignments_are_not(compiled):
     found = causal_abstraction(*compiled, gives, BUILT)
     assert found.accuracy.mean == found.interchange_accuracy.mean == found.unmapped_accuracy.mean == 1.0
     assert found.accuracy.is_yes_no
+    assert all(one.value == 1.0 and one.low < 0.95 for name, one in found.estimates.items() if name != "error")
+    assert found.estimates["error"].low <= found.error.mean <= found.estimates["error"].high < 0.05
+    assert found.above[("avoid",)].estimate.value == 1.0
+    assert "accuracy 1.00 [" in str(found)
     assert found.error.mean < 0.01
     assert list(found.above) == [
         ("duplicate",), ("avoid",), ("answer",), ("duplicate", "avoid"), ("duplicate", "answer"), ("avoid", "answer"),
