@@ -6,7 +6,7 @@ import pytest
 import torch
 from tiny import random_prompts
 
-from mechcheck.circuits.unmapped import Unmapped, components
+from mechcheck.circuits.hypotheses.unmapped import Unmapped, components
 from mechcheck.engine.run import capture
 from mechcheck.notation.codes import subspace
 from mechcheck.notation.sites import Sites, attn_outs, heads, keys, mlp_hidden, mlps, neurons, patterns, queries, resid
