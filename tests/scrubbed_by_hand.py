@@ -126,7 +126,8 @@ class ByHand:
             found[name] = activation[0].detach().clone()
             return activation
 
-        names = [f"blocks.{layer}.{name}" for layer in range(self.model.cfg.n_layers) for name in _HOOKS]
+        every = [f"blocks.{layer}.{name}" for layer in range(self.model.cfg.n_layers) for name in _HOOKS]
+        names = [name for name in every if not (name.endswith("resid_mid") and self.model.cfg.parallel_attn_mlp)]
         with torch.no_grad(), self.model.hooks(fwd_hooks=[(name, partial(hook, name)) for name in names]):
             logits = self.model(self.prompts.tokens[row : row + 1, : int(self.prompts.lengths[row])])
         return found | {"logits": logits[0]}

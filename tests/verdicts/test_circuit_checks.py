@@ -176,3 +176,11 @@ def test_the_prompts_of_the_search_are_refused(tiny):
     with pytest.raises(PromptError, match="6 of 6 prompts were seen when this circuit was searched for"):
         of(model).faithful(found, prompts)
     assert of(model).faithful(replace(found, notes={}), prompts).n == len(prompts)
+
+
+def test_a_share_of_nothing_is_undefined(tiny):
+    """Where cut edges carry what they carry anyway, nothing is lost that a circuit could keep."""
+    prompts, check = random_prompts(2, LENGTHS), of(tiny("gpt2"))
+    check.faithful(BUILT, prompts, source=prompts)
+    assert check.expectations[0].verdict == "undefined"
+    assert check.verdict == "not_applicable"

@@ -16,6 +16,7 @@ from mechcheck.circuits.hypotheses.abstraction_runs import Alignment, Commutes, 
 from mechcheck.circuits.hypotheses.high_level import HighLevel
 from mechcheck.notation.sites import Site, Sites
 from mechcheck.prompts.prompt_set import PromptSet
+from mechcheck.stats.estimates import Confidence, Estimate, estimate_mean
 from mechcheck.stats.measurement import Measurement
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ class Permuted(NamedTuple):
 class Abstraction:
     """Whether interventions on a model and on a function commute."""
 
-    untouched: Commutes
+    clean: Commutes
     """Nothing is intervened on: the model says what the function says."""
     above: Mapping[Variables, Commutes]
     """Variables set to what they are on a source each: every one alone, every pair, and all."""
@@ -68,14 +69,23 @@ class Abstraction:
     def error(self) -> Measurement:
         """The abstraction error: the largest distance of the model's distribution from what the function says, over all interventions."""
         most = np.max([one.error.values for one in self.every], axis=0)
-        first = self.untouched.error
+        first = self.clean.error
         return Measurement(most, first.ids, first.templates, "abstraction error", "total variation")
+
+    @property
+    def estimates(self) -> dict[str, Estimate]:
+        """The three accuracies and the error with their 95% intervals, clustered by template."""
+        measured = {
+            "accuracy": self.accuracy, "interchange accuracy": self.interchange_accuracy,
+            "unmapped accuracy": self.unmapped_accuracy, "error": self.error,
+        }  # fmt: skip
+        return {name: estimate_mean(one, Confidence()).estimate for name, one in measured.items()}
 
     @property
     def every(self) -> list[Commutes]:
         """All interventions, the untouched model first."""
         parts = (self.above, self.below, self.unmapped, self.singly)
-        return [self.untouched, *(one for part in parts for one in part.values())]
+        return [self.clean, *(one for part in parts for one in part.values())]
 
     @property
     def worst(self) -> Commutes:
@@ -84,10 +94,9 @@ class Abstraction:
 
     def __str__(self) -> str:
         decoys = f"; decoys at most {max(one.accuracy.mean for one in self.decoys):.2f}" if self.decoys else ""
-        return (
-            f"accuracy {self.accuracy.mean:.2f} (interchanges {self.interchange_accuracy.mean:.2f}, with the unmapped perturbed "
-            f"{self.unmapped_accuracy.mean:.2f}), error {self.error.mean:.2f}; worst: {self.worst}{decoys}"
-        )
+        own, interchanged, perturbed, error = (f"{one.value:.2f} [{one.low:.2f}, {one.high:.2f}]" for one in self.estimates.values())
+        parts = f"interchanges {interchanged}, with the unmapped perturbed {perturbed}"
+        return f"accuracy {own} ({parts}), error {error}; worst: {self.worst}{decoys}"
 
 
 def _all(parts: list[Commutes]) -> Measurement:

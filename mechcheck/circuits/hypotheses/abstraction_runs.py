@@ -27,6 +27,7 @@ from mechcheck.notation.site_checks import check_sites
 from mechcheck.notation.sites import Site, Sites
 from mechcheck.prompts.one import Prompt, each_prompt
 from mechcheck.prompts.prompt_set import PromptSet
+from mechcheck.stats.estimates import Confidence, Estimate, estimate_mean
 from mechcheck.stats.measurement import Measurement
 
 if TYPE_CHECKING:
@@ -58,6 +59,11 @@ class Commutes:
     """How far the model's distribution over tokens is from the one token that the function gives: 1 less its probability."""
     moved: Measurement
     """Yes and no per prompt: the function says something else than without the intervention. Where it does not, agreement is cheap."""
+
+    @property
+    def estimate(self) -> Estimate:
+        """The accuracy with its 95% interval, exact for a rate, clustered by template."""
+        return estimate_mean(self.accuracy, Confidence()).estimate
 
     @property
     def where_moved(self) -> Measurement | None:

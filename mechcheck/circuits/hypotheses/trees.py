@@ -52,6 +52,9 @@ class Node:
             raise CircuitError(f'a node is named by edges into what reads it, for example "0.2->1.0.k@NEXT", got {self.edges!r:.60}')
         object.__setattr__(self, "edges", found)
         object.__setattr__(self, "reads", tuple(self.reads))
+        names = () if callable(self.matters) else (self.matters,) if isinstance(self.matters, str) else self.matters
+        if not isinstance(names, Sequence) or not all(isinstance(name, str) for name in names):
+            raise CircuitError(f"what matters is a named position, several, or a function of a prompt, got {self.matters!r:.60}")
         others = [one for one in self.reads if not isinstance(one, Node)]
         if others:
             raise CircuitError(f"a node reads nodes, Node(edges, matters, reads), got {type(others[0]).__name__}")

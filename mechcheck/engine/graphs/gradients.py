@@ -18,7 +18,7 @@ from mechcheck.engine.graphs.relevance import FrozenNorm, relevance_of
 from mechcheck.engine.graphs.senders import Changes, changes, elsewhere
 from mechcheck.engine.memory import free_bytes
 from mechcheck.engine.reading import Reading, read_by
-from mechcheck.engine.untouched import Kept, Tables, Untouched, first_stream
+from mechcheck.engine.untouched import Kept, Tables, Untouched, first_stream, seen_by_all
 from mechcheck.engine.untouched_cache import remember, untouched_run
 from mechcheck.notation.graph import Graph, graph
 from mechcheck.notation.interventions import Ablate, Patch
@@ -130,7 +130,11 @@ class Taken(NamedTuple):
 
 @dataclass(eq=False)
 class Gradients:
-    """Runs of some prompts, and the gradients of what receivers read in them."""
+    """Runs of some prompts in which no edge is cut, and the gradients of what receivers read in them.
+
+    All receivers of a layer then read one stream, so that its gradient is needed at queries, keys and values alone; `GraphRun.slopes`, in
+    whose runs each receiver reads a stream of its own, has to keep one for each of them.
+    """
 
     known: Arithmetic
     graph: Graph
@@ -189,6 +193,7 @@ class Gradients:
         known = self.known
         x = (self.input + put[("input", 0)] if ("input", 0) in put else self.input).detach().requires_grad_()
         around = None if self.tables is None else (self.tables[0][:, None], self.tables[1][:, None])
+        sees = seen_by_all(known, self.prompts)
         places: list[Tensor | None] = []
         streams: list[Tensor] = []
         kept: list[Kept] = []
@@ -197,7 +202,8 @@ class Gradients:
             q, k, v = known.split(qkv)
             q, k = (rotate(part, around, neighbours=known.neighbours) for part in (q, k))
             q, k, v = (part.transpose(1, 2) for part in (q, k, v))
-            z = F.scaled_dot_product_attention(q, k, v, is_causal=True, scale=known.scale, enable_gqa=q.shape[1] != k.shape[1])
+            grouped = q.shape[1] != k.shape[1]
+            z = F.scaled_dot_product_attention(q, k, v, attn_mask=sees, is_causal=sees is None, scale=known.scale, enable_gqa=grouped)
             z = z.transpose(1, 2).flatten(2)
             attn_out = _put(layer.o(z), put.get(("attn", number)))
             entered, x = x, x + attn_out

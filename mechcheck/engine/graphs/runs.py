@@ -22,7 +22,7 @@ from mechcheck.engine.graphs.senders import Sent, sent
 from mechcheck.engine.memory import free_bytes
 from mechcheck.engine.reading import Read, Reading, read_by
 from mechcheck.engine.swept import Swept
-from mechcheck.engine.untouched import Untouched
+from mechcheck.engine.untouched import Untouched, seen_by_all
 from mechcheck.engine.untouched_cache import untouched_run
 from mechcheck.engine.watch import Ran, tell, watched
 from mechcheck.notation.graph import Graph, graph
@@ -253,7 +253,10 @@ class GraphRun:
         tables = None if self.base.tables is None else (self.base.tables[0][:, None], self.base.tables[1][:, None])
         q, k = (rotate(part, tables, neighbours=known.neighbours) for part in (q, k))
         q, k, v = (part.transpose(1, 2) for part in (q, k, v))
-        z = F.scaled_dot_product_attention(q, k, v, is_causal=True, scale=known.scale, enable_gqa=q.shape[1] != k.shape[1])
+        sees = seen_by_all(known, self.base.prompts)
+        sees = None if sees is None else sees.repeat(n, 1, 1, 1)
+        grouped = q.shape[1] != k.shape[1]
+        z = F.scaled_dot_product_attention(q, k, v, attn_mask=sees, is_causal=sees is None, scale=known.scale, enable_gqa=grouped)
         z = z.view(n, prompts, known.n_heads, width, known.d_head).transpose(1, 2).flatten(2, 3)
         said = (z @ layer.o.weight.unflatten(0, (known.n_heads, known.d_head))).view(n, known.n_heads, prompts, width, -1)
         self._say(said)

@@ -52,6 +52,10 @@ def test_what_was_built_is_valid_and_permuted_alignments_are_not(compiled):
     found = causal_abstraction(*compiled, gives, BUILT)
     assert found.accuracy.mean == found.interchange_accuracy.mean == found.unmapped_accuracy.mean == 1.0
     assert found.accuracy.is_yes_no
+    assert all(one.value == 1.0 and one.low < 0.95 for name, one in found.estimates.items() if name != "error")
+    assert found.estimates["error"].low <= found.error.mean <= found.estimates["error"].high < 0.05
+    assert found.above[("avoid",)].estimate.value == 1.0
+    assert "accuracy 1.00 [" in str(found)
     assert found.error.mean < 0.01
     assert list(found.above) == [
         ("duplicate",), ("avoid",), ("answer",), ("duplicate", "avoid"), ("duplicate", "answer"), ("avoid", "answer"),
@@ -69,7 +73,7 @@ def test_what_was_built_is_valid_and_permuted_alignments_are_not(compiled):
 
 def test_a_function_that_says_the_same_and_is_another_is_not_valid(compiled):
     found = causal_abstraction(*compiled, first_named, BUILT, decoys=0)
-    assert found.untouched.accuracy.mean == 1.0
+    assert found.clean.accuracy.mean == 1.0
     assert found.interchange_accuracy.mean < 0.3
     assert found.above[("avoid",)].accuracy.mean < 0.8
     assert found.above[("avoid",)].where_moved is None
@@ -148,7 +152,7 @@ def test_it_is_what_hooks_by_hand_say(tiny, monkeypatch, layout, places):
     for row in (0, 3, 6):
         expected = by_hand.errors(row, first, second)
         got = {
-            "untouched": found.untouched, "first": found.above[("first",)], "both": found.above[("first", "second")],
+            "untouched": found.clean, "first": found.above[("first",)], "both": found.above[("first", "second")],
             "below": found.below[("first", "second")], "away": found.unmapped[()], "first, away": found.unmapped[("first",)],
             "0.2": found.singly[next(iter(heads("0.2")))],
         }  # fmt: skip

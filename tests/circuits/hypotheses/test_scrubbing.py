@@ -20,7 +20,7 @@ from mechcheck.prompts.prompt_set import PromptSet
 from mechcheck.tasks.induction import repeated_tokens
 
 LENGTHS = (8,) * 5 + (6,) * 5
-DEEP = {"gpt2": ("0.1", "1.0"), "llama": ("0.0", "1.0")}
+DEEP = {"gpt2": ("0.1", "1.0"), "llama": ("0.0", "1.0"), "neox": ("0.1", "1.0")}
 """Which values 0.1 reads, and which keys 1.0: with grouped queries those of the group."""
 
 
@@ -32,12 +32,15 @@ def some_prompts(seed: int = 4) -> PromptSet:
 def deep(layout: str) -> Node:
     """Senders of two layers in one node, MLPs that are computed, named positions and all of them."""
     value, key = DEEP[layout]
+    heads = Node("1.0->logits@END 0.1->logits@END", "A", [
+        Node("0.2->1.0.q@END", "B", [Node("input->0.2.q@END", "END")]),
+        Node(f"0.1->1.{key[2:]}.k@B mlp0->1.{key[2:]}.k@B", ("A", "B")),
+        Node(f"input->0.{value[2:]}.v@A", lambda prompt: prompt["A"] % 2),
+    ])  # fmt: skip
+    if layout == "neox":  # whose MLPs read what the heads of their layer read
+        return Node(reads=[heads])
     return Node(reads=[
-        Node("1.0->logits@END 0.1->logits@END", "A", [
-            Node("0.2->1.0.q@END", "B", [Node("input->0.2.q@END", "END")]),
-            Node(f"0.1->1.{key[2:]}.k@B mlp0->1.{key[2:]}.k@B", ("A", "B")),
-            Node(f"input->0.{value[2:]}.v@A", lambda prompt: prompt["A"] % 2),
-        ]),
+        heads,
         Node("mlp0->logits", "END", [Node("0.2->mlp0@END input->mlp0@A", nothing)]),
         Node("mlp1->logits@B", everything, [Node("1.0-1->mlp1@B", "B"), Node("0.0->mlp1", "A")]),
     ])  # fmt: skip
@@ -84,6 +87,16 @@ def test_a_tree_of_all_edges_is_the_model(tiny):
     np.testing.assert_allclose(found.scrubbed.values, found.whole.values, rtol=0, atol=1e-9)
     without = causal_scrubbing(model, prompts, Node(reads=parts[:2]), draws=1)
     assert np.abs(without.scrubbed.values - without.whole.values).max() > 0.1
+
+
+def test_a_layers_attention_is_all_its_heads(tiny, monkeypatch):
+    monkeypatch.setattr(scrubbing, "drawn", in_turn)  # else draws depend on what a node is called
+    model, prompts = tiny("gpt2"), some_prompts()
+    inputs = [Node("0.1->1.0-2.qk@A", "A"), Node("mlp0->1.0-2.v@B", "B")]
+    trees = [Node(reads=[Node(senders, "END", inputs)]) for senders in ("attn1->logits", "1.0-2->logits")]
+    one, other = (causal_scrubbing(model, prompts, tree, draws=1) for tree in trees)
+    np.testing.assert_allclose(one.scrubbed.values, other.scrubbed.values, rtol=0, atol=1e-9)
+    assert not np.allclose(one.scrubbed.values, one.whole.values)
 
 
 def test_draws_repeat_and_know_no_order(tiny):

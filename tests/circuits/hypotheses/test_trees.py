@@ -37,6 +37,8 @@ def test_a_tree_is_walked_from_its_readers():
         (lambda: Node(heads("0.1")), CircuitError, "named by edges into what reads it"),
         (lambda: Node(Sites()), CircuitError, "named by edges"),
         (lambda: Node(reads=["0.1->logits"]), CircuitError, "a node reads nodes.*got str"),
+        (lambda: Node(matters=3), CircuitError, "a named position, several, or a function of a prompt, got 3"),
+        (lambda: Node(matters=["A", 3]), CircuitError, "a named position, several"),
         (lambda: Node("1.0->0.1.q"), SiteError, "a receiver comes behind its senders"),  # so that no tree runs in a circle
         (lambda: Node("0.1"), SiteError, "as an edge"),
     ],
