@@ -133,7 +133,11 @@ def other_circuits(model: "TransformerBridge", circuit: Circuit, *, seed: int, r
     if not filled:
         raise NoControlError(_TOO_FEW.format("the circuit has no sites that could be replaced"))
     names, pools = list(filled), list(filled.values())
-    before = [(a, b) for a, b in itertools.permutations([*filled.keys() - {EDGES}], 2) if _precedes(circuit.roles[a], circuit.roles[b])]
+    before = [
+        (a, b)
+        for a, b in itertools.permutations((name for name in names if name != EDGES), 2)
+        if _precedes(circuit.roles[a], circuit.roles[b])
+    ]
 
     def made(sites: Sequence[Sites]) -> Circuit | None:
         found = dict(zip(names, sites, strict=True))
