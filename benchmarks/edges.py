@@ -22,11 +22,12 @@ from scipy.stats import spearmanr
 
 import mechcheck as m
 from mechcheck.base.paths import data_dir
-from mechcheck.circuits.edge_scores import METHODS, EdgeScores
+from mechcheck.circuits.edge_scores import EdgeScores, Method
 from mechcheck.circuits.graph_files import names_of
 
 RESULTS = Path(__file__).resolve().parent / "results" / "edges.cpu.md"
 MODEL = "names-gpt2-seed0"
+METHODS: tuple[Method, ...] = ("exact", "eap", "eap-ig-inputs", "eap-ig-activations")
 
 
 def main() -> None:

@@ -219,6 +219,7 @@ from .circuits.greedy_search import (
 from .measures.causal.path_patching import path_patching as path_patching
 from .circuits.edge_scores import edge_scores as edge_scores, EdgeScores as EdgeScores
 from .circuits.edge_search import prune_edges as prune_edges, FoundEdges as FoundEdges
+from .circuits.edge_contexts import find_edges as find_edges, EdgesInContexts as EdgesInContexts
 from .circuits.edge_methods import acdc as acdc, edge_pruning as edge_pruning, information_flow as information_flow
 from .circuits.discovery import discover_edges as discover_edges, Discovered as Discovered
 from .circuits.stability import edge_stability as edge_stability, search_stability as search_stability
@@ -228,6 +229,14 @@ from .circuits.comparison import circuit_overlap as circuit_overlap, CircuitOver
 from .circuits.completeness import completeness as completeness, minimality as minimality
 from .circuits.circuit_tests import circuit_tests as circuit_tests, random_circuits as random_circuits
 from .circuits.graph_files import read_graph as read_graph, write_graph as write_graph
+
+# hypotheses
+from .prompts.one import Prompt as Prompt
+from .circuits.hypotheses.trees import Node as Node, everything as everything, nothing as nothing
+from .circuits.hypotheses.scrubbing import causal_scrubbing as causal_scrubbing, Scrubbed as Scrubbed
+from .circuits.hypotheses.hypothesis_decoys import hypothesis_decoys as hypothesis_decoys, HypothesisDecoys as HypothesisDecoys
+from .circuits.hypotheses.abstraction import causal_abstraction as causal_abstraction, Abstraction as Abstraction
+from .circuits.hypotheses.abstraction_runs import Commutes as Commutes
 
 # figures
 from .drawing.figure import Figure as Figure, RecordedFigure as RecordedFigure

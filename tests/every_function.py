@@ -91,6 +91,17 @@ def _written(b: Bench) -> Any:
         return path.read_text()
 
 
+def _scrubbed(b: Bench) -> Any:
+    hypothesis = m.Node(reads=[m.Node(f"{b.last}->logits", reads=[m.Node(f"input->{b.last}.q", "A")])])
+    decoys = m.hypothesis_decoys(b.model, b.prompts, hypothesis, n=1)
+    return [m.causal_scrubbing(b.model, b.prompts, one, draws=2).scrubbed.values for one in (hypothesis, *decoys.random)]
+
+
+def _abstracted(b: Bench) -> Any:
+    found = m.causal_abstraction(b.model, b.prompts, lambda prompt, let: let("token", prompt["A"]), {"token": m.heads(b.last, at="END")})
+    return [found.error.values, found.accuracy.values]
+
+
 _VARIANTS: dict[str, Callable[[Bench], Any]] = {
     "zero": lambda b: m.Ablate(b.every, "zero"),
     "mean": lambda b: m.Ablate(m.heads(b.last, at="END"), "mean"),
@@ -177,9 +188,13 @@ CALLS: dict[str, Callable[[Bench], Any]] = {
     "edge_scores": lambda b: [
         m.edge_scores(b.model, b.prompts, one, steps=2, sample=2)["input->logits"].values for one in ("exact", "eap")
     ],
+    "find_edges": lambda b: m.find_edges(b.model, b.prompts, lesions=m.heads(b.last), instead=["zero", "permute"]).scores,
     "faithfulness": lambda b: m.faithfulness(b.model, b.prompts, b.every).values,
     "compare_circuits": lambda b: m.compare_circuits(b.model, b.prompts, b.every, m.heads(f"{b.last}")).a.values,
     "faithfulness_curve": lambda b: len(m.faithfulness_curve(b.model, b.prompts, m.edge_scores(b.model, b.prompts), shares=(1.0,)).edges),
+    "causal_scrubbing": _scrubbed,
+    "hypothesis_decoys": _scrubbed,
+    "causal_abstraction": _abstracted,
     "generate": lambda b: m.generate(b.model, b.prompts, m.Ablate(b.every, "zero"), new_tokens=2).lengths,
     "difference_of_means": lambda b: m.difference_of_means(b.model, b.prompts, b.stream, source=b.prompts.reference).subspace.basis,
     "probe": lambda b: m.probe(b.model, b.prompts, b.stream, list("xyxyxy")[: len(b.prompts)]).subspace.basis,

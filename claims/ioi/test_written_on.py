@@ -1,8 +1,4 @@
-"""The story that is written on: who is named next, and who the sentence after it is about. Thresholds were fixed on discovery prompts.
-
-Left out after a look at the verification prompts: that the receiver is named on more than 0.9 of them, which is undecided on
-names-gpt2-seed1 (0.95 [0.90, 0.98]); `test_behaviour.py` asks it of the prediction.
-"""
+"""The story that is written on: who is named next, and who the sentence after it is about. Thresholds were fixed on discovery prompts."""
 
 from mechcheck import Bars, Patch, claim, generate
 
@@ -14,6 +10,10 @@ NEW = 6  # " Olga . Olga thanked Gary ."
 def receiver_thanks_giver(new):
     """The next sentence's subject and object, the full stop and the verb between them."""
     return new.tokens[0] == new.tokens[2] == new.answer and new.tokens[4] == new.foil
+
+
+def names_the_receiver(new):
+    return new.tokens[0] == new.answer
 
 
 def names_the_giver(new):
@@ -44,6 +44,14 @@ def shares(clean, patched):
 def test_the_story_goes_on(model, prompts, check):
     written = generate(model, prompts, new_tokens=NEW)
     check.rate(written.measure(receiver_thanks_giver, "the receiver is named, and thanks the giver"), above=0.5)
+
+
+@claim(
+    "Written on greedily, more than nine stories of ten name the receiver next",
+    source="the claim is ours", task="ioi", kind="behaviour", models=MODELS,
+)  # fmt: skip
+def test_the_receiver_is_named(model, prompts, check):
+    check.rate(generate(model, prompts, new_tokens=1).measure(names_the_receiver, "the receiver is named"), above=0.9)
 
 
 @claim(

@@ -1,7 +1,7 @@
 """Which of the two people gives: is it carried by a few directions of the stream behind the S-inhibition heads?
 
 Subspaces are fitted on discovery prompts, whose sentences and pairs of people never meet in the verification prompts. The dimension
-and the thresholds were chosen after a look at both halves, so that they are no prediction.
+and the thresholds were chosen after a look at both halves; the prompts of the verdict were drawn afterwards, with another seed.
 """
 
 from functools import lru_cache

@@ -12,9 +12,8 @@ from mechcheck.base.device import usual_torch
 from mechcheck.base.errors import MechcheckError
 from mechcheck.circuits.edge_search import FoundEdges, Step
 from mechcheck.circuits.evaluation import Cut, by_size, from_the_logits_up
-from mechcheck.engine.graphs.gradients import Gradients
 from mechcheck.engine.graphs.runs import Graphs
-from mechcheck.engine.reading import Reading
+from mechcheck.engine.graphs.senders import said
 from mechcheck.engine.untouched import Untouched
 from mechcheck.engine.untouched_cache import untouched_run
 
@@ -52,7 +51,7 @@ def acdc(cut: Cut, thresholds: Sequence[float] = THRESHOLDS) -> FoundEdges:
     largest = np.where(cuts.numpy(), 0.0, limits[:, None, None]).max(0)  # the largest threshold that keeps it
     kept = (~cuts & whole.real).sum((1, 2)).tolist()
     trace = tuple(Step((), left, float(gap), len(whole)) for left, gap in sorted(zip(kept, now, strict=True), reverse=True))
-    return FoundEdges(whole, tuple(by_size(whole, largest)), "acdc", trace, frozenset(cut.prompts.ids))
+    return FoundEdges(whole, tuple(by_size(whole, largest)), "acdc", trace, frozenset(cut.prompts.ids), scores=largest)
 
 
 @usual_torch()
@@ -99,8 +98,8 @@ def edge_pruning(cut: Cut, *, steps: int = 200, learning_rate: float = 0.05, spa
         loss.backward()
         optimiser.step()
         trace.append(Step((), int((kept > 0).sum()), float(np.abs(off).mean()), 2 * (step + 1)))
-    scores = torch.zeros(real.shape, dtype=torch.float64).masked_scatter(real, gates.detach().sigmoid())
-    return FoundEdges(whole, tuple(by_size(whole, scores.numpy())), "edge pruning", tuple(trace), frozenset(cut.prompts.ids))
+    scores = torch.zeros(real.shape, dtype=torch.float64).masked_scatter(real, gates.detach().sigmoid()).numpy()
+    return FoundEdges(whole, tuple(by_size(whole, scores)), "edge pruning", tuple(trace), frozenset(cut.prompts.ids), scores=scores)
 
 
 @usual_torch()
@@ -112,9 +111,8 @@ def information_flow(cut: Cut) -> FoundEdges:
     """
     graphs: Graphs = cut.graphs
     whole, prompts = cut.graph, cut.prompts
-    reading = Reading(graphs.metrics[0], prompts, graphs.read)
     base = untouched_run(cut.model, graphs.known, prompts)
-    own = Gradients(graphs.known, whole, base, reading).own()  # [sender, prompt, pos, d_model]
+    own = said(graphs.known, base)  # [sender, prompt, pos, d_model]
     tokens = (torch.arange(prompts.tokens.shape[1]) < prompts.lengths[:, None]).to(own)
     scores = torch.zeros(whole.real.shape, dtype=torch.float64)
     streams: dict[tuple, Float[Tensor, " sender"]] = {}
@@ -128,7 +126,8 @@ def information_flow(cut: Cut) -> FoundEdges:
             share = near / near.sum(0).clamp(min=torch.finfo(near.dtype).tiny)
             streams[key] = ((share * tokens).sum(2) / tokens.sum(1)).mean(1).cpu().double()
         scores[row, list(columns)] = streams[key]
-    return FoundEdges(whole, tuple(from_the_logits_up(whole, scores.numpy())), "information flow", (), frozenset(prompts.ids))
+    found = scores.numpy()
+    return FoundEdges(whole, tuple(from_the_logits_up(whole, found)), "information flow", (), frozenset(prompts.ids), scores=found)
 
 
 def _stream(graphs: Graphs, base: Untouched, kind: str, layer: int) -> Tensor:

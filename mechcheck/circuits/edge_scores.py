@@ -14,7 +14,7 @@ from mechcheck.base.errors import MechcheckError, PromptError
 from mechcheck.base.text import did_you_mean
 from mechcheck.drawing.figure import Pictured
 from mechcheck.engine.graphs.gradients import gradient_scores
-from mechcheck.engine.graphs.runs import senders_of
+from mechcheck.engine.graphs.senders import senders_of
 from mechcheck.engine.run import sweep
 from mechcheck.measures.figures.edges import edge_graph
 from mechcheck.measures.figures.model import CircuitGraph
@@ -29,9 +29,9 @@ from mechcheck.stats.measurement import Measurement
 if TYPE_CHECKING:
     from transformer_lens.model_bridge import TransformerBridge
 
-Method = Literal["exact", "eap", "eap-ig-inputs", "eap-ig-activations"]
+Method = Literal["exact", "eap", "eap-ig-inputs", "eap-ig-activations", "relp"]
 Instead = Literal["counterfactual", "zero", "mean", "resample"]
-METHODS: tuple[Method, ...] = ("exact", "eap", "eap-ig-inputs", "eap-ig-activations")
+METHODS: tuple[Method, ...] = ("exact", "eap", "eap-ig-inputs", "eap-ig-activations", "relp")
 STEPS = 5
 """Points between both ends that gradients are averaged over; Hanna et al. found 5 to be enough."""
 SAMPLE = 48
@@ -133,6 +133,9 @@ def edge_scores(
     - "eap-ig-inputs": the same, with gradients averaged over inputs between the two (Hanna et al. 2024, arXiv:2403.17806).
     - "eap-ig-activations": averaged over activations between the two, part by part (the same authors; the gradients of all parts'
       runs are averaged for every edge).
+    - "relp": as EAP, with rules of relevance propagation in place of gradients, where these see a slope that is not there a step away:
+      norms divide by a constant, activation functions are lines through 0, and gates share what they multiply by halves (Jafari et al.
+      2025, arXiv:2508.21258; their rule that makes attention patterns constants is left out, as it gives queries and keys nothing).
 
     Estimates come with exact values for a sample of edges, the rank correlation and the worst error. With grouped queries, keys and
     values are those of key/value heads.

@@ -14,7 +14,8 @@ from torch import Tensor
 from mechcheck.base.errors import CircuitError, MechcheckError
 from mechcheck.circuits.edge_scores import EdgeScores, Instead, carried
 from mechcheck.circuits.placed import PlacedMask, PositionKinds, alike, fewest
-from mechcheck.engine.graphs.runs import Graphs, senders_of
+from mechcheck.engine.graphs.runs import Graphs
+from mechcheck.engine.graphs.senders import senders_of
 from mechcheck.notation.circuit import Circuit, parts_of
 from mechcheck.notation.graph import Graph
 from mechcheck.notation.metrics import Metric, as_metric, logit_diff

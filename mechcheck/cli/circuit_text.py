@@ -89,15 +89,15 @@ def listed(parts: Sites) -> str:
     return str(parts) if len(parts) <= MOST else f"{Sites(list(parts)[:MOST])} and {len(parts) - MOST} more"
 
 
-def said(estimate: Estimate) -> str:
+def said(estimate: Estimate, *, caveat: bool = True) -> str:
     """An estimate with its interval, and what a reader should know of it."""
     value, interval = estimate_text(estimate.value, estimate.low, estimate.high)
-    return f"{value} {interval}" + (f" ({estimate.caveat})" if estimate.caveat else "")
+    return f"{value} {interval}" + (f" ({estimate.caveat})" if caveat and estimate.caveat else "")
 
 
-def measured(measurement: Measurement) -> str:
+def measured(measurement: Measurement, *, caveat: bool = True) -> str:
     """A measurement's mean with its interval."""
-    return said(estimate_mean(measurement, Confidence()).estimate)
+    return said(estimate_mean(measurement, Confidence()).estimate, caveat=caveat)
 
 
 def overlap_lines(found: CircuitOverlap) -> Iterator[str]:
@@ -122,7 +122,9 @@ def comparison_lines(found: CircuitComparison) -> Iterator[str]:
     if found.disagreements:
         yield "what only one of them has, and what the metric changes by without it in the whole model:"
         rows = [("  part", "of", "effect", "p (Holm)")]
-        rows += [(f"  {one.part}", one.of, measured(one.effect), f"{one.p_adjusted:.2g}") for one in found.disagreements[:MOST]]
+        rows += [
+            (f"  {one.part}", one.of, measured(one.effect, caveat=False), f"{one.p_adjusted:.2g}") for one in found.disagreements[:MOST]
+        ]
         yield from columns(rows)
         if len(found.disagreements) > MOST:
             yield f"  and {len(found.disagreements) - MOST} more, of smaller effects"

@@ -42,7 +42,7 @@ from mechcheck.compiled._blueprint import (
 from mechcheck.compiled._compiler import compile_weights, config_of, lay_out, save_model, token_ids
 from mechcheck.compiled._directories import built
 from mechcheck.compiled._truth import Attention, Method, Near, Row
-from mechcheck.compiled._wired import wired
+from mechcheck.compiled._wiring import wiring
 from mechcheck.notation.circuit import Circuit
 from mechcheck.notation.sites import Sites
 
@@ -50,7 +50,7 @@ __all__ = [
     "ALWAYS", "LOGITS", "Attention", "Blueprint", "CompileError", "Edge", "Head", "Match", "Method", "Move", "Near",
     "Register", "Row", "blueprint", "built_edges", "codes", "compile_weights", "compiled_directory", "compiled_models", "config_of",
     "flag", "known_circuit", "known_edges", "lay_out", "positions",
-    "save_model", "scratch", "task_of", "token_ids", "truth_table", "words",
+    "save_model", "scratch", "task_of", "token_ids", "truth_table", "wiring", "words",
 ]  # fmt: skip
 
 
@@ -118,7 +118,7 @@ def built_edges(name: str) -> Sites:
 
     Beside the connections of `known_edges` that lead there, what heads read of the input.
     """
-    return wired(blueprint(name))
+    return wiring(blueprint(name))
 
 
 def _find(name: str) -> _Compiled:

@@ -9,7 +9,7 @@ from mechcheck.conformance.support_bench import Bench, Try, sweep
 
 
 def _estimates(b: Bench) -> Any:
-    methods: list[Any] = ["eap", "eap-ig-inputs", "eap-ig-activations"]
+    methods: list[Any] = ["eap", "eap-ig-inputs", "eap-ig-activations", "relp"]
     found = [m.edge_scores(b.model, b.prompts, method, steps=2, sample=2) for method in methods]
     return [one.mean[one.graph.real.numpy()] for one in found]
 
@@ -25,6 +25,11 @@ def _stable(b: Bench) -> Any:
     found = m.discover_edges(cut, "information-flow", size=3, resamples=0)
     some = [m.edge_stability(scores, 3, resamples=3), m.search_stability(cut, m.information_flow, 3, resamples=3)]
     return len(found.edges), [one.resamples for one in some]
+
+
+def _in_contexts(b: Bench) -> Any:
+    found = m.find_edges(b.model, b.prompts, lesions=m.heads("0.1"), instead=["counterfactual", "permute"])
+    return found.contexts[-1].effects
 
 
 def _faithful(b: Bench) -> Any:
@@ -58,9 +63,10 @@ EDGES: dict[str, Try] = {
     ),
     "`path_patching`": lambda b: m.path_patching(b.model, b.prompts, ["0.1->1.2.q@END->logits"]),
     "`graph`, `edge_scores`": lambda b: m.edge_scores(b.model, b.prompts).mean[m.graph(b.model).real.numpy()],
-    "`edge_scores` by EAP and EAP-IG": _estimates,
+    "`edge_scores` by EAP, EAP-IG and RelP": _estimates,
     "`prune_edges`, `acdc`, `edge_pruning`, `information_flow`": _searched,
     "`discover_edges`, `edge_stability`, `search_stability`": _stable,
+    "`find_edges`": _in_contexts,
     "`faithfulness`, `faithfulness_curve`": _faithful,
     "`compare_circuits`, `circuit_overlap`": _compared,
     "`completeness`, `minimality`": _complete,

@@ -13,6 +13,7 @@ import mechcheck as m
 from mechcheck.conformance.support_bench import Bench as Bench
 from mechcheck.conformance.support_bench import Try, sweep
 from mechcheck.conformance.support_edges import EDGES
+from mechcheck.conformance.support_hypotheses import HYPOTHESES
 from mechcheck.notation.metrics import Metric
 from mechcheck.notation.sites import Sites
 from mechcheck.prompts.prompt_set import PromptSet
@@ -210,6 +211,7 @@ ROWS: dict[str, dict[str, Try]] = {
         "`targeted_search`": lambda b: m.targeted_search(b.model, b.prompts, size=2).score,
     },
     "Edges and circuits of edges": EDGES,
+    "Hypotheses": HYPOTHESES,
     "Attention": {
         "`attention`": _measure("attention", _EVERY),
         "`attention_to`": lambda b: m.attention_to(b.model, b.prompts, _EVERY).values,

@@ -134,7 +134,11 @@ def _for_cell(edit: Edit, cell: Cell, together: PromptSet) -> Edit:
     if value is not None:
         value = fit_site(value, edit.site, together)
     cut, where = (None if mask is None else fit(mask[[cell.prompt] * len(together)], width) for mask in (edit.cut, edit.where))
-    return replace(edit, value=value, cut=cut, where=where, rows=torch.arange(len(together)) == cell.again)
+    order = edit.order
+    if order is not None:  # padding stays where it is
+        own = order[cell.prompt, :width]
+        order = torch.cat([own, torch.arange(len(own), width)]).expand(len(together), -1)
+    return replace(edit, value=value, order=order, cut=cut, where=where, rows=torch.arange(len(together)) == cell.again)
 
 
 def _gap(found: Tensor, expected: Tensor) -> float:

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from mechcheck.base.progress import progress
 from mechcheck.engine.arithmetic.model import Arithmetic
-from mechcheck.engine.direct import put_at_receivers
+from mechcheck.engine.direct import at_receivers, put_at_receivers
 from mechcheck.engine.edit import Activation, Edit
 from mechcheck.engine.memory import free_bytes, ran_out
 from mechcheck.engine.reading import Read, read_by
@@ -106,20 +106,28 @@ def _block_streams(
     for number, listed in enumerate(edits):
         if listed:
             along = any(edit.site.to is not None for edit in listed)
-            found = variant(base.arithmetic, base.prompts, number, put_at_receivers(base, listed) if along else listed)
+            found = variant(base.arithmetic, base.prompts, number, at_receivers(base, listed) if along else listed)
             groups[tuple(found.start.tolist())].append(found)
     for members in groups.values():
         members.sort(key=lambda v: (v.layer, v.join))
         view = window(base.arithmetic, base.prompts, read, members[0].start, base.last.device)
         before = (read.positions < members[0].start[:, None])[:, view.skipped :, None].to(clean.device)  # where nothing changes
-        for chosen, streams in _batches(base, view, members, batch):
+        for chosen, streams in _batches(base, view, members, batch, lambda v: _with_values(base, read, v, edits[v.number])):
             streams = settled(streams, base, read.positions, view.skipped)
             out[[v.number for v in chosen], :, view.skipped :] = torch.where(before, clean[:, view.skipped :], streams)
             done(len(chosen))
     return out
 
 
-def _batches(base: Untouched, view: Window, members: list[Variant], batch: int | None) -> Iterator[tuple[list[Variant], Streams]]:
+def _with_values(base: Untouched, read: Read, found: Variant, edits: Sequence[Edit]) -> Variant:
+    """A variant, with what receivers make of its edges, of which only a batch at a time is kept."""
+    along = edits[0].site.to is not None
+    return found._replace(edits=tuple(put_at_receivers(base, edits, read.positions))) if along else found
+
+
+def _batches(
+    base: Untouched, view: Window, members: list[Variant], batch: int | None, ready: Callable[[Variant], Variant]
+) -> Iterator[tuple[list[Variant], Streams]]:
     """Run the variants of one window, as many at a time as fit; fewer, should memory run out."""
     room = free_bytes(base.last.device)
     if base.last.device.type == "cpu" and view.leaving.positions.shape[1] > 1:
@@ -129,7 +137,7 @@ def _batches(base: Untouched, view: Window, members: list[Variant], batch: int |
     while start < len(members):
         chosen = members[start : start + size]
         try:
-            streams = Batch(base, chosen, view).run()
+            streams = Batch(base, [ready(one) for one in chosen], view).run()
         except RuntimeError as error:
             if not ran_out(error) or size == 1:
                 raise

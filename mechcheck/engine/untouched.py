@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -130,7 +130,7 @@ def untouched(
     common = 0 if like is None or extra else _in_common(arithmetic, prompts, like.prompts)
     x = x[:, common:]
     around = None if tables is None else (tables[0][common:, None], tables[1][common:, None])
-    sees = None if arithmetic.causal else is_token(Rows(prompts, slice(None))).to(x.device)[:, None, None]
+    sees = seen_by_all(arithmetic, prompts)
     if common:
         sees = torch.ones(x.shape[1], prompts.tokens.shape[1], dtype=torch.bool, device=x.device).tril(common)
     layers: list[Kept] = []
@@ -159,6 +159,11 @@ def untouched(
     if like is not None and common:
         x = torch.cat([like.last[:, :common], x], dim=1)
     return Untouched(prompts, tables, tuple(layers), x, also, arithmetic)
+
+
+def seen_by_all(arithmetic: Arithmetic, prompts: PromptSet) -> Bool[Tensor, "prompt 1 1 pos"] | None:
+    """The positions that every query sees, which are those of tokens; None where attention is causal."""
+    return None if arithmetic.causal else is_token(Rows(prompts, slice(None))).to(arithmetic.w_u.device)[:, None, None]
 
 
 def _in_common(arithmetic: Arithmetic, prompts: PromptSet, others: PromptSet) -> int:

@@ -29,14 +29,18 @@ def untouched_run(
     like: Untouched | None = None,
 ) -> Untouched:
     """As `untouched`, from memory where it is there."""
-    key = (known, prompts)
-    _, found = _runs.get(key, (None, None))
+    _, found = _runs.get((known, prompts), (None, None))
     if found is None or extra - set(found.extra):
         found = untouched(model, known, prompts, extra | (frozenset(found.extra) if found else frozenset()), like)
-        _runs[key] = (weakref.ref(model), found)
-    _runs.move_to_end(key)
-    _forget_what_is_too_much()
+    remember(model, known, prompts, found)
     return found
+
+
+def remember(model: "TransformerBridge", known: Arithmetic, prompts: PromptSet, run: Untouched) -> None:
+    """Keep a run for those who ask for it next."""
+    _runs[known, prompts] = (weakref.ref(model), run)
+    _runs.move_to_end((known, prompts))
+    _forget_what_is_too_much()
 
 
 def _forget_what_is_too_much() -> None:

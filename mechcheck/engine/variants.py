@@ -90,8 +90,8 @@ class Variant(NamedTuple):
 
 
 def serves(arithmetic: Arithmetic, edits: Sequence[Edit]) -> bool:
-    """Whether the suffix runner can do the edits: none that exchanges positions, none before the first block, none of a place that an
-    encoder's blocks lack, none that looks at another hook too; edges, where all of them read what no edit has changed."""
+    """Whether the suffix runner can do the edits: none that exchanges a node's positions, none before the first block, none of a place that
+    an encoder's blocks lack, none that looks at another hook too; edges, where all of them read what no edit has changed."""
     if any(edit.site.to is not None for edit in edits):
         return direct(arithmetic, edits)
     missing = ("attn_out", "mlp_out", "neuron", *EMBEDDINGS) if arithmetic.post_norm else EMBEDDINGS

@@ -6,6 +6,7 @@ import torch
 from tiny import LAYOUTS, SAME_FORWARD, random_prompts
 
 from mechcheck.base.errors import CircuitError, MechcheckError
+from mechcheck.circuits.edge_methods import information_flow
 from mechcheck.circuits.edge_scores import edge_scores
 from mechcheck.circuits.evaluation import Cut, faithfulness, faithfulness_curve, from_the_logits_up, kept_edges, nested
 from mechcheck.engine.run import plain_hooks, run, sweep
@@ -100,6 +101,14 @@ def test_areas_are_trapezoids(tiny):
     for wrong in ((), (0.0, 1.0), (0.5, 0.1), (0.5, 1.5)):
         with pytest.raises(MechcheckError, match="shares of all edges rise"):
             faithfulness_curve(model, prompts, scores, shares=wrong)
+
+
+def test_a_search_brings_its_own_circuits(tiny):
+    model, prompts = tiny("neox"), random_prompts(5, LENGTHS)
+    found = information_flow(Cut(model, prompts))
+    curve = faithfulness_curve(model, prompts, found, shares=(0.2, 0.6))
+    by_hand = [faithfulness(model, prompts, found.edges(count)).mean for count in curve.edges]
+    np.testing.assert_allclose([one.mean for one in curve.faithfulness], by_hand, rtol=0, atol=1e-9)
 
 
 @pytest.mark.parametrize("name", ["gpt2", "llama"])

@@ -180,7 +180,7 @@ def test_the_prompts_of_the_search_are_refused(tiny):
 
 def test_a_share_of_nothing_is_undefined(tiny):
     """Where cut edges carry what they carry anyway, nothing is lost that a circuit could keep."""
-    model, prompts, check = tiny("gpt2"), random_prompts(2, LENGTHS), of(tiny("gpt2"))
+    prompts, check = random_prompts(2, LENGTHS), of(tiny("gpt2"))
     check.faithful(BUILT, prompts, source=prompts)
     assert check.expectations[0].verdict == "undefined"
     assert check.verdict == "not_applicable"

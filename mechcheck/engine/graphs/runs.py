@@ -14,22 +14,20 @@ from torch.nn import functional as F
 from mechcheck.base.device import usual_torch
 from mechcheck.base.errors import SiteError
 from mechcheck.base.progress import progress
-from mechcheck.engine.along import arithmetic_of, written_to_stream
+from mechcheck.engine.along import arithmetic_of
 from mechcheck.engine.arithmetic.layer import Layer
 from mechcheck.engine.arithmetic.model import Arithmetic
 from mechcheck.engine.arithmetic.rotary import rotate
-from mechcheck.engine.edit import Edit
-from mechcheck.engine.edits import capture_all, edits_of
+from mechcheck.engine.graphs.senders import Sent, sent
 from mechcheck.engine.memory import free_bytes
 from mechcheck.engine.reading import Read, Reading, read_by
 from mechcheck.engine.swept import Swept
-from mechcheck.engine.untouched import Untouched
+from mechcheck.engine.untouched import Untouched, seen_by_all
 from mechcheck.engine.untouched_cache import untouched_run
 from mechcheck.engine.watch import Ran, tell, watched
 from mechcheck.notation.graph import Graph, graph
 from mechcheck.notation.interventions import Ablate, Patch
 from mechcheck.notation.metrics import Metric
-from mechcheck.notation.sites import Sites
 from mechcheck.prompts.prompt_set import PromptSet
 
 if TYPE_CHECKING:
@@ -38,27 +36,6 @@ if TYPE_CHECKING:
 Cuts = Bool[Tensor, "variant receiver sender *kind"]
 """Which edges are cut in each variant; with a last dimension where kinds of positions are told apart."""
 Kinds = Int[Tensor, "prompt pos"]
-Sent = Float[Tensor, "sender prompt pos d_model"]
-
-
-def sent(model: "TransformerBridge", prompts: PromptSet, instead: Ablate | Patch) -> Sent:
-    """What each sender says where it is replaced, as it adds to the stream.
-
-    Args:
-        model, prompts: as in `run`.
-        instead: by what; its sites are those of the graph's senders.
-    """
-    known = arithmetic_of(model)
-    captures = capture_all(model, prompts, [[instead]])
-    edits = {edit.site: edit for edit in edits_of(model, prompts, [instead], captures)}
-    shape = (*prompts.tokens.shape, known.w_u.shape[0])
-    return torch.stack([_in_stream(known, edits[sender], shape) for sender in graph(model).senders])
-
-
-def _in_stream(known: Arithmetic, edit: Edit, shape: tuple[int, ...]) -> Float[Tensor, "prompt pos d_model"]:
-    if edit.value is None:
-        return known.w_u.new_zeros(shape)
-    return written_to_stream(known, edit, edit.value.to(known.w_u)).expand(shape)
 
 
 @dataclass(eq=False)
@@ -276,14 +253,12 @@ class GraphRun:
         tables = None if self.base.tables is None else (self.base.tables[0][:, None], self.base.tables[1][:, None])
         q, k = (rotate(part, tables, neighbours=known.neighbours) for part in (q, k))
         q, k, v = (part.transpose(1, 2) for part in (q, k, v))
-        z = F.scaled_dot_product_attention(q, k, v, is_causal=True, scale=known.scale, enable_gqa=q.shape[1] != k.shape[1])
+        sees = seen_by_all(known, self.base.prompts)
+        sees = None if sees is None else sees.repeat(n, 1, 1, 1)
+        grouped = q.shape[1] != k.shape[1]
+        z = F.scaled_dot_product_attention(q, k, v, attn_mask=sees, is_causal=sees is None, scale=known.scale, enable_gqa=grouped)
         z = z.view(n, prompts, known.n_heads, width, known.d_head).transpose(1, 2).flatten(2, 3)
         said = (z @ layer.o.weight.unflatten(0, (known.n_heads, known.d_head))).view(n, known.n_heads, prompts, width, -1)
         self._say(said)
         total = said.sum(1)
         return total if layer.o.bias is None else total + layer.o.bias
-
-
-def senders_of(model: "TransformerBridge") -> Sites:
-    """The senders of the model's graph, to be ablated or patched."""
-    return Sites(graph(model).senders)
