@@ -98,10 +98,10 @@ class EdgeScores(Pictured):
             raise MechcheckError(f"the graph has {len(self.graph)} edges, so there are no {n} largest")
         return self.graph.chosen(torch.from_numpy(self._largest(n)))
 
-    def figure(self, n: int = 30) -> CircuitGraph:
+    def figure(self, title: str | None = None, n: int = 30) -> CircuitGraph:
         """The n largest as a graph, with their intervals; all, where there are fewer."""
         n = min(n, len(self.graph))
-        return edge_graph(self.top(n), self, title=f"{self.metric}: the {n} largest of {len(self.graph)} edges ({self.method})")
+        return edge_graph(self.top(n), self, title=title or f"{self.metric}: the {n} largest of {len(self.graph)} edges ({self.method})")
 
     def _largest(self, n: int) -> Bool[np.ndarray, "receiver sender"]:
         size = np.where(np.isnan(self.mean), -np.inf, np.abs(self.mean)).ravel()

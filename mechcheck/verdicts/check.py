@@ -179,7 +179,7 @@ class Check(Collected):
         check_contest("beats_random_circuits", quantile, n)
         found = Evaluation.of("beats_random_circuits", self.model, circuit, prompts, instead, source, metric)
         among = found.random(2 * controls_needed(self.confidence) if n is None else n, self.seed)
-        text = label or f"{found.told.size} {found.told.parts} are nearer to the model than random ones"
+        text = label or "nearer to the model than random circuits of its size"
         won = refuted_by_rank(decide_contest(found.nearness, among, text, quantile, self.confidence), quantile, self.confidence)
         return self._add(
             "beats_random_circuits", won.difference, won.estimate, REGION, 0.0, text,

@@ -64,7 +64,7 @@ class Evaluation:
         if not kept.any():
             raise CircuitError("this circuit keeps no edge at all: there is nothing to claim")
         values, (none, whole) = cut.values([kept])[0], cut.ends
-        share = cut.share(values, f"faithfulness of {_called(parts)} under {instead} ablation")
+        share = cut.share(values, f"faithfulness under {instead} ablation")
         flag = "above 1" if share.mean > 1 + _ROUNDING else "below 0" if share.mean < -_ROUNDING else ""
         note = f"faithfulness is {flag}: the rest works against the circuit, or the circuit against the model" if flag else ""
         distance, unit = np.abs(values - whole), as_metric(cut.metric).unit
@@ -103,11 +103,6 @@ def _kinds(parts: "Sites") -> str:
     if next(iter(parts)).to is not None:
         return "edges"
     return " and ".join(_NOUNS.get(kind, kind) for kind in Counter(site.kind for site in parts))
-
-
-def _called(parts: "Sites") -> str:
-    few = str(parts)
-    return few if len(parts) <= 3 else f"{len(parts)} {_kinds(parts)}"
 
 
 def _alike(cut: Cut, parts: "Sites") -> int:

@@ -4,7 +4,7 @@ import itertools
 import math
 import random
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -77,31 +77,49 @@ def random_edges(model: "TransformerBridge", edges: Sites, *, outside: Sites, n:
     if len(free) < len(edges):
         few = f"only {len(free)} edges lie outside the circuit, {len(edges)} are needed for a random control"
         raise NoControlError(_TOO_FEW.format(few))
+    pools = [_by(free, likeness) for likeness in _LIKENESS]
     rng = random.Random(f"edges {seed}")
     found: dict[Sites, None] = {}
     for _ in range(4 * n):
-        found[_edges_like(edges, free, rng)] = None
+        found[_edges_like(edges, pools, rng)] = None
         if len(found) == n:
             break
     return list(found)
 
 
-def _edges_like(edges: Sites, free: Sequence[Site], rng: random.Random) -> Sites:
-    left, chosen = rng.sample(free, len(free)), []
-    for edge in rng.sample(list(edges), len(edges)):
-        other = min(left, key=lambda site: _unlike(edge, site))  # of equals the first, and their order is random
-        left.remove(other)
-        chosen.append(replace(other, at=edge.at))
+def _edges_like(edges: Sites, pools: Sequence[Mapping[object, Sequence[Site]]], rng: random.Random) -> Sites:
+    left, used, chosen = rng.sample(list(edges), len(edges)), set(), []
+    for likeness, pool in zip(_LIKENESS, pools, strict=True):
+        short: list[Site] = []
+        for key, wanted in _by(left, likeness).items():
+            there = [site for site in pool.get(key, ()) if site not in used]
+            taken = rng.sample(there, min(len(wanted), len(there)))
+            used |= set(taken)
+            chosen += [replace(other, at=edge.at) for other, edge in zip(taken, wanted, strict=False)]
+            short += wanted[len(taken) :]
+        left = short
     return Sites(chosen)
 
 
-def _unlike(edge: Site, other: Site) -> int:
-    """0: of the same kinds in the same layers; 1: of the same kinds; 2: another."""
+def _by(edges: Sequence[Site], likeness: Callable[[Site], object]) -> dict[object, list[Site]]:
+    found: dict[object, list[Site]] = {}
+    for edge in edges:
+        found.setdefault(likeness(edge), []).append(edge)
+    return found
+
+
+def _kinds(edge: Site) -> tuple[str, str]:
     assert edge.to is not None
-    assert other.to is not None
-    if (edge.kind, edge.to.kind) != (other.kind, other.to.kind):
-        return 2
-    return int((edge.layer, edge.to.layer) != (other.layer, other.to.layer))
+    return edge.kind, edge.to.kind
+
+
+def _kinds_and_layers(edge: Site) -> tuple[str, str, int, int]:
+    assert edge.to is not None
+    return *_kinds(edge), edge.layer, edge.to.layer
+
+
+# In what a random edge is like the one that it stands for: the first of these in which there are enough.
+_LIKENESS: tuple[Callable[[Site], object], ...] = (_kinds_and_layers, _kinds, lambda edge: None)
 
 
 @dataclass(frozen=True)
@@ -133,7 +151,11 @@ def other_circuits(model: "TransformerBridge", circuit: Circuit, *, seed: int, r
     if not filled:
         raise NoControlError(_TOO_FEW.format("the circuit has no sites that could be replaced"))
     names, pools = list(filled), list(filled.values())
-    before = [(a, b) for a, b in itertools.permutations([*filled.keys() - {EDGES}], 2) if _precedes(circuit.roles[a], circuit.roles[b])]
+    before = [
+        (a, b)
+        for a, b in itertools.permutations((name for name in names if name != EDGES), 2)
+        if _precedes(circuit.roles[a], circuit.roles[b])
+    ]
 
     def made(sites: Sequence[Sites]) -> Circuit | None:
         found = dict(zip(names, sites, strict=True))

@@ -12,13 +12,14 @@ from mechcheck.circuits.circuit_tests import random_circuits, random_like
 from mechcheck.circuits.evaluation import Cut, faithfulness, kept_edges
 from mechcheck.compiled import built_edges, task_of
 from mechcheck.models.loading import load_model
-from mechcheck.notation.circuit import Circuit
+from mechcheck.notation.circuit import Circuit, traced
 from mechcheck.notation.edges import edges
 from mechcheck.notation.graph import graph
 from mechcheck.notation.sites import Sites, heads
 from mechcheck.stats.estimates import Confidence
 from mechcheck.tasks.shipped import task_prompts
 from mechcheck.verdicts.check import Check
+from mechcheck.verdicts.contrast import contrast
 from mechcheck.verdicts.settling import beyond_prompts
 
 LENGTHS = (7, 7, 10, 10, 8, 8)
@@ -63,7 +64,7 @@ def test_what_was_built_is_faithful_and_less_is_not(compiled):
     check.faithful(heads("0.0 1.1"), prompts)
     assert [e.verdict for e in check.expectations] == ["supported", "refuted", "supported", "refuted"]
     assert [(e.evaluated.parts, e.evaluated.size, e.evaluated.of) for e in check.expectations[1:3]] == [("edges", 7, 75), ("heads", 2, 6)]
-    assert check.expectations[0].label == "|faithfulness of 8 edges under counterfactual ablation - 1| < 0.2"
+    assert check.expectations[0].label == "|faithfulness under counterfactual ablation - 1| < 0.2"
 
 
 @pytest.mark.parametrize(("without", "word"), [("2.1->logits", "above 1"), ("2.0->logits", "below 0"), ("input->2.0.k", None)])
@@ -184,3 +185,22 @@ def test_a_share_of_nothing_is_undefined(tiny):
     check.faithful(BUILT, prompts, source=prompts)
     assert check.expectations[0].verdict == "undefined"
     assert check.verdict == "not_applicable"
+
+
+def test_decoys_of_a_claim_about_edges_are_other_edges(compiled, trial):
+    """The claim asks for the edges alone: its roles stay, and alternatives of the same kinds do not satisfy it."""
+    model, prompts = compiled
+
+    def body(model, prompts, circuit, check):
+        check.faithful(circuit.edges, prompts)
+
+    circuit = traced(Circuit({"induction": heads("1.0@END")}, "here", edges=BUILT_INDUCTION))
+    made = trial(body, {"model": model, "prompts": prompts, "circuit": circuit}, decoys_wanted=8)
+    check = of(model)
+    body(model, prompts, circuit, check)
+    found = contrast(made, check.decided, check.samples)
+    assert found.kind == "random edges of the same kinds, and as many"
+    assert (found.vacuous, found.supported, found.rejected) == (None, 0, len(found.runs))
+    assert all(run.label.startswith("edges ") and "induction" not in run.label for run in found.runs)
+    (told,) = found.specificity[0]
+    assert told.decision == "specific"

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -36,6 +36,24 @@ if TYPE_CHECKING:
 Cuts = Bool[Tensor, "variant receiver sender *kind"]
 """Which edges are cut in each variant; with a last dimension where kinds of positions are told apart."""
 Kinds = Int[Tensor, "prompt pos"]
+
+
+@dataclass(frozen=True, eq=False)
+class _Done(Sequence[list[Ablate | Patch]]):
+    """Variants as interventions, each made when it is looked at: of a large model they are many edges."""
+
+    graph: Graph
+    instead: Ablate | Patch
+    cuts: Cuts
+
+    def __len__(self) -> int:
+        return len(self.cuts)
+
+    def __getitem__(self, at: Any) -> Any:
+        """An edge that is cut at some kinds of positions is told without these."""
+        cut = self.cuts[at]
+        sites = self.graph.chosen(cut if cut.ndim == 2 else cut.any(2))
+        return [replace(self.instead, sites=sites)] if sites else []
 
 
 @dataclass(eq=False)
@@ -106,13 +124,8 @@ class Graphs:
             out = torch.where(cuts.flatten(1).any(1).to(out.device)[:, None, None, None], out, clean)
             values = Swept(self.model, known, self.prompts, read, [[] for _ in cuts], out, clean).values(self.metrics)
         if watched():
-            tell(Ran(self.prompts, [self._done(cut) for cut in cuts], self.metrics, values))
+            tell(Ran(self.prompts, _Done(self.graph, self.instead, cuts), self.metrics, values))
         return values
-
-    def _done(self, cut: Bool[Tensor, "receiver sender *kind"]) -> list[Ablate | Patch]:
-        """What a variant is, as interventions; an edge that is cut at some kinds of positions is told without these."""
-        sites = self.graph.chosen(cut if cut.ndim == 2 else cut.any(2))
-        return [replace(self.instead, sites=sites)] if sites else []
 
     @usual_torch()
     def slopes(self, cuts: Cuts | Float[Tensor, "variant receiver sender"]) -> Float[Tensor, "variant prompt receiver sender"]:

@@ -42,15 +42,16 @@ def test_edges_alone():
 
 def test_scores_give_worth_and_intervals(tiny):
     scores = edge_scores(tiny("gpt2"), random_prompts(2, LENGTHS))
-    drawn = valid(scores.figure(5))
+    drawn = valid(scores.figure(n=5))
     assert len(drawn["edges"]) == 5
     assert drawn["level"] == pytest.approx(0.95)
     for edge in drawn["edges"]:
         found = estimate_mean(scores["{source}->{target}".format(**edge) + (f".{edge['reads']}" if "reads" in edge else "")], Confidence())
         expected = found.estimate.value, found.estimate.low, found.estimate.high
         assert (edge["weight"], edge["low"], edge["high"]) == pytest.approx(expected, rel=1e-4)
-    assert "<svg" in scores._repr_html_()
-    assert len(valid(scores.figure(10**6))["edges"]) == len(scores.graph)
+    assert scores._repr_html_() == scores.figure()._repr_html_()
+    assert scores.figure("mine").title == "mine"
+    assert len(valid(scores.figure(n=10**6))["edges"]) == len(scores.graph)
 
 
 def test_key_value_heads_are_parts_of_their_own(tiny):
