@@ -1,5 +1,6 @@
 """The benchmark of discovery: its AUROC by brute force, its truth, what it counts, and one row as a caller would compute it."""
 
+import json
 import sys
 from pathlib import Path
 
@@ -70,8 +71,6 @@ def test_what_is_counted():
 
 def test_what_was_recorded_keeps_the_promise():
     """On compiled models ours finds what was built; on trained ones ours lies nearest to the model on held-out prompts."""
-    import json
-
     rows = json.loads((discovery.RESULTS / "discovery.json").read_text())["rows"]
     by = {(row["model"], row["method"]): row for row in rows}
     assert set(by) == {(name, method) for name in (*discovery.compiled_models(), *discovery.TRAINED) for method in discovery.METHODS}
