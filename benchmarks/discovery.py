@@ -10,8 +10,8 @@ true edges are read off that declaration (`mechcheck.compiled.wiring`), before a
 logits, where the sender (a head, or the embeddings) fills a register that the receiver reads, as far as a path leads from there to the
 logits. All other edges are false: those of heads that attend as the true ones do and write nothing, of heads whose output nobody reads, of
 empty MLPs and blank heads. Edges of heads that sleep, that another head makes redundant, or that read a mark which every prompt has, are as
-true as any: they are built, and some change of the model or of the prompt makes them matter. The true nodes are the heads that a true edge
-leaves. No method sees any of this.
+true as any. So is one that nothing can show, such as where a head rests that finds nothing and would write nothing wherever it looked:
+it counts as missed. The true nodes are the heads that a true edge leaves. No method sees any of this.
 
 **AUROC** is the share of pairs of a true and a false edge that the scores put in the right order, ties counting half (Mann and Whitney).
 Scores are the method's own numbers in size, rounded to a millionth of the largest; a search that has none, its order. A node's score is

@@ -11,19 +11,22 @@ from mechcheck.prompts.prompt_set import PromptSet
 
 
 def in_turn(prompts, found, refs, key, names):
-    """The next of the class, by ids: draws that need no key."""
-    chosen = []
+    """The next of the class, by ids, and for keys and values the ones behind it: draws that are known."""
+    chosen, step = [], STEPS.get(key[-12:], 1)
     for ref in refs:
         members = found.members[found.of[ref]]
-        chosen.append(members[(members.index(ref) + 1) % len(members)])
+        chosen.append(members[(members.index(ref) + step) % len(members)])
     return chosen
+
+
+STEPS = {" q elsewhere": 1, " k elsewhere": 2, " v elsewhere": 3}
 
 
 class ByHand:
     """The recursion, with the same rule for who comes next."""
 
-    def __init__(self, model, prompts: PromptSet) -> None:
-        self.model, self.prompts = model, prompts
+    def __init__(self, model, prompts: PromptSet, *, together: bool = False) -> None:
+        self.model, self.prompts, self.together = model, prompts, together
         self.untouched: dict[int, dict[str, torch.Tensor]] = {}
 
     def logit_diff(self, root: Node, row: int) -> float:
@@ -41,11 +44,11 @@ class ByHand:
     def last(self) -> str:
         return f"blocks.{self.model.cfg.n_layers - 1}.hook_resid_post"
 
-    def next(self, node: Node, row: int) -> int:
+    def next(self, node: Node, row: int, step: int = 1) -> int:
         """Which prompt stands for this one."""
         ids, of = self.prompts.ids, self.of(node)
         members = sorted((i for i in range(len(ids)) if of[i] == of[row]), key=lambda i: ids[i])
-        return members[(members.index(row) + 1) % len(members)]
+        return members[(members.index(row) + step) % len(members)]
 
     def of(self, node: Node) -> list:
         found = []
@@ -68,16 +71,17 @@ class ByHand:
         own = self.next(node, row)
         if not node.reads:
             return {sender: self.part(self.seen(own), sender, own) for sender in node.senders}
-        other = self.next(Node(matters=nothing), own)
         read = [
             (edge, value) for child in node.reads
             for sender, value in self.value(child, own).items()
             for edge in child.along if replace(edge, to=None) == sender
         ]  # fmt: skip
-        return {sender: self.computed(sender, other, read) for sender in node.senders}
+        return {sender: self.computed(sender, own, read) for sender in node.senders}
 
-    def computed(self, sender: Site, other: int, read: list) -> torch.Tensor:
+    def computed(self, sender: Site, own: int, read: list) -> torch.Tensor:
         layer, changes = sender.layer, {}
+        others = {kind: self.next(Node(matters=nothing), own, 1 if self.together else STEPS[f" {kind} elsewhere"]) for kind in "qkv"}
+        other = self.next(Node(matters=nothing), own)
         into = [(edge, value) for edge, value in read if edge.to.layer == layer and (edge.to.kind == "mlp") == (sender.kind == "mlp_out")]
         if sender.kind == "mlp_out":
             name = f"blocks.{layer}.hook_resid_mid"
@@ -87,13 +91,13 @@ class ByHand:
         for kind in "qkv":
             group = 1 if kind == "q" else self.model.cfg.n_heads // (self.model.cfg.n_key_value_heads or self.model.cfg.n_heads)
             index = sender.index // group
-            added = [self.added(edge, value, other) for edge, value in into if (edge.to.kind, edge.to.index) == (kind, index)]
-            if added:
-                name = f"blocks.{layer}.attn.hook_{kind}"
-                new = self.seen(other)[name].clone()
-                new[:, index] = self.seen(other, {stream: self.seen(other)[stream] + sum(added)})[name][:, index]
-                changes[name] = new
-        return self.part(self.seen(other, changes), sender, other)
+            there = others[kind]
+            added = [self.added(edge, value, there) for edge, value in into if (edge.to.kind, edge.to.index) == (kind, index)]
+            name = f"blocks.{layer}.attn.hook_{kind}"
+            new = self.seen(there)[name].clone()
+            new[:, index] = self.seen(there, {stream: self.seen(there)[stream] + sum(added)})[name][:, index]
+            changes[name] = new
+        return self.part(self.seen(others["v"], changes), sender, others["v"])
 
     def added(self, edge: Site, value: torch.Tensor, row: int) -> torch.Tensor:
         """What a sender's other value adds to the stream of a prompt, [pos, d_model]: seen where it is written."""

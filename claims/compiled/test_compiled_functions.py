@@ -8,6 +8,7 @@ from mechcheck.compiled import known_circuit
 GEIGER = "Geiger et al. 2021, arXiv:2106.02997"
 UNMAPPED = "arXiv:2607.00267"
 MODEL = "compiled-ioi"
+PROMPTS = 96  # every one of them is run with everything that is not aligned, and with each part of that
 ROLES = {"duplicate": "duplicate_token", "avoid": "s_inhibition", "answer": "name_mover"}
 
 
@@ -51,7 +52,7 @@ def hypothesis(what):
     decoy=[{"what": "permuted"}, {"what": "deaf"}, {"what": "without the answer"}],
 )  # fmt: skip
 def test_the_model_is_the_function_it_was_built_as(model, prompts, check, what):
-    found = causal_abstraction(model, prompts, *hypothesis(what), decoys=5 if what == "built" else 0, seed=check.seed)
+    found = causal_abstraction(model, prompts[:PROMPTS], *hypothesis(what), decoys=5 if what == "built" else 0, seed=check.seed)
     check.rate(found.accuracy, above=0.9)
     check.below(found.error, 0.1)
     if found.decoys:
@@ -68,6 +69,6 @@ def test_the_model_is_the_function_it_was_built_as(model, prompts, check, what):
     source=UNMAPPED, kind="specificity", models=[MODEL], decoy={"what": "built"},
 )  # fmt: skip
 def test_only_the_unmapped_tell(model, prompts, check, what):
-    found = causal_abstraction(model, prompts, *hypothesis(what), decoys=0, seed=check.seed)
+    found = causal_abstraction(model, prompts[:PROMPTS], *hypothesis(what), decoys=0, seed=check.seed)
     check.rate(found.interchange_accuracy, above=0.9)
     check.rate(found.unmapped_accuracy, below=0.5)

@@ -9,7 +9,7 @@ from mechcheck.compiled import known_circuit
 
 CHAN = "Chan et al. 2022, Causal scrubbing"
 MODEL = "compiled-induction"
-LENGTH, POOL, POOL_SEED, DRAWS = 12, 1200, 10_000, 3
+LENGTH, PROMPTS, POOL, POOL_SEED, DRAWS = 12, 96, 1200, 10_000, 3
 
 
 @pytest.fixture
@@ -37,7 +37,7 @@ def built():
 
 
 def scrubbed(model, prompts, hypothesis, seed):
-    return causal_scrubbing(model, prompts, hypothesis, pool=pool(model), draws=DRAWS, seed=seed)
+    return causal_scrubbing(model, prompts[:PROMPTS], hypothesis, pool=pool(model), draws=DRAWS, seed=seed)
 
 
 @pytest.mark.parametrize("tree", ["built"])

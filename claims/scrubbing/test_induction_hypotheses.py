@@ -29,7 +29,8 @@ def hypothesis(circuit, tree):
     """Head matches the token at END with what stood before NEXT, and says what stands at NEXT.
 
     By the naive tree it reads the tokens themselves, and what stood before by the previous-token heads; by the refined one all that
-    the layers below make of that one token, at the same place. Swapped: the keys are about NEXT, and what is said about FIRST.
+    the layers below make of that one token, at the same place. Swapped: the keys are about NEXT, and what is said about FIRST. Values
+    alone: nothing is said of where the head looks.
     """
     induction = circuit["induction"].pairs
     (layer,) = {layer for layer, _ in induction}
@@ -41,7 +42,8 @@ def hypothesis(circuit, tree):
         Node(edges_between(others, induction, "q", "END"), "END"),
         Node(edges_between(others, induction, "v", "NEXT"), next_one),
     ]
-    return Node(reads=[Node(" ".join(f"{layer}.{head}->logits@END" for layer, head in induction), reads=inputs)])
+    named = inputs[2:] if tree.endswith("values alone") else inputs
+    return Node(reads=[Node(" ".join(f"{layer}.{head}->logits@END" for layer, head in induction), reads=named)])
 
 
 @pytest.mark.parametrize("nodes", ["in place"])
@@ -49,7 +51,7 @@ def hypothesis(circuit, tree):
 @claim(
     "Of the preference for what followed the last time the hypothesis explains nine tenths",
     source=CHAN, task="induction", kind="structure", models=TRAINED,
-    expect={"naive": "refuted"}, positive_control={"tree": "refined"}, decoy={"nodes": "swapped"},
+    expect={"naive": "refuted"}, positive_control={"tree": "refined"}, decoy=[{"nodes": "swapped"}, {"nodes": "values alone"}],
 )  # fmt: skip
 def test_hypothesis_explains_induction(model, prompts, roles, check, tree, nodes):
     def recovered(what):
@@ -57,7 +59,7 @@ def test_hypothesis_explains_induction(model, prompts, roles, check, tree, nodes
         return found.recovered
 
     check.above(recovered(f"{tree} {nodes}"), 0.9)
-    shown = [f"{tree} {nodes}" for tree in ("naive", "refined") for nodes in ("in place", "swapped")]
+    shown = [f"{tree} {nodes}" for tree in ("naive", "refined") for nodes in ("in place", "swapped", "values alone")]
     check.figure(lambda: Bars("What each hypothesis recovers", shown, [recovered(what).mean for what in shown], unit="share"))
 
 
@@ -68,7 +70,7 @@ def test_hypothesis_explains_induction(model, prompts, roles, check, tree, nodes
     expect={"names-neox-seed2": "refuted"}, positive_control={"model": BUILT}, decoy={"heads": "others"},
 )  # fmt: skip
 def test_heads_of_the_hypothesis_matter(model, prompts, roles, check, heads):
-    """In one model the same tree over other heads recovers more: their keys stay those of another prompt, whose query is there too."""
+    """Not in one model, where the naive hypothesis explains next to nothing by any heads."""
     naive = hypothesis(roles(model), "naive")
     others = hypothesis_decoys(model, prompts, naive, n=4, seed=check.seed).random
     own, *rest = (
@@ -76,4 +78,4 @@ def test_heads_of_the_hypothesis_matter(model, prompts, roles, check, heads):
         for one in ((naive, *others) if heads == "recorded" else others)
     )
     most = max(rest, key=lambda one: one.mean)
-    check.greater(own, most, margin=0.1, label="logit difference by these heads > by any others + 0.1")
+    check.greater(own, most, margin=0.5, label="logit difference by these heads > by any others + 0.5")

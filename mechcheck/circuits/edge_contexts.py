@@ -59,6 +59,8 @@ class EdgesInContexts(FoundEdges):
     def told_by(self, edge: str | Site) -> tuple[float, Context]:
         """An edge's score, and the context that it comes from."""
         sites = edges_of(edge) if isinstance(edge, str) else Sites([edge])
+        if len(sites) != 1:
+            raise MechcheckError(f"{edge!r} names {len(sites)} edges; ask for one at a time")
         at = tuple(self.graph.mask(sites).nonzero()[0].tolist())
         best = max(self.contexts, key=lambda context: context.bounds[at])
         return float(best.bounds[at]), best

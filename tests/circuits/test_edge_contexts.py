@@ -94,6 +94,8 @@ def test_every_context_is_what_hooks_say(tiny, name):
     bounds = np.max([context.bounds for context in found.contexts], axis=0)
     np.testing.assert_array_equal(found.scores, bounds)
     assert list(found.order) == sorted(found.order, key=lambda number: -found.scores.flat[number])
+    with pytest.raises(MechcheckError, match="names 2 edges"):
+        found.told_by("0.1->1.0-1.q")
     score, best = found.told_by(some[0])
     assert score == bounds[found.graph.mask([some[0]]).numpy()] == best.bounds[found.graph.mask([some[0]]).numpy()]
 

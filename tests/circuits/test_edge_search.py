@@ -77,6 +77,7 @@ def test_acdc_cuts_what_costs_less_than_its_threshold(tiny):
     assert torch.equal(found.mask(int(kept.sum())), kept)
     assert found.trace[0].left == int(kept.sum())
     assert found.trace[0].gap == pytest.approx(now)
+    assert torch.equal(torch.from_numpy(found.scores == 0.05) & whole.real, kept)
 
 
 def test_acdc_ranks_by_the_largest_threshold_that_keeps(tiny):
@@ -124,6 +125,7 @@ def test_information_flows_as_it_is_written(tiny):
     share = near / near.sum(0)
     real = (torch.arange(share.shape[-1]) < prompts.lengths[:, None]).double()
     scores = ((share * real).sum(-1) / real.sum(-1)).mean(-1)
+    np.testing.assert_allclose(found.scores[-1], scores, rtol=0, atol=1e-6)
     by_hand = sorted(range(len(own)), key=lambda column: -float(scores[column]))
     assert [number % len(found.graph.senders) for number in logits] == by_hand
 

@@ -1,9 +1,9 @@
 """Causal scrubbing (Chan et al. 2022): how much of a model's behaviour is left when all that a hypothesis permits is resampled."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from jaxtyping import Float
@@ -12,7 +12,7 @@ from mechcheck.base.device import usual_torch
 from mechcheck.base.errors import MechcheckError
 from mechcheck.base.progress import progress
 from mechcheck.circuits.hypotheses.resampling import Classes, check_resampled, classes, drawn, together
-from mechcheck.circuits.hypotheses.trees import Feature, Node, check_hypothesis, everything, nothing
+from mechcheck.circuits.hypotheses.trees import Feature, Node, belongs, check_hypothesis, everything, nothing
 from mechcheck.engine.along import arithmetic_of
 from mechcheck.engine.drawn import fit_site
 from mechcheck.engine.edit import Activation
@@ -20,7 +20,7 @@ from mechcheck.engine.run import AnyMetric, capture, one_each, sweep
 from mechcheck.notation.graph import Graph, graph
 from mechcheck.notation.interventions import Put
 from mechcheck.notation.metrics import logit_diff
-from mechcheck.notation.sites import Site, Sites
+from mechcheck.notation.sites import Receiver, Site, Sites
 from mechcheck.prompts.one import Prompt, each_prompt
 from mechcheck.prompts.prompt_set import PromptSet
 from mechcheck.stats.measurement import Measurement
@@ -71,15 +71,16 @@ class Scrubbed:
 @usual_torch()
 def causal_scrubbing(
     model: "TransformerBridge", prompts: PromptSet, hypothesis: Node, *,
-    pool: PromptSet | None = None, metric: AnyMetric = logit_diff, draws: int = 10, seed: int = 0,
+    pool: PromptSet | None = None, together: bool = False, metric: AnyMetric = logit_diff, draws: int = 10, seed: int = 0,
 ) -> Scrubbed:  # fmt: skip
     """Take from other prompts all that a hypothesis says does not matter, and measure what is left (Chan et al. 2022).
 
     The recursion of the paper: a node is given a prompt that agrees with its reader's on what matters to it. If it reads nothing
-    further, its value is the model's own on that prompt. Else it is computed, in a run on a prompt drawn at random, in which its heads
-    and MLPs read each of its nodes' values along their edges in place of what is there. So it ends at the logits, and these are held
-    against the answers of the first prompt. Other prompts are always of the same template and length, so that positions are
-    positions, and never the prompt itself where there is another. A node that stands in two places is drawn in each by itself.
+    further, its value is the model's own on that prompt. Else it is computed, in runs on prompts drawn at random, in which its heads
+    and MLPs read each of its nodes' values along their edges in place of what is there; a head's queries, keys and values are of a
+    prompt each. So it ends at the logits, and these are held against the answers of the first prompt. Other prompts are always of the
+    same template and length, so that positions are positions (a named place should stand at one of them throughout a template), and
+    never the prompt itself where there is another. A node that stands in two places is drawn in each by itself.
 
     What the hypothesis recovers bounds from below what it explains: that a hypothesis is not refuted here does not make it true, and
     another that permits less may recover as much.
@@ -89,6 +90,8 @@ def causal_scrubbing(
         hypothesis: begins at the logits, `Node(reads=[...])`. `Node()` is the model itself, and recovers 1; `Node(matters=nothing)` 0.
         pool: more prompts to draw from, beside these. Where hardly any two prompts agree on what matters, hardly anything is resampled
             (see `Scrubbed.alone`).
+        together: take what is not named of a head's queries, keys and values from one prompt. Where prompts have the same places a head
+            then attends rightly whatever the hypothesis says of that, as it does so on the other prompt.
         metric: one value per prompt, of the logits and the prompt's own answers: `loss`, `logit_diff`, ...
         draws: how often everything is drawn.
         seed: of the draws, which do not depend on the order of the prompts.
@@ -106,7 +109,7 @@ def causal_scrubbing(
         raise MechcheckError(
             f"{chosen.name!r} of answers of several tokens needs runs of its own; choose a metric of one position's logits"
         )
-    runs = _Runs(model, prompts, pool, hypothesis, seed)
+    runs = _Runs(model, prompts, pool, hypothesis, together, seed)
     with progress(2 * draws, "causal scrubbing") as bar:
         variants: list[list[Put]] = [[]]
         for root in (hypothesis, Node(matters=nothing)):
@@ -146,6 +149,7 @@ class _Runs:
     measured: PromptSet
     pool: PromptSet | None
     hypothesis: Node
+    together: bool
     seed: int
 
     def __post_init__(self) -> None:
@@ -213,18 +217,44 @@ class _Runs:
         for number, child in enumerate(node.reads):
             for site, value in self._value(child, rows, f"{key} < {number} {child}", child.senders).items():
                 read |= {edge: value for edge in child.along if replace(edge, to=None) == site}
-        if nothing not in self._classes:
-            self._classes[nothing] = classes(self.each, nothing, str(node))
-        elsewhere = self.prompts[self._drawn(self._classes[nothing], rows, f"{key} elsewhere")]
         found: dict[Site, Activation] = {}
         for some in _side_by_side(senders):
             into = [edge for one in some for edge in node.into(self.known, None if node.edges is None else one)]
-            put = [Put({edge: read[edge] for edge in into})] if into else []
-            found |= capture(self.model, elsewhere, some, put)
+            found |= self._computed(some, {edge: read[edge] for edge in into}, rows, key)
         return found
+
+    def _computed(self, senders: Sites, read: Mapping[Site, Activation], refs: list[int], key: str) -> dict[Site, Activation]:
+        """Senders side by side, with these values along the edges into them, and other prompts' for everything else."""
+        heads = [site for site in senders if site.kind in ("head", "attn_out")]
+        if self.together or not heads:
+            return capture(self.model, self._elsewhere(refs, key), senders, _put(read))
+        inputs: dict[Site, Activation] = {}
+        for kind in ("q", "k"):
+            sites = Sites(site for head in heads for site in self._inputs(kind, head))
+            of_kind = {edge: value for edge, value in read.items() if edge.to is not None and edge.to.kind == kind}
+            inputs |= capture(self.model, self._elsewhere(refs, f"{key} {kind}"), sites, _put(of_kind))
+        values = {edge: value for edge, value in read.items() if edge.to is not None and edge.to.kind == "v"}
+        return capture(self.model, self._elsewhere(refs, f"{key} v"), senders, [Put(inputs), *_put(values)])
+
+    def _inputs(self, kind: Literal["q", "k"], sender: Site) -> Iterator[Site]:
+        """The queries or keys of a head, or of all heads of a layer."""
+        count = self.known.n_heads if kind == "q" else self.known.n_kv_heads
+        for index in range(count):
+            if belongs(self.known, Receiver(kind, sender.layer, index), sender):
+                yield Site(kind, sender.layer, index)
+
+    def _elsewhere(self, refs: list[int], key: str) -> PromptSet:
+        """Prompts for what does not matter."""
+        if nothing not in self._classes:
+            self._classes[nothing] = classes(self.each, nothing, "nothing")
+        return self.prompts[self._drawn(self._classes[nothing], refs, f"{key} elsewhere")]
 
     def _drawn(self, found: Classes, refs: list[int], key: str) -> list[int]:
         return drawn(self.each, found, refs, key, self.measured.ids)
+
+
+def _put(values: Mapping[Site, Activation]) -> list[Put]:
+    return [Put(values)] if values else []
 
 
 def _side_by_side(senders: Sites) -> list[Sites]:

@@ -35,8 +35,8 @@ class Node:
 
     `Node("0.2->1.0.k@NEXT", matters="FIRST")` says of what head 0.2 writes at NEXT, as head 1.0 reads it in its key, that the token at
     FIRST is all that matters. A node that reads nothing further is what it is on another prompt that agrees with this one on what
-    matters. A node that reads others is computed: from their values, and for everything else that its heads and MLPs read from one
-    prompt drawn at random.
+    matters. A node that reads others is computed: from their values, and for everything else that its heads and MLPs read from
+    prompts drawn at random.
     """
 
     edges: Sites | str | None = None

@@ -46,12 +46,12 @@ def deep(layout: str) -> Node:
     ])  # fmt: skip
 
 
-@pytest.mark.parametrize("layout", DEEP)
-def test_it_is_the_recursion_written_out(tiny, monkeypatch, layout):
+@pytest.mark.parametrize(("layout", "together"), [*((layout, False) for layout in DEEP), ("gpt2", True)])
+def test_it_is_the_recursion_written_out(tiny, monkeypatch, layout, together):
     monkeypatch.setattr(scrubbing, "drawn", in_turn)
     model, prompts, hypothesis = tiny(layout), some_prompts(), deep(layout)
-    by_hand = ByHand(model, prompts)
-    found = causal_scrubbing(model, prompts, hypothesis, draws=1)
+    by_hand = ByHand(model, prompts, together=together)
+    found = causal_scrubbing(model, prompts, hypothesis, together=together, draws=1)
     atol = 20 * SAME_FORWARD[layout]
     expected = [by_hand.logit_diff(hypothesis, row) for row in range(len(prompts))]
     assert len({round(value, 3) for value in expected}) > 5
@@ -147,6 +147,18 @@ def test_what_was_built_is_recovered_and_two_swapped_nodes_are_not():
     assert built > 0.9
     assert abs(swapped) < 0.15
     assert abs(other) < 0.15
+
+
+def test_a_head_attends_rightly_for_nothing_where_all_is_taken_from_one_prompt():
+    """What the head reads in its value is all that the hypothesis says; of where it looks it says nothing."""
+    model = load_model("compiled-induction")
+    pool = repeated_tokens(model, n=700, length=6, seed=0)
+    value = Node(reads=[Node("1.0->logits@END", reads=[Node("input->1.0.v@NEXT", "NEXT")])])
+    apart, together = (
+        causal_scrubbing(model, pool[:30], value, pool=pool, draws=1, together=together).recovered.mean for together in (False, True)
+    )
+    assert together > 0.9
+    assert apart < 0.3
 
 
 @pytest.mark.parametrize(
