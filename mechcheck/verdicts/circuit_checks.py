@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from mechcheck.prompts.prompt_set import PromptSet
 
 _ROUNDING = 1e-6
+_TIE = 1e-5  # of the metric's size, up to which two circuits do the same
 _NOUNS = {"head": "heads", "mlp_out": "MLPs", "resid_pre": "inputs"}
 
 
@@ -80,8 +81,13 @@ class Evaluation:
     def random(self, n: int, seed: int) -> Among:
         """So many random circuits of its size."""
         masks = [self.cut.mask(other) for other in random_like(self.cut.graph, self.parts, n, seed)]
-        _, whole = self.cut.ends
-        found = [self.cut.measured(-np.abs(values - whole), "nearness to the model") for values in self.cut.values(masks)]
+        none, whole = self.cut.ends
+        rounding = _TIE * max(1.0, float(np.abs(whole).max()), float(np.abs(none).max()))
+        found = []
+        for values in self.cut.values(masks):
+            near = self.cut.measured(-np.abs(values - whole), "nearness to the model")
+            # Circuits through which nothing runs differ by rounding alone, which must not rank them.
+            found.append(self.nearness if np.abs(near.values - self.nearness.values).max() <= rounding else near)
         kind = f"random circuits of {self.told.size} of {self.told.of} {self.told.parts}, drawn uniformly with seed {seed}"
         return Among(kind, found, tuple(f"random circuit {i + 1}" for i in range(n)), "random circuits")
 

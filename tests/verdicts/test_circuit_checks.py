@@ -114,6 +114,16 @@ def test_a_random_circuit_beats_no_random_circuits(compiled):
     assert "refuted" in decided
 
 
+def test_rounding_ranks_no_circuit(compiled):
+    """Through none of these does anything run, and whatever their last digits say, they are alike: ties count against the claim."""
+    model, prompts = compiled
+    check = of(model, seed=3)
+    check.beats_random_circuits(edges("0.1->1.1.q 0.2->1.2.k input->0.2.q"), prompts, n=39)
+    (found,) = check.expectations
+    assert (found.p, found.verdict) == (1.0, "refuted")
+    assert found.estimate.value == 0.0
+
+
 def test_random_circuits_are_of_the_same_kinds_and_positions(tiny):
     whole = graph(tiny("gpt2"))
     for found in random_like(whole, heads("0.1@END 1.0"), 10, 0):
