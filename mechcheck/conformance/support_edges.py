@@ -40,7 +40,7 @@ def _faithful(b: Bench) -> Any:
 
 
 def _compared(b: Bench) -> Any:
-    few, more = m.edges("0.1->1.2.v 1.2->logits"), m.edges("input->0.1.v 0.1->logits mlp0->logits@END")
+    few, more = m.edges("0.1->1.1.v 1.2->logits"), m.edges("input->0.1.v 0.1->logits 1.1->logits@END")
     found = m.compare_circuits(b.model, b.prompts, few, more, seen=True, cut_on=b.prompts)
     return found.a.values, found.b.values, found.size, m.circuit_overlap(few, more).edges
 
