@@ -13,7 +13,7 @@ from mechcheck import Bars, Node, causal_scrubbing, claim, hypothesis_decoys, re
 
 CHAN = "Chan et al. 2022, Causal scrubbing"
 BUILT, TRAINED = "compiled-induction", ("names-gpt2-seed1", "names-gpt2-seed4", "names-gpt2-seed6", "names-neox-seed2")
-POOL, POOL_SEED, DRAWS = 1200, 10_000, 4
+PROMPTS, POOL, POOL_SEED, DRAWS = 96, 1200, 10_000, 4
 
 
 @lru_cache(maxsize=2)
@@ -56,7 +56,7 @@ def hypothesis(circuit, tree):
 )  # fmt: skip
 def test_hypothesis_explains_induction(model, prompts, roles, check, tree, nodes):
     def recovered(what):
-        found = causal_scrubbing(model, prompts, hypothesis(roles(model), what), pool=pool(model), draws=DRAWS, seed=check.seed)
+        found = causal_scrubbing(model, prompts[:PROMPTS], hypothesis(roles(model), what), pool=pool(model), draws=DRAWS, seed=check.seed)
         return found.recovered
 
     check.above(recovered(f"{tree} {nodes}"), 0.9)
@@ -73,6 +73,7 @@ def test_hypothesis_explains_induction(model, prompts, roles, check, tree, nodes
 def test_heads_of_the_hypothesis_matter(model, prompts, roles, check, heads):
     """Not in one model, where the naive hypothesis explains next to nothing by any heads."""
     naive = hypothesis(roles(model), "naive")
+    prompts = prompts[:PROMPTS]
     others = hypothesis_decoys(model, prompts, naive, n=4, seed=check.seed).random
     own, *rest = (
         causal_scrubbing(model, prompts, one, pool=pool(model), draws=DRAWS, seed=check.seed).scrubbed
