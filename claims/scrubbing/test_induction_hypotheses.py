@@ -1,8 +1,9 @@
 """Two hypotheses about induction: the naive one explains the model that was built so (claims/compiled), and none that was trained.
 
 Prompts are one template of random tokens: whatever the hypothesis does not name comes from another prompt in which NEXT stands at the
-same place. Trees and thresholds were chosen on other prompts. A first version, in which a head's queries, keys and values came from one prompt,
-was then run; the margin over other heads and the decoy of values alone were chosen after that look, and these prompts drawn after both.
+same place. Trees and thresholds were chosen on other prompts. A first version, in which a head's queries, keys and values came from one
+prompt, was then run; the margin over other heads and the decoy of values alone were chosen after that look, and these prompts drawn after
+both.
 """
 
 from functools import lru_cache
