@@ -18,7 +18,7 @@ from mechcheck.notation.sites import Sites
 from mechcheck.stats.measurement import Measurement
 
 Discovery = Literal[
-    "prune", "exact", "eap", "eap-ig-inputs", "eap-ig-activations", "acdc", "edge-pruning", "information-flow"
+    "prune", "exact", "eap", "eap-ig-inputs", "eap-ig-activations", "relp", "acdc", "edge-pruning", "information-flow"
 ]  # fmt: skip
 _SEARCHES: Mapping[str, Callable[[Cut], FoundEdges]] = {
     "prune": prune_edges, "acdc": acdc, "edge-pruning": edge_pruning, "information-flow": information_flow,
@@ -53,7 +53,7 @@ def discover_edges(
 ) -> Discovered:  # fmt: skip
     """Search for a circuit's edges, of a size or as few as are faithful, and say how stable the search is.
 
-    Edge scores ("exact", "eap", "eap-ig-inputs", "eap-ig-activations") are assembled from the logits up; the searches are those of
+    Edge scores ("exact", "eap", "eap-ig-inputs", "eap-ig-activations", "relp") are assembled from the logits up; the searches are those of
     `prune_edges`, `acdc`, `edge_pruning` and `information_flow` with what they do by default.
 
     Args:

@@ -1,7 +1,8 @@
-"""`python -m mechcheck.cli`: the command."""
+"""`python -m mechcheck.cli` is `mechcheck`."""
 
 import sys
 
 from mechcheck.cli import main
 
-sys.exit(main())
+if __name__ == "__main__":
+    sys.exit(main())

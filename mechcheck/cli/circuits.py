@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from mechcheck.prompts.prompt_set import PromptSet
 
 # As in `discover_edges`, `faithfulness` and `edge_stability`, which are not imported before they are wanted.
-METHODS = ("prune", "exact", "eap", "eap-ig-inputs", "eap-ig-activations", "acdc", "edge-pruning", "information-flow")
+METHODS = ("prune", "exact", "eap", "eap-ig-inputs", "eap-ig-activations", "relp", "acdc", "edge-pruning", "information-flow")
 INSTEAD = ("counterfactual", "zero", "mean", "resample")
 _Commands = argparse._SubParsersAction
 
