@@ -33,6 +33,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from types import ModuleType
 from unittest import mock
 
 import numpy as np
@@ -40,10 +41,11 @@ import torch
 from scipy.stats import rankdata
 
 import mechcheck as m
+from mechcheck.circuits import edge_methods
 from mechcheck.circuits import edge_scores as scoring
 from mechcheck.circuits.edge_search import check_unseen
 from mechcheck.compiled import blueprint, compiled_models, task_of, wiring
-from mechcheck.engine.graphs.gradients import Gradients
+from mechcheck.engine.graphs import gradients
 from mechcheck.engine.graphs.runs import Graphs
 from mechcheck.engine.suffix import Batch
 from mechcheck.engine.untouched_cache import forget_runs
@@ -172,7 +174,7 @@ def counted() -> Iterator[list[int]]:
     """How many runs of the prompts are made within."""
     count = [0]
 
-    def told(owner: type, name: str, runs: Callable[..., int]) -> mock._patch:
+    def told(owner: type | ModuleType, name: str, runs: Callable[..., int]) -> mock._patch:
         own = getattr(owner, name)
 
         def counting(self: object, *args: object) -> object:
@@ -184,8 +186,11 @@ def counted() -> Iterator[list[int]]:
     with ExitStack() as stack:
         stack.enter_context(told(Graphs, "measure", lambda _, cuts: len(cuts)))
         stack.enter_context(told(Graphs, "slopes", lambda _, cuts: 3 * len(cuts)))
-        stack.enter_context(told(Gradients, "own", lambda _: 2))  # the prompts' run and that of what they are compared with
-        stack.enter_context(told(Gradients, "scores", lambda *_: 3))
+        for module in (gradients, edge_methods):
+            stack.enter_context(told(module, "untouched_run", lambda *_: 1))
+        stack.enter_context(told(gradients, "changes", lambda *_: 1))  # the run of what the prompts are compared with
+        stack.enter_context(told(gradients.Gradients, "forward", lambda *_: 1))
+        stack.enter_context(told(gradients.Gradients, "scores", lambda *_: 2))
         stack.enter_context(told(Batch, "run", lambda self: len(self.variants)))
         yield count
 
