@@ -101,13 +101,14 @@ class Trial:
         Raises:
             ClaimError: the body crashed, or was skipped.
             HookError: the body left the model changed.
+            StateError: it left something else changed that is shared.
         """
         __tracebackhide__ = True
         arguments = {**self.arguments, **changes}
         check, note = self.check(arguments), None
         arguments |= {"check": check} if "check" in arguments else {}
         arguments |= {name: _Unheard() for name in ("subtests",) if name in arguments}
-        with self.guard.untouched(arguments.get("model"), label):
+        with self.guard.untouched(arguments, label):
             try:
                 self.body(**arguments)
             except AssertionError as failed:
