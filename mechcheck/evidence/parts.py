@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mechcheck.base.outgoing import outgoing
 from mechcheck.evidence.store import read_json, slug, write_json
 
 if TYPE_CHECKING:
@@ -29,18 +30,19 @@ class Parts:
         return [read_json(path) for path in sorted((self.folder / "claims").glob("*.json"))]
 
     def save_samples(self, claim: str, samples: "Sequence[Measurement]") -> None:
-        """The per-prompt values behind each expectation, by claim id; drift between runs is told by pairing them."""
+        """The per-prompt values behind each expectation, by the id in the claim's record; drift between runs is told by pairing them."""
         import numpy as np
 
         folder = self.folder / "samples"
         folder.mkdir(parents=True, exist_ok=True)
         arrays: dict[str, Any] = {}
         for i, measured in enumerate(samples):
-            arrays |= {f"values_{i}": measured.values, f"ids_{i}": np.array(measured.ids), f"templates_{i}": np.array(measured.templates)}
+            ids, templates = (np.array(outgoing(names)) for names in (measured.ids, measured.templates))
+            arrays |= {f"values_{i}": measured.values, f"ids_{i}": ids, f"templates_{i}": templates}
             if measured.denominator is not None:
                 arrays[f"denominator_{i}"] = measured.denominator
         np.savez_compressed(folder / f"{slug(claim)}.npz", **arrays)
 
     def save_sentinels(self, model: str, found: "Sequence[DataclassInstance]") -> None:
         """What this process found of a model's sentinels."""
-        write_json(self.folder / "sentinels" / f"{slug(model)}-{os.getpid()}.json", [asdict(one) for one in found])
+        write_json(self.folder / "sentinels" / f"{slug(model)}-{os.getpid()}.json", outgoing([asdict(one) for one in found]))

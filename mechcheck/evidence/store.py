@@ -11,6 +11,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
+from mechcheck.base.outgoing import outgoing
 from mechcheck.evidence.dtypes import mark_dtypes
 from mechcheck.evidence.ledger import remember
 
@@ -59,7 +60,7 @@ def merge(parts: Path, report: Path, run: dict[str, Any], records: Iterable[dict
     sentinels = {(s["model"], s["name"], s["passed"]): s for p in (parts / "sentinels").glob("*.json") for s in read_json(p)}
     mark_dtypes(claims)
     about = {"sentinels": [sentinels[key] for key in sorted(sentinels)], "ledger_problem": remember(report, run, claims)}
-    evidence = {"run": run | about, "claims": claims}
+    evidence = {"run": run | outgoing(about), "claims": claims}
     samples, fresh = report / "samples", parts / "samples"
     if samples.is_dir():
         shutil.rmtree(samples)

@@ -121,7 +121,7 @@ def _finish(item: pytest.Item, case: Case, outcome: Outcome, subject: Record = N
     record = record_of(case, outcome, subject, duration)
     item.stash[OUTCOME] = outcome
     if outcome.samples:
-        parts.save_samples(case.id, outcome.samples)
+        parts.save_samples(record["id"], outcome.samples)
     parts.save_record(record)
     attach(item, record)
     return record

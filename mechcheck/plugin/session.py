@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from mechcheck.base.outgoing import outgoing, printable
 from mechcheck.evidence.multiplicity import judge_run
 from mechcheck.evidence.status import failing_changes
 from mechcheck.evidence.store import FILE, SCHEMA, merge
@@ -101,7 +102,7 @@ class Session:
     def _run(self, complete: bool) -> dict[str, Any]:
         settings = self.settings
         commit, dirty = _git_state(self.config.rootpath)
-        return {
+        run = {
             "schema": SCHEMA,
             "id": settings.parts.folder.name.removeprefix(RUN_FOLDER),
             "complete": complete,
@@ -118,10 +119,11 @@ class Session:
             "baseline": None,
             "multiplicity": None,
         }
+        return outgoing(run)
 
 
 def _shown(path: Path) -> str:
-    return os.path.relpath(path)
+    return printable(os.path.relpath(path))
 
 
 def _versions() -> dict[str, str]:
