@@ -57,7 +57,8 @@ class DataState:
 
         Args:
             name: what a reader calls it.
-            value: a tensor, an array, a dictionary, list or set, a dataclass, and what these hold. Anything else is left alone.
+            value: a tensor, an array, a dictionary, list or set, a dataclass, and what these hold. Anything else is left alone, as is
+                what a dataclass keeps in fields with an underscore, or says that it grows.
         """
         self._parts: list[_Part] = []
         self._seen: set[int] = set()
@@ -87,7 +88,7 @@ class DataState:
         elif isinstance(value, np.ndarray):
             self._parts.append(_array(name, value))
         elif is_dataclass(value) and not isinstance(value, type):
-            grows = {field.name for field in fields(value) if field.metadata.get("grows")}
+            grows = {field.name for field in fields(value) if field.metadata.get("grows") or field.name.startswith("_")}
             held = {field.name: vars(value)[field.name] for field in fields(value) if field.name in getattr(value, "__dict__", ())}
             for key, one in held.items():
                 if key not in grows:

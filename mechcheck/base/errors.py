@@ -53,5 +53,9 @@ class NonFiniteError(ArithmeticError):
     """A measurement holds NaN or infinity, so nothing can be concluded from it."""
 
 
+class CacheWarning(UserWarning):
+    """The folder for what is built once cannot be used, so it is built in a temporary one."""
+
+
 class SelfCheckWarning(UserWarning):
     """The fast runner's numbers differ from the plain one's, so the plain one was used."""

@@ -30,6 +30,7 @@ class Held:
     table: dict[str, Any]
     words: list[str]
     seen: set[int] = field(default_factory=set, metadata=GROWS)
+    _known: dict[str, int] = field(default_factory=dict)
 
 
 def held() -> Held:
@@ -85,6 +86,7 @@ def test_what_is_there_to_be_written_to_is_nobodys_state():
     it = held()
     state = DataState("it", it)
     it.seen.add(5)
+    it._known["a"] = 1
     assert not state.changed()
     circuit = traced(Circuit({"movers": heads("0.1")}))
     state = DataState("circuit", circuit)
