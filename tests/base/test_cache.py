@@ -240,9 +240,7 @@ def test_a_cache_that_cannot_be_used(tmp_path, monkeypatch, place):
     }[place]  # fmt: skip
     (tmp_path / "file").write_text("mine")
     monkeypatch.setenv(CACHE_VARIABLE, str(chosen))
-    with pytest.warns(
-        CacheWarning, match=rf"cannot be used \(.*\): {NEW} was built in a temporary folder.*\$MECHCHECK_CACHE"
-    ):
+    with pytest.warns(CacheWarning, match=rf"cannot be used \(.*\): {NEW} was built in a temporary folder.*\$MECHCHECK_CACHE"):
         found = built_once("kind", NEW, full if place == "full" else build)
     assert (found / "weights").read_text() == "built"
     assert chosen not in found.parents
