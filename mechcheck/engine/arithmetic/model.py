@@ -75,9 +75,7 @@ class Arithmetic:
     @cached_property
     def column_norms(self) -> tuple[tuple[Float[Tensor, " d_model"], Float[Tensor, " d_model"] | None], ...]:
         """Of each layer the lengths of the columns by which its heads, and its neurons, write to each component of the stream."""
-        return tuple(
-            (layer.o.weight.norm(dim=0), None if layer.mlp is None else layer.mlp.out.weight.norm(dim=0)) for layer in self.layers
-        )
+        return tuple((layer.o.weight.norm(dim=0), None if layer.mlp is None else layer.mlp.out.weight.norm(dim=0)) for layer in self.layers)
 
     def attention_input(self, layer: Layer, stream: Tensor) -> Tensor:
         """What queries, keys and values are read from."""
