@@ -180,8 +180,10 @@ def _in_common(arithmetic: Arithmetic, prompts: PromptSet, others: PromptSet) ->
 def _continued(before: Kept, after: Kept, common: int) -> Kept:
     """The first positions of one run and the others of another; keys and values are whole already."""
 
-    def joined(old: Tensor | None, new: Tensor | None) -> Tensor | None:
-        return None if old is None or new is None else torch.cat([old[:, :common], new], dim=1)
+    def joined(old: Tensor, new: Tensor) -> Tensor:
+        return torch.cat([old[:, :common], new], dim=1)
 
-    by_position = {name: joined(getattr(before, name), getattr(after, name)) for name in Kept._fields if name not in ("k", "v")}
-    return after._replace(**by_position)
+    resid_pre, z, attn_out = (joined(getattr(before, name), getattr(after, name)) for name in ("resid_pre", "z", "attn_out"))
+    mlp_out = None if before.mlp_out is None or after.mlp_out is None else joined(before.mlp_out, after.mlp_out)
+    size = None if before.neuron_norm is None or after.neuron_norm is None else joined(before.neuron_norm, after.neuron_norm)
+    return Kept(resid_pre, after.k, after.v, z, attn_out, mlp_out, size)
