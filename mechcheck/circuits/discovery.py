@@ -10,7 +10,8 @@ from mechcheck.base.text import did_you_mean
 from mechcheck.circuits.edge_methods import acdc, edge_pruning, information_flow
 from mechcheck.circuits.edge_scores import METHODS, EdgeScores, edge_scores
 from mechcheck.circuits.edge_search import FoundEdges, prune_edges
-from mechcheck.circuits.evaluation import Cut, faithfulness_curve, ordered
+from mechcheck.circuits.evaluation import Cut, faithfulness_curve
+from mechcheck.circuits.ordering import ordered
 from mechcheck.circuits.stability import By, edge_stability, search_stability
 from mechcheck.notation.circuit import EdgeRecord, Stability
 from mechcheck.notation.metrics import as_metric

@@ -15,16 +15,16 @@ from mechcheck.base.errors import MechcheckError
 from mechcheck.base.text import did_you_mean
 from mechcheck.circuits.edge_scores import carried
 from mechcheck.circuits.edge_search import FoundEdges
-from mechcheck.circuits.evaluation import by_size
+from mechcheck.circuits.ordering import by_size
 from mechcheck.engine.along import arithmetic_of
 from mechcheck.engine.graphs.lesions import sweep_without, writes
-from mechcheck.notation.edges import INPUT
-from mechcheck.notation.edges import edges as edges_of
+from mechcheck.notation.edges import INPUT, one_edge
 from mechcheck.notation.graph import Graph, graph
 from mechcheck.notation.interventions import Intervention, Permute
 from mechcheck.notation.metrics import Metric, as_metric, logit_diff
 from mechcheck.notation.sites import Site, Sites
 from mechcheck.prompts.prompt_set import PromptSet
+from mechcheck.stats.arrays import check_finite
 
 if TYPE_CHECKING:
     from transformer_lens.model_bridge import TransformerBridge
@@ -58,10 +58,7 @@ class EdgesInContexts(FoundEdges):
 
     def told_by(self, edge: str | Site) -> tuple[float, Context]:
         """An edge's score, and the context that it comes from."""
-        sites = edges_of(edge) if isinstance(edge, str) else Sites([edge])
-        if len(sites) != 1:
-            raise MechcheckError(f"{edge!r} names {len(sites)} edges; ask for one at a time")
-        at = tuple(self.graph.mask(sites).nonzero()[0].tolist())
+        at = tuple(self.graph.mask([one_edge(edge)]).nonzero()[0].tolist())
         best = max(self.contexts, key=lambda context: context.bounds[at])
         return float(best.bounds[at]), best
 
@@ -106,6 +103,7 @@ def find_edges(
         MechcheckError: an unknown intervention, or a metric that keeps each position.
         PromptError: no prompts to take the other values from.
         SiteError: an encoder, or parts that are no heads and no MLPs.
+        NonFiniteError: a metric that is NaN or infinite.
     """
     metric = as_metric(metric)
     _check(instead, metric, together)
@@ -192,6 +190,7 @@ class _Search:
         moved = np.zeros((len(sites), len(self.prompts)))
         for change in self.changes[how]:
             (values,) = sweep_without(self.model, self.prompts, Sites(silent), change, asked, [self.metric])
+            check_finite(values, self.prompts.ids, f"{self.metric.name} with an edge changed")
             moved[run] += np.abs(values[1:] - values[0]) / len(self.changes[how])
         return moved
 

@@ -10,9 +10,9 @@ from jaxtyping import Float
 from mechcheck.base.errors import CircuitError
 from mechcheck.base.paths import data_dir
 from mechcheck.circuits.edge_search import FoundEdges
-from mechcheck.circuits.evaluation import ordered
 from mechcheck.circuits.files import check_circuit, load_circuit
 from mechcheck.circuits.graph_files import GraphFile, read_graph
+from mechcheck.circuits.ordering import ordered
 from mechcheck.notation.circuit import Circuit, EdgeRecord, parts_of
 from mechcheck.notation.edges import edges
 from mechcheck.notation.graph import Graph, graph

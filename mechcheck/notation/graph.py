@@ -101,7 +101,9 @@ class Graph:
         for edge in edges:
             row, column = self._rows.get(edge.to) if edge.to else None, self._columns.get(replace(edge, to=None))
             if row is None or column is None or not self.real[row, column]:
-                raise SiteError(f"{edge.named} is no edge of the whole graph, which has one from each sender to each receiver behind it")
+                placed = edge.at is not None
+                why = "whose edges act at every position" if placed else "which has one from each sender to each receiver behind it"
+                raise SiteError(f"{edge.named} is no edge of the whole graph, {why}")
             found[row, column] = True
         return found
 

@@ -30,7 +30,8 @@ def path_patching(
     every other reader of these heads, is as in the untouched run (Wang et al. 2022, arXiv:2211.00593; Goldowsky-Dill et al. 2023,
     arXiv:2304.05969). A path that ends in a head or an MLP leaves what that says free to act on all that follows: the total effect
     through it; one that ends in "logits" is a direct effect. With grouped queries a key or value is that of a key/value head, by its
-    number, and what goes on from there is what all heads of its group then say: in "0.1->1.1.k->logits" of two heads to a group, 1.2 and 1.3.
+    number, and what goes on from there is what all heads of its group then say: in "0.1->1.1.k->logits", of two heads to a group, heads 1.2
+    and 1.3.
 
     Args:
         model, prompts, metric: as in `run`.
