@@ -15,6 +15,7 @@ from mechcheck.base.errors import MechcheckError
 from mechcheck.base.text import did_you_mean
 from mechcheck.circuits.edge_scores import carried
 from mechcheck.circuits.edge_search import FoundEdges
+from mechcheck.circuits.evaluation import Cut
 from mechcheck.circuits.ordering import by_size
 from mechcheck.engine.along import arithmetic_of
 from mechcheck.engine.graphs.lesions import sweep_without, writes
@@ -33,6 +34,7 @@ Change = Literal["counterfactual", "zero", "mean", "resample", "permute"]
 CHANGES: tuple[Change, ...] = ("counterfactual", "zero", "resample", "permute")
 _FAINT = 0.01  # of the largest effect: parts that never do more are not taken out together with others
 _CONFIDENCE = 0.95
+_PARTS = 32  # up to so many are taken out one by one, where nobody says which
 _ORDERS = 4  # in which positions are exchanged, as what a mark does may depend on where it comes to stand
 
 
@@ -120,6 +122,18 @@ def find_edges(
             if search.is_new(silent):
                 search.sweep(silent)
     return search.found()
+
+
+def in_contexts(cut: Cut) -> EdgesInContexts:
+    """`find_edges` on what a cut measures: in all contexts of a model of few parts, of a larger one as it stands.
+
+    With 32 parts or fewer that is edges x 7 x (1 + parts) runs, and more for two that are gone at once; else edges x 7.
+    """
+    known = cut.prompts.counterfactual is not None or (cut.instead == "counterfactual" and cut.source is not None)
+    instead = CHANGES if known else tuple(how for how in CHANGES if how != "counterfactual")
+    source = cut.source if cut.instead == "counterfactual" else None
+    few = len(cut.graph.senders) <= _PARTS
+    return find_edges(cut.model, cut.prompts, instead=instead, source=source, metric=cut.metric, together=2 if few else 0)
 
 
 def _check(instead: Sequence[str], metric: Metric, together: int) -> None:

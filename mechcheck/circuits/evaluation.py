@@ -89,7 +89,8 @@ class Cut:
 
     def on(self, rows: Sequence[int]) -> "Cut":
         """The same on some of the prompts, as often as they are named; cut edges carry what they carry here."""
-        part = replace(self, prompts=self.prompts[rows], source=None)
+        aligned = self.source[rows] if self.source is not None and self.instead == "counterfactual" else None
+        part = replace(self, prompts=self.prompts[rows], source=aligned)
         vars(part)["graphs"] = self.graphs.on(part.prompts, rows)
         return part
 
