@@ -5,13 +5,14 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from mechcheck.base.errors import MechcheckError
+from mechcheck.base.errors import MechcheckError, NonFiniteError
 from mechcheck.base.paths import data_dir
 from mechcheck.cli.circuits import add_circuit_commands
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command; returns the exit status: 0, 1 when a comparison found what fails it, 2 when something was wrong."""
+    """Run the command; returns the exit status: 0, 1 when a comparison found what fails it, 2 when something was wrong, 130 when it was
+    interrupted."""
     parser = make_parser()
     chosen, more = parser.parse_known_args(arguments)
     if more and chosen.run is not _verify:
@@ -19,9 +20,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     chosen.pytest = more
     try:
         return chosen.run(chosen) or 0
-    except MechcheckError as error:
+    except (MechcheckError, NonFiniteError, OSError) as error:
         print(f"mechcheck: {error}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        print("mechcheck: interrupted", file=sys.stderr)
+        return 130
 
 
 def make_parser() -> argparse.ArgumentParser:
