@@ -100,15 +100,21 @@ def publish(evidence: Json, folder: Path, samples: Sequence[Path] = ()) -> None:
     kept = folder / evidence["run"]["samples"]
     with locked(folder):
         for source in samples:
-            for path in sorted(source.glob("*.npz")) if source != kept else ():
-                kept.mkdir(parents=True, exist_ok=True)
-                shutil.move(path, kept / path.name)
+            if source != kept:
+                move_samples(source, kept)
         os.replace(staged / FILE, folder / FILE)
         for earlier in kept.parent.iterdir() if kept.parent.is_dir() else ():
             if earlier != kept:
                 remove(earlier)
     with suppress(OSError):
         staged.rmdir()  # where it was made for this alone
+
+
+def move_samples(source: Path, to: Path) -> None:
+    """Move a run's samples from one folder to another, which is made if there are any."""
+    for path in sorted(source.glob("*.npz")):
+        to.mkdir(parents=True, exist_ok=True)
+        shutil.move(path, to / path.name)
 
 
 @contextmanager

@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 from collections.abc import Collection, Generator
+from contextlib import suppress
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
@@ -14,7 +15,7 @@ import pytest
 from mechcheck.evidence.leftovers import DeadRun, dead_runs, tell
 from mechcheck.evidence.multiplicity import judge_run
 from mechcheck.evidence.status import failing_changes
-from mechcheck.evidence.store import FILE, SCHEMA, evidence_of, publish, remove
+from mechcheck.evidence.store import FILE, SAMPLES, SCHEMA, evidence_of, move_samples, publish, remove
 from mechcheck.plugin.baseline import Baseline, Selection
 from mechcheck.plugin.junit import add_to_junit
 from mechcheck.plugin.roster import Roster
@@ -139,11 +140,14 @@ class Session:
         except (OSError, MemoryError) as error:
             said = f"the evidence could not be written to {_shown(wanted)} ({getattr(error, 'strerror', None) or type(error).__name__})"
             evidence["run"]["problems"].append(said)
+            assert spare is not None
+            self.folder = spare.with_name(f"{spare.name}-evidence")
             try:
-                assert spare is not None
-                self.folder = spare.with_name(f"{spare.name}-evidence")
                 publish(evidence, self.folder, samples)
             except (OSError, MemoryError):
+                with suppress(OSError):  # on one disk, which needs no room
+                    move_samples(self.folder / evidence["run"]["samples"], spare / SAMPLES)
+                remove(self.folder)
                 self.unkept = f"{said}, and nowhere else; what was decided is kept: make room, and `mechcheck recover {_shown(wanted)}`"
                 return
             self.unkept = f"{said}: it is in {self.folder}"
