@@ -1,7 +1,7 @@
 """Runs that go wrong: `python benchmarks/soak.py` has claims run under random faults, and counts what was lost or told wrongly.
 
-Each run is of twelve quick claims, in one process or (one run in eight) in two of pytest-xdist's, into a folder that has the evidence of an
-earlier run. A fault is drawn for it, in one run of five a second one: a signal at a random moment, or something that a random claim does.
+Each run is of twelve quick claims, in one process or (one run in twelve) in two of pytest-xdist's, into a folder with the evidence of an
+earlier run. One to four faults are drawn for it: a signal at a random moment, and things that random claims do.
 Afterwards:
 
 - every claim whose verdict the terminal showed is in the run's evidence, or in what `mechcheck recover` makes: else it is *lost*;
@@ -10,7 +10,7 @@ Afterwards:
 - nothing else is left in the report folder or among the temporary files;
 - the exit status is 0 for a complete run in which all came out as claimed and whose evidence is where it belongs, and for no other.
 
-Writes benchmarks/results/soak.json; a fraction of a second for each run in one process, as they are forks of one that has the imports behind it.
+Writes benchmarks/results/soak.json. A run in one process takes a fraction of a second, being a fork of one that has the imports behind it.
 A full disk and one that becomes read-only are tried where this may mount a small one (as root, on Linux).
 """
 
@@ -21,7 +21,6 @@ import os
 import random
 import re
 import shutil
-import signal
 import subprocess
 import sys
 import tempfile
@@ -29,6 +28,7 @@ import threading
 import time
 import traceback
 from collections import Counter
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -45,7 +45,7 @@ from mechcheck.report import render
 RESULT = Path(__file__).parent / "results" / "soak.json"
 N = 12
 IDS = {f"test_it[{i}]" for i in range(N)}
-CLAIMS = f'''
+CLAIMS = f"""
 import ctypes, json, os, resource, shutil, signal, threading, time
 from pathlib import Path
 
@@ -106,13 +106,15 @@ def test_it(check, i, mean=1.0):
         FAULTS[name]()
     values = mean + np.linspace(-0.5, 0.5, 24) * (np.nan if name == "nan" else 1)
     check.above(Measurement(values, tuple(f"p{{k}}" for k in range(24)), tuple(f"t{{k % 8}}" for k in range(24)), "effect", "logits"), 0)
-'''
+"""
 OF_CLAIMS = (
-    "nan", "exit", "timeout_thread", "kill", "segfault", "delete", "corrupt", "symlink", "file_size", "memory", "hang", "deaf", "pytest_exit",
-    "fail",
+    "nan", "exit", "timeout_thread", "kill", "segfault", "delete", "corrupt", "symlink", "file_size", "memory", "hang", "deaf",
+    "pytest_exit", "fail",
 )  # fmt: skip
 ON_A_DISK = ("full", "read_only")
 FROM_OUTSIDE = ("sigint", "sigint_twice", "sigterm", "sighup", "sigkill", "sigkill_worker")
+_LEAST = 8000
+"""Bytes that files may have at least: a claim's own fits; where nothing does, and the process is killed, nothing could be kept."""
 _SHOWN = re.compile(r"\b(SUPPORTED|REFUTED|INCONCLUSIVE|VACUOUS|FAILED|PASSED)\b")
 _NAME = re.compile(r"test_claims\.py::(test_it\[\d+\])")
 
@@ -157,9 +159,9 @@ class Seen(NamedTuple):
 
 def draw(rng: random.Random, disks: bool) -> Plan:
     """A plan."""
-    two = rng.random() < 0.125
+    two = rng.random() < 1 / 12
     known = [*OF_CLAIMS, *(ON_A_DISK if disks else ()), *FROM_OUTSIDE]
-    chosen = rng.choices([name for name in known if two or name != "sigkill_worker"], k=2 if rng.random() < 0.2 else 1)
+    chosen = rng.choices([name for name in known if two or name != "sigkill_worker"], k=rng.choices((1, 2, 3, 4), (4, 3, 2, 1))[0])
     outside = [name for name in chosen if name in FROM_OUTSIDE][:1]
     inside = {str(rng.randrange(N)): name for name in chosen if name not in FROM_OUTSIDE}
     if set(inside.values()) & {"hang", "deaf"} and not outside:
@@ -167,7 +169,7 @@ def draw(rng: random.Random, disks: bool) -> Plan:
     after, seconds = rng.randrange(N + 1), rng.uniform(0, 0.3) * rng.random()
     if set(inside.values()) & {"hang", "deaf"}:
         after = min(after, *(int(i) for i, name in inside.items() if name in ("hang", "deaf")))
-    return Plan(inside, outside[0] if outside else None, after, seconds, rng.randrange(1000, 60000), two, rng.random() < 0.15)
+    return Plan(inside, outside[0] if outside else None, after, seconds, rng.randrange(_LEAST, 60000), two, rng.random() < 0.15)
 
 
 def once(plan: Plan, folder: Path, earlier: Path) -> Seen:
@@ -232,7 +234,9 @@ def _send(plan: Plan, child: int, output: list[bytes]) -> None:
     while _runs(child) and b"".join(output).count(b"%]") < plan.after_claims:
         time.sleep(0.005)
     time.sleep(plan.after_s)
-    for number in {"sigint": [2], "sigint_twice": [2, 2], "sigterm": [15], "sighup": [1], "sigkill": [9], "sigkill_worker": []}[plan.signal]:
+    for number in {"sigint": [2], "sigint_twice": [2, 2], "sigterm": [15], "sighup": [1], "sigkill": [9], "sigkill_worker": []}[
+        plan.signal
+    ]:
         _kill(child, number)
         time.sleep(plan.after_s / 20)
     if plan.signal == "sigkill_worker" and (workers := _children(child)):
@@ -256,10 +260,8 @@ def _runs(process: int) -> bool:
 
 
 def _kill(process: int, number: int) -> None:
-    try:
+    with suppress(ProcessLookupError):
         os.kill(process, number)
-    except ProcessLookupError:
-        pass
 
 
 def _children(process: int) -> list[int]:
@@ -305,7 +307,8 @@ def judge(plan: Plan, seen: Seen, earlier: Path) -> tuple[dict[str, Any], list[s
     lost = [
         f"{name} was shown as {word}, and is {verdicts.get(name)}"
         for name, word in seen.shown.items()
-        if verdicts.get(name) not in (*words.get(word, (word,)), "errored" if word != "failed" and "crashed while running" in seen.output else "")
+        if verdicts.get(name)
+        not in (*words.get(word, (word,)), "errored" if word != "failed" and "crashed while running" in seen.output else "")
     ]
     complete = new is not None and new.run["complete"]
     false_complete = []
@@ -367,9 +370,9 @@ def _litter(seen: Seen, place: Path) -> list[str]:
     return [f"left behind: {path}" for path in found]
 
 
-def soak(runs: int, seconds: float, seed: int, folder: Path, *, keep: bool = False) -> dict[str, Any]:
-    """Run so many, or for so long; the totals, by fault."""
-    began, totals, wrong, done = time.monotonic(), {}, [], 0
+def soak(faults: int, seconds: float, seed: int, folder: Path, *, keep: bool = False) -> dict[str, Any]:
+    """Run until there were so many faults, or for so long; the totals, by fault."""
+    began, totals, wrong, done = time.monotonic(), {"all runs": Counter()}, [], 0
     earlier = folder / "earlier"
     disks = _can_mount(folder)
     first = once(Plan({}, None, 0, 0.0, 0, False, False), folder / "first", _nothing(folder))
@@ -378,7 +381,7 @@ def soak(runs: int, seconds: float, seed: int, folder: Path, *, keep: bool = Fal
     render(json.loads((earlier / FILE).read_text()))  # the page's templates are then compiled in every fork
     gc.collect()
     gc.freeze()
-    while done < runs and time.monotonic() - began < seconds:
+    while totals["all runs"]["faults"] < faults and time.monotonic() - began < seconds:
         rng = random.Random(f"{seed} {done}")
         plan, place = draw(rng, disks), folder / f"run{done}"
         try:
@@ -396,11 +399,11 @@ def soak(runs: int, seconds: float, seed: int, folder: Path, *, keep: bool = Fal
                 (place / "output").write_text(seen.output)
         if not (found and keep):
             shutil.rmtree(place)
-        totals.setdefault("all runs", Counter()).update(counts | {"faults": len(plan.faults)})
+        totals["all runs"].update(counts | {"faults": len(plan.faults)})
         done += 1
-        if done % 50 == 0:
+        if done % 20 == 0:
             print(f"{done} runs, {totals['all runs']['faults']} faults, {time.monotonic() - began:.0f} s, {len(wrong)} wrong", flush=True)
-    every = totals.pop("all runs", Counter())
+    every = totals.pop("all runs")
     return {
         "seed": seed,
         "seconds": round(time.monotonic() - began),
@@ -436,8 +439,16 @@ def warm() -> None:
 
     for name in mechcheck.__all__:
         getattr(mechcheck, name)
-    for name in ("mechcheck.plugin.session", "mechcheck.plugin.html", "mechcheck.report", "mechcheck.verdicts.looks", "mechcheck.verdicts.contrast",
-                 "mechcheck.evidence.used", "hypothesis", "xdist.dsession"):
+    for name in (
+        "mechcheck.plugin.session",
+        "mechcheck.plugin.html",
+        "mechcheck.report",
+        "mechcheck.verdicts.looks",
+        "mechcheck.verdicts.contrast",
+        "mechcheck.evidence.used",
+        "hypothesis",
+        "xdist.dsession",
+    ):
         importlib.import_module(name)
 
 
@@ -452,7 +463,7 @@ def table(result: dict[str, Any]) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--runs", type=int, default=500, help="at most (default: %(default)s)")
+    parser.add_argument("--faults", type=int, default=500, help="at least (default: %(default)s)")
     parser.add_argument("--seconds", type=float, default=3600.0, help="at most (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, default=RESULT)
@@ -460,7 +471,7 @@ def main() -> None:
     chosen = parser.parse_args()
     warm()
     folder = Path(tempfile.mkdtemp(prefix="soak-"))
-    result = soak(chosen.runs, chosen.seconds, chosen.seed, folder, keep=chosen.keep)
+    result = soak(chosen.faults, chosen.seconds, chosen.seed, folder, keep=chosen.keep)
     if not (chosen.keep and result["wrong"]):
         shutil.rmtree(folder)
     print(table(result))

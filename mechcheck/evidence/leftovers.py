@@ -1,5 +1,6 @@
 """What runs that died left in a report folder: found, told, made into evidence, cleared."""
 
+import os
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -30,7 +31,7 @@ class DeadRun(NamedTuple):
     def text(self) -> str:
         """For whoever runs claims there again."""
         claims = f"{self.decided} decided claim{'s' * (self.decided != 1)}"
-        folder = self.parts.folder.parent
+        folder = os.path.relpath(self.parts.folder.parent)
         return f"an earlier run died and left {claims} in {folder}: `mechcheck recover {folder}` makes evidence of them"
 
 

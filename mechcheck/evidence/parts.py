@@ -45,8 +45,8 @@ def spare_folder(run: str) -> Path:
 class Parts:
     """The folder of one run; processes write to it, and the one that owns the run reads it and removes it.
 
-    What cannot be written there goes into the spare folder; what cannot be written anywhere, or was deleted or spoilt by someone, is kept in
-    memory, and written when that can be done. So a full disk, or a folder that a claim deletes, takes away nothing that was decided.
+    What cannot be written there goes into the spare folder; what cannot be written anywhere, or was deleted or spoilt by someone, is
+    kept in memory, and written when that can be done. So neither a full disk nor a deleted folder takes away what was decided.
     """
 
     folder: Path

@@ -110,7 +110,10 @@ class Session:
         records = [*left.records.values(), *known.values()]
         if not (records or self.baseline):
             return
-        problems = [*left.problems, *(f"the record of {name} was lost: what its test's report said is kept, without figures" for name in known)]
+        problems = [
+            *left.problems,
+            *(f"the record of {name} was lost: what its test's report said is kept, without figures" for name in known),
+        ]
         undecided = self._undecided({*left.decided, *known})
         complete = bool(self.roster.claims or not records) and not undecided and not self.roster.uncollected
         run = self._run() | {"complete": complete, "undecided": undecided, "problems": problems}
@@ -138,7 +141,7 @@ class Session:
         try:
             publish(evidence, wanted, samples)
         except (OSError, MemoryError) as error:
-            said = f"the evidence could not be written to {_shown(wanted)} ({getattr(error, 'strerror', None) or type(error).__name__})"
+            said = f"the evidence could not be written to {_shown(wanted)} ({_why(error)})"
             evidence["run"]["problems"].append(said)
             assert spare is not None
             self.folder = spare.with_name(f"{spare.name}-evidence")
@@ -158,8 +161,8 @@ class Session:
 
             write_report(evidence, self.folder / PAGE)
         except (OSError, MemoryError) as error:
-            said = f"the page could not be written ({getattr(error, 'strerror', None) or type(error).__name__}): `mechcheck report {_shown(self.folder / FILE)}` draws it"
-            self.unkept = self.unkept or said
+            draws = f"`mechcheck report {_shown(self.folder / FILE)}` draws it"
+            self.unkept = self.unkept or f"the page could not be written ({_why(error)}): {draws}"
 
     def pytest_terminal_summary(self, terminalreporter: Any) -> None:
         if self.evidence is not None:
@@ -218,6 +221,10 @@ class Session:
             "baseline": None,
             "multiplicity": None,
         }
+
+
+def _why(error: OSError | MemoryError) -> str:
+    return str(getattr(error, "strerror", None) or type(error).__name__)
 
 
 def _shown(path: Path) -> str:

@@ -227,7 +227,7 @@ def check_writable(report: Path) -> None:
     if wrong is not None:
         what = "no folder" if wrong == samples else "a folder"
         raise pytest.UsageError(
-            f"--mech-report: {wrong} is in the way of the evidence, as it is {what}; move it away, or name another folder: --mech-report DIR"
+            f"--mech-report: {wrong} is in the way of the evidence, as it is {what}; move it away, or name another: --mech-report DIR"
         )
 
 

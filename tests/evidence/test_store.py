@@ -11,7 +11,6 @@ import pytest
 from mechcheck.evidence import store
 from mechcheck.evidence.store import evidence_of, publish, read_json, schema, slug, write_json
 
-
 RUN = {"id": "r2", "seed": 3}
 CLAIMS = [{"id": name, "verdict": "skipped", "expectations": []} for name in "ba"]
 SENTINELS = [{"model": "m", "name": "ablation", "passed": True, "detail": str(process)} for process in (1, 2)]
@@ -50,7 +49,9 @@ def test_until_the_last_step_the_earlier_evidence_is_whole(earlier, monkeypatch,
 
     room, name = {"mkstemp": (store.tempfile, "mkstemp"), "move": (store.shutil, "move"), "replace": (store.os, "replace")}[step]
     honest = getattr(room, name)
-    monkeypatch.setattr(room, name, (lambda a, b: fail() if b == earlier / "evidence.json" else honest(a, b)) if step == "replace" else fail)
+    monkeypatch.setattr(
+        room, name, (lambda a, b: fail() if b == earlier / "evidence.json" else honest(a, b)) if step == "replace" else fail
+    )
     with pytest.raises(OSError, match="disk full"):
         published(earlier)
     monkeypatch.undo()

@@ -165,9 +165,7 @@ ROBBERIES = {
 }
 
 
-@pytest.mark.parametrize(
-    ("robbery", "workers"), [*((name, ONE) for name in ROBBERIES), ("the folder", TWO), ("a record's content", TWO)]
-)
+@pytest.mark.parametrize(("robbery", "workers"), [*((name, ONE) for name in ROBBERIES), ("the folder", TWO), ("a record's content", TWO)])
 def test_a_claim_that_takes_away_what_was_decided(claims, robbery, workers):
     run = claims("from pathlib import Path as Path_\n" + thirteen(ROBBERIES[robbery]).replace("\n    ", "\n"), *workers)
     assert run.result.ret == 0, run.output
@@ -240,25 +238,24 @@ def test_a_folder_of_samples_elsewhere(claims, pytester):
     assert (run.result.ret, len(list((pytester.path / "large").glob("*/*.npz")))) == (0, N)
 
 
-def test_one_killed_run_costs_no_other_its_claims(claims, pytester, capsys):
+def test_one_killed_run_costs_no_other_its_claims(claims, pytester, in_a_process, capsys):
     """A run in one process is killed: the next says what it left, and `mechcheck recover` makes evidence of it."""
     before = claims(thirteen("pass"), *ONE)
     kept = before.report / FILE
     content = kept.read_bytes()
     pytester.makepyfile(test_claims=HEADER + thirteen(DEATHS["killed"]).replace("\n    ", "\n"))
-    killed = subprocess.run([sys.executable, "-m", "pytest", "-q"], capture_output=True, check=False)
-    assert killed.returncode == -signal.SIGKILL
+    assert in_a_process("-p", "no:randomly", "-n0").ret == 128 + signal.SIGKILL
     assert kept.read_bytes() == content
     read_baseline(before.report).measurements("test_it[3]")
 
     run = claims(thirteen("pass"), *ONE)
     said = "an earlier run died and left 6 decided claims in reports: `mechcheck recover reports` makes evidence of them"
-    assert said in run.output.replace(f"{Path.cwd()}/", "")
+    assert said in run.output
     assert (run.result.ret, len(litter(run.report))) == (0, 1)
 
     assert cli.main(["recover", "reports"]) == 0
     (folder,) = run.report.glob("recovered-*")
-    assert f"{folder.relative_to(Path.cwd()) / FILE}: 7 claims, 7 undecided of those that the run asked for" in capsys.readouterr().out
+    assert f"reports/{folder.name}/{FILE}: 7 claims, 7 undecided of those that the run asked for" in capsys.readouterr().out
     evidence = read_json(folder / FILE)
     jsonschema.validate(evidence, schema())
     assert [claim["verdict"] for claim in sorted(evidence["claims"], key=lambda c: len(c["id"]))] == ["supported"] * 6 + ["errored"]
@@ -272,9 +269,9 @@ def test_one_killed_run_costs_no_other_its_claims(claims, pytester, capsys):
     assert "no run that died left claims in reports: there is nothing to recover" in capsys.readouterr().err
 
 
-def test_what_was_told_of_twice_is_cleared(claims, pytester):
+def test_what_was_told_of_twice_is_cleared(claims, pytester, in_a_process):
     pytester.makepyfile(test_claims=HEADER + thirteen(DEATHS["killed"]).replace("\n    ", "\n"))
-    subprocess.run([sys.executable, "-m", "pytest", "-q"], capture_output=True, check=False)
+    in_a_process("-p", "no:randomly", "-n0")
     assert "an earlier run died" in claims(thirteen("pass"), *ONE).output
     cut = claims(thirteen("raise KeyboardInterrupt"), *ONE)
     assert "an earlier run died" in cut.output  # and it is kept, as this run is not complete either
@@ -282,9 +279,9 @@ def test_what_was_told_of_twice_is_cleared(claims, pytester):
     assert not litter(cut.report)
 
 
-def test_a_run_that_decided_nothing_is_cleared(claims, pytester):
+def test_a_run_that_decided_nothing_is_cleared(claims, pytester, in_a_process):
     pytester.makepyfile(test_claims=HEADER + thirteen(DEATHS["killed"], at=0).replace("\n    ", "\n"))
-    subprocess.run([sys.executable, "-m", "pytest", "-q"], capture_output=True, check=False)
+    in_a_process("-p", "no:randomly", "-n0")
     assert len(list((pytester.path / "reports").glob(".run-*"))) == 1
     run = claims(thirteen("pass"), *ONE)
     assert "an earlier run died" not in run.output
@@ -293,7 +290,7 @@ def test_a_run_that_decided_nothing_is_cleared(claims, pytester):
 
 def test_a_live_run_is_left_alone(claims, pytester, capsys):
     pytester.makepyfile(test_slow=HEADER + thirteen("time.sleep(60)").replace("\n    ", "\n"))
-    slow = subprocess.Popen([sys.executable, "-m", "pytest", "-q", "test_slow.py"], stdout=subprocess.DEVNULL)
+    slow = subprocess.Popen([sys.executable, "-m", "pytest", "-q", "-p", "no:randomly", "test_slow.py"], stdout=subprocess.DEVNULL)
     try:
         while len(list((pytester.path / "reports").glob(".run-*/claims/*.json"))) < 7:
             assert slow.poll() is None
@@ -312,7 +309,9 @@ def test_a_live_run_is_left_alone(claims, pytester, capsys):
 def test_a_controller_that_is_killed(pytester, claims):
     """Its workers end too, and what they decided is recovered."""
     pytester.makepyfile(test_claims=HEADER + thirteen("time.sleep(60)").replace("\n    ", "\n"))
-    run = subprocess.Popen([sys.executable, "-m", "pytest", "-q", "-n2"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    run = subprocess.Popen(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:randomly", "-n2"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
     reports = pytester.path / "reports"
     while len(list(reports.glob(".run-*/claims/*.json"))) < 5:
         assert run.poll() is None
