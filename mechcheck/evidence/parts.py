@@ -26,6 +26,14 @@ STATES: tuple[State, ...] = ("started", "interrupted", "decided")
 ABOUT, ROSTER, LOCK = "run.json", "roster.json", "lock"
 
 
+class Kept(NamedTuple):
+    """A file that this process wrote."""
+
+    packed: bytes
+    stamp: tuple[int, ...]
+    """By which it is seen, without reading it, whether the file is still the same; empty where it could not be written."""
+
+
 class Left(NamedTuple):
     """What a run's processes left of its claims."""
 
@@ -51,8 +59,8 @@ class Parts:
 
     folder: Path
     spare: Path | None = None
-    kept: dict[str, bytes] = field(default_factory=dict, repr=False, compare=False)
-    """What this process wrote, packed, by the file's name."""
+    kept: dict[str, Kept] = field(default_factory=dict, repr=False, compare=False)
+    """What this process wrote, by the file's name."""
     holding: list[IO[bytes]] = field(default_factory=list, repr=False, compare=False)
 
     @property
@@ -89,9 +97,11 @@ class Parts:
         """About the run as a whole: what is needed to make evidence of what it leaves, should it die."""
         self._save(ABOUT, _json({"run": run, "fdr": fdr}))
 
-    def save_roster(self, records: Sequence[Json]) -> None:
-        """The records of all claims that are to be run, as if each was started and not decided."""
+    def save_roster(self, records: Sequence[Json], *, keep: bool = True) -> None:
+        """The records of all claims that are to be run, as if each was started and not decided; `keep`: and see that they stay there."""
         self._save(ROSTER, _json(list(records)))
+        if not keep:
+            del self.kept[ROSTER]
 
     def about(self) -> Json | None:
         """What `save_about` wrote; None where nothing can be read."""
@@ -158,24 +168,17 @@ class Parts:
                 found += next((json.loads(content) for content in self._contents(name)), [])
         return found
 
-    def heal(self, *, all_of_it: bool = True) -> None:
-        """Write again what this process wrote and is no longer there.
-
-        Args:
-            all_of_it: also what is there and was changed; it costs reading it.
-        """
+    def heal(self) -> None:
+        """Write again what this process wrote and is not there any more as it was."""
         if self.kept and not (self.folder / LOCK).exists():
             self.hold()
-        for name, packed in self.kept.items():
-            if not any((folder / name).is_file() for folder in self.folders):
-                self._write(name, zlib.decompress(packed))
-            elif all_of_it and (content := zlib.decompress(packed)) not in self._on_disk(name):
-                self._write(name, content)
-
-    def heal_if_deleted(self) -> None:
-        """The same, where somebody deleted the folder."""
-        if self.kept and not (self.folder / LOCK).exists():
-            self.heal(all_of_it=False)
+        for name, (packed, stamp) in list(self.kept.items()):
+            if not stamp or stamp not in map(_stamp, self._places(name)):
+                content = zlib.decompress(packed)
+                if content not in self._on_disk(name):
+                    self._write(name, content)
+                else:  # somebody wrote the same
+                    self.kept[name] = Kept(packed, next(filter(None, map(_stamp, self._places(name))), ()))
 
     def remove(self) -> None:
         """Remove all of it."""
@@ -184,38 +187,51 @@ class Parts:
             remove(folder)
 
     def _save(self, name: str, content: bytes) -> None:
-        self.kept[name] = zlib.compress(content, 1)
-        self.heal_if_deleted()
+        if self.kept and not (self.folder / LOCK).exists():
+            self.heal()  # the folder was deleted
         self._write(name, content)
 
     def _write(self, name: str, content: bytes) -> None:
-        for folder in self.folders:
+        self.kept[name] = Kept(zlib.compress(content, 1), ())
+        for place in self._places(name):
             with suppress(OSError):
-                if folder == self.spare:
-                    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-                write_bytes(folder / name, content)
+                if self.spare is not None and self.spare in place.parents:
+                    self.spare.mkdir(mode=0o700, parents=True, exist_ok=True)
+                write_bytes(place, content)
+                self.kept[name] = self.kept[name]._replace(stamp=_stamp(place))
                 break
+
+    def _places(self, name: str) -> list[Path]:
+        return [folder / name for folder in self.folders]
 
     def _names(self, kind: str) -> list[str]:
         there = {f"{kind}/{path.name}" for folder in self.folders for path in (folder / kind).glob("*.json")}
         return sorted(there | {name for name in self.kept if name.startswith(f"{kind}/")})
 
     def _on_disk(self, name: str) -> Iterator[bytes]:
-        for folder in self.folders:
+        for place in self._places(name):
             with suppress(OSError):
-                yield (folder / name).read_bytes()
+                yield place.read_bytes()
 
     def _contents(self, name: str) -> Iterator[bytes]:
         """What can be read under a name, wherever it lies."""
         yield from self._on_disk(name)
         if name in self.kept:
-            yield zlib.decompress(self.kept[name])
+            yield zlib.decompress(self.kept[name].packed)
 
     def _read(self, name: str) -> Any:
         for content in self._contents(name):
             with suppress(ValueError):
                 return json.loads(content)
         return None
+
+
+def _stamp(path: Path) -> tuple[int, ...]:
+    try:
+        found = path.lstat()
+    except OSError:
+        return ()
+    return found.st_ino, found.st_size, found.st_mtime_ns
 
 
 def _json(content: Any) -> bytes:

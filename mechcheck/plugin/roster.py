@@ -34,7 +34,7 @@ class Roster:
         self.claims = {case.nodeid: record_of(case, Outcome()) for case in cases}
         if self.claims:
             self.parts.hold()
-            self.parts.save_roster(list(self.claims.values()))
+            self.parts.save_roster(list(self.claims.values()), keep=not hasattr(self.config, "workerinput"))
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
         self.uncollected = self.uncollected or report.failed
@@ -51,7 +51,7 @@ class Roster:
         record = attached(report) if report.when != "teardown" else None
         if record is not None:
             self.reported[record["id"]] = record
-        self.parts.heal_if_deleted()
+            self.parts.heal()
 
     def pytest_sessionfinish(self) -> None:
         if hasattr(self.config, "workerinput"):

@@ -128,7 +128,11 @@ def _finish(
     item.stash[OUTCOME] = outcome
     if outcome.samples:
         parts.save_samples(case.id, outcome.samples)
-    parts.save_record(record, state)
+    try:
+        parts.save_record(record, state)
+    except (ValueError, TypeError, MemoryError) as error:  # an object of the user's can have anything in it
+        parts.save_record(record_of(case, Outcome().errored(error)))
+        raise
     attach(item, record)
     return record
 

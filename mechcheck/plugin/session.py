@@ -75,9 +75,11 @@ class Session:
         try:
             return (yield)
         finally:
-            with self.signals.deferred():
-                self._finish(session)
-            self.signals.restore()
+            try:
+                with self.signals.deferred():
+                    self._finish(session)
+            finally:
+                self.signals.restore()
 
     def _finish(self, session: pytest.Session) -> None:
         if measures(self.config):

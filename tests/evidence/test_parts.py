@@ -59,7 +59,7 @@ def test_a_spoilt_record_costs_no_other(tmp_path, spoil):
 def test_what_was_deleted_is_written_again(tmp_path):
     parts = saved(tmp_path / ".run-x")
     shutil.rmtree(parts.folder)
-    parts.heal_if_deleted()
+    parts.heal()
     assert Parts(parts.folder).left().decided == {"a", "b", "c"}
     shutil.rmtree(parts.folder)
     parts.save_record({"id": "d", "nodeid": "test.py::d"})
