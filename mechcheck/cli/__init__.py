@@ -42,6 +42,14 @@ def make_parser() -> argparse.ArgumentParser:
     summary.add_argument("--match", default="", metavar="TEXT", help="only claims whose task or statement contains this text")
     summary.set_defaults(run=_summary)
     _add_drift_commands(commands)
+    recover = commands.add_parser("recover", help="make evidence of what a run left that was killed before it wrote its own")
+    recover.add_argument(
+        "folder", type=Path, nargs="?", default=Path("reports"), help="where that run's evidence would have gone (default: %(default)s)"
+    )
+    recover.add_argument(
+        "-o", "--out", type=Path, metavar="DIR", help="default: a folder recovered-<run> in it, so that it replaces nothing"
+    )
+    recover.set_defaults(run=_recover)
     models = commands.add_parser("models", help="list the embedded models and the circuits recorded for them")
     models.set_defaults(run=_models)
     support = commands.add_parser("support", help="try every primitive on every layout and print what works (about half a minute)")
@@ -175,6 +183,19 @@ def _report(chosen: argparse.Namespace) -> None:
     output = chosen.output or chosen.evidence.parent / "index.html"
     write_report(read_evidence(chosen.evidence), output)
     print(output)
+
+
+def _recover(chosen: argparse.Namespace) -> None:
+    from mechcheck.evidence.leftovers import recover
+    from mechcheck.evidence.runs import read_evidence
+    from mechcheck.evidence.store import FILE
+    from mechcheck.report import write_report
+
+    for folder in recover(chosen.folder, chosen.out):
+        evidence = read_evidence(folder)
+        undecided = len(evidence["run"]["undecided"])
+        print(f"{folder / FILE}: {len(evidence['claims'])} claims, {undecided} undecided of those that the run asked for")
+        write_report(evidence, folder / "index.html")
 
 
 def _summary(chosen: argparse.Namespace) -> None:

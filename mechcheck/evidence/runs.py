@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 import zipfile
 import zlib
 from collections.abc import Mapping
@@ -10,14 +11,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mechcheck.base.errors import MechcheckError
-from mechcheck.evidence.store import FILE, SCHEMA, read_json, schema, slug
+from mechcheck.evidence.store import FILE, SAMPLES, SCHEMA, read_json, schema, slug
 from mechcheck.evidence.upgrade import EARLIER, upgraded
 
 if TYPE_CHECKING:
     from mechcheck.stats.measurement import Measurement
 
 Json = dict[str, Any]
-SAMPLES = "samples"
+_SAMPLES = re.compile(rf"{SAMPLES}(/[\w-]+)?")
 
 
 @dataclass(frozen=True)
@@ -115,7 +116,10 @@ def read_run(path: Path) -> RunRecord:
         raise _not_whole(path, error) from error
     if lacking:
         raise MechcheckError(f"{path} is not whole: it lacks {', '.join(lacking)}; make it again with `pytest claims`")
-    folder = (path if path.is_dir() else path.parent) / SAMPLES
+    named = evidence["run"].get("samples", SAMPLES)
+    if not _SAMPLES.fullmatch(str(named)):  # evidence can come from anywhere, and must not say what else is read
+        raise MechcheckError(f"{path} names {named!r} as the folder of its samples, which lie in {SAMPLES}/ beside it")
+    folder = (path if path.is_dir() else path.parent) / named
     if not folder.is_dir() and any(claim["expectations"] for claim in evidence["claims"]):
         raise MechcheckError(
             f"{path} has no samples beside it ({folder}), and runs are compared prompt by prompt; "
