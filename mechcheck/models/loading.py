@@ -11,6 +11,7 @@ import torch
 from mechcheck.base.architectures import is_encoder, is_native
 from mechcheck.base.device import check_device, usual_torch
 from mechcheck.base.errors import ModelError
+from mechcheck.base.handed import hand_out
 from mechcheck.base.loaded import Processing
 from mechcheck.base.paths import data_dir, trained_models
 from mechcheck.base.text import did_you_mean
@@ -80,7 +81,7 @@ def load_model(
     check_device(device, dtype)
     directory, name, commit = _resolve(str(name_or_path), revision, offline)
     with usual_torch():
-        return _load(directory, name, commit, device, dtype, processing, contents(directory))
+        return hand_out(_load(directory, name, commit, device, dtype, processing, contents(directory)))
 
 
 def fetch_model(name: str, revision: str | None = None) -> str:
@@ -99,7 +100,7 @@ def reinitialised(model: "TransformerBridge", seed: int) -> "TransformerBridge":
     with usual_torch():
         twin = _twin(model, of, seed)
     set_limits(twin, limits_of(model))
-    return twin
+    return hand_out(twin)
 
 
 def _twin(model: "TransformerBridge", of: Provenance, seed: int) -> "TransformerBridge":

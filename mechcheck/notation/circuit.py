@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
+from mechcheck.base.data_state import GROWS
 from mechcheck.base.errors import AbsentRoleError, CircuitError
 from mechcheck.base.text import did_you_mean
 from mechcheck.notation.sites import Sites
@@ -129,7 +130,7 @@ EDGES = "->"
 class TracedCircuit(Circuit):
     """A circuit that remembers which roles, and whether its edges, were asked for: controls vary what a claim uses and nothing else."""
 
-    used: set[str] = field(default_factory=set)
+    used: set[str] = field(default_factory=set, metadata=GROWS)
 
     def __getitem__(self, role: str) -> Sites:
         sites = super().__getitem__(role)
