@@ -45,6 +45,18 @@ def built_once(kind: str, name: str, build: Callable[[Path], object]) -> Path:
     return directory
 
 
+def kept(kind: str) -> Path | None:
+    """The folder `kind` of the cache, for files that are made again where they are lost; None where none can be kept."""
+    root = _lasting(kind)
+    try:
+        if root is not None:
+            root.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        _LOG.debug("nothing is kept in %s: %s", root, error)
+        return None
+    return root if root is not None and os.access(root, os.W_OK) else None
+
+
 def _in_use(directory: Path) -> bool:
     """Whether it is there; if so, its time says from now on that somebody uses it."""
     try:
@@ -85,6 +97,10 @@ def _remove(path: Path, limit: float) -> None:
 
 def _root(kind: str) -> Path:
     """$MECHCHECK_CACHE, or the platform's folder for caches; a temporary folder where there is no home to write to."""
+    return _lasting(kind) or _temporary() / kind
+
+
+def _lasting(kind: str) -> Path | None:
     chosen = os.environ.get(CACHE_VARIABLE)
     if chosen:
         return Path(chosen) / kind
@@ -95,7 +111,7 @@ def _root(kind: str) -> Path:
             return root
     except (OSError, RuntimeError):  # RuntimeError: no home directory is known
         pass
-    return _temporary() / kind
+    return None
 
 
 def _user_cache() -> Path:

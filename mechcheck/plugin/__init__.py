@@ -2,7 +2,7 @@
 
 import pytest
 
-from mechcheck.plugin import failing, spelling
+from mechcheck.plugin import failing, spelling, startup
 from mechcheck.plugin.baseline import Selection
 from mechcheck.plugin.cases import claim_id, claim_spec
 from mechcheck.plugin.distribution import pytest_xdist_auto_num_workers, pytest_xdist_make_scheduler, take_gpu
@@ -45,6 +45,7 @@ def pytest_configure(config: pytest.Config) -> None:
     config.pluginmanager.register(selection, "mechcheck-selection")
     config.pluginmanager.register(failing, "mechcheck-failing")
     config.pluginmanager.register(spelling, "mechcheck-spelling")
+    config.pluginmanager.register(startup, "mechcheck-startup")
     if hasattr(config, "workerinput"):
         return
     if config.getoption("--mech-report") != REPORT and not config.option.collectonly:
