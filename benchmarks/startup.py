@@ -3,7 +3,8 @@
     python benchmarks/startup.py [--against CHECKOUT] [--rounds 5]
 
 Each command runs in a process of its own, by turns with the others and with those of another checkout; the first round, which compiles
-bytecode (kept in the temporary directory), does not count. CPU seconds are those of the process and its children, in the program and in the system.
+bytecode (kept in the temporary directory), does not count. CPU seconds are those of the process and its children, in the program and in
+the system.
 """
 
 import argparse

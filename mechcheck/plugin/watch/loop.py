@@ -5,7 +5,7 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from mechcheck.plugin.watch.child import Told, read_told
@@ -102,12 +102,11 @@ class Watch:
 _MENU = "a: all  f: failed  o: one, by its name  q: quit"
 
 
-def watch(arguments: Sequence[str], say_ready: Callable[[], None] | None = None) -> int:
+def watch(arguments: Sequence[str]) -> int:
     """Watch claims until somebody quits.
 
     Args:
         arguments: of pytest: what to watch, and options for every run.
-        say_ready: called when changes are looked for.
     """
     why_fresh = why_no_copy()
     if why_fresh is None:
@@ -117,12 +116,12 @@ def watch(arguments: Sequence[str], say_ready: Callable[[], None] | None = None)
     before = signal.signal(signal.SIGINT, lambda *_: setattr(here, "stopped", True))
     try:
         with single_keys():
-            return _watch(here, say_ready)
+            return _watch(here)
     finally:
         signal.signal(signal.SIGINT, before)
 
 
-def _watch(here: Watch, say_ready: Callable[[], None] | None) -> int:
+def _watch(here: Watch) -> int:
     if not here.begin():
         say("pytest cannot collect that, so there is nothing to watch")
         return 2
@@ -132,8 +131,6 @@ def _watch(here: Watch, say_ready: Callable[[], None] | None) -> int:
         say(f"{here.why_fresh}, so every run loads everything anew")
     seen = here.look()
     say(f"watching {len(seen)} files of {len(here.known.items)} tests; {_MENU if has_keys() else 'no terminal, so no keys: Ctrl-C quits'}")
-    if say_ready is not None:
-        say_ready()
     while not (here.quitting or here.stopped):
         key = next_key(LOOK_S)
         if key:
