@@ -7,8 +7,8 @@ from itertools import combinations
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
+import scipy
 from jaxtyping import Float
-from scipy.special import betaincinv
 
 from mechcheck.base.device import usual_torch
 from mechcheck.base.errors import MechcheckError
@@ -164,7 +164,7 @@ def lower_mean(sizes: Float[np.ndarray, "... prompt"]) -> Float[np.ndarray, "...
     is above 0 wherever anything was seen, and small where that was rare.
     """
     n = sizes.shape[-1]
-    share = betaincinv(np.arange(n, 0, -1), np.arange(1, n + 1), 1 - _CONFIDENCE)  # of n, n - 1, ... 1 prompts of n
+    share = scipy.special.betaincinv(np.arange(n, 0, -1), np.arange(1, n + 1), 1 - _CONFIDENCE)  # of n, n - 1, ... 1 prompts of n
     return (np.diff(np.sort(sizes, axis=-1), prepend=0.0, axis=-1) * share).sum(-1)
 
 

@@ -6,9 +6,9 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
+import scipy
 import torch
 from jaxtyping import Bool, Float
-from scipy.stats import spearmanr
 
 from mechcheck.base.errors import MechcheckError, PromptError
 from mechcheck.base.text import did_you_mean
@@ -218,7 +218,7 @@ def _beside(
         tuple(every[i] for i in chosen),
         exact,
         estimated,
-        float(spearmanr(exact, estimated).statistic) if varied else float("nan"),
+        float(scipy.stats.spearmanr(exact, estimated).statistic) if varied else float("nan"),
         every[chosen[worst]],
         float(abs(exact - estimated)[worst]),
     )
