@@ -14,11 +14,30 @@ import torch
 from jaxtyping import Float
 
 from mechcheck.base.errors import CircuitError
+from mechcheck.base.json_schema import misfit
+from mechcheck.base.reading import read_json
 from mechcheck.circuits.evaluation import Mask
 from mechcheck.notation.graph import Graph
 from mechcheck.notation.sites import Receiver, Site
 
 Scores = Float[np.ndarray, "receiver sender"]
+_MOST_HEADS = 2000
+"""Of a model whose edges are written out, each of them: twice those of the largest GPT-2."""
+_SIZE = {"type": "integer", "minimum": 1, "maximum": 1000}
+_EDGE = {"type": "object", "required": ["in_graph"], "properties": {"in_graph": {"type": ["boolean", "integer"]}, "score": {"type": "number"}}}
+_SCHEMA = {
+    "type": "object",
+    "required": ["cfg", "edges"],
+    "properties": {
+        "cfg": {
+            "type": "object",
+            "required": ["n_layers", "n_heads"],
+            "properties": {"n_layers": _SIZE, "n_heads": _SIZE, "parallel_attn_mlp": {"type": ["boolean", "integer", "null"]}},
+        },
+        "edges": {"type": "object", "additionalProperties": _EDGE},
+        "nodes": {"type": ["object", "array"], "items": {"type": "string"}},
+    },
+}
 
 
 class GraphFile(NamedTuple):
@@ -68,15 +87,17 @@ def read_graph(path: str | Path, *, n_kv_heads: int | None = None) -> GraphFile:
         CircuitError: no such file, or one of another form; edges that this graph has not; groups that disagree.
     """
     try:
-        said = json.loads(Path(path).read_text(encoding="utf-8"))
-        cfg, edges, nodes = said["cfg"], said["edges"], list(said.get("nodes", ()))
-        layers, heads, parallel = int(cfg["n_layers"]), int(cfg["n_heads"]), bool(cfg.get("parallel_attn_mlp", False))
-        known = {str(name): (bool(edge["in_graph"]), float(edge.get("score", math.nan))) for name, edge in edges.items()}
-    except (OSError, UnicodeDecodeError) as error:
+        said = read_json(Path(path))
+    except OSError as error:
         raise CircuitError(f"cannot read {path}: {error}") from None
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise CircuitError(f"{path} is no circuit as EAP-IG and MIB write it (cfg, nodes, edges): {error!r}") from None
-    if not (0 < layers <= 1000 and 0 < heads <= 1000):
+    except ValueError as error:
+        raise CircuitError(f"{path} is no circuit as EAP-IG and MIB write it (cfg, nodes, edges): {error}") from None
+    if problem := misfit(said, _SCHEMA):
+        raise CircuitError(f"{path} is no circuit as EAP-IG and MIB write it (cfg, nodes, edges): {problem}")
+    cfg, edges, nodes = said["cfg"], said["edges"], list(said.get("nodes", ()))
+    layers, heads, parallel = int(cfg["n_layers"]), int(cfg["n_heads"]), bool(cfg.get("parallel_attn_mlp", False))
+    known = {name: (bool(edge["in_graph"]), float(edge.get("score", math.nan))) for name, edge in edges.items()}
+    if layers * heads > _MOST_HEADS:
         raise CircuitError(f"{path}: {layers} layers of {heads} heads")
     grouped = heads if n_kv_heads is None else n_kv_heads
     if not 0 < grouped <= heads or heads % grouped:

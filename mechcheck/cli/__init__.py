@@ -165,11 +165,14 @@ def _unknown_claim(name: str, known: Sequence[str], path: Path) -> str:
 
 
 def _report(chosen: argparse.Namespace) -> None:
+    from mechcheck.evidence.door import unfit_figure
     from mechcheck.evidence.runs import read_evidence
     from mechcheck.report import write_report
 
-    output = chosen.output or chosen.evidence.parent / "index.html"
-    write_report(read_evidence(chosen.evidence), output)
+    output, evidence = chosen.output or chosen.evidence.parent / "index.html", read_evidence(chosen.evidence)
+    if problem := unfit_figure(evidence):
+        raise MechcheckError(f"{chosen.evidence} cannot be drawn: {problem}")
+    write_report(evidence, output)
     print(output)
 
 

@@ -6,7 +6,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mechcheck.evidence.store import read_json, slug, write_json
+from mechcheck.base.reading import read_json
+from mechcheck.evidence.store import slug, write_json
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance

@@ -11,6 +11,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
+from mechcheck.base.reading import read_json
 from mechcheck.evidence.dtypes import mark_dtypes
 from mechcheck.evidence.ledger import remember
 
@@ -46,11 +47,6 @@ def write_json(path: Path, content: Any) -> None:
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
-
-
-def read_json(path: Path) -> Any:
-    """The content of a JSON file."""
-    return json.loads(path.read_text(encoding="utf-8"))
 
 
 def merge(parts: Path, report: Path, run: dict[str, Any], records: Iterable[dict[str, Any]]) -> dict[str, Any]:

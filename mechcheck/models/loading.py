@@ -15,8 +15,8 @@ from mechcheck.base.loaded import Processing
 from mechcheck.base.paths import data_dir, trained_models
 from mechcheck.base.text import did_you_mean
 from mechcheck.models.agreement import Prediction, disagreement, mend_hooks, misplaced, predict, probe_of
-from mechcheck.models.booting import boot, boot_twin, first_line, watched
-from mechcheck.models.directory import Contents, architecture_named, check_faithful, checked, contents
+from mechcheck.models.booting import boot, boot_twin, watched
+from mechcheck.models.directory import Contents, architecture_named, check_faithful, checked, contents, first_line
 from mechcheck.models.distilbert import cached_bert
 from mechcheck.models.hub import HubError, snapshot
 from mechcheck.models.in_memory import twin_in_memory
@@ -54,6 +54,7 @@ def load_model(
     processing: Processing = "folded",
     revision: str | None = None,
     offline: bool = False,
+    follow_links: bool = False,
 ) -> "TransformerBridge":
     """Load an embedded model, a local Hugging Face directory or a hub id as a `TransformerBridge` in evaluation mode.
 
@@ -68,6 +69,7 @@ def load_model(
             (zero ablation then leaves value biases in place); "raw" keeps the weights as stored, as encoders always are.
         revision: commit, tag or branch on the hub.
         offline: use only what is already on this machine.
+        follow_links: read a directory also where its files are links to files elsewhere, other than those of the hub's own cache.
 
     Raises:
         ModelError: nothing of that name, no network, weights that are not safetensors, or an architecture that
@@ -78,7 +80,7 @@ def load_model(
     if processing not in ("folded", "raw"):
         raise ModelError(f'unknown processing {processing!r}; choose "folded" or "raw"')
     check_device(device, dtype)
-    directory, name, commit = _resolve(str(name_or_path), revision, offline)
+    directory, name, commit = _resolve(str(name_or_path), revision, offline, follow_links)
     with usual_torch():
         return _load(directory, name, commit, device, dtype, processing, contents(directory))
 
@@ -236,17 +238,17 @@ def _count(model: torch.nn.Module) -> int:
     return sum(p.numel() for p in model.parameters())
 
 
-def _resolve(name: str, revision: str | None, offline: bool) -> tuple[Path, str, str | None]:
+def _resolve(name: str, revision: str | None, offline: bool, follow_links: bool) -> tuple[Path, str, str | None]:
     """Directory, display name and revision of a model."""
     from mechcheck.compiled import compiled_directory, compiled_models
 
     if name in compiled_models():
-        return checked(compiled_directory(name), name), name, None
+        return checked(compiled_directory(name), name, follow_links=True), name, None
     if name in embedded_models():
-        return checked(data_dir("fixtures") / "models" / name, name), name, None
+        return checked(data_dir("fixtures") / "models" / name, name, follow_links=True), name, None
     path = Path(name).expanduser()
     if path.is_dir():
-        return checked(path.resolve(), name), path.resolve().name, None
+        return checked(path.resolve(), name, follow_links=follow_links), path.resolve().name, None
     if path.is_absolute() or name.startswith((".", "~")) or name.count("/") > 1 or path.exists():
         raise ModelError(
             f"no model directory at {name!r}; embedded models: {', '.join(embedded_models())}{did_you_mean(path.name, embedded_models())}"

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, TypeVar, get_args
 
 from mechcheck.base.errors import ClaimError
+from mechcheck.base.text import no_text
 
 Kind = Literal["behaviour", "structure", "necessity", "sufficiency", "specificity", "generalisation"]
 Expected = Literal["supported", "refuted", "not_applicable"]
@@ -102,9 +103,12 @@ def claim(
             raise ClaimError(f"unknown decoy {one!r}; choose one of {', '.join(get_args(Decoy))}, or a mapping of arguments")
     if not decoys:
         raise ClaimError("decoy=[]: a claim that was never shown able to fail is no evidence; leave decoy out for the default")
-    if isinstance(statement, str) is False or not statement.strip():
+    if not isinstance(statement, str) or not statement.strip():
         raise ClaimError('a claim needs a statement: @claim("what is claimed")')
-    if budget is not None and budget < LEAST_BUDGET:
+    for name, text in (("statement", statement), ("source", source), ("task", task), ("id", id)):
+        if text is not None and (problem := no_text(text)):
+            raise ClaimError(f"{name}: {problem}")
+    if budget is not None and (not isinstance(budget, int) or budget < LEAST_BUDGET):
         raise ClaimError(f"budget={budget}: prompts that the claim may draw, at least {LEAST_BUDGET}, as one shows nothing about others")
     partners = models if isinstance(models, Mapping) else {}
     spec = ClaimSpec(

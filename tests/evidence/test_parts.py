@@ -7,7 +7,7 @@ from runs import claim, measurement, values
 from mechcheck.conformance.sentinels import Sentinel
 from mechcheck.evidence.parts import Parts
 from mechcheck.evidence.runs import RunRecord
-from mechcheck.evidence.store import read_json
+from mechcheck.base.reading import read_json
 
 
 def test_the_last_record_of_a_claim_counts(tmp_path):

@@ -8,9 +8,10 @@ import stat
 import numpy as np
 import pytest
 
+from mechcheck.base.reading import read_json
 from mechcheck.evidence import store
 from mechcheck.evidence.parts import Parts
-from mechcheck.evidence.store import merge, read_json, schema, slug, write_json
+from mechcheck.evidence.store import merge, schema, slug, write_json
 
 
 @pytest.fixture
