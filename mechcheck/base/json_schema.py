@@ -55,8 +55,10 @@ def _same(one: Any, other: Any) -> bool:
     return bool(one == other) and isinstance(one, bool) == isinstance(other, bool)
 
 
-_NAMES = {"null": "null", "boolean": "true or false", "integer": "a whole number", "number": "a number", "string": "text", "array": "a list",
-          "object": "a table"}  # fmt: skip
+_NAMES = {
+    "null": "null", "boolean": "true or false", "integer": "a whole number", "number": "a number", "string": "text", "array": "a list",
+    "object": "a table",
+}  # fmt: skip
 
 
 def _said(value: Any) -> str:

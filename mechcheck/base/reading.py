@@ -18,12 +18,14 @@ DEEPEST = 64
 """Levels of lists and tables in each other."""
 
 _KINDS = {
-    stat.S_IFDIR: "a directory", stat.S_IFIFO: "a named pipe", stat.S_IFSOCK: "a socket", stat.S_IFCHR: "a device", stat.S_IFBLK: "a device",
+    stat.S_IFDIR: "a directory", stat.S_IFIFO: "a named pipe", stat.S_IFSOCK: "a socket", stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
 }  # fmt: skip
 _LARGEST_NUMBER = int(1.7976931348623157e308)
-# Texts and comments of a TOML file, and what is left then: keys of so many parts. tomllib takes their square in time.
-_QUOTED = re.compile(r'"""(?:\\.|[^\\])*?"""|\'\'\'.*?\'\'\'|"(?:\\.|[^"\\\n])*"|\'[^\'\n]*\'|#[^\n]*', re.DOTALL)
-_LONG_KEY = re.compile(r"(?:[\w-]+[ \t]*\.[ \t]*){%d}" % DEEPEST)
+# Texts and comments of a TOML file, to its end where they have none; and in what is left then keys of very many parts, of which
+# tomllib takes the square in time.
+_QUOTED = re.compile(r'"""(?:\\.|[^\\])*?(?:"""|\Z)|\'\'\'.*?(?:\'\'\'|\Z)|"(?:\\.|[^"\\\n])*"|\'[^\'\n]*\'|#[^\n]*', re.DOTALL)
+_LONG_KEY = re.compile(r"(?<![\w-])(?:[\w-]+[ \t]*\.[ \t]*){" + str(DEEPEST) + "})")
 
 
 def check_file(path: Path, limit: int | None = None) -> os.stat_result:
@@ -43,6 +45,11 @@ def _check_kind(found: os.stat_result, limit: int | None) -> None:
         raise OSError(f"it is {_KINDS.get(stat.S_IFMT(found.st_mode), 'something else')}, and no file")
     if limit is not None and found.st_size > limit:
         raise OSError(f"it has {found.st_size:,} bytes, and such a file has {limit:,} at most")
+
+
+def is_dir(path: Path) -> bool:
+    """Whether there is a directory; also where a name is too long, or is none, or must not be looked at."""
+    return os.path.isdir(path)
 
 
 def read_bytes(path: Path, limit: int = LARGEST_DATA) -> bytes:

@@ -41,7 +41,9 @@ def no_text(given: object) -> str | None:
     found = _SURROGATE.search(given)
     if found is None:
         return None
-    return f"{given!r:.60} has half of a character (a lone surrogate, {found[0]!r}) at place {found.start()}, which no encoding can write down"
+    return (
+        f"{given!r:.60} has half of a character (a lone surrogate, {found[0]!r}) at place {found.start()}, which no encoding can write down"
+    )
 
 
 def columns(rows: Sequence[Sequence[str]]) -> list[str]:

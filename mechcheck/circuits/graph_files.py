@@ -24,7 +24,11 @@ Scores = Float[np.ndarray, "receiver sender"]
 _MOST_HEADS = 2000
 """Of a model whose edges are written out, each of them: twice those of the largest GPT-2."""
 _SIZE = {"type": "integer", "minimum": 1, "maximum": 1000}
-_EDGE = {"type": "object", "required": ["in_graph"], "properties": {"in_graph": {"type": ["boolean", "integer"]}, "score": {"type": "number"}}}
+_EDGE = {
+    "type": "object",
+    "required": ["in_graph"],
+    "properties": {"in_graph": {"type": ["boolean", "integer"]}, "score": {"type": "number"}},
+}
 _SCHEMA = {
     "type": "object",
     "required": ["cfg", "edges"],

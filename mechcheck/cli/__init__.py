@@ -1,11 +1,12 @@
 """The `mechcheck` command: reports, comparisons, models, searches."""
 
 import argparse
+import io
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from mechcheck.base.errors import MechcheckError
+from mechcheck.base.errors import HookError, MechcheckError, NonFiniteError
 from mechcheck.base.paths import data_dir
 from mechcheck.cli.circuits import add_circuit_commands
 
@@ -17,11 +18,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if more and chosen.run is not _verify:
         parser.error(f"unrecognized arguments: {' '.join(more)}")
     chosen.pytest = more
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a path or a name may hold what the terminal's encoding has not
+            stream.reconfigure(errors="backslashreplace")
     try:
         return chosen.run(chosen) or 0
-    except MechcheckError as error:
+    except (MechcheckError, HookError, NonFiniteError) as error:
         print(f"mechcheck: {error}", file=sys.stderr)
-        return 2
+    except OSError as error:  # what is to be written cannot be
+        print(f"mechcheck: {error.filename or 'the output'}: {error.strerror or error}", file=sys.stderr)
+    return 2
 
 
 def make_parser() -> argparse.ArgumentParser:

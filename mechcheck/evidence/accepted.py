@@ -6,7 +6,7 @@ from pathlib import Path
 
 from mechcheck.base.errors import MechcheckError
 from mechcheck.base.json_schema import misfit
-from mechcheck.base.reading import read_json
+from mechcheck.base.reading import is_dir, read_json
 from mechcheck.evidence.runs import Json
 from mechcheck.evidence.store import write_json
 from mechcheck.evidence.upgrade import same_words
@@ -43,7 +43,7 @@ _SCHEMA = {
 
 def accepted_path(baseline: Path) -> Path:
     """Where the accepted changes of a baseline are kept: beside it."""
-    return (baseline if baseline.is_dir() else baseline.parent) / ACCEPTED_FILE
+    return (baseline if is_dir(baseline) else baseline.parent) / ACCEPTED_FILE
 
 
 def read_accepted(baseline: Path) -> dict[str, Json]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mechcheck.base.errors import MechcheckError
-from mechcheck.base.reading import LARGEST_DATA, check_file, read_json
+from mechcheck.base.reading import LARGEST_DATA, check_file, is_dir, read_json
 from mechcheck.evidence.door import unfit
 from mechcheck.evidence.store import FILE, SCHEMA, slug
 from mechcheck.evidence.upgrade import EARLIER, upgraded
@@ -41,7 +41,6 @@ class RunRecord:
         Raises:
             MechcheckError: they are not there, not readable, or not those that the evidence was made from.
         """
-        import numpy as np
 
         from mechcheck.stats.measurement import Measurement
 
@@ -96,7 +95,7 @@ def read_evidence(path: Path) -> Json:
     Raises:
         MechcheckError: there is none, or it is no evidence of a version that is known.
     """
-    if path.is_dir():
+    if is_dir(path):
         path = path / FILE
     try:
         evidence = read_json(path)
@@ -116,7 +115,9 @@ def read_evidence(path: Path) -> Json:
     elif found != SCHEMA:
         raise MechcheckError(f"{path} has schema {found!r:.60}, this version reads {SCHEMA!r} and {EARLIER!r}")
     if problem := unfit(evidence):
-        raise MechcheckError(f"{path} is not whole: {problem}; make it again with `pytest claims`, or read it with the version that wrote it")
+        raise MechcheckError(
+            f"{path} is not whole: {problem}; make it again with `pytest claims`, or read it with the version that wrote it"
+        )
     return evidence
 
 
@@ -127,8 +128,8 @@ def read_run(path: Path) -> RunRecord:
         MechcheckError: no evidence, an evidence file with parts missing, or no samples beside it.
     """
     evidence = read_evidence(path)
-    folder = (path if path.is_dir() else path.parent) / SAMPLES
-    if not folder.is_dir() and any(claim["expectations"] for claim in evidence["claims"]):
+    folder = (path if is_dir(path) else path.parent) / SAMPLES
+    if not is_dir(folder) and any(claim["expectations"] for claim in evidence["claims"]):
         raise MechcheckError(
             f"{path} has no samples beside it ({folder}), and runs are compared prompt by prompt; "
             "keep evidence.json and its samples/ together"

@@ -1,5 +1,6 @@
 """Loading models through one path, keeping them in memory, and knowing afterwards exactly what was loaded."""
 
+import os
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import lru_cache
@@ -20,7 +21,7 @@ from mechcheck.models.directory import Contents, architecture_named, check_faith
 from mechcheck.models.distilbert import cached_bert
 from mechcheck.models.hub import HubError, snapshot
 from mechcheck.models.in_memory import twin_in_memory
-from mechcheck.models.names import unlike_any
+from mechcheck.models.names import directory_of, unlike_any
 from mechcheck.models.native import Booted, boot_directory, described, is_native_directory
 from mechcheck.models.native import boot_twin as boot_native_twin
 from mechcheck.models.provenance import Provenance, hash_parameters, provenance, remember
@@ -246,12 +247,12 @@ def _resolve(name: str, revision: str | None, offline: bool, follow_links: bool)
         return checked(compiled_directory(name), name, follow_links=True), name, None
     if name in embedded_models():
         return checked(data_dir("fixtures") / "models" / name, name, follow_links=True), name, None
-    path = Path(name).expanduser()
-    if path.is_dir():
+    path = directory_of(name)
+    if path is not None:
         return checked(path.resolve(), name, follow_links=follow_links), path.resolve().name, None
-    if path.is_absolute() or name.startswith((".", "~")) or name.count("/") > 1 or path.exists():
+    if os.path.isabs(name) or name.startswith((".", "~")) or name.count("/") > 1 or os.path.exists(name):
         raise ModelError(
-            f"no model directory at {name!r}; embedded models: {', '.join(embedded_models())}{did_you_mean(path.name, embedded_models())}"
+            f"no model directory at {name!r}; embedded models: {', '.join(embedded_models())}{did_you_mean(Path(name).name, embedded_models())}"
         )
     if problem := unlike_any(name, embedded_models()):
         raise ModelError(problem)

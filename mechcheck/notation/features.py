@@ -3,7 +3,7 @@
 import itertools
 import random
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -149,8 +149,8 @@ def features(dictionary: Dictionary, which: str | int | Iterable[int], *, at: st
     """
     if not isinstance(dictionary, Dictionary):
         raise MechcheckError(f"expected a Dictionary, from load_dictionary or Dictionary(...), got {type(dictionary).__name__}")
-    if not isinstance(which, str | int | Iterable) or isinstance(which, bytes):
-        raise SiteError(f"cannot read features from {which!r:.60}; write them like \"12 40 100-103\"")
+    if not isinstance(which, str | int | Iterable) or isinstance(which, bytes | Mapping) or not getattr(which, "ndim", 1):
+        raise SiteError(f'cannot read features from {which!r:.60}; write them like "12 40 100-103"')
     words = which.replace(",", " ").split() if isinstance(which, str) else [which] if isinstance(which, int) else list(which)
     chosen: set[int] = set()
     for word in words:
@@ -160,7 +160,7 @@ def features(dictionary: Dictionary, which: str | int | Iterable[int], *, at: st
         if beyond:
             raise SiteError(f"no feature {beyond[0][0]}: {dictionary.name} has features 0-{dictionary.d_sae - 1}")
         chosen |= set(some)
-    error = _ERROR in words
+    error = any(isinstance(word, str) and word == _ERROR for word in words)
     if not chosen and not error:
         raise SiteError("no features: this site would be empty")
     return Sites([dictionary.site]).at(at).within(Features(dictionary, tuple(sorted(chosen)), error))
@@ -178,13 +178,13 @@ def reconstruction_error(dictionary: Dictionary, *, at: str | None = None) -> Si
 
 
 def _parsed(word: str | int) -> Sequence[int]:
-    if word == _ERROR:
-        return ()
     if not isinstance(word, str):
         try:
-            return (word.__index__(),)
-        except AttributeError as wrong:
-            raise SiteError(f"a feature is a number, got {word!r}") from wrong
+            return (int(word.__index__()),)
+        except (AttributeError, TypeError, ValueError, RuntimeError) as wrong:  # RuntimeError: torch's
+            raise SiteError(f"a feature is a number, got {word!r:.60}") from wrong
+    if word == _ERROR:
+        return ()
     if not _WORD.fullmatch(word.removeprefix("f")):
         raise SiteError(f'cannot read {word!r} as features; write them like "12 40 100-103", and "error" for the reconstruction error')
     return numbers_of(word.removeprefix("f"))

@@ -34,7 +34,7 @@ class Ablate:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if self.method not in ("zero", "mean", "resample"):
+        if not isinstance(self.method, str) or self.method not in ("zero", "mean", "resample"):
             raise MechcheckError(f'unknown ablation {self.method!r:.60}; choose "zero", "mean" or "resample"')
         _check_some(self.sites)
         _check_prompts(self.reference, "reference")
@@ -92,7 +92,8 @@ class Steer:
             raise MechcheckError(
                 f"a steering vector is one row of floats, or one row for each prompt, got {vector.dtype} of shape {tuple(vector.shape)}"
             )
-        if not torch.isfinite(vector).all() or not _is_finite(self.scale):
+        scale = _number(self, "scale")
+        if scale is None or not torch.isfinite(vector).all():
             raise MechcheckError("the steering vector or its scale is not finite")
         object.__setattr__(self, "vector", vector)
 
@@ -106,7 +107,7 @@ class Scale:
 
     def __post_init__(self) -> None:
         _check_some(self.sites)
-        if not _is_finite(self.factor):
+        if _number(self, "factor") is None:
             raise MechcheckError(f"Scale needs a finite factor, got {self.factor!r:.60}")
 
 
@@ -119,7 +120,8 @@ class Sparsify:
 
     def __post_init__(self) -> None:
         _check_some(self.sites)
-        if not (_is_finite(self.threshold) and self.threshold >= 0):
+        threshold = _number(self, "threshold")
+        if threshold is None or threshold < 0:
             raise MechcheckError(f"Sparsify needs a threshold of 0 or more, in the activation's own units, got {self.threshold!r:.60}")
 
 
@@ -179,7 +181,8 @@ class Noise:
     def __post_init__(self) -> None:
         _check_some(self.sites)
         _check_seed(self.seed)
-        if not (_is_finite(self.scale) and self.scale >= 0):
+        scale = _number(self, "scale")
+        if scale is None or scale < 0:
             raise MechcheckError(f"Noise needs a scale of 0 or more, in standard deviations of the activations, got {self.scale!r:.60}")
 
 
@@ -203,9 +206,17 @@ def _check_seed(given: object) -> None:
         raise MechcheckError(f"a seed is a whole number, not {given!r:.60}")
 
 
-def _is_finite(given: object) -> bool:
-    """Whether it is a number that a tensor can be multiplied by."""
+def _number(intervention: object, name: str) -> float | None:
+    """One finite number, which numpy's and torch's become; None for anything else."""
+    given = getattr(intervention, name)
+    if isinstance(given, bool) or (
+        not isinstance(given, int | float) and not (getattr(given, "ndim", None) == 0 and hasattr(given, "item"))
+    ):
+        return None
     try:
-        return math.isfinite(float(given))  # type: ignore[arg-type]
+        found = float(given)
     except (TypeError, ValueError, OverflowError, RuntimeError):
-        return False
+        return None
+    if not isinstance(given, int | float):
+        object.__setattr__(intervention, name, found)
+    return found if math.isfinite(found) else None

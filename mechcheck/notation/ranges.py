@@ -39,3 +39,9 @@ def bounded(members: Iterable[_Member]) -> Iterator[_Member]:
         if number == MOST_SITES:
             raise SiteError(f"these are more than {MOST_SITES:,} sites; name whole layers, or a part of the range at a time")
         yield one
+
+
+def check_name(at: object) -> None:
+    """Raise `SiteError` where the name of a position is none."""
+    if at is not None and not isinstance(at, str):
+        raise SiteError(f"a position is called by its name, as text, not {at!r:.60}")

@@ -8,7 +8,7 @@ from typing import Literal
 
 from mechcheck.base.errors import SiteError
 from mechcheck.notation.codes import Code
-from mechcheck.notation.ranges import LARGEST_NUMBER, bounded, numbers_of
+from mechcheck.notation.ranges import LARGEST_NUMBER, bounded, check_name, numbers_of
 
 Kind = Literal[
     "head", "q", "k", "v", "pattern", "attn_out", "mlp_out", "resid_pre", "resid_mid", "resid_post", "neuron", "embed",
@@ -172,6 +172,7 @@ class Sites:
 
     def at(self, position: str | None) -> "Sites":
         """The same sites at another named position (None: every position)."""
+        check_name(position)
         return Sites(replace(s, at=position) for s in self)
 
     def within(self, code: Code) -> "Sites":
@@ -263,8 +264,7 @@ def resid_post(text: str | int, *, at: str | None = None) -> Sites:
 
 
 def _sites(kind: Kind, text: object, at: str | None) -> Sites:
-    if at is not None and not isinstance(at, str):
-        raise SiteError(f"a position is called by its name, as text, not {at!r:.60}")
+    check_name(at)
     if isinstance(text, Sites):
         wrong = [s for s in text if s.kind != kind]
         if wrong:
@@ -274,7 +274,7 @@ def _sites(kind: Kind, text: object, at: str | None) -> Sites:
         text = str(text)
     if isinstance(text, str):
         return Sites(bounded(site for word in text.replace(",", " ").split() for site in _parse(kind, word, at)))
-    if isinstance(text, Iterable) and not isinstance(text, bytes | Mapping):
+    if isinstance(text, Iterable) and not isinstance(text, bytes | Mapping) and getattr(text, "ndim", 1):
         return Sites(Site(kind, *_pair(kind, one), at) for one in bounded(text))
     raise SiteError(f"cannot read sites from {text!r:.60}; write them as text, for example {_EXAMPLES[kind in INDEXED]!r}")
 
@@ -283,10 +283,12 @@ def _pair(kind: Kind, one: object) -> tuple[int, int]:
     """Layer and index, as they are given in numbers."""
     try:
         layer, index = (number.__index__() for number in one)  # type: ignore[attr-defined]
-    except (TypeError, ValueError, AttributeError):
+    except (TypeError, ValueError, AttributeError, RuntimeError):  # RuntimeError: torch's
         layer = index = -1
     if kind not in INDEXED or not (0 <= layer <= LARGEST_NUMBER and 0 <= index <= LARGEST_NUMBER):
-        raise SiteError(f"cannot read sites of kind {kind} from {one!r:.60}; write them as text, for example {_EXAMPLES[kind in INDEXED]!r}")
+        raise SiteError(
+            f"cannot read sites of kind {kind} from {one!r:.60}; write them as text, for example {_EXAMPLES[kind in INDEXED]!r}"
+        )
     return layer, index
 
 

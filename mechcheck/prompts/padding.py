@@ -3,10 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from torch import Tensor
-
 from mechcheck.base.errors import PromptError
-
 
 _LARGEST = 2**31 - 1
 
@@ -116,8 +113,8 @@ def ids_of(given: Any, where: str) -> list[int]:
         whole = False
     if not whole:
         raise PromptError(f"{where}: expected whole numbers, got {given!r:.60}{_hint(given)}")
-    if beyond := [one for one in ids if abs(one) > _LARGEST]:
-        raise PromptError(f"{where}: {beyond[0]:.3g} is no token of any vocabulary, and no position of any prompt")
+    if any(abs(one) > _LARGEST for one in ids):
+        raise PromptError(f"{where}: a number above {_LARGEST:,} is no token of any vocabulary, and no position of any prompt")
     return ids
 
 

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from mechcheck.base.errors import PromptError
 from mechcheck.prompts.candidates import Asked, Candidates, Given, check_apart, compared, prompt_id
-from mechcheck.prompts.checks import check_aligned, check_counts, check_lengths, check_list, check_positions, named_by_text, template_ids
+from mechcheck.prompts import checks
 from mechcheck.prompts.limits import check_fits
 from mechcheck.prompts.padding import token_rows, without_padding
 from mechcheck.prompts.reading import Place, Texts, asked_read, at_word, check_whole, each_read, masked_ends, place_at, texts_of
@@ -106,17 +106,17 @@ class PromptSet(Placed, Asked):
         """
         rows, cut, pad = without_padding(token_rows(tokens), pad, attention_mask)
         lengths = [len(row) for row in rows]
-        check_lengths(lengths, padded=pad is not None)
-        check_counts(len(rows), {"answers": answers, "foils": foils, "templates": templates})
-        check_counts(len(rows), positions := named_by_text(positions, "positions"))
+        checks.check_lengths(lengths, padded=pad is not None)
+        checks.check_counts(len(rows), {"answers": answers, "foils": foils, "templates": templates})
+        checks.check_counts(len(rows), positions := checks.named_by_text(positions, "positions"))
+        checks.check_companions(counterfactual=counterfactual, reference=reference, decode=decode)
         named, spans = named_places(positions, lengths, cut)
         named.setdefault(END, torch.tensor(lengths) - 1)
-        check_positions(named, lengths, cut)
-        check_aligned(len(rows), {"counterfactual": counterfactual, "reference": reference})
+        checks.check_positions(named, lengths, cut)
+        checks.check_aligned(len(rows), {"counterfactual": counterfactual, "reference": reference})
         right, wrong = compared("answers", answers), compared("foils", foils)
         check_apart(right, wrong)
         ids = tuple(starmap(prompt_id, zip_longest(rows, right.texts, wrong.texts, fillvalue="")))
-        words = [*right.every, *wrong.every]
         return cls(
             tokens=torch.tensor([row + [pad or 0] * (max(lengths) - len(row)) for row in rows]),
             lengths=torch.tensor(lengths),
@@ -125,10 +125,10 @@ class PromptSet(Placed, Asked):
             answer_sets=right.sets,
             foil_sets=wrong.sets,
             positions=named,
-            templates=template_ids(templates, len(rows)),
+            templates=checks.template_ids(templates, len(rows)),
             ids=ids,
             words=() if decode is None else tuple(tuple(texts_of(row, decode)) for row in rows),
-            vocabulary=dict(zip(words, texts_of(words, decode or {}), strict=True)),
+            vocabulary={token: texts_of([token], decode or {})[0] for token in (*right.every, *wrong.every)},
             counterfactual=_with_ids(counterfactual, ids),
             reference=_with_ids(reference, ids),
             policy=policy,
@@ -177,7 +177,7 @@ class PromptSet(Placed, Asked):
                 different lengths, a word that is not in its prompt, bos=True without such a token; more tokens than the model
                 sees; answers to texts that mask no word, or several, where the model is a masked one.
         """
-        check_list(texts, "texts")
+        checks.check_list(texts, "texts")
         made = cls.read(
             Reader(model, bos), texts, answers=answers, foils=foils, positions=positions, templates=templates, whole=whole,
             counterfactual=counterfactual, reference=reference, pad=pad, after_space=after_space, several_tokens=several_tokens,
@@ -226,9 +226,9 @@ class PromptSet(Placed, Asked):
         """
         aligned = {name: some for name, some in (("counterfactual", counterfactual), ("reference", reference)) if some is not None}
         n, sets = len(texts), [texts, *aligned.values()]
-        positions, at_words = named_by_text(positions, "positions"), named_by_text(at_words, "at_words")
-        check_counts(n, {"answers": answers, "foils": foils, **positions, **at_words})
-        check_aligned(n, aligned)
+        positions, at_words = checks.named_by_text(positions, "positions"), checks.named_by_text(at_words, "at_words")
+        checks.check_counts(n, {"answers": answers, "foils": foils, **positions, **at_words})
+        checks.check_aligned(n, aligned)
         check_whole(whole, {**positions, **at_words})
         every = each_read([text for some in sets for text in some], reader.rows)
         clean, *others = [every[i * n : (i + 1) * n] for i in range(len(sets))]
