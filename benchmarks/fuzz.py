@@ -37,8 +37,8 @@ MEMORY = 6 << 30
 """Bytes of addresses beyond those that a worker has once everything is imported."""
 # Room -> inputs of 100,000: the dearer one is, the fewer.
 SHARES = {
-    "sites": 34_000, "tokens": 15_000, "written": 10_000, "claims": 8_000, "interventions": 4_000, "metrics": 2_000, "circuit": 9_000,
-    "graph": 6_000, "report": 4_000, "compare": 3_000, "dictionary_dir": 2_500, "model_dir": 1_200, "options": 600, "arguments": 700,
+    "sites": 45_000, "claims": 12_000, "tokens": 12_000, "written": 6_000, "circuit": 8_000, "graph": 6_000, "dictionary_dir": 4_000,
+    "interventions": 3_000, "metrics": 1_200, "report": 1_500, "compare": 900, "model_dir": 250, "arguments": 100, "options": 50,
 }  # fmt: skip
 
 
@@ -156,6 +156,8 @@ def run(room: str, seed: int, count: int, sandbox: Path, until: float, words: Co
                 return last + 1, found
         if worker.wait() == 0:
             return count, found
+        if last < number:
+            raise SystemExit(f"the worker of {room} dies before its first input; see it with --room {room} --only 0")
         found.append({"room": room, "number": last, "kind": f"the process died ({worker.returncode})", "message": ""})
         number = last + 1
     return number, found

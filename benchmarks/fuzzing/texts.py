@@ -1,5 +1,6 @@
 """What is written in Python: notation, interventions, prompts, claims."""
 
+import contextlib
 from functools import cache
 from typing import Any
 
@@ -130,57 +131,61 @@ def metrics(rng: Rng, folder: Any) -> None:
     m.run(model(), usual_prompts(), (), metric.over(where))
 
 
+def seldom(rng: Rng, usual: Any, *others: Any) -> Any:
+    """What is usual, nearly always; else one of the others, or what is odd."""
+    return usual if rng.random() < 0.88 else rng.choice((*others, odd_object(rng)))
+
+
 def tokens(rng: Rng, folder: Any) -> None:
-    """Prompts that are given as tokens, and one run on those that can be made."""
-    n, length = rng.randrange(0, 4), rng.randrange(0, 6)
+    """Prompts that are given as tokens, and a run on some of those that can be made."""
+    n, length = rng.randrange(1, 4) if rng.random() < 0.95 else 0, rng.randrange(1, 6)
 
-    def ids(*shape: int) -> Any:
-        if len(shape) == 1:
-            return [rng.choice((0, 1, 5, 300, rng.randrange(400))) if rng.random() < 0.9 else odd_object(rng) for _ in range(shape[0])]
-        return [ids(length if rng.random() < 0.9 else rng.randrange(4)) for _ in range(shape[0])]
+    def ids(count: int) -> list[Any]:
+        return [seldom(rng, rng.randrange(1, 40), 0, -1, 400, 2**40) if rng.random() < 0.2 else rng.randrange(1, 40) for _ in range(count)]
 
-    def row(usual: Any) -> Any:
-        return usual if rng.random() < 0.7 else rng.choice((None, odd_object(rng), ids(n)))
-
-    def held(rows: Any) -> Any:
-        try:
-            return (
-                torch.tensor(rows) if rng.random() < 0.5 else torch.tensor(rows, dtype=rng.choice((torch.float32, torch.int8, torch.bool)))
-            )
-        except Exception:
-            return rows
-
-    given = ids(n, length) if rng.random() < 0.8 else odd_object(rng)
-    given = held(given) if rng.random() < 0.3 else given
+    rows: Any = [ids(length if rng.random() < 0.95 else rng.randrange(4)) for _ in range(n)]
+    if rng.random() < 0.2:
+        with contextlib.suppress(Exception):
+            rows = torch.tensor(rows, dtype=rng.choice((torch.long, torch.float32, torch.int8, torch.bool, torch.float16)))
+    several = [[rng.choice(((1,), (2, 3), (2, 3, 4), 5, ())) for _ in range(rng.randrange(3))] for _ in range(n)]
+    places = [rng.randrange(length) for _ in range(n)]
+    spans = [[rng.randrange(length + 1) for _ in range(rng.randrange(1, 3))] for _ in range(n)]
     made = m.PromptSet.from_tokens(
-        given, answers=row(ids(n)), foils=row(ids(n)), positions=row({"S2": ids(n)} if rng.random() < 0.5 else {"S2": ids(n, 2), "ALL": 1}),
-        templates=row(["t"] * n), pad=rng.choice((None, 0, odd_object(rng))), attention_mask=row(None), counterfactual=row(None), decode=row(None),
+        seldom(rng, rows), answers=seldom(rng, ids(n), None, several), foils=seldom(rng, ids(n), None, several),
+        positions=seldom(rng, None, {"S2": places}, {"S2": spans}, {"S2": seldom(rng, places)}, {"ALL": places}, {"END": places}),
+        templates=seldom(rng, None, ["t"] * n, [rng.choice(WORDS) for _ in range(n)]), pad=seldom(rng, None, 0, 41),
+        attention_mask=seldom(rng, None, [[1] * length] * n, [[rng.randrange(2) for _ in range(length)] for _ in range(n)]),
+        counterfactual=seldom(rng, None), reference=seldom(rng, None), decode=seldom(rng, None, {1: "a"}),
     )  # fmt: skip
-    if rng.random() < 0.1:
+    _ = made.sha256, made[:1], made.unaligned
+    if rng.random() < 0.05:
         m.run(model(), made, (), m.logit_diff)
+
+
+@cache
+def sentences() -> list[str]:
+    """Texts that the model's tokenizer knows every word of."""
+    return [" ".join(word.strip() for word in row[1:]) for row in usual_prompts().words]
 
 
 def written(rng: Rng, folder: Any) -> None:
     """Prompts that are given as text."""
-    right = ["When Mary and John went to the store , John gave a drink to", "When Anna and Paul went to the park , Paul gave a book to"]
+    n = rng.randrange(1, 4)
 
-    def one() -> Any:
-        if rng.random() < 0.5:
-            return rng.choice(right)
-        return rng.choice(
-            (rng.choice(WORDS), "".join(rng.choice(WORDS[:40]) for _ in range(3)), rng.choice(right)[: rng.randrange(30)], odd_object(rng))
-        )
+    def one(usual: str) -> Any:
+        return seldom(rng, usual, rng.choice(WORDS), "".join(rng.choice(WORDS[:40]) for _ in range(3)), usual[: rng.randrange(30)], usual.upper())
 
-    n = rng.randrange(0, 4)
-    texts = [one() for _ in range(n)] if rng.random() < 0.9 else odd_object(rng)
+    def per(usual: Any, *others: Any) -> Any:
+        return seldom(rng, [usual] * n, None, [rng.choice((usual, *others)) for _ in range(n)], [odd(rng) for _ in range(n)])
 
-    def per(*usual: Any) -> Any:
-        return rng.choice((None, [rng.choice(usual) for _ in range(n)], [odd(rng) for _ in range(n)], odd_object(rng)))
-
+    texts = [rng.choice(sentences())] * n
+    words = texts[0].split()
     m.PromptSet.from_text(
-        model(), texts, answers=per(" Mary", "Anna"), foils=per(" John", "Paul"), positions=rng.choice((None, {"S": per("John", 3)}, odd_object(rng))),
-        templates=per("t"), counterfactual=per(*right), pad=rng.random() < 0.5, bos=rng.choice((None, True, False)), after_space=rng.random() < 0.5,
-        several_tokens=rng.random() < 0.5, whole=rng.choice(((), ["S"], "S", odd_object(rng))),
+        model(), seldom(rng, [one(text) for text in texts]), answers=per(rng.choice(words), " x", [words[0]]), foils=per(rng.choice(words), ""),
+        positions=seldom(rng, None, {"S": [rng.choice(words)] * n}, {"S": [rng.randrange(9)] * n}, {"S": per(2, "x")}),
+        templates=seldom(rng, None, ["t"] * n), counterfactual=seldom(rng, None, texts, [one(text) for text in texts]),
+        reference=seldom(rng, None, texts[:1]), pad=rng.random() < 0.5, bos=rng.choice((None, True, False)), after_space=rng.random() < 0.5,
+        several_tokens=rng.random() < 0.5, whole=seldom(rng, (), ["S"], "S"),
     )  # fmt: skip
 
 

@@ -25,7 +25,7 @@ _LARGEST_NUMBER = int(1.7976931348623157e308)
 # Texts and comments of a TOML file, to its end where they have none; and in what is left then keys of very many parts, of which
 # tomllib takes the square in time.
 _QUOTED = re.compile(r'"""(?:\\.|[^\\])*?(?:"""|\Z)|\'\'\'.*?(?:\'\'\'|\Z)|"(?:\\.|[^"\\\n])*"|\'[^\'\n]*\'|#[^\n]*', re.DOTALL)
-_LONG_KEY = re.compile(r"(?<![\w-])(?:[\w-]+[ \t]*\.[ \t]*){" + str(DEEPEST) + "})")
+_LONG_KEY = re.compile(rf"(?<![\w-])(?:[\w-]+[ \t]*\.[ \t]*){{{DEEPEST}}}")
 
 
 def check_file(path: Path, limit: int | None = None) -> os.stat_result:

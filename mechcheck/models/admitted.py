@@ -40,8 +40,8 @@ def check_entries(directory: Path, name: str, *, follow_links: bool = False) -> 
         target = path.resolve()
         if path.is_symlink() and not follow_links and not any(target.is_relative_to(place) for place in inside):
             raise ModelError(
-                f"{name!r}: {path.name} is a link that leads out of the directory (to {target}), so that what is measured would not be what "
-                "lies here. Put the file itself there, or, where links are meant, load_model(..., follow_links=True)"
+                f"{name!r}: {path.name} is a link that leads out of the directory (to {target}), so that what is measured would not be "
+                "what lies here. Put the file itself there, or, where links are meant, load_model(..., follow_links=True)"
             )
         try:
             check_file(path)
@@ -91,8 +91,8 @@ def check_config(config: Mapping[str, Any], name: str, tensors: int) -> None:
             layers = part.get(key, 1)
             if not isinstance(layers, int) or isinstance(layers, bool) or not 1 <= layers <= most:
                 raise ModelError(
-                    f"{name!r}: its config.json says {key} = {layers!r:.60}, and a model whose files hold {tensors} tensors has a whole number "
-                    f"of layers, from 1 to {most}"
+                    f"{name!r}: its config.json says {key} = {layers!r:.60}, and a model whose files hold {tensors} tensors has a "
+                    f"whole number of layers, from 1 to {most}"
                 )
 
 

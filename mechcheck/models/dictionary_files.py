@@ -201,7 +201,7 @@ def _tensors(file: Path) -> dict[str, Tensor]:
     try:
         check_file(file)
         return load_file(file)
-    except (SafetensorError, OSError, ValueError) as error:
+    except (SafetensorError, OSError, ValueError, MemoryError) as error:  # MemoryError: sizes that its header makes up
         raise MechcheckError(f"{file.parent.name}: {file.name} is no safetensors file: {error}") from error
 
 
@@ -216,6 +216,7 @@ def _fold(path: Path, config: Mapping[str, Any], tensors: dict[str, Tensor], arc
         norms = tensors["W_dec"].norm(dim=-1).clamp(min=1e-8)
         tensors |= {"W_enc": tensors["W_enc"] * norms, "b_enc": tensors["b_enc"] * norms, "W_dec": tensors["W_dec"] / norms[:, None]}
     if norm is not None:
+        norm = float(norm)
         tensors |= {"W_enc": tensors["W_enc"] * norm, "W_dec": tensors["W_dec"] / norm, "b_dec": tensors["b_dec"] / norm}
 
 

@@ -252,7 +252,8 @@ def _resolve(name: str, revision: str | None, offline: bool, follow_links: bool)
         return checked(path.resolve(), name, follow_links=follow_links), path.resolve().name, None
     if os.path.isabs(name) or name.startswith((".", "~")) or name.count("/") > 1 or os.path.exists(name):
         raise ModelError(
-            f"no model directory at {name!r}; embedded models: {', '.join(embedded_models())}{did_you_mean(Path(name).name, embedded_models())}"
+            f"no model directory at {name!r}; embedded models: {', '.join(embedded_models())}"
+            f"{did_you_mean(Path(name).name, embedded_models())}"
         )
     if problem := unlike_any(name, embedded_models()):
         raise ModelError(problem)

@@ -85,14 +85,15 @@ class NativeConfig:
 
 
 _WIDTH = {"type": "integer", "minimum": 1, "maximum": 1 << 24}
-_REAL = {"type": "number"}
+_WIDTH_OR_NONE = {"oneOf": [{"type": "null"}, _WIDTH]}
+_REAL, _ABOVE_ZERO, _YES = {"type": "number"}, {"type": "number", "exclusiveMinimum": 0}, {"type": "boolean"}
 _SCHEMA = {
     "properties": {
         **dict.fromkeys(("n_layers", "d_model", "n_heads", "d_head", "n_ctx", "d_vocab", "d_vocab_out"), _WIDTH),
-        **dict.fromkeys(("d_mlp", "rotary_dim", "n_key_value_heads"), {"oneOf": [{"type": "null"}, _WIDTH]}),
+        **dict.fromkeys(("d_mlp", "rotary_dim", "n_key_value_heads"), _WIDTH_OR_NONE),
         **dict.fromkeys(("eps", "attn_scores_soft_cap", "output_logits_soft_cap", "initializer_range"), _REAL),
-        **dict.fromkeys(("attn_scale", "rotary_base"), {"type": "number", "exclusiveMinimum": 0}),
-        **dict.fromkeys(("attn_only", "gated_mlp", "final_rms"), {"type": "boolean"}),
+        **dict.fromkeys(("attn_scale", "rotary_base"), _ABOVE_ZERO),
+        **dict.fromkeys(("attn_only", "gated_mlp", "final_rms"), _YES),
         "act_fn": {"enum": [*_ACTIVATIONS]},
         "normalization_type": {"enum": [*_NORMS]},
         "attention_dir": {"enum": ["causal", "bidirectional"]},

@@ -86,6 +86,7 @@ class Steer:
         _check_some(self.sites)
         try:
             vector = torch.as_tensor(self.vector)
+            finite = bool(torch.isfinite(vector).all())
         except (TypeError, ValueError, RuntimeError):
             raise MechcheckError(f"a steering vector is one row of floats, or one row for each prompt, not {self.vector!r:.60}") from None
         if vector.ndim not in (1, 2) or not vector.is_floating_point():
@@ -93,7 +94,7 @@ class Steer:
                 f"a steering vector is one row of floats, or one row for each prompt, got {vector.dtype} of shape {tuple(vector.shape)}"
             )
         scale = _number(self, "scale")
-        if scale is None or not torch.isfinite(vector).all():
+        if scale is None or not finite:
             raise MechcheckError("the steering vector or its scale is not finite")
         object.__setattr__(self, "vector", vector)
 

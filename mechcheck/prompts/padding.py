@@ -24,7 +24,7 @@ def token_rows(tokens: Any) -> list[list[int]]:
     Raises:
         PromptError: something else than rows of whole numbers that are not negative.
     """
-    tokens = _listed(tokens, "tokens")
+    tokens = listed(tokens, "tokens")
     if isinstance(tokens, str | bytes | Mapping) or not isinstance(tokens, Iterable):
         raise PromptError(f"expected a row of token ids for each prompt, got {type(tokens).__name__}{_hint(tokens)}")
     rows = [ids_of(row, f"prompt {number}") for number, row in enumerate(tokens)]
@@ -72,7 +72,7 @@ def _padded(rows: list[list[int]], pad: int) -> tuple[bool, bool]:
 
 
 def _unmasked(rows: list[list[int]], pad: int | None, mask: Any) -> Rows:
-    mask = _listed(mask, "attention_mask")
+    mask = listed(mask, "attention_mask")
     if isinstance(mask, str | bytes | Mapping) or not isinstance(mask, Iterable):
         raise PromptError(f"attention_mask must have a row for each prompt, got {type(mask).__name__}")
     kept = [ids_of(row, "attention_mask") for row in mask]
@@ -106,7 +106,7 @@ def ids_of(given: Any, where: str) -> list[int]:
         PromptError: something else.
     """
     try:
-        values = list(_listed(given, where))
+        values = list(listed(given, where))
         ids = [int(one) for one in values]
         whole = not isinstance(given, str | bytes) and all(bool(one == token) for one, token in zip(values, ids, strict=True))
     except (TypeError, ValueError, OverflowError, RuntimeError):  # RuntimeError: torch's, of a tensor that is no number
@@ -118,7 +118,7 @@ def ids_of(given: Any, where: str) -> list[int]:
     return ids
 
 
-def _listed(given: Any, where: str) -> Any:
+def listed(given: Any, where: str) -> Any:
     """Tensors and arrays as lists.
 
     Raises:

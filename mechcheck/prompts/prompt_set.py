@@ -11,8 +11,8 @@ from jaxtyping import Bool, Int
 from torch import Tensor
 
 from mechcheck.base.errors import PromptError
-from mechcheck.prompts.candidates import Asked, Candidates, Given, check_apart, compared, prompt_id
 from mechcheck.prompts import checks
+from mechcheck.prompts.candidates import Asked, Candidates, Given, check_apart, compared, prompt_id
 from mechcheck.prompts.limits import check_fits
 from mechcheck.prompts.padding import token_rows, without_padding
 from mechcheck.prompts.reading import Place, Texts, asked_read, at_word, check_whole, each_read, masked_ends, place_at, texts_of

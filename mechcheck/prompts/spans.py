@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn.functional import pad as filled
 
 from mechcheck.base.errors import PromptError
-from mechcheck.prompts.padding import ids_of
+from mechcheck.prompts.padding import ids_of, listed
 
 END = "END"
 """The last token of a prompt, unless it is said otherwise."""
@@ -46,7 +46,7 @@ def named_places(places: Mapping[str, Places], lengths: Sequence[int], cut: Sequ
     for name, given in places.items():
         if name == ALL:
             raise PromptError(f"{ALL} is every token of a prompt: choose another name")
-        at = [place.tolist() if hasattr(place, "tolist") else place for place in given]
+        at = [listed(place, f"position {name}") for place in listed(given, f"position {name}")]
         if not any(isinstance(place, Sequence) for place in at):
             positions[name] = torch.tensor(ids_of(at, f"position {name}")) - torch.tensor(cut)
             continue
