@@ -98,7 +98,7 @@ def _one_of(value: Any, asked: Any, schema: Json, root: Json, where: str) -> str
     if None in found:
         return _at(where, "it is more than one of the things that it may be")
     # Of two things, of which one is null, the other was meant; of several that which was followed furthest.
-    return max((one for one in found if one is not None), key=lambda one: len(one.partition(": ")[0]))
+    return max((one for one in found if one is not None), key=lambda one: 0 if one.startswith("it: ") else len(one.partition(": ")[0]))
 
 
 def _required(value: Any, asked: Any, schema: Json, root: Json, where: str) -> str | None:
