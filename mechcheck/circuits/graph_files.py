@@ -14,6 +14,8 @@ import torch
 from jaxtyping import Float
 
 from mechcheck.base.errors import CircuitError
+from mechcheck.base.json_schema import misfit
+from mechcheck.base.reading import read_json
 from mechcheck.base.paths import write_text
 from mechcheck.circuits.evaluation import Mask
 from mechcheck.notation.graph import Graph
@@ -24,6 +26,30 @@ Scores = Float[np.ndarray, "receiver sender"]
 Places = Mapping[tuple[int, int], tuple[str, ...]]
 """Edges of a circuit, and the positions at which they act; none: at every one."""
 _GROUPED = "n_key_value_heads"  # EAP-IG's reader keeps what it does not know
+_MOST_HEADS = 2000
+"""Of a model whose edges are written out, each of them: twice those of the largest GPT-2."""
+_SIZE = {"type": "integer", "minimum": 1, "maximum": 1000}
+_POSITION = {"type": "string", "pattern": r"^[^\W\d]\w*$"}
+_EDGE = {
+    "type": "object",
+    "required": ["in_graph"],
+    "properties": {"in_graph": {"type": ["boolean", "integer"]}, "score": {"type": "number"}, "at": {"type": "array", "items": _POSITION}},
+}
+_SCHEMA = {
+    "type": "object",
+    "required": ["cfg", "edges"],
+    "properties": {
+        "cfg": {
+            "type": "object",
+            "required": ["n_layers", "n_heads"],
+            "properties": {
+                "n_layers": _SIZE, "n_heads": _SIZE, _GROUPED: _SIZE, "parallel_attn_mlp": {"type": ["boolean", "integer", "null"]},
+            },
+        },
+        "edges": {"type": "object", "additionalProperties": _EDGE},
+        "nodes": {"type": ["object", "array"], "items": {"type": "string"}},
+    },
+}  # fmt: skip
 
 
 class GraphFile(NamedTuple):
@@ -88,16 +114,20 @@ def read_graph(path: str | Path, *, n_kv_heads: int | None = None) -> GraphFile:
         CircuitError: no such file, or one of another form; edges that this graph has not; groups that disagree.
     """
     try:
-        said = json.loads(Path(path).read_text(encoding="utf-8"))
-        cfg, edges, nodes = said["cfg"], said["edges"], list(said.get("nodes", ()))
-        layers, heads, parallel = int(cfg["n_layers"]), int(cfg["n_heads"]), bool(cfg.get("parallel_attn_mlp", False))
-        grouped = int(cfg.get(_GROUPED, heads)) if n_kv_heads is None else n_kv_heads
-        known = {str(name): (_at(edge) if edge["in_graph"] else None, float(edge.get("score", math.nan))) for name, edge in edges.items()}
-    except (OSError, UnicodeDecodeError) as error:
+        said = read_json(Path(path))
+    except OSError as error:
         raise CircuitError(f"cannot read {path}: {error}") from None
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise CircuitError(f"{path} is no circuit as EAP-IG and MIB write it (cfg, nodes, edges): {error!r}") from None
-    if not (0 < layers <= 1000 and 0 < heads <= 1000):
+    except ValueError as error:
+        raise CircuitError(f"{path} is no circuit as EAP-IG and MIB write it (cfg, nodes, edges): {error}") from None
+    if problem := misfit(said, _SCHEMA):
+        raise CircuitError(f"{path} is no circuit as EAP-IG and MIB write it (cfg, nodes, edges): {problem}")
+    cfg, edges, nodes = said["cfg"], said["edges"], list(said.get("nodes", ()))
+    layers, heads, parallel = int(cfg["n_layers"]), int(cfg["n_heads"]), bool(cfg.get("parallel_attn_mlp", False))
+    grouped = int(cfg.get(_GROUPED, heads)) if n_kv_heads is None else n_kv_heads
+    known = {
+        name: (tuple(edge.get("at", ())) if edge["in_graph"] else None, float(edge.get("score", math.nan))) for name, edge in edges.items()
+    }
+    if layers * heads > _MOST_HEADS:
         raise CircuitError(f"{path}: {layers} layers of {heads} heads")
     if not 0 < grouped <= heads or heads % grouped:
         raise CircuitError(f"{heads} heads cannot share {grouped} of keys and values")
@@ -117,13 +147,6 @@ def read_graph(path: str | Path, *, n_kv_heads: int | None = None) -> GraphFile:
     placed = [(graph.edge(*at), positions) for at, positions in sorted(seen.items()) if positions is not None]
     along = Sites(replace(edge, at=name) for edge, positions in placed for name in positions or (None,))
     return GraphFile(graph, kept, scores, along)
-
-
-def _at(edge: Mapping[str, Any]) -> tuple[str, ...]:
-    names = tuple(edge.get("at", ()))
-    if isinstance(edge.get("at"), str) or not all(isinstance(name, str) and name.isidentifier() for name in names):
-        raise ValueError(f"positions are names, not {names}")
-    return names
 
 
 def names_of(graph: Graph) -> Iterator[tuple[str, tuple[int, int]]]:

@@ -1,12 +1,13 @@
 """The `mechcheck` command: reports, comparisons, models, searches."""
 
 import argparse
+import io
 import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from mechcheck.base.errors import MechcheckError, NonFiniteError
+from mechcheck.base.errors import HookError, MechcheckError, NonFiniteError
 from mechcheck.base.paths import data_dir
 from mechcheck.cli.circuits import add_circuit_commands
 
@@ -19,14 +20,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if more and chosen.run not in (_verify, _watch):
         parser.error(f"unrecognized arguments: {' '.join(more)}")
     chosen.pytest = more
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a path or a name may hold what the terminal's encoding has not
+            stream.reconfigure(errors="backslashreplace")
     try:
         return chosen.run(chosen) or 0
-    except (MechcheckError, NonFiniteError, OSError) as error:
+    except (MechcheckError, HookError, NonFiniteError) as error:
         print(f"mechcheck: {error}", file=sys.stderr)
-        return 2
+    except OSError as error:  # what is to be written cannot be
+        print(f"mechcheck: {error.filename or 'the output'}: {error.strerror or error}", file=sys.stderr)
     except KeyboardInterrupt:
         print("mechcheck: interrupted", file=sys.stderr)
         return 130
+    return 2
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -182,11 +188,14 @@ def _unknown_claim(name: str, known: Sequence[str], path: Path) -> str:
 
 
 def _report(chosen: argparse.Namespace) -> None:
+    from mechcheck.evidence.door import unfit_figure
     from mechcheck.evidence.runs import read_evidence
     from mechcheck.report import write_report
 
-    output = chosen.output or chosen.evidence.parent / "index.html"
-    write_report(read_evidence(chosen.evidence), output)
+    output, evidence = chosen.output or chosen.evidence.parent / "index.html", read_evidence(chosen.evidence)
+    if problem := unfit_figure(evidence):
+        raise MechcheckError(f"{chosen.evidence} cannot be drawn: {problem}")
+    write_report(evidence, output)
     print(output)
 
 

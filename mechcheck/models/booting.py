@@ -7,7 +7,8 @@ from weakref import WeakKeyDictionary
 import torch
 
 from mechcheck.base.errors import ModelError
-from mechcheck.models.directory import architecture_named, check_undamaged, has_tokenizer, quiet_loading
+from mechcheck.models.admitted import check_undamaged
+from mechcheck.models.directory import architecture_named, first_line, has_tokenizer, quiet_loading
 from mechcheck.models.weights import Watched
 
 if TYPE_CHECKING:
@@ -63,11 +64,6 @@ def boot_twin(directory: Path, name: str, device: str, dtype: torch.dtype, seed:
 def watched(model: "TransformerBridge") -> Watched | None:
     """What was seen of a model when it was booted; None where it came by another way."""
     return _WATCHED.get(model)
-
-
-def first_line(error: Exception) -> str:
-    """What a library's exception says, in short."""
-    return f"{type(error).__name__}: {next(iter(str(error).strip().splitlines()), '')}".removesuffix(": ")
 
 
 def _stand_in(directory: Path) -> "PreTrainedTokenizerFast | None":

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from mechcheck.base.errors import MechcheckError
 from mechcheck.base.paths import embedded_dictionaries
+from mechcheck.base.reading import check_file, is_dir, read_json
 from mechcheck.notation.dictionaries import TENSORS, Architecture, Dictionary, Normalisation
 
 CONFIG, WEIGHTS, SPARSITY = "cfg.json", "sae_weights.safetensors", "sparsity.safetensors"
@@ -60,6 +61,8 @@ def load_dictionary(
             not finite, or of shapes that do not fit.
         SiteError: its hook is no place of mechcheck's.
     """
+    if norm_scaling_factor is not None and not (isinstance(norm_scaling_factor, int | float) and 0 < norm_scaling_factor < 1e30):
+        raise MechcheckError(f"norm_scaling_factor is a number above 0, not {norm_scaling_factor!r:.60}")
     path = _checked(embedded_dictionaries().get(str(directory), Path(directory)))
     config = _config(path)
     tensors = _tensors(path / WEIGHTS)
@@ -154,7 +157,7 @@ def _checked(path: Path) -> Path:
     pickles = (".pt", ".pth", ".bin", ".ckpt", ".pkl")
     if path.suffix in pickles:
         raise MechcheckError(f"{path.name} is a pickle, which can run code when loaded: save it with SAELens' save_model, as safetensors")
-    if not path.is_dir():
+    if not is_dir(path):
         raise MechcheckError(
             f"there is no directory {str(path)!r}; a dictionary is one with {CONFIG} and {WEIGHTS}, or one of those that come with "
             f"mechcheck: {', '.join(embedded_dictionaries())}"
@@ -170,8 +173,8 @@ def _checked(path: Path) -> Path:
 def _config(path: Path) -> dict[str, Any]:
     """The configuration, under the names of SAELens 6."""
     try:
-        config = json.loads((path / CONFIG).read_text(encoding="utf-8"))
-    except ValueError as error:
+        config = read_json(path / CONFIG)
+    except (OSError, ValueError) as error:
         raise MechcheckError(f"{path.name}: {CONFIG} is no JSON: {error}") from error
     if not isinstance(config, dict):
         raise MechcheckError(f"{path.name}: {CONFIG} is no table of settings")
@@ -196,8 +199,9 @@ def _tensors(file: Path) -> dict[str, Tensor]:
     from safetensors.torch import load_file
 
     try:
+        check_file(file)
         return load_file(file)
-    except SafetensorError as error:
+    except (SafetensorError, OSError, ValueError, MemoryError) as error:  # MemoryError: sizes that its header makes up
         raise MechcheckError(f"{file.parent.name}: {file.name} is no safetensors file: {error}") from error
 
 
@@ -212,6 +216,7 @@ def _fold(path: Path, config: Mapping[str, Any], tensors: dict[str, Tensor], arc
         norms = tensors["W_dec"].norm(dim=-1).clamp(min=1e-8)
         tensors |= {"W_enc": tensors["W_enc"] * norms, "b_enc": tensors["b_enc"] * norms, "W_dec": tensors["W_dec"] / norms[:, None]}
     if norm is not None:
+        norm = float(norm)
         tensors |= {"W_enc": tensors["W_enc"] * norm, "W_dec": tensors["W_dec"] / norm, "b_dec": tensors["b_dec"] / norm}
 
 

@@ -11,6 +11,7 @@ from weakref import WeakKeyDictionary
 from mechcheck.base.architectures import is_encoder, is_native
 from mechcheck.base.errors import PromptError
 from mechcheck.base.loaded import check_loaded
+from mechcheck.base.text import no_text
 
 if TYPE_CHECKING:
     from transformer_lens.model_bridge import TransformerBridge
@@ -219,6 +220,8 @@ class Reader:
 
     def _encode(self, text: str) -> list[int]:
         if text not in self._encoded:
+            if problem := no_text(text):
+                raise PromptError(problem)
             self._encoded[text] = tuple(self.tokenizer.encode(text, add_special_tokens=False))
         return list(self._encoded[text])
 

@@ -14,7 +14,8 @@ from synthetic import HEADER as SYNTHETIC
 
 from mechcheck import cli
 from mechcheck.evidence.runs import read_baseline
-from mechcheck.evidence.store import FILE, read_json, schema
+from mechcheck.base.reading import read_json
+from mechcheck.evidence.store import FILE, schema
 
 HEADER = SYNTHETIC + "import os, resource, shutil, signal, threading, time\n"
 N = 13
