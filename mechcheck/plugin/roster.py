@@ -51,6 +51,7 @@ class Roster:
         record = attached(report) if report.when != "teardown" else None
         if record is not None:
             self.reported[record["id"]] = record
+            self.parts.adopt(record)
             self.parts.heal()
 
     def pytest_sessionfinish(self) -> None:
