@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mechcheck.base.errors import CircuitError, MechcheckError, SiteError
-from mechcheck.base.paths import data_dir
+from mechcheck.base.paths import data_dir, write_text
 from mechcheck.circuits.edge_search import ID
 from mechcheck.circuits.edge_tables import EdgeTableError, check_edges, edge_lines, read_edges
 from mechcheck.circuits.roles import Absent, Role
@@ -36,7 +36,7 @@ _KINDS: dict[str, tuple[Kind, Callable[[str], Sites]]] = {
 }
 
 
-def load_circuit(path: Path) -> Circuit:
+def load_circuit(path: str | Path) -> Circuit:
     """Read a circuit file.
 
     The file has `source`, `weights_sha256` and a table `roles`; a role is text in the grammar of `heads`
@@ -45,6 +45,7 @@ def load_circuit(path: Path) -> Circuit:
     and not found has a table in `absent` instead, with the `criterion` and `why`. A circuit that was published without a hash of the
     weights has `shape = [layers, heads]` instead. A circuit of edges has a table `edges` (see `read_edges`), beside roles or alone.
     """
+    path = Path(path)
     try:
         raw = tomllib.loads(path.read_text(encoding="utf-8"))
         along, record = read_edges(raw.pop("edges")) if "edges" in raw else (Sites(), None)
@@ -81,7 +82,7 @@ def _criterion(value: object) -> Criterion | None:
 
 
 def write_circuit(
-    path: Path,
+    path: str | Path,
     model: "TransformerBridge",
     roles: Mapping[str, Role | Absent],
     *,
@@ -106,7 +107,7 @@ def write_circuit(
 
     Raises:
         CircuitError, SiteError: edges that the model's graph has not.
-        MechcheckError: parts of activations, which have no name; edges among the roles.
+        MechcheckError: parts of activations, which have no name; edges among the roles; a file that cannot be written.
     """
     source, names = provenance(model), {kind: name for name, (kind, _) in _KINDS.items()}
     lines = [
@@ -148,8 +149,7 @@ def write_circuit(
             f"criterion = {_text(role.criterion)}",
             f"measured = {_text(role.measured)}",
         ]
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    write_text(Path(path), "\n".join(lines) + "\n")
 
 
 def _text(value: str) -> str:

@@ -1,27 +1,32 @@
 """The `mechcheck` command: reports, comparisons, models, searches."""
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from mechcheck.base.errors import MechcheckError
+from mechcheck.base.errors import MechcheckError, NonFiniteError
 from mechcheck.base.paths import data_dir
 from mechcheck.cli.circuits import add_circuit_commands
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command; returns the exit status: 0, 1 when a comparison found what fails it, 2 when something was wrong."""
+    """Run the command; returns the exit status: 0, 1 when a comparison found what fails it, 2 when something was wrong, 130 when it was
+    interrupted."""
     parser = make_parser()
     chosen, more = parser.parse_known_args(arguments)
-    if more and chosen.run is not _verify:
+    if more and chosen.run not in (_verify, _watch):
         parser.error(f"unrecognized arguments: {' '.join(more)}")
     chosen.pytest = more
     try:
         return chosen.run(chosen) or 0
-    except MechcheckError as error:
+    except (MechcheckError, NonFiniteError, OSError) as error:
         print(f"mechcheck: {error}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        print("mechcheck: interrupted", file=sys.stderr)
+        return 130
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -48,7 +53,11 @@ def make_parser() -> argparse.ArgumentParser:
     recover.set_defaults(run=_recover)
     models = commands.add_parser("models", help="list the embedded models and the circuits recorded for them")
     models.set_defaults(run=_models)
-    support = commands.add_parser("support", help="try every primitive on every layout and print what works (about half a minute)")
+    watching = commands.add_parser(
+        "watch", help="run claims again when they, their circuits or what they import is saved; takes pytest's arguments"
+    )
+    watching.set_defaults(run=_watch)
+    support = commands.add_parser("support", help="try every primitive on every layout and print what works (about a minute on two cores)")
     support.add_argument("-o", "--output", type=Path, help="write the table there (docs/support.md)")
     support.set_defaults(run=_support)
     _add_calibrate(commands)
@@ -223,13 +232,19 @@ def _verify(chosen: argparse.Namespace) -> int:
     return int(pytest.main([str(data_dir("claims")), f"--rootdir={Path.cwd()}", "-p", "no:cacheprovider", *chosen.pytest]))
 
 
+def _watch(chosen: argparse.Namespace) -> int:
+    from mechcheck.plugin.watch.loop import watch
+
+    return watch(chosen.pytest)
+
+
 def _support(chosen: argparse.Namespace) -> int:
     import torch
 
     from mechcheck.conformance.support_table import bugs, markdown, support_table
 
     torch.set_num_threads(1)  # for models this small further threads only wait for each other
-    table = support_table()
+    table = support_table(processes=os.cpu_count() or 1)
     text = markdown(table)
     print(text, end="")
     if chosen.output:

@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Literal, NamedTuple
 
+from mechcheck.base.outgoing import outgoing
 from mechcheck.evidence.store import RUN_FOLDER, SAMPLES, remove, slug, write_bytes
 
 if TYPE_CHECKING:
@@ -122,12 +123,13 @@ class Parts:
         self._save(_record_name(record), _json({"state": state, "record": record}))
 
     def save_samples(self, claim: str, samples: "Sequence[Measurement]") -> None:
-        """The per-prompt values behind each expectation, by claim id; drift between runs is told by pairing them."""
+        """The per-prompt values behind each expectation, by the id in the claim's record; drift between runs is told by pairing them."""
         import numpy as np
 
         arrays: dict[str, Any] = {}
         for i, measured in enumerate(samples):
-            arrays |= {f"values_{i}": measured.values, f"ids_{i}": np.array(measured.ids), f"templates_{i}": np.array(measured.templates)}
+            ids, templates = (np.array(outgoing(names)) for names in (measured.ids, measured.templates))
+            arrays |= {f"values_{i}": measured.values, f"ids_{i}": ids, f"templates_{i}": templates}
             if measured.denominator is not None:
                 arrays[f"denominator_{i}"] = measured.denominator
         packed = io.BytesIO()
@@ -143,7 +145,7 @@ class Parts:
 
     def save_sentinels(self, model: str, found: "Sequence[DataclassInstance]") -> None:
         """What this process found of a model's sentinels."""
-        self._save(f"sentinels/{slug(model)}-{os.getpid()}.json", _json([asdict(one) for one in found]))
+        self._save(f"sentinels/{slug(model)}-{os.getpid()}.json", _json(outgoing([asdict(one) for one in found])))
 
     def left(self) -> Left:
         """What is there of the claims. What cannot be read is told, and costs no other claim anything."""

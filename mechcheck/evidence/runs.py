@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mechcheck.base.errors import MechcheckError
+from mechcheck.base.outgoing import outgoing
 from mechcheck.evidence.store import FILE, SAMPLES, SCHEMA, read_json, schema, slug
 from mechcheck.evidence.upgrade import EARLIER, upgraded
 
@@ -80,7 +81,7 @@ def read_evidence(path: Path) -> Json:
     if path.is_dir():
         path = path / FILE
     try:
-        evidence = read_json(path)
+        evidence = outgoing(read_json(path))  # it may come from anywhere, and is shown
         found = evidence["run"]["schema"]
     except FileNotFoundError:
         raise MechcheckError(f"no evidence at {path}; run `pytest claims` first, or name the file") from None

@@ -12,6 +12,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
+from mechcheck.base.outgoing import outgoing
 from mechcheck.evidence.dtypes import mark_dtypes
 from mechcheck.evidence.ledger import remember
 
@@ -78,7 +79,7 @@ def evidence_of(run: Json, claims: Iterable[Json], sentinels: Iterable[Json], le
     mark_dtypes(sorted_claims)
     problem = remember(ledger, run, sorted_claims)
     about = {"sentinels": [found[key] for key in sorted(found)], "samples": f"{SAMPLES}/{run['id']}", "ledger_problem": problem}
-    return {"run": run | about, "claims": sorted_claims}
+    return {"run": run | outgoing(about), "claims": sorted_claims}
 
 
 def publish(evidence: Json, folder: Path, samples: Sequence[Path] = ()) -> None:

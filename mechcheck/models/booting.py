@@ -7,7 +7,7 @@ from weakref import WeakKeyDictionary
 import torch
 
 from mechcheck.base.errors import ModelError
-from mechcheck.models.directory import architecture_named, has_tokenizer, quiet_loading
+from mechcheck.models.directory import architecture_named, check_undamaged, has_tokenizer, quiet_loading
 from mechcheck.models.weights import Watched
 
 if TYPE_CHECKING:
@@ -39,6 +39,7 @@ def boot(directory: Path, name: str, device: str, dtype: torch.dtype) -> "Transf
     except ModelError:
         raise
     except Exception as error:
+        check_undamaged(directory, name)
         raise ModelError(_refusal(directory, name, dtype, error, watched)) from error
     _WATCHED[model] = watched
     return _told_of_tokenizer(model, directory)

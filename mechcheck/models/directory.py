@@ -7,7 +7,7 @@ from contextlib import contextmanager, redirect_stdout
 from functools import lru_cache
 from io import StringIO
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from mechcheck.base.errors import ModelError
 from mechcheck.models.hub import sha256
@@ -21,6 +21,7 @@ def checked(directory: Path, name: str) -> Path:
     _check_no_adapter(directory, name)
     if not (directory / "config.json").is_file():
         raise ModelError(f"{name!r} is a directory without config.json; expected a Hugging Face model (config.json, *.safetensors)")
+    settings_of(directory, name)
     if not list(directory.glob("*.safetensors")):
         pickles = [p.name for pattern in ("*.bin", "*.pt", "*.pth", "*.ckpt") for p in directory.glob(pattern)]
         if pickles:
@@ -38,7 +39,7 @@ def _check_no_adapter(directory: Path, name: str) -> None:
     found = [path.name for path in (config, directory / "adapter_model.safetensors", directory / "adapter_model.bin") if path.is_file()]
     if not found:
         return
-    known = json.loads(config.read_text(encoding="utf-8")) if config.is_file() else {}
+    known = settings_of(directory, name, config.name) if config.is_file() else {}
     base = known.get("base_model_name_or_path") or "BASE"
     raise ModelError(
         f"{name!r} holds an adapter ({found[0]}), and what is measured would have to be the model with the adapter in it. Merge it first: "
@@ -47,14 +48,61 @@ def _check_no_adapter(directory: Path, name: str) -> None:
     )
 
 
+def settings_of(directory: Path, name: str, file: str = "config.json") -> dict[str, Any]:
+    """What a JSON file of a model says.
+
+    Raises:
+        ModelError: it is damaged.
+    """
+    try:
+        found = json.loads((directory / file).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:  # of the encoding, and of JSON
+        raise ModelError(_damaged(name, file, str(error))) from error
+    if not isinstance(found, dict):
+        raise ModelError(_damaged(name, file, f"it holds a {type(found).__name__}, where settings by name are expected"))
+    return found
+
+
+def check_undamaged(directory: Path, name: str) -> None:
+    """Read every file as far as it can be told that it is whole; for when a library has failed over one of them.
+
+    Raises:
+        ModelError: which file is damaged, and how.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    for path in sorted(directory.iterdir()):
+        if path.suffix == ".json" and path.is_file():
+            told = settings_of(directory, name, path.name)
+            named = told.get("weight_map")
+            shards = set(named.values()) if isinstance(named, dict) else set()
+            if missing := sorted(shard for shard in shards if not (directory / shard).is_file()):
+                raise ModelError(f"{name!r}: {path.name} names {', '.join(missing)}, which is not there; fetch or save the model again")
+        elif path.suffix == ".safetensors":
+            try:
+                with safe_open(path, framework="pt"):
+                    pass
+            except (OSError, SafetensorError) as error:
+                raise ModelError(_damaged(name, path.name, str(error))) from error
+        elif path.suffix == ".txt":
+            try:
+                path.read_text(encoding="utf-8")
+            except (OSError, ValueError) as error:
+                raise ModelError(_damaged(name, path.name, str(error))) from error
+
+
+def _damaged(name: str, file: str, why: str) -> str:
+    return f"{name!r}: its {file} is damaged ({why}): edited, or cut short when it was copied or saved. Fetch or save the model again"
+
+
 def check_faithful(directory: Path, name: str) -> None:
     """Refuse the settings with which TransformerLens computes something else than transformers, and says nothing."""
-    config = json.loads((directory / "config.json").read_text(encoding="utf-8"))
+    config = settings_of(directory, name)
     wrong = {
         "gpt2": config.get("scale_attn_weights") is False and "attention scores that are not scaled (scale_attn_weights)",
         "opt": (config.get("do_layer_norm_before") is False and "norms behind each part (do_layer_norm_before)")
         or (config.get("word_embed_proj_dim", config.get("hidden_size")) != config.get("hidden_size") and "embeddings of another width"),
-    }.get(config.get("model_type"))
+    }.get(str(config.get("model_type")))
     if wrong:
         raise ModelError(
             f"{name!r}: TransformerLens does not compute a {config['model_type']} with {wrong} as transformers does, so nothing "

@@ -10,10 +10,12 @@ import torch
 from mechcheck.base.architectures import NATIVE
 from mechcheck.base.errors import ModelError
 from mechcheck.base.loaded import Processing
-from mechcheck.models.directory import quiet_loading
+from mechcheck.models.booting import first_line
+from mechcheck.models.directory import check_undamaged, quiet_loading, settings_of
 from mechcheck.models.native_config import NativeConfig, from_json, native_config
 from mechcheck.models.native_fold import folded, why_not_folded
 from mechcheck.models.native_weights import Weights, is_hooked, named_tensors, native_weights, read_weights
+from mechcheck.models.weights import check_finite
 
 if TYPE_CHECKING:
     from transformer_lens.model_bridge import TransformerBridge
@@ -78,9 +80,14 @@ def boot_directory(directory: Path, name: str, device: str, dtype: torch.dtype, 
     from safetensors.torch import load_file
 
     config = from_json(_json(directory), name)
-    stored = {key: value for path in sorted(directory.glob("*.safetensors")) for key, value in load_file(path).items()}
-    weights = native_weights(stored, config, halves=False)
-    return _booted(config, weights, _tokenizer(directory), name, device, dtype, processing)
+    try:
+        stored = {key: value for path in sorted(directory.glob("*.safetensors")) for key, value in load_file(path).items()}
+        tokenizer = _tokenizer(directory)
+    except Exception as error:  # of as many kinds as libraries read files
+        check_undamaged(directory, name)
+        raise ModelError(f"{name!r}: its weights or its tokenizer cannot be read ({first_line(error)})") from error
+    check_finite(stored, name)
+    return _booted(config, native_weights(stored, config, halves=False), tokenizer, name, device, dtype, processing)
 
 
 def described(bridge: "TransformerBridge") -> str:
@@ -213,5 +220,4 @@ def _tokenizer(directory: Path) -> Any:
 
 
 def _json(directory: Path) -> dict[str, Any]:
-    read = json.loads((directory / "config.json").read_text(encoding="utf-8"))
-    return read if isinstance(read, dict) else {}
+    return settings_of(directory, directory.name)

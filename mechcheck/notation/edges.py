@@ -42,6 +42,22 @@ def edges(text: str, *, at: str | None = None) -> Sites:
     return Sites(site for word in text.replace(",", " ").split() for site in _edge(word, at))
 
 
+def one_edge(edge: str | Site) -> Site:
+    """The edge that is meant, of one text or site.
+
+    Raises:
+        SiteError: text that names none or several, or what is no edge.
+    """
+    if isinstance(edge, str):
+        found = edges(edge)
+        if len(found) != 1:
+            raise SiteError(f"{edge!r} names {len(found)} edges; ask for one at a time")
+        return found.members[0]
+    if not isinstance(edge, Site) or edge.to is None:
+        raise SiteError(f'an edge is asked for as "0.3->1.1.q" or as a site of edges(...), not {edge!r:.60}')
+    return edge
+
+
 def to(senders: Sites, receivers: str) -> Sites:
     """What these sites say, as these receivers read it: `to(heads("0.3@END"), "1.1.q")`."""
     found = [replace(site, to=receiver) for site in senders for receiver in _receivers(receivers) if reads(receiver, site)]

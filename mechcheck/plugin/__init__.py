@@ -2,7 +2,7 @@
 
 import pytest
 
-from mechcheck.plugin import failing, spelling
+from mechcheck.plugin import failing, neutral, spelling, startup
 from mechcheck.plugin.baseline import Selection
 from mechcheck.plugin.cases import claim_id, claim_spec
 from mechcheck.plugin.distribution import pytest_xdist_auto_num_workers, pytest_xdist_make_scheduler, take_gpu
@@ -45,9 +45,11 @@ def pytest_configure(config: pytest.Config) -> None:
     selection = Selection(config)
     config.pluginmanager.register(selection, "mechcheck-selection")
     config.pluginmanager.register(failing, "mechcheck-failing")
+    config.pluginmanager.register(neutral, "mechcheck-neutral")
     config.pluginmanager.register(spelling, "mechcheck-spelling")
     roster = Roster(config)
     config.pluginmanager.register(roster, "mechcheck-roster")
+    config.pluginmanager.register(startup, "mechcheck-startup")
     if hasattr(config, "workerinput"):
         return
     if config.getoption("--mech-report") != REPORT and measures(config):

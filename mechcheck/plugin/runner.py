@@ -3,7 +3,7 @@
 import functools
 import time
 from collections.abc import Generator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -19,8 +19,11 @@ from mechcheck.plugin.properties import attach
 from mechcheck.plugin.settings import SETTINGS
 from mechcheck.verdicts.case import Case
 from mechcheck.verdicts.outcome import Outcome, skipped
-from mechcheck.verdicts.supplies import CircuitFor, PromptsFor, circuit_of
+from mechcheck.verdicts.supplies import CircuitFor, PromptsFor, circuit_of, prepare
 from mechcheck.verdicts.words import check_lines, deciding_first, verdict_word
+
+if TYPE_CHECKING:
+    from mechcheck.verdicts.guard import Guard
 
 OUTCOME = pytest.StashKey[Outcome]()
 """What became of a claim, for whoever makes its report."""
@@ -50,21 +53,21 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, object, o
     from mechcheck.base.errors import AbsentRoleError, PromptError
     from mechcheck.evidence.used import Used
     from mechcheck.verdicts.contrast import contrast
-    from mechcheck.verdicts.guard import Guard
     from mechcheck.verdicts.looks import looks
     from mechcheck.verdicts.outcome import decide_claim
     from mechcheck.verdicts.trial import Trial
 
     arguments: dict[str, Any] = {name: pyfuncitem.funcargs[name] for name in pyfuncitem._fixtureinfo.argnames}
-    trial = Trial(case, _plain(pyfuncitem.obj), arguments, Guard(), *map(_plain, _makers(pyfuncitem, case)))
+    trial = Trial(case, _plain(pyfuncitem.obj), arguments, _guard(pyfuncitem, case), *map(_plain, _makers(pyfuncitem, case)))
     subject, outcome, draw, started, used = NOT_MEASURED, Outcome(), draw_of(pyfuncitem), time.perf_counter(), Used()
     state: State = "decided"
     try:
         subject = describe_arguments(arguments)
+        prepare(case.conditions)
         examine(pyfuncitem.config, arguments)
         result, too_few = None, False
         try:
-            with trial.guard.untouched(arguments.get("model")), used.watching(), noticing() as seen:
+            with trial.guard.untouched(arguments), used.watching(), noticing() as seen:
                 result = yield
         except PromptError:
             if draw is None or draw.is_last:
@@ -127,7 +130,7 @@ def _finish(
     record = record_of(case, outcome, subject, duration)
     item.stash[OUTCOME] = outcome
     if outcome.samples:
-        parts.save_samples(case.id, outcome.samples)
+        parts.save_samples(record["id"], outcome.samples)
     try:
         parts.save_record(record, state)
     except (ValueError, TypeError, MemoryError) as error:  # an object of the user's can have anything in it
@@ -135,6 +138,16 @@ def _finish(
         raise
     attach(item, record)
     return record
+
+
+def _guard(item: pytest.Function, case: Case) -> "Guard":
+    """What watches over all that other tests get too: not over the values of fixtures that are made for this test alone."""
+    from mechcheck.verdicts.guard import Guard
+
+    fixtures = {name: found[-1] for name, found in item._fixtureinfo.name2fixturedefs.items() if found}
+    params = item.callspec.params if hasattr(item, "callspec") else {}
+    own = {name for name, found in fixtures.items() if found.scope == "function" and name not in params and name != "circuit"}
+    return Guard(case.id, case.seed, own, patched="monkeypatch" in item.fixturenames)
 
 
 def _makers(item: pytest.Item, case: Case) -> tuple[PromptsFor | None, CircuitFor | None]:

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from mechcheck.base.outgoing import outgoing, printable
 from mechcheck.evidence.leftovers import DeadRun, dead_runs, tell
 from mechcheck.evidence.multiplicity import judge_run
 from mechcheck.evidence.status import failing_changes
@@ -206,7 +207,7 @@ class Session:
     def _run(self) -> dict[str, Any]:
         settings = self.settings
         commit, dirty = _git_state(self.config.rootpath)
-        return {
+        run = {
             "schema": SCHEMA,
             "id": self.parts.run,
             "complete": False,
@@ -223,6 +224,7 @@ class Session:
             "baseline": None,
             "multiplicity": None,
         }
+        return outgoing(run)
 
 
 def _why(error: OSError | MemoryError) -> str:
@@ -230,7 +232,7 @@ def _why(error: OSError | MemoryError) -> str:
 
 
 def _shown(path: Path) -> str:
-    return os.path.relpath(path)
+    return printable(os.path.relpath(path))
 
 
 def _versions() -> dict[str, str]:
