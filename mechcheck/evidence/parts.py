@@ -6,7 +6,7 @@ import os
 import tempfile
 import zipfile
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -100,9 +100,9 @@ class Parts:
         """About the run as a whole: what is needed to make evidence of what it leaves, should it die."""
         self._save(ABOUT, _json({"run": run, "fdr": fdr}))
 
-    def save_roster(self, records: Sequence[Json], *, keep: bool = True) -> None:
-        """The records of all claims that are to be run, as if each was started and not decided; `keep`: and see that they stay there."""
-        self._save(ROSTER, _json(list(records)))
+    def save_roster(self, records: Mapping[str, Json], *, keep: bool = True) -> None:
+        """The record of each claim that is to be run, by node id, as if it had only been started; `keep`: and see that it stays there."""
+        self._save(ROSTER, _json(dict(records)))
         if not keep:
             del self.kept[ROSTER]
 
@@ -110,7 +110,7 @@ class Parts:
         """What `save_about` wrote; None where nothing can be read."""
         return self._read(ABOUT)
 
-    def roster(self) -> list[Json] | None:
+    def roster(self) -> dict[str, Json] | None:
         """What `save_roster` wrote; None where nothing can be read."""
         return self._read(ROSTER)
 
