@@ -129,7 +129,7 @@ def _recover(parts: Parts, out: Path | None) -> Path:
     if not isinstance(about, dict) or not left.records:
         raise MechcheckError(f"{parts.folder} says too little to make evidence of it: {ABOUT} or the claims' records cannot be read")
     to = out or report / f"{RECOVERED}{about['run']['id']}"
-    roster = [record["id"] for record in parts.roster() or ()]
+    roster = [record["id"] for record in (parts.roster() or {}).values()]
     undecided = sorted(({*roster, *left.records}) - left.decided)
     run = about["run"] | {"complete": False, "undecided": undecided, "problems": list(left.problems)}
     records = list(left.records.values())

@@ -4,8 +4,9 @@ import io
 import json
 import os
 import tempfile
+import zipfile
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -28,11 +29,12 @@ ABOUT, ROSTER, LOCK = "run.json", "roster.json", "lock"
 
 
 class Kept(NamedTuple):
-    """A file that this process wrote."""
+    """A file that this process wrote, or that it keeps for one that may be gone."""
 
     packed: bytes
     stamp: tuple[int, ...]
     """By which it is seen, without reading it, whether the file is still the same; empty where it could not be written."""
+    own: bool = True
 
 
 class Left(NamedTuple):
@@ -98,9 +100,9 @@ class Parts:
         """About the run as a whole: what is needed to make evidence of what it leaves, should it die."""
         self._save(ABOUT, _json({"run": run, "fdr": fdr}))
 
-    def save_roster(self, records: Sequence[Json], *, keep: bool = True) -> None:
-        """The records of all claims that are to be run, as if each was started and not decided; `keep`: and see that they stay there."""
-        self._save(ROSTER, _json(list(records)))
+    def save_roster(self, records: Mapping[str, Json], *, keep: bool = True) -> None:
+        """The record of each claim that is to be run, by node id, as if it had only been started; `keep`: and see that it stays there."""
+        self._save(ROSTER, _json(dict(records)))
         if not keep:
             del self.kept[ROSTER]
 
@@ -108,7 +110,7 @@ class Parts:
         """What `save_about` wrote; None where nothing can be read."""
         return self._read(ABOUT)
 
-    def roster(self) -> list[Json] | None:
+    def roster(self) -> dict[str, Json] | None:
         """What `save_roster` wrote; None where nothing can be read."""
         return self._read(ROSTER)
 
@@ -118,7 +120,7 @@ class Parts:
         Raises:
             ValueError, TypeError: JSON cannot hold it.
         """
-        self._save(f"claims/{slug(record['nodeid'])}.json", _json({"state": state, "record": record}))
+        self._save(_record_name(record), _json({"state": state, "record": record}))
 
     def save_samples(self, claim: str, samples: "Sequence[Measurement]") -> None:
         """The per-prompt values behind each expectation, by the id in the claim's record; drift between runs is told by pairing them."""
@@ -132,7 +134,14 @@ class Parts:
                 arrays[f"denominator_{i}"] = measured.denominator
         packed = io.BytesIO()
         np.savez_compressed(packed, **arrays)
-        self._save(f"{SAMPLES}/{slug(claim)}.npz", packed.getvalue())
+        self._save(_samples_name(claim), packed.getvalue())
+
+    def adopt(self, record: Json) -> None:
+        """Keep what another process wrote of a claim: it may be gone when that is needed again."""
+        for name in (_record_name(record), _samples_name(record["id"])):
+            if name not in self.kept or not self.kept[name].own:
+                for content in self._on_disk(name):
+                    self.kept[name] = Kept(zlib.compress(content, 1), self._stamp(name), own=False)
 
     def save_sentinels(self, model: str, found: "Sequence[DataclassInstance]") -> None:
         """What this process found of a model's sentinels."""
@@ -174,13 +183,14 @@ class Parts:
         """Write again what this process wrote and is not there any more as it was."""
         if self.kept and not (self.folder / LOCK).exists():
             self.hold()
-        for name, (packed, stamp) in list(self.kept.items()):
-            if not stamp or stamp not in map(_stamp, self._places(name)):
-                content = zlib.decompress(packed)
-                if content not in self._on_disk(name):
-                    self._write(name, content)
-                else:  # somebody wrote the same
-                    self.kept[name] = Kept(packed, next(filter(None, map(_stamp, self._places(name))), ()))
+        for name, (packed, stamp, own) in list(self.kept.items()):
+            if stamp and stamp == self._stamp(name):
+                continue
+            content, there = zlib.decompress(packed), list(self._on_disk(name))
+            if content in there or (not own and any(_is_whole(name, one) for one in there)):
+                self.kept[name] = Kept(packed, self._stamp(name), own)  # somebody wrote the same, or a claim was run again
+            else:
+                self._write(name, content)
 
     def remove(self) -> None:
         """Remove all of it."""
@@ -191,17 +201,28 @@ class Parts:
     def _save(self, name: str, content: bytes) -> None:
         if self.kept and not (self.folder / LOCK).exists():
             self.heal()  # the folder was deleted
+        self.kept.pop(name, None)
         self._write(name, content)
 
     def _write(self, name: str, content: bytes) -> None:
-        self.kept[name] = Kept(zlib.compress(content, 1), ())
+        own = name not in self.kept or self.kept[name].own
+        self.kept[name] = Kept(zlib.compress(content, 1), (), own)
         for place in self._places(name):
             with suppress(OSError):
                 if self.spare is not None and self.spare in place.parents:
                     self.spare.mkdir(mode=0o700, parents=True, exist_ok=True)
                 write_bytes(place, content)
-                self.kept[name] = self.kept[name]._replace(stamp=_stamp(place))
+                self.kept[name] = self.kept[name]._replace(stamp=self._stamp(name))
                 break
+
+    def _stamp(self, name: str) -> tuple[int, ...]:
+        """Of the file under a name, in whichever folder."""
+        found: list[int] = []
+        for place in self._places(name):
+            with suppress(OSError):
+                seen = place.lstat()
+                found += [seen.st_ino, seen.st_size, seen.st_mtime_ns]
+        return tuple(found)
 
     def _places(self, name: str) -> list[Path]:
         return [folder / name for folder in self.folders]
@@ -228,12 +249,21 @@ class Parts:
         return None
 
 
-def _stamp(path: Path) -> tuple[int, ...]:
+def _record_name(record: Json) -> str:
+    return f"claims/{slug(record['nodeid'])}.json"
+
+
+def _samples_name(claim: str) -> str:
+    return f"{SAMPLES}/{slug(claim)}.npz"
+
+
+def _is_whole(name: str, content: bytes) -> bool:
+    if name.endswith(".npz"):
+        return zipfile.is_zipfile(io.BytesIO(content))
     try:
-        found = path.lstat()
-    except OSError:
-        return ()
-    return found.st_ino, found.st_size, found.st_mtime_ns
+        return bool(json.loads(content))
+    except ValueError:
+        return False
 
 
 def _json(content: Any) -> bytes:

@@ -34,7 +34,7 @@ class Roster:
         self.claims = {case.nodeid: record_of(case, Outcome()) for case in cases}
         if self.claims:
             self.parts.hold()
-            self.parts.save_roster(list(self.claims.values()), keep=not hasattr(self.config, "workerinput"))
+            self.parts.save_roster(self.claims, keep=not hasattr(self.config, "workerinput"))
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
         self.uncollected = self.uncollected or report.failed
@@ -42,15 +42,16 @@ class Roster:
     @pytest.hookimpl(optionalhook=True, tryfirst=True)
     def pytest_xdist_node_collection_finished(self) -> None:
         if self.claims is None:
-            self.claims = {record["nodeid"]: record for record in self.parts.roster() or ()}
+            self.claims = self.parts.roster() or {}
             if self.claims:
                 self.parts.hold()
-                self.parts.save_roster(list(self.claims.values()))
+                self.parts.save_roster(self.claims)
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         record = attached(report) if report.when != "teardown" else None
         if record is not None:
             self.reported[record["id"]] = record
+            self.parts.adopt(record)
             self.parts.heal()
 
     def pytest_sessionfinish(self) -> None:

@@ -109,8 +109,8 @@ class Session:
         parts = self.parts
         parts.heal()
         left = parts.left()
-        known = {name: record for name, record in self.roster.reported.items() if name not in left.records}
-        records = [*left.records.values(), *known.values()]
+        known = {name: record for name, record in self.roster.reported.items() if name not in left.decided}
+        records = list({**left.records, **known}.values())
         if not (records or self.baseline):
             return
         problems = [

@@ -31,7 +31,7 @@ def died(report, run, decided="a", started="b", asked="abc"):
     records = {name: {k: v for k, v in claim(name, OLD).items() if k != "measured"} | {"nodeid": f"t.py::{name}"} for name in asked}
     empty = {"verdict": "errored", "met": False, "reason": "the process ended", "expectations": [], "deciding": None}
     parts.save_about(BARE | {"id": run, "complete": False}, None)
-    parts.save_roster([record | empty for record in records.values()])
+    parts.save_roster({record["nodeid"]: record | empty for record in records.values()})
     for name in decided:
         parts.save_samples(name, [OLD])
         parts.save_record(records[name])

@@ -71,6 +71,24 @@ def test_what_was_deleted_is_written_again(tmp_path):
         assert samples["values_0"] == pytest.approx(values())
 
 
+def test_what_another_process_wrote_is_kept_too(tmp_path):
+    """Which is gone when somebody deletes it; what it wrote anew is not undone."""
+    worker, owner = saved(tmp_path / ".run-x"), Parts(tmp_path / ".run-x")
+    for name in "abc":
+        owner.adopt({"id": name, "nodeid": f"test.py::{name}"})
+    worker.save_record({"id": "a", "nodeid": "test.py::a", "again": True})
+    owner.heal()
+    assert owner.left().records["a"]["again"]
+    shutil.rmtree(owner.folder)
+    owner.heal()
+    assert Parts(owner.folder).left().decided == {"a", "b", "c"}
+    (npz,) = (owner.folder / "samples").iterdir()
+    npz.write_bytes(b"")
+    owner.heal()
+    with np.load(npz) as samples:
+        assert samples["values_0"] == pytest.approx(values())
+
+
 def test_what_cannot_be_written_goes_into_the_spare_folder(tmp_path, monkeypatch):
     """And what can be written nowhere stays with the process, until it can."""
     full = {tmp_path / ".run-x"}

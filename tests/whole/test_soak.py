@@ -1,7 +1,6 @@
 """The harness that has runs go wrong sees what it is there to see, and finds nothing in a few runs."""
 
 import json
-import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -13,22 +12,29 @@ from mechcheck.base.reading import read_json
 from mechcheck.evidence.store import write_json
 
 ROOT = Path(__file__).resolve().parents[2]
-SOAK = runpy.run_path(str(ROOT / "benchmarks" / "soak.py"))
-ALL = [f"test_it[{i}]" for i in range(SOAK["N"])]
+BENCHMARKS = str(ROOT / "benchmarks")
+if BENCHMARKS not in sys.path:
+    sys.path.insert(0, BENCHMARKS)
+
+from soaking.judging import judge  # noqa: E402
+from soaking.plans import FROM_OUTSIDE, OF_CLAIMS, N  # noqa: E402
+from soaking.running import Seen  # noqa: E402
+
+ALL = [f"test_it[{i}]" for i in range(N)]
 
 
 @pytest.fixture
 def judged(tmp_path):
     """judged(change): what the harness says of a run in which all was well, and then something was changed."""
 
-    def of(change=lambda seen: seen, plan=None):
+    def of(change=lambda seen: seen):
         (tmp_path / "temporary").mkdir()
         about = {"samples": "samples", "undecided": [], "problems": []}
         earlier = write_run(tmp_path / "earlier", claim("old", OLD), id="before", **about).parent
         write_run(tmp_path / "reports", *(claim(name, OLD) for name in ALL), id="new", **about)
         lines = [f"test_claims.py::{name} SUPPORTED AS CLAIMED    [ 9%]" for name in ALL]
-        seen = change(SOAK["Seen"](0, "\n".join(lines), tmp_path / "reports", tmp_path / "temporary"))
-        counts, wrong = SOAK["judge"](SOAK["Plan"]({}, None, 0, 0.0, 0, False, False), seen, earlier)
+        seen = change(Seen(0, "\n".join(lines), tmp_path / "reports", tmp_path / "temporary"))
+        counts, wrong = judge(seen, earlier)
         return {name: n for name, n in counts.items() if n and name not in ("runs", "claims_shown")}, wrong
 
     return of
@@ -108,6 +114,6 @@ def test_the_recorded_run():
     """If this fails: python benchmarks/soak.py."""
     recorded = json.loads((ROOT / "benchmarks" / "results" / "soak.json").read_text(encoding="utf-8"))
     assert recorded["all"]["faults"] >= 500
-    assert set(SOAK["OF_CLAIMS"]) | set(SOAK["FROM_OUTSIDE"]) <= set(recorded["by_fault"])
+    assert {*OF_CLAIMS, *FROM_OUTSIDE} <= set(recorded["by_fault"])
     assert recorded["wrong"] == []
     assert {recorded["all"][name] for name in ("lost", "wrong_complete", "unreadable", "litter", "wrong_exit")} == {0}
