@@ -23,10 +23,13 @@ lint: $(VENV)/.ready
 	$(BIN)/lint-imports --no-logo
 	env EAGER_IMPORT=1 $(BIN)/python -c "import mechcheck"
 
-$(VENV)/.ready: pyproject.toml requirements/ci.txt
+# Whatever is not in the lock, or has another hash, is not installed. torch comes from where this machine gets its builds (see the lock).
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+$(VENV)/.ready: pyproject.toml requirements/ci.txt requirements/ci.lock
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements/ci.txt
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps -e .
+	$(PIP) --require-hashes --no-deps -r requirements/ci.lock
+	$(PIP) $(shell grep '^torch==' requirements/ci.txt)
+	$(PIP) --no-build-isolation --no-deps -e .
 	touch $@
 
 clean:

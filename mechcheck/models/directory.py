@@ -57,7 +57,7 @@ def check_faithful(directory: Path, name: str) -> None:
         "gpt2": config.get("scale_attn_weights") is False and "attention scores that are not scaled (scale_attn_weights)",
         "opt": (config.get("do_layer_norm_before") is False and "norms behind each part (do_layer_norm_before)")
         or (config.get("word_embed_proj_dim", config.get("hidden_size")) != config.get("hidden_size") and "embeddings of another width"),
-    }.get(config.get("model_type"))
+    }.get(str(config.get("model_type")))
     if wrong:
         raise ModelError(
             f"{name!r}: TransformerLens does not compute a {config['model_type']} with {wrong} as transformers does, so nothing "

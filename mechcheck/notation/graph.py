@@ -12,7 +12,7 @@ from torch import Tensor
 from mechcheck.base.device import usual_torch
 from mechcheck.base.errors import SiteError
 from mechcheck.base.loaded import check_loaded
-from mechcheck.notation.edges import INPUT, LOGITS, reads
+from mechcheck.notation.edges import INPUT, LOGITS
 from mechcheck.notation.site_checks import check_sites
 from mechcheck.notation.sites import Receiver, Site, Sites
 
@@ -55,8 +55,12 @@ class Graph:
     @cached_property
     @usual_torch()
     def real(self) -> Bool[Tensor, "receiver sender"]:
-        """Which receivers come behind which senders."""
-        return torch.tensor([[reads(receiver, sender, parallel=self.parallel) for sender in self.senders] for receiver in self.receivers])
+        """Which receivers come behind which senders: what `reads` says of each pair, for all of them at once."""
+        written = torch.tensor([-1, *(site.layer for site in self.senders[1:])])
+        read = torch.tensor([self.n_layers if to == LOGITS else to.layer for to in self.receivers])[:, None]
+        heads = torch.tensor([site.kind == "head" for site in self.senders])
+        mlps = torch.tensor([to.kind == "mlp" for to in self.receivers])[:, None]
+        return (written < read) | ((written == read) & heads & mlps & (not self.parallel))
 
     @cached_property
     def _rows(self) -> Mapping[Receiver, int]:
@@ -99,11 +103,16 @@ class Graph:
         """
         found = torch.zeros_like(self.real)
         for edge in edges:
-            row, column = self._rows.get(edge.to) if edge.to else None, self._columns.get(replace(edge, to=None))
-            if row is None or column is None or not self.real[row, column]:
+            at = self.place(edge)
+            if at is None:
                 raise SiteError(f"{edge.named} is no edge of the whole graph, which has one from each sender to each receiver behind it")
-            found[row, column] = True
+            found[at] = True
         return found
+
+    def place(self, edge: Site) -> tuple[int, int] | None:
+        """Receiver and sender of an edge, by their numbers; None where it is no edge of this graph."""
+        row, column = self._rows.get(edge.to) if edge.to else None, self._columns.get(replace(edge, to=None))
+        return None if row is None or column is None or not self.real[row, column] else (row, column)
 
 
 def graph(model: "TransformerBridge") -> Graph:
