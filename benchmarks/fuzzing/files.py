@@ -129,14 +129,18 @@ def evidence() -> dict[str, Any]:
     for claim in claims:
         claim["figures"] = claim["figures"][:2]
     claims[0]["figures"] = [
-        {"kind": "bars", "title": "b", "data": {"labels": ["a"], "values": [1.0], "low": [0.5], "high": None, "unit": "", "threshold": 0.2}},
+        {"kind": "bars", "title": "b", "data": {"labels": ["a"], "values": [1.0], "low": [0.5], "high": None, "unit": "",
+        "threshold": 0.2}},
         {"kind": "table", "title": "t", "data": {"columns": ["a", "b"], "rows": [["x", 1.0], [None, True]]}},
-        {"kind": "lens", "title": "l", "data": {"tokens": ["a"], "layers": ["0"], "p_answer": [[0.5]], "p_foil": None, "top": [[[{"token": "a", "p": 0.1}]]]}},
+        {"kind": "lens", "title": "l", "data": {"tokens": ["a"], "layers": ["0"], "p_answer": [[0.5]], "p_foil": None,
+        "top": [[[{"token": "a", "p": 0.1}]]]}},
         {"kind": "search", "title": "s", "data": {"steps": [{"site": "0.1", "score": 1.0}], "score_label": "s", "start": 0.0, "goal": None,
          "details": [{"label": "d", "cells": [1]}]}},
-        {"kind": "attention", "title": "a", "data": {"tokens": ["a", "b"], "patterns": [{"head": "0.0", "low": 0.0, "high": 1.0, "values": "AAAAAA=="}],
+        {"kind": "attention", "title": "a", "data": {"tokens": ["a", "b"], "patterns": [{"head": "0.0", "low": 0.0, "high": 1.0,
+        "values": "AAAAAA=="}],
          "weighted": None}},
-        {"kind": "circuit", "title": "c", "data": {"nodes": [{"label": "0.1", "layer": 0, "role": "r"}, {"label": "1.1", "layer": 1, "role": "r"}],
+        {"kind": "circuit", "title": "c", "data": {"nodes": [{"label": "0.1", "layer": 0, "role": "r"}, {"label": "1.1", "layer": 1,
+        "role": "r"}],
          "edges": [{"source": "0.1", "target": "1.1", "weight": 1.0, "reads": "q"}], "unit": "u"}},
     ]  # fmt: skip
     return made_evidence.evidence(claims)
@@ -176,7 +180,8 @@ def compare(rng: Rng, folder: Path) -> str | None:
             path = rng.choice(sorted((side / "samples").iterdir()))
             data = odd_samples(path, rng)
         case _:
-            path, changes = side.parent / "old" / "accepted.json", {"label": "effect 0 > 0", "threshold": 0.0, "region": [0.0, None], "value": 2.0,
+            path, changes = side.parent / "old" / "accepted.json", {"label": "effect 0 > 0", "threshold": 0.0, "region": [0.0, None],
+                "value": 2.0,
                                                                     "margin": 0.1}  # fmt: skip
             entry = {"id": "a", "statement": "a is so", "why": "w", "on": "2026-01-01", "verdict": "supported", "expectations": [changes]}
             whole = {"schema": "mechcheck.accepted/1", "accepted": [entry]}
@@ -210,7 +215,8 @@ def odd_samples(path: Path, rng: Rng) -> bytes:
     name = rng.choice(sorted(arrays))
     row = arrays[name]
     made = (
-        lambda: row[:-1], lambda: row[:, None], lambda: np.array(row.tolist(), dtype=object), lambda: np.zeros(1 << 22), lambda: row.astype("U"),
+        lambda: row[:-1], lambda: row[:, None], lambda: np.array(row.tolist(), dtype=object), lambda: np.zeros(1 << 22),
+        lambda: row.astype("U"),
         lambda: np.array(7), lambda: np.zeros((0,)), lambda: np.full(len(row), np.nan), lambda: np.arange(len(row)) * 1j, lambda: row[::-1],
         lambda: np.array(["a"] * len(row)), lambda: np.array([{"a": 1}], dtype=object), lambda: np.zeros(len(row), dtype="M8[s]"),
     )  # fmt: skip
@@ -327,7 +333,8 @@ def options(rng: Rng, folder: Path) -> str | None:
     report_at = [] if any("report" in one for one in given) else [f"--mech-report={folder / 'r'}"]
     out, known = io.StringIO(), set(sys.modules)
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(out), contextlib.chdir(folder):
-        status = pytest.main(["-p", "no:cacheprovider", "-p", "no:randomly", "-p", "no:faulthandler", f"--rootdir={folder}", "-q", *report_at, *given,
+        status = pytest.main(["-p", "no:cacheprovider", "-p", "no:randomly", "-p", "no:faulthandler", f"--rootdir={folder}", "-q",
+            *report_at, *given,
                               "test_nothing.py"])  # fmt: skip
     for name in set(sys.modules) - known:
         if name.startswith("test_nothing"):
@@ -339,15 +346,20 @@ def options(rng: Rng, folder: Path) -> str | None:
 
 def arguments(rng: Rng, folder: Path) -> str | None:
     """Arguments of the command, of which the paths are odd."""
-    word = lambda: rng.choice(
-        (rng.choice(WORDS).replace("\x00", ""), "x", "1", "ioi", "names-gpt2-seed0", str(odd_path(folder, rng)).replace("\x00", ""))
-    )  # noqa: E731
+
+    def word() -> str:
+        path = str(odd_path(folder, rng))
+        return rng.choice((rng.choice(WORDS), "x", "1", "ioi", "names-gpt2-seed0", path)).replace("\x00", "")
+
     chosen = rng.choice(
         (
-            ("report", word()), ("summary", word(), word()), ("compare", word(), word(), "--margin", word()), ("accept", word(), "--why", word()),
+            ("report", word()), ("summary", word(), word()), ("compare", word(), word(), "--margin", word()), ("accept", word(), "--why",
+            word()),
             ("circuit", "show", word()), ("circuit", "show", word(), "--model", word()), ("circuit", "diff", word(), word()),
-            ("circuit", "eval", word(), "--model", word(), "--task", word()), ("discover", word(), word(), "--method", "eap", "--size", word()),
-            ("discover", "ioi", word(), "--set", word()), ("calibrate", "--claims", "1", word()), ("report", word(), "-o", word()), (word(),), (word(), word()),
+            ("circuit", "eval", word(), "--model", word(), "--task", word()), ("discover", word(), word(), "--method", "eap", "--size",
+            word()),
+            ("discover", "ioi", word(), "--set", word()), ("calibrate", "--claims", "1", word()), ("report", word(), "-o", word()),
+            (word(),), (word(), word()),
             ("prefetch", word()), ("prefetch", "--revision", word()), ("compare", word(), word(), "--rename", word(), "--fail-on", word()),
         )
     )  # fmt: skip

@@ -11,10 +11,14 @@ from typing import Any
 Rng = random.Random
 
 WORDS = (
-    "", " ", "0", "-1", "1.1", "0.0-3", "9" * 5000, "1e999", "nan", "inf", "None", "true", "[]", "{}", "[[", "]]", "{{", "'", '"', '"""', "\\", "\\u0000",
-    "\\ud800", "\ud800", "\udcff", "\x00", "\ufeff", "é", "日本", "𝒳", "\u202e", "٣", "²", "->", "@", "@END", "logits", "input", "mlp0", "0.3->1.1.q",
-    "0-99999999999", "99999999999", "0.0-9999999", "0-9999999.0-9999999", "head", "END", "ALL", "NEW", "=", "#", "\n", "\r\n", "\t", ",", ".", "-", "//",
-    "../../etc/passwd", "/dev/zero", "%s%s%n", "${jndi}", "{0.__class__}", "<script>", "</script>", "]]>", "&amp;", "a.b.c", "1979-05-27T07:32:00Z",
+    "", " ", "0", "-1", "1.1", "0.0-3", "9" * 5000, "1e999", "nan", "inf", "None", "true", "[]", "{}", "[[", "]]", "{{", "'", '"', '"""',
+    "\\", "\\u0000",
+    "\\ud800", "\ud800", "\udcff", "\x00", "\ufeff", "é", "日本", "𝒳", "\u202e", "٣", "²", "->", "@", "@END", "logits", "input", "mlp0",
+    "0.3->1.1.q",
+    "0-99999999999", "99999999999", "0.0-9999999", "0-9999999.0-9999999", "head", "END", "ALL", "NEW", "=", "#", "\n", "\r\n", "\t", ",",
+    ".", "-", "//",
+    "../../etc/passwd", "/dev/zero", "%s%s%n", "${jndi}", "{0.__class__}", "<script>", "</script>", "]]>", "&amp;", "a.b.c",
+    "1979-05-27T07:32:00Z",
     "x" * 100_000,
 )  # fmt: skip
 
@@ -59,9 +63,12 @@ def odd_object(rng: Rng) -> Any:
     made: tuple[Callable[[], Any], ...] = (
         lambda: odd(rng), lambda: odd(rng), lambda: odd(rng), Odd, lambda: b"\xff\x00", lambda: (1, 2, 3), lambda: {1, 2}, lambda: 1j,
         lambda: range(3), lambda: Path("x"), lambda: np.arange(4), lambda: np.array(["a"], dtype=object), lambda: np.float64("nan"),
-        lambda: np.zeros((2, 0)), lambda: torch.arange(3), lambda: torch.tensor(float("nan")), lambda: torch.ones(2, 2, dtype=torch.complex64),
-        lambda: torch.empty(2, device="meta"), lambda: torch.full((2, 3), float("inf")), lambda: torch.zeros(0), lambda: [[]], lambda: [[1], [2, 3]],
-        lambda: print, lambda: Odd, lambda: iter(()), lambda: [np.int64(3), 2.0], lambda: np.array(7), lambda: torch.ones(2, 3, dtype=torch.bool),
+        lambda: np.zeros((2, 0)), lambda: torch.arange(3), lambda: torch.tensor(float("nan")), lambda: torch.ones(2, 2,
+        dtype=torch.complex64),
+        lambda: torch.empty(2, device="meta"), lambda: torch.full((2, 3), float("inf")), lambda: torch.zeros(0), lambda: [[]],
+        lambda: [[1], [2, 3]],
+        lambda: print, lambda: Odd, lambda: iter(()), lambda: [np.int64(3), 2.0], lambda: np.array(7), lambda: torch.ones(2, 3,
+        dtype=torch.bool),
     )  # fmt: skip
     return rng.choice(made)()
 

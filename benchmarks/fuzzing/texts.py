@@ -27,7 +27,8 @@ _SITES = (
     m.resid_mid,
     m.resid_post,
 )
-_GRAMMAR = ("0", "1", "3", "11", "0-3", "2-1", ".", "0.0", "1.1", "0.0-3", "@", "@END", "@S2", " ", ",", "->", "1.1.q", "1.1.qkv", "mlp", "mlp1", "attn0",
+_GRAMMAR = ("0", "1", "3", "11", "0-3", "2-1", ".", "0.0", "1.1", "0.0-3", "@", "@END", "@S2", " ", ",", "->", "1.1.q", "1.1.qkv", "mlp",
+    "mlp1", "attn0",
             "resid2", "input", "logits", "f12", "error", "-")  # fmt: skip
 _MODEL = "names-gpt2-seed0"
 
@@ -173,7 +174,9 @@ def written(rng: Rng, folder: Any) -> None:
     n = rng.randrange(1, 4)
 
     def one(usual: str) -> Any:
-        return seldom(rng, usual, rng.choice(WORDS), "".join(rng.choice(WORDS[:40]) for _ in range(3)), usual[: rng.randrange(30)], usual.upper())
+        return seldom(
+            rng, usual, rng.choice(WORDS), "".join(rng.choice(WORDS[:40]) for _ in range(3)), usual[: rng.randrange(30)], usual.upper()
+        )
 
     def per(usual: Any, *others: Any) -> Any:
         return seldom(rng, [usual] * n, None, [rng.choice((usual, *others)) for _ in range(n)], [odd(rng) for _ in range(n)])
@@ -181,7 +184,8 @@ def written(rng: Rng, folder: Any) -> None:
     texts = [rng.choice(sentences())] * n
     words = texts[0].split()
     m.PromptSet.from_text(
-        model(), seldom(rng, [one(text) for text in texts]), answers=per(rng.choice(words), " x", [words[0]]), foils=per(rng.choice(words), ""),
+        model(), seldom(rng, [one(text) for text in texts]), answers=per(rng.choice(words), " x", [words[0]]),
+            foils=per(rng.choice(words), ""),
         positions=seldom(rng, None, {"S": [rng.choice(words)] * n}, {"S": [rng.randrange(9)] * n}, {"S": per(2, "x")}),
         templates=seldom(rng, None, ["t"] * n), counterfactual=seldom(rng, None, texts, [one(text) for text in texts]),
         reference=seldom(rng, None, texts[:1]), pad=rng.random() < 0.5, bos=rng.choice((None, True, False)), after_space=rng.random() < 0.5,

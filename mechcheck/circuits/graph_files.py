@@ -15,9 +15,10 @@ from jaxtyping import Float
 
 from mechcheck.base.errors import CircuitError
 from mechcheck.base.json_schema import misfit
-from mechcheck.base.reading import read_json
 from mechcheck.base.paths import write_text
+from mechcheck.base.reading import read_json
 from mechcheck.circuits.evaluation import Mask
+from mechcheck.notation.edges import INPUT, LOGITS
 from mechcheck.notation.graph import Graph
 from mechcheck.notation.sites import Receiver, Site, Sites
 from mechcheck.prompts.spans import ALL
@@ -133,20 +134,44 @@ def read_graph(path: str | Path, *, n_kv_heads: int | None = None) -> GraphFile:
         raise CircuitError(f"{heads} heads cannot share {grouped} of keys and values")
     parts = {*nodes, *(part for name in known for part in name.split("->"))}
     graph = Graph(layers, heads, grouped, parallel, has_mlps=not nodes or any(re.fullmatch(r"m\d+", part) for part in parts))
-    names = dict(names_of(graph))
-    strange = [name for name in known if name not in names]
+    names = {name: _place(graph, name) for name in known}
+    strange = [name for name, at in names.items() if at is None]
     if strange:
         raise CircuitError(f"{path}: {strange[0]!r} is no edge of a model of {layers} layers of {heads} heads")
     kept, scores = torch.zeros_like(graph.real), np.full(graph.real.shape, np.nan)
     seen: dict[tuple[int, int], tuple[str, ...] | None] = {}
     for name, (positions, score) in known.items():
         at = names[name]
+        assert at is not None
         if seen.setdefault(at, positions) != positions:
             raise CircuitError(f"{path}: {name} and another edge to the same key/value head disagree, so the circuit is none of this model")
         kept[at], scores[at] = positions is not None, score
     placed = [(graph.edge(*at), positions) for at, positions in sorted(seen.items()) if positions is not None]
     along = Sites(replace(edge, at=name) for edge, positions in placed for name in positions or (None,))
     return GraphFile(graph, kept, scores, along)
+
+
+_N = r"(0|[1-9]\d{0,3})"
+_NAME = re.compile(rf"(?:input|m{_N}|a{_N}\.h{_N})->(?:logits|m{_N}|a{_N}\.h{_N}<([qkv])>)")
+
+
+def _place(graph: Graph, name: str) -> tuple[int, int] | None:
+    """Where the edge of that name is, as `names_of` has it; None where the graph has none. Not all names are made to find a few."""
+    found = _NAME.fullmatch(name)
+    if found is None:
+        return None
+    mlp, layer, head, to_mlp, to_layer, to_head = (None if number is None else int(number) for number in found.groups()[:-1])
+    kind: Any = found.groups()[-1]
+    sender, receiver = INPUT, LOGITS
+    if mlp is not None:
+        sender = Site("mlp_out", mlp)
+    elif layer is not None:
+        sender = Site("head", layer, head)
+    if to_mlp is not None:
+        receiver = Receiver("mlp", to_mlp)
+    elif to_layer is not None and to_head is not None:
+        receiver = Receiver(kind, to_layer, to_head if kind == "q" else to_head // (graph.n_heads // graph.n_kv_heads))
+    return graph.find(replace(sender, to=receiver))
 
 
 def names_of(graph: Graph) -> Iterator[tuple[str, tuple[int, int]]]:

@@ -1,6 +1,7 @@
 """What a model's directory may hold: files and no pipes, no links that lead out of it, no sizes that its weights do not bear out."""
 
 import math
+import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -37,7 +38,7 @@ def check_entries(directory: Path, name: str, *, follow_links: bool = False) -> 
     for path in sorted(directory.iterdir()):
         if path.is_dir():
             continue
-        target = path.resolve()
+        target = Path(os.path.realpath(path))  # resolve() raises where links go in a circle
         if path.is_symlink() and not follow_links and not any(target.is_relative_to(place) for place in inside):
             raise ModelError(
                 f"{name!r}: {path.name} is a link that leads out of the directory (to {target}), so that what is measured would not be "

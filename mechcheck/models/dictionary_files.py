@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from mechcheck.base.errors import MechcheckError
+from mechcheck.base.json_schema import misfit
 from mechcheck.base.paths import embedded_dictionaries
 from mechcheck.base.reading import check_file, is_dir, read_json
 from mechcheck.notation.dictionaries import TENSORS, Architecture, Dictionary, Normalisation
@@ -30,6 +31,19 @@ _ARCHITECTURES: dict[str, tuple[Architecture, bool]] = {
 _OLD_NAMES = {"hook_point": "hook_name", "hook_point_head_index": "hook_head_index", "activation_fn_str": "activation_fn"}
 _FOLDS = ("center_writing_weights", "fold_ln", "fold_value_biases")
 """What TransformerLens does to weights that changes a dictionary's activations."""
+_TEXT, _TABLE = {"type": ["string", "null"]}, {"type": ["object", "null"]}
+_COUNT = {"type": ["integer", "null"], "minimum": 0}
+_SAID: dict[str, Any] = {
+    **dict.fromkeys(("hook_name", "hook_name_out"), _TEXT), "hook_head_index": _COUNT, "model_from_pretrained_kwargs": _TABLE,
+}  # fmt: skip
+_SCHEMA: dict[str, Any] = {
+    "properties": {
+        **_SAID, **dict.fromkeys(("activation_fn", "reshape_activations"), _TEXT), "architecture": {"type": "string"}, "k": _COUNT,
+        "metadata": {"type": ["object", "null"], "properties": _SAID}, "normalize_activations": {"type": ["string", "boolean", "null"]},
+        "activation_fn_kwargs": {"type": ["object", "null"], "properties": {"k": _COUNT}},
+    }
+}  # fmt: skip
+"""What the settings that are heeded are."""
 _SILENT = 1e-9
 """A frequency below this is none: SAELens keeps logarithms, of which that of 0 is -10."""
 
@@ -179,6 +193,8 @@ def _config(path: Path) -> dict[str, Any]:
     if not isinstance(config, dict):
         raise MechcheckError(f"{path.name}: {CONFIG} is no table of settings")
     config = {_OLD_NAMES.get(name, name): value for name, value in config.items()}
+    if problem := misfit(config, _SCHEMA):
+        raise MechcheckError(f"{path.name}: in {CONFIG} {problem}")
     activation = config.get("activation_fn", "relu")
     if activation not in ("relu", "topk", None):
         raise MechcheckError(f"{path.name}: the activation function {activation!r} is not served; those that are: relu, topk")

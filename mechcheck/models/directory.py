@@ -6,7 +6,7 @@ from contextlib import contextmanager, redirect_stdout
 from functools import lru_cache
 from io import StringIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from mechcheck.base.errors import ModelError
 from mechcheck.models.admitted import check_config, check_entries, read_config, stored_shapes

@@ -41,8 +41,8 @@ def unlike_any(name: str, embedded: Sequence[str]) -> str | None:
     if name in embedded or directory_of(name) is not None:
         return None
     if Path(name).is_absolute() or name.startswith((".", "~")) or name.count("/") > 1:
-        siblings = directory_of(os.path.dirname(name) or ".")
-        near = nearest(Path(name).name, (path.name for path in siblings.iterdir() if is_dir(path))) if siblings else None
+        siblings = Path(os.path.expanduser(os.path.dirname(name) or "."))
+        near = nearest(Path(name).name, (path.name for path in siblings.iterdir() if is_dir(path))) if is_dir(siblings) else None
         return f"there is no directory {name}" + (f"; did you mean {siblings / near}?" if near else "")
     near = None if "/" in name else nearest(name.partition("@")[0], embedded, _A_SLIP)
     return near and f"unknown model {name!r}; did you mean {near!r}?"

@@ -218,6 +218,6 @@ def _number(intervention: object, name: str) -> float | None:
         found = float(given)
     except (TypeError, ValueError, OverflowError, RuntimeError):
         return None
-    if not isinstance(given, int | float):
+    if not isinstance(given, float) and not (isinstance(given, int) and abs(given) < 2**53):  # torch takes no larger whole numbers
         object.__setattr__(intervention, name, found)
     return found if math.isfinite(found) else None

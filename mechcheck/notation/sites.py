@@ -274,7 +274,7 @@ def _sites(kind: Kind, text: object, at: str | None) -> Sites:
         text = str(text)
     if isinstance(text, str):
         return Sites(bounded(site for word in text.replace(",", " ").split() for site in _parse(kind, word, at)))
-    if isinstance(text, Iterable) and not isinstance(text, bytes | Mapping) and getattr(text, "ndim", 1):
+    if isinstance(text, Iterable) and not isinstance(text, bytes | Mapping) and getattr(text, "ndim", 1) != 0:
         return Sites(Site(kind, *_pair(kind, one), at) for one in bounded(text))
     raise SiteError(f"cannot read sites from {text!r:.60}; write them as text, for example {_EXAMPLES[kind in INDEXED]!r}")
 

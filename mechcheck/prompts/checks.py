@@ -76,7 +76,7 @@ def template_ids(given: Sequence[str] | None, n: int) -> tuple[str, ...]:
     Raises:
         PromptError: something else than text.
     """
-    for number, one in enumerate(given or ()):
+    for number, one in enumerate(() if given is None else given):
         if problem := no_text(one):
             raise PromptError(f"the template of prompt {number}: {problem}")
     return ("all",) * n if given is None else tuple(given)

@@ -214,8 +214,8 @@ class Reader:
         return self.end_of(row, index - 1, text) + 1 if index else len(self._before)
 
     def decode(self, rows: Sequence[Sequence[int]], *extra: Sequence[int]) -> dict[int, str]:
-        """Token id -> text for every token that occurs."""
-        occurring = {t for row in (*rows, *extra) for t in row}
+        """Token id -> text for every token that occurs and can be one."""
+        occurring = {t for row in (*rows, *extra) for t in row if t >= 0}
         return {t: self.tokenizer.decode([t]) for t in occurring}
 
     def _encode(self, text: str) -> list[int]:

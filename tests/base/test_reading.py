@@ -126,7 +126,9 @@ class TestToml:
             read_toml(path)
         assert time.monotonic() - began < 2
 
-    @pytest.mark.parametrize("value", ['"' + "a." * 3000 + '"', '"""' + "a." * 3000 + '"""', "'''" + "a.\n" * 3000 + "'''", "1 # " + "a." * 3000])
+    @pytest.mark.parametrize(
+        "value", ['"' + "a." * 3000 + '"', '"""' + "a." * 3000 + '"""', "'''" + "a.\n" * 3000 + "'''", "1 # " + "a." * 3000]
+    )
     def test_a_text_may_have_any_number_of_full_stops(self, tmp_path, value):
         path = tmp_path / "x.toml"
         path.write_text(f"a = {value}\nb.c = nan", encoding="utf-8")

@@ -65,9 +65,13 @@ def test_what_is_not(tmp_path, capsys, at, new, said):
 
 FIGURES = [
     {"kind": "lens", "title": "t", "data": {"tokens": ["a"], "layers": ["0"], "p_answer": [[]], "p_foil": [[0.1], []], "top": [[[]], []]}},
-    {"kind": "attention", "title": "t", "data": {"tokens": ["a", "b"], "patterns": [{"head": "0.0", "low": 0, "high": 1, "values": "!!"}], "weighted": None}},
+    {
+        "kind": "attention",
+        "title": "t",
+        "data": {"tokens": ["a", "b"], "patterns": [{"head": "0.0", "low": 0, "high": 1, "values": "!!"}], "weighted": None},
+    },
     {"kind": "circuit", "title": "t", "data": {"nodes": [], "edges": [{"source": "x", "target": "y", "weight": 1.0}], "unit": ""}},
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize("figure", FIGURES, ids=lambda figure: figure["kind"])
@@ -130,7 +134,9 @@ def _promise(path, **arrays):
 
 SAMPLES = {
     "pickle": lambda path, values_0, ids_0, templates_0: _npz(path, values_0=np.array([{}] * 48), ids_0=ids_0, templates_0=templates_0),
-    "ids of objects": lambda path, values_0, ids_0, templates_0: _npz(path, values_0=values_0, ids_0=ids_0.astype(object), templates_0=templates_0),
+    "ids of objects": lambda path, values_0, ids_0, templates_0: _npz(
+        path, values_0=values_0, ids_0=ids_0.astype(object), templates_0=templates_0
+    ),
     "texts for numbers": lambda path, values_0, ids_0, templates_0: _npz(path, values_0=ids_0, ids_0=ids_0, templates_0=templates_0),
     "numbers for texts": lambda path, values_0, ids_0, templates_0: _npz(path, values_0=values_0, ids_0=values_0, templates_0=templates_0),
     "complex": lambda path, values_0, ids_0, templates_0: _npz(path, values_0=values_0 * 1j, ids_0=ids_0, templates_0=templates_0),

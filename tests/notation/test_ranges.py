@@ -1,4 +1,4 @@
-"""What is written in notation is bounded: no text makes more sites than a machine can hold, and none of another kind ends in a traceback."""
+"""Notation is bounded: no text makes more sites than a machine can hold, and nothing of another kind ends in a traceback."""
 
 import time
 from pathlib import Path
@@ -15,8 +15,31 @@ from mechcheck.notation.ranges import MOST_SITES, bounded, numbers_of
 
 TAKEN = (m.heads, m.queries, m.keys, m.values, m.patterns, m.attn_outs, m.mlps, m.neurons, m.mlp_hidden, m.resid, m.resid_mid, m.resid_post)
 INDEXED = (m.heads, m.queries, m.keys, m.values, m.patterns, m.neurons)
-ODD = (None, 1.5, b"x", {"a": 1}, {1}, object(), print, Path("x"), [1], [(1,)], [(1, 2, 3)], [("a", "b")], [(-1, 0)], [(0, 10**30)], [None],
-       np.array(3), np.array([1.5]), np.array(["a"], dtype=object), torch.tensor(1.0), torch.ones(2, 2), torch.empty(2, device="meta"), "\ud800", "9" * 5000)  # fmt: skip
+ODD = (
+    None,
+    1.5,
+    b"x",
+    {"a": 1},
+    {1},
+    object(),
+    print,
+    Path("x"),
+    [1],
+    [(1,)],
+    [(1, 2, 3)],
+    [("a", "b")],
+    [(-1, 0)],
+    [(0, 10**30)],
+    [None],
+    np.array(3),
+    np.array([1.5]),
+    np.array(["a"], dtype=object),
+    torch.tensor(1.0),
+    torch.ones(2, 2),
+    torch.empty(2, device="meta"),
+    "\ud800",
+    "9" * 5000,
+)
 
 
 def test_numbers():
@@ -45,7 +68,9 @@ def test_ranges_that_nobody_means(take, text):
     assert time.monotonic() - began < 4
 
 
-@pytest.mark.parametrize("text", ["0-9999999.0->logits", "0-999.0-99->9.0-99.q", "0.0->0-9999999.0.q", "mlp0-9999999->logits", "0-999.0-999->1000-1999.0-9.q"])
+@pytest.mark.parametrize(
+    "text", ["0-9999999.0->logits", "0-999.0-99->9.0-99.q", "0.0->0-9999999.0.q", "mlp0-9999999->logits", "0-999.0-999->1000-1999.0-9.q"]
+)
 def test_edges_that_nobody_means(text):
     began = time.monotonic()
     with pytest.raises(SiteError, match="more than 131,072 sites"):
@@ -68,10 +93,17 @@ def test_what_is_no_notation(odd):
                 take("0.0" if take in INDEXED else "0.0->logits" if take is m.edges else "0", at=odd)
 
 
-@pytest.mark.parametrize("odd", [None, "x", 1j, float("nan"), 10**400, torch.ones(2), torch.tensor(float("inf")), np.array(["a"]), [1.0], True])
+@pytest.mark.parametrize(
+    "odd", [None, "x", 1j, float("nan"), 10**400, torch.ones(2), torch.tensor(float("inf")), np.array(["a"]), [1.0], True]
+)
 def test_numbers_of_interventions(odd):
     where = m.heads("0.0")
-    for make in (lambda: m.Scale(where, odd), lambda: m.Steer(torch.ones(4), where, odd), lambda: m.Sparsify(where, odd), lambda: m.Noise(where, odd)):
+    for make in (
+        lambda: m.Scale(where, odd),
+        lambda: m.Steer(torch.ones(4), where, odd),
+        lambda: m.Sparsify(where, odd),
+        lambda: m.Noise(where, odd),
+    ):
         with pytest.raises(MechcheckError):
             make()
 
