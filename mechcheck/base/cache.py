@@ -142,6 +142,18 @@ def _set_aside(directory: Path) -> None:
         hidden.unlink(missing_ok=True)
 
 
+def kept(kind: str) -> Path | None:
+    """The folder `kind` of the cache, for files that are made again where they are lost; None where none can be kept."""
+    root = _lasting(kind)
+    try:
+        if root is not None:
+            root.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        _LOG.debug("nothing is kept in %s: %s", root, error)
+        return None
+    return root if root is not None and os.access(root, os.W_OK) else None
+
+
 def _in_use(directory: Path) -> bool:
     """Whether it is there; if so, its time says from now on that somebody uses it."""
     try:
@@ -183,6 +195,10 @@ def _remove(path: Path, limit: float) -> None:
 
 def _root(kind: str) -> Path:
     """$MECHCHECK_CACHE, or the platform's folder for caches; a temporary folder where there is no home to write to."""
+    return _lasting(kind) or _temporary(os.getpid()) / kind
+
+
+def _lasting(kind: str) -> Path | None:
     chosen = os.environ.get(CACHE_VARIABLE)
     if chosen:
         return Path(chosen) / kind
@@ -193,7 +209,7 @@ def _root(kind: str) -> Path:
             return root
     except (OSError, RuntimeError):  # RuntimeError: no home directory is known
         pass
-    return _temporary(os.getpid()) / kind
+    return None
 
 
 def _user_cache() -> Path:

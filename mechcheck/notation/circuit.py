@@ -159,5 +159,15 @@ def _known(circuit: Circuit) -> dict[str, Any]:
 
 
 def parts_of(circuit: Sites | Circuit) -> Sites:
-    """What a circuit is made of: its edges where it has any, else the sites of its roles."""
-    return (circuit.edges or circuit.sites) if isinstance(circuit, Circuit) else circuit
+    """What a circuit is made of: its edges where it has any, else the sites of its roles.
+
+    Raises:
+        CircuitError: what is neither sites nor a circuit.
+    """
+    if isinstance(circuit, Circuit):
+        return circuit.edges or circuit.sites
+    if not isinstance(circuit, Sites):
+        raise CircuitError(
+            f'a circuit is edges("0.3->1.1.q"), heads("1.1"), or a recorded one, not {type(circuit).__name__}: {circuit!r:.60}'
+        )
+    return circuit

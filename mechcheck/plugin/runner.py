@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from mechcheck.evidence.counterexample_text import counterexample_lines
+from mechcheck.evidence.parts import State
 from mechcheck.evidence.record import NOT_MEASURED, Record, describe_arguments, record_of
 from mechcheck.plugin.cases import case_of
 from mechcheck.plugin.dictionaries import noticing, worth
@@ -27,6 +28,9 @@ if TYPE_CHECKING:
 OUTCOME = pytest.StashKey[Outcome]()
 """What became of a claim, for whoever makes its report."""
 
+_INTERRUPTIONS = (KeyboardInterrupt, pytest.exit.Exception)
+"""What ends the run, so that the claim it met was not decided."""
+
 _SUBTESTS = pytest.StashKey[list[str]]()
 """What failed in a claim's subtests, which catch it before it reaches the claim."""
 
@@ -36,7 +40,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     """Leave a record at once, so that a killed process does not make the claim disappear."""
     case = case_of(item)
     if case is not None:
-        item.config.stash[SETTINGS].parts.save_record(record_of(case, Outcome()))
+        item.config.stash[SETTINGS].parts.save_record(record_of(case, Outcome()), "started")
 
 
 @pytest.hookimpl(wrapper=True)
@@ -56,6 +60,7 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, object, o
     arguments: dict[str, Any] = {name: pyfuncitem.funcargs[name] for name in pyfuncitem._fixtureinfo.argnames}
     trial = Trial(case, _plain(pyfuncitem.obj), arguments, _guard(pyfuncitem, case), *map(_plain, _makers(pyfuncitem, case)))
     subject, outcome, draw, started, used = NOT_MEASURED, Outcome(), draw_of(pyfuncitem), time.perf_counter(), Used()
+    state: State = "decided"
     try:
         subject = describe_arguments(arguments)
         prepare(case.conditions)
@@ -88,9 +93,11 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, object, o
         pytest.skip(str(absent))
     except BaseException as error:  # pytest.fail, pytest.xfail and an interruption are no Exception
         outcome = outcome.errored(error)
+        if isinstance(error, _INTERRUPTIONS):
+            state = "interrupted"
         raise
     finally:
-        record = _finish(pyfuncitem, case, outcome, subject | used.record(), time.perf_counter() - started)
+        record = _finish(pyfuncitem, case, outcome, subject | used.record(), time.perf_counter() - started, state)
     _conclude(record)
     return result
 
@@ -115,14 +122,20 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo) -> Gener
     return report
 
 
-def _finish(item: pytest.Item, case: Case, outcome: Outcome, subject: Record = NOT_MEASURED, duration: float = 0.0) -> Record:
+def _finish(
+    item: pytest.Item, case: Case, outcome: Outcome, subject: Record = NOT_MEASURED, duration: float = 0.0, state: State = "decided"
+) -> Record:
     """Keep what became of a claim: on disk, on the item for whoever makes its report, and on the report."""
     parts = item.config.stash[SETTINGS].parts
     record = record_of(case, outcome, subject, duration)
     item.stash[OUTCOME] = outcome
     if outcome.samples:
         parts.save_samples(record["id"], outcome.samples)
-    parts.save_record(record)
+    try:
+        parts.save_record(record, state)
+    except (ValueError, TypeError, MemoryError) as error:  # an object of the user's can have anything in it
+        parts.save_record(record_of(case, Outcome().errored(error)))
+        raise
     attach(item, record)
     return record
 
