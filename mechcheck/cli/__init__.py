@@ -16,6 +16,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns the exit status: 0, 1 when a comparison found what fails it, 2 when something was wrong, 130 when it was
     interrupted."""
     parser = make_parser()
+    if any("\0" in one for one in arguments or ()):  # a shell can give none
+        parser.error("an argument has a null character, which no name of a file has")
     chosen, more = parser.parse_known_args(arguments)
     if more and chosen.run not in (_verify, _watch):
         parser.error(f"unrecognized arguments: {' '.join(more)}")
