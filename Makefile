@@ -29,13 +29,15 @@ lint: $(VENV)/.ready
 	$(BIN)/lint-imports --no-logo
 	env EAGER_IMPORT=1 $(BIN)/python -c "import mechcheck"
 
-$(VENV)/.ready: pyproject.toml requirements/ci.txt
+# Whatever is not in the lock, or has another hash, is not installed. torch comes from where this machine gets its builds (see the lock).
+$(VENV)/.ready: pyproject.toml requirements/ci.txt requirements/ci.lock
 	$(PYTHON) -m venv $(VENV)
+	$(PIP) --require-hashes --no-deps -r requirements/ci.lock
 ifneq ($(TORCH_INDEX),)
 	$(PIP) --timeout 15 --retries 1 --no-deps --index-url $(TORCH_INDEX) $$(grep '^torch==' requirements/ci.txt) || \
 	    echo "$(TORCH_INDEX) does not answer: torch is the build that pip finds by itself, on Linux the larger one for CUDA"
 endif
-	$(PIP) -r requirements/ci.txt
+	$(PIP) $$(grep '^torch==' requirements/ci.txt)
 	$(PIP) --no-build-isolation --no-deps -e .
 	touch $@
 

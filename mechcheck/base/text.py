@@ -1,6 +1,7 @@
 """Text cut to the room there is for it, and the few phrases that many rooms use."""
 
 import difflib
+import re
 from collections.abc import Callable, Iterable, Sequence
 
 
@@ -9,12 +10,16 @@ def shorten(text: str, most: int) -> str:
     return text if len(text) <= most else text[: most - 1] + "…"
 
 
-def nearest(word: str, known: Iterable[str], likeness: float = 0.6) -> str | None:
-    """The known word that is most like this one, if any is alike enough (difflib's ratio): what was meant, if it is a slip."""
+def nearest(word: object, known: Iterable[str], likeness: float = 0.6) -> str | None:
+    """The known word that is most like this one, if any is alike enough (difflib's ratio): what was meant, if it is a slip.
+
+    What is no text at all is like none."""
+    if not isinstance(word, str):
+        return None
     return next(iter(difflib.get_close_matches(word, sorted(set(known)), 1, likeness)), None)
 
 
-def did_you_mean(word: str, known: Iterable[str]) -> str:
+def did_you_mean(word: object, known: Iterable[str]) -> str:
     """ "; did you mean 'x'?", to be added to an error about a word that is not known; nothing where none is like it."""
     found = nearest(word, known)
     return f"; did you mean {found!r}?" if found is not None else ""
@@ -28,6 +33,21 @@ def side_text(low: float | None, high: float | None, said: Callable[[float], str
         return f"> {said(low)}"
     assert high is not None, "a number may lie anywhere: nothing is claimed of it"
     return f"< {said(high)}"
+
+
+_SURROGATE = re.compile("[\ud800-\udfff]")
+
+
+def no_text(given: object) -> str | None:
+    """Why something is no text that can be written down; None where it is. Half of a character (a lone surrogate) is in no encoding."""
+    if not isinstance(given, str):
+        return f"text is expected, not {given!r:.60}"
+    found = _SURROGATE.search(given)
+    if found is None:
+        return None
+    return (
+        f"{given!r:.60} has half of a character (a lone surrogate, {found[0]!r}) at place {found.start()}, which no encoding can write down"
+    )
 
 
 def columns(rows: Sequence[Sequence[str]]) -> list[str]:

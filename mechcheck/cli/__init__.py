@@ -1,28 +1,38 @@
 """The `mechcheck` command: reports, comparisons, models, searches."""
 
 import argparse
+import io
 import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from mechcheck.base.errors import MechcheckError
+from mechcheck.base.errors import HookError, MechcheckError, NonFiniteError
 from mechcheck.base.paths import data_dir
 from mechcheck.cli.circuits import add_circuit_commands
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command; returns the exit status: 0, 1 when a comparison found what fails it, 2 when something was wrong."""
+    """Run the command; returns the exit status: 0, 1 when a comparison found what fails it, 2 when something was wrong, 130 when it was
+    interrupted."""
     parser = make_parser()
     chosen, more = parser.parse_known_args(arguments)
     if more and chosen.run not in (_verify, _watch):
         parser.error(f"unrecognized arguments: {' '.join(more)}")
     chosen.pytest = more
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a path or a name may hold what the terminal's encoding has not
+            stream.reconfigure(errors="backslashreplace")
     try:
         return chosen.run(chosen) or 0
-    except MechcheckError as error:
+    except (MechcheckError, HookError, NonFiniteError) as error:
         print(f"mechcheck: {error}", file=sys.stderr)
-        return 2
+    except OSError as error:  # what is to be written cannot be
+        print(f"mechcheck: {error.filename or 'the output'}: {error.strerror or error}", file=sys.stderr)
+    except KeyboardInterrupt:
+        print("mechcheck: interrupted", file=sys.stderr)
+        return 130
+    return 2
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -39,6 +49,14 @@ def make_parser() -> argparse.ArgumentParser:
     summary.add_argument("--match", default="", metavar="TEXT", help="only claims whose task or statement contains this text")
     summary.set_defaults(run=_summary)
     _add_drift_commands(commands)
+    recover = commands.add_parser("recover", help="make evidence of what a run left that was killed before it wrote its own")
+    recover.add_argument(
+        "folder", type=Path, nargs="?", default=Path("reports"), help="where that run's evidence would have gone (default: %(default)s)"
+    )
+    recover.add_argument(
+        "-o", "--out", type=Path, metavar="DIR", help="default: a folder recovered-<run> in it, so that it replaces nothing"
+    )
+    recover.set_defaults(run=_recover)
     models = commands.add_parser("models", help="list the embedded models and the circuits recorded for them")
     models.set_defaults(run=_models)
     watching = commands.add_parser(
@@ -170,12 +188,28 @@ def _unknown_claim(name: str, known: Sequence[str], path: Path) -> str:
 
 
 def _report(chosen: argparse.Namespace) -> None:
+    from mechcheck.evidence.door import unfit_figure
     from mechcheck.evidence.runs import read_evidence
     from mechcheck.report import write_report
 
-    output = chosen.output or chosen.evidence.parent / "index.html"
-    write_report(read_evidence(chosen.evidence), output)
+    output, evidence = chosen.output or chosen.evidence.parent / "index.html", read_evidence(chosen.evidence)
+    if problem := unfit_figure(evidence):
+        raise MechcheckError(f"{chosen.evidence} cannot be drawn: {problem}")
+    write_report(evidence, output)
     print(output)
+
+
+def _recover(chosen: argparse.Namespace) -> None:
+    from mechcheck.evidence.leftovers import recover
+    from mechcheck.evidence.runs import read_evidence
+    from mechcheck.evidence.store import FILE
+    from mechcheck.report import write_report
+
+    for folder in recover(chosen.folder, chosen.out):
+        evidence = read_evidence(folder)
+        undecided = len(evidence["run"]["undecided"])
+        print(f"{folder / FILE}: {len(evidence['claims'])} claims, {undecided} undecided of those that the run asked for")
+        write_report(evidence, folder / "index.html")
 
 
 def _summary(chosen: argparse.Namespace) -> None:

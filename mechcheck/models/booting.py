@@ -7,7 +7,8 @@ from weakref import WeakKeyDictionary
 import torch
 
 from mechcheck.base.errors import ModelError
-from mechcheck.models.directory import architecture_named, has_tokenizer, quiet_loading
+from mechcheck.models.admitted import check_undamaged, read_config
+from mechcheck.models.directory import architecture_named, first_line, has_tokenizer, quiet_loading
 from mechcheck.models.weights import Watched
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ def boot(directory: Path, name: str, device: str, dtype: torch.dtype) -> "Transf
     except ModelError:
         raise
     except Exception as error:
+        check_undamaged(directory, name)
         raise ModelError(_refusal(directory, name, dtype, error, watched)) from error
     _WATCHED[model] = watched
     return _told_of_tokenizer(model, directory)
@@ -62,11 +64,6 @@ def boot_twin(directory: Path, name: str, device: str, dtype: torch.dtype, seed:
 def watched(model: "TransformerBridge") -> Watched | None:
     """What was seen of a model when it was booted; None where it came by another way."""
     return _WATCHED.get(model)
-
-
-def first_line(error: Exception) -> str:
-    """What a library's exception says, in short."""
-    return f"{type(error).__name__}: {next(iter(str(error).strip().splitlines()), '')}".removesuffix(": ")
 
 
 def _stand_in(directory: Path) -> "PreTrainedTokenizerFast | None":
@@ -93,6 +90,12 @@ def _refusal(directory: Path, name: str, dtype: torch.dtype, error: Exception, s
     if isinstance(error, ValueError) and "architecture" in str(error):
         return f"{name!r}: TransformerLens has no adapter for {architecture}; see `mechcheck support`"
     said = first_line(error)
+    if "custom code" in str(error) and "auto_map" in read_config(directory / "config.json", name):
+        return (
+            f"{name!r} comes with code of its own (auto_map in its config.json), which is not run: it could do whatever you can. If you "
+            "have read it, load the model yourself, TransformerBridge.boot_transformers(directory, trust_remote_code=True), and return it "
+            "from a `model` fixture of your own"
+        )
     if seen.own is not None:
         return (
             f"{name!r}: transformers computes it, but TransformerLens does not serve this variant of {architecture} ({said}). Compare its "

@@ -1,7 +1,6 @@
 """Directories of models: what may be loaded and what may not, what the weights are, and how one is written."""
 
 import hashlib
-import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout
 from functools import lru_cache
@@ -10,17 +9,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from mechcheck.base.errors import ModelError
+from mechcheck.models.admitted import check_config, check_entries, read_config, stored_shapes
 from mechcheck.models.hub import sha256
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 
-def checked(directory: Path, name: str) -> Path:
-    """Refuse a directory that is no model, one whose weights are pickles, and one with an adapter that would have to be put in first."""
+def checked(directory: Path, name: str, *, follow_links: bool = False) -> Path:
+    """Refuse a directory that is no model, one whose weights are pickles, one with an adapter that would have to be put in first, and
+    what `check_entries` and `check_config` refuse."""
+    check_entries(directory, name, follow_links=follow_links)
     _check_no_adapter(directory, name)
     if not (directory / "config.json").is_file():
         raise ModelError(f"{name!r} is a directory without config.json; expected a Hugging Face model (config.json, *.safetensors)")
+    config = read_config(directory / "config.json", name)
     if not list(directory.glob("*.safetensors")):
         pickles = [p.name for pattern in ("*.bin", "*.pt", "*.pth", "*.ckpt") for p in directory.glob(pattern)]
         if pickles:
@@ -29,6 +32,7 @@ def checked(directory: Path, name: str) -> Path:
                 "convert them with model.save_pretrained(directory), which writes safetensors"
             )
         raise ModelError(f"{name!r} has a config.json but no *.safetensors weights")
+    check_config(config, name, len(stored_shapes(directory, name)))
     return directory
 
 
@@ -38,7 +42,7 @@ def _check_no_adapter(directory: Path, name: str) -> None:
     found = [path.name for path in (config, directory / "adapter_model.safetensors", directory / "adapter_model.bin") if path.is_file()]
     if not found:
         return
-    known = json.loads(config.read_text(encoding="utf-8")) if config.is_file() else {}
+    known = read_config(config, name) if config.is_file() else {}
     base = known.get("base_model_name_or_path") or "BASE"
     raise ModelError(
         f"{name!r} holds an adapter ({found[0]}), and what is measured would have to be the model with the adapter in it. Merge it first: "
@@ -49,12 +53,12 @@ def _check_no_adapter(directory: Path, name: str) -> None:
 
 def check_faithful(directory: Path, name: str) -> None:
     """Refuse the settings with which TransformerLens computes something else than transformers, and says nothing."""
-    config = json.loads((directory / "config.json").read_text(encoding="utf-8"))
+    config = read_config(directory / "config.json", name)
     wrong = {
         "gpt2": config.get("scale_attn_weights") is False and "attention scores that are not scaled (scale_attn_weights)",
         "opt": (config.get("do_layer_norm_before") is False and "norms behind each part (do_layer_norm_before)")
         or (config.get("word_embed_proj_dim", config.get("hidden_size")) != config.get("hidden_size") and "embeddings of another width"),
-    }.get(config.get("model_type"))
+    }.get(str(config.get("model_type")))
     if wrong:
         raise ModelError(
             f"{name!r}: TransformerLens does not compute a {config['model_type']} with {wrong} as transformers does, so nothing "
@@ -64,7 +68,7 @@ def check_faithful(directory: Path, name: str) -> None:
 
 def architecture_named(directory: Path) -> str:
     """The architecture that the configuration names: "GPT2LMHeadModel"."""
-    named = json.loads((directory / "config.json").read_text(encoding="utf-8"))
+    named = read_config(directory / "config.json", directory.name)
     return ", ".join(named.get("architectures") or [named.get("model_type", "a model of unknown type")])
 
 
@@ -133,6 +137,11 @@ def keep_model(model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase | N
         if tokenizer is not None:
             tokenizer.save_pretrained(path)
     return path
+
+
+def first_line(error: Exception) -> str:
+    """What a library's exception says, in short."""
+    return f"{type(error).__name__}: {next(iter(str(error).strip().splitlines()), '')}".removesuffix(": ")
 
 
 @contextmanager

@@ -10,10 +10,12 @@ import torch
 from mechcheck.base.architectures import NATIVE
 from mechcheck.base.errors import ModelError
 from mechcheck.base.loaded import Processing
-from mechcheck.models.directory import quiet_loading
+from mechcheck.models.admitted import check_undamaged, read_config
+from mechcheck.models.directory import first_line, quiet_loading
 from mechcheck.models.native_config import NativeConfig, from_json, native_config
 from mechcheck.models.native_fold import folded, why_not_folded
 from mechcheck.models.native_weights import Weights, is_hooked, named_tensors, native_weights, read_weights
+from mechcheck.models.weights import check_finite
 
 if TYPE_CHECKING:
     from transformer_lens.model_bridge import TransformerBridge
@@ -66,7 +68,7 @@ def keep_native(
 
 def is_native_directory(directory: Path) -> bool:
     """Whether `keep_native` wrote it."""
-    return bool(_json(directory).get("model_type") == MODEL_TYPE)
+    return bool(read_config(directory / "config.json", directory.name).get("model_type") == MODEL_TYPE)
 
 
 def boot_directory(directory: Path, name: str, device: str, dtype: torch.dtype, processing: Processing) -> Booted:
@@ -77,10 +79,15 @@ def boot_directory(directory: Path, name: str, device: str, dtype: torch.dtype, 
     """
     from safetensors.torch import load_file
 
-    config = from_json(_json(directory), name)
-    stored = {key: value for path in sorted(directory.glob("*.safetensors")) for key, value in load_file(path).items()}
-    weights = native_weights(stored, config, halves=False)
-    return _booted(config, weights, _tokenizer(directory), name, device, dtype, processing)
+    config = from_json(read_config(directory / "config.json", name), name)
+    try:
+        stored = {key: value for path in sorted(directory.glob("*.safetensors")) for key, value in load_file(path).items()}
+        tokenizer = _tokenizer(directory)
+    except Exception as error:  # of as many kinds as libraries read files
+        check_undamaged(directory, name)
+        raise ModelError(f"{name!r}: its weights or its tokenizer cannot be read ({first_line(error)})") from error
+    check_finite(stored, name)
+    return _booted(config, native_weights(stored, config, halves=False), tokenizer, name, device, dtype, processing)
 
 
 def described(bridge: "TransformerBridge") -> str:
@@ -209,9 +216,4 @@ def _tokenizer(directory: Path) -> Any:
 
     if (directory / "tokenizer.json").is_file():
         return PreTrainedTokenizerFast.from_pretrained(directory)
-    return AutoTokenizer.from_pretrained(directory) if (directory / "tokenizer_config.json").is_file() else None
-
-
-def _json(directory: Path) -> dict[str, Any]:
-    read = json.loads((directory / "config.json").read_text(encoding="utf-8"))
-    return read if isinstance(read, dict) else {}
+    return AutoTokenizer.from_pretrained(directory, trust_remote_code=False) if (directory / "tokenizer_config.json").is_file() else None

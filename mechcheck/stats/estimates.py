@@ -9,6 +9,7 @@ import scipy
 from jaxtyping import Float, Int
 
 from mechcheck.base.errors import NonFiniteError
+from mechcheck.stats.arrays import check_finite
 from mechcheck.stats.measurement import Measurement
 from mechcheck.stats.pivot import SMALLEST, Pivot, pivot
 from mechcheck.stats.unanimous import unanimous
@@ -264,10 +265,7 @@ def _estimate(measured: Measurement, found: Pivot, low: float, high: float, unit
 
 def _check_finite(measured: Measurement) -> None:
     below = np.ones(len(measured)) if measured.denominator is None else measured.denominator
-    bad = [i for i, a, b in zip(measured.ids, measured.values, below, strict=True) if not (np.isfinite(a) and np.isfinite(b))]
-    if bad:
-        name = measured.name or "the measurement"
-        raise NonFiniteError(f"{name} is not finite on {len(bad)} of {len(measured)} prompts ({', '.join(bad[:3])})")
+    check_finite(np.stack([measured.values, below]), measured.ids, measured.name or "the measurement")
 
 
 _ADDED_PAIR = ", a pair added each way"

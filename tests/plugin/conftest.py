@@ -11,7 +11,8 @@ from typing import Any
 import jsonschema
 import pytest
 
-from mechcheck.evidence.store import FILE, read_json, schema
+from mechcheck.base.reading import read_json
+from mechcheck.evidence.store import FILE, schema
 
 MODEL = "names-gpt2-seed1"
 
@@ -43,6 +44,12 @@ class Run:
     def verdicts(self) -> dict[str, str]:
         """Claim's id -> verdict."""
         return {c["id"]: c["verdict"] for c in self.evidence["claims"]} if self.evidence else {}
+
+    @property
+    def samples(self) -> Path:
+        """The folder of the run's samples."""
+        assert self.evidence is not None
+        return self.report / self.evidence["run"]["samples"]
 
     def claim(self, part: str = "") -> dict[str, Any]:
         """The one claim whose id contains this."""
