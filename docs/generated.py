@@ -224,7 +224,7 @@ def soak() -> str:
             for name, counts in rows
         ),
     )
-    return f"{found['all']['faults']} faults in {found['all']['runs']} runs:\n\n{table}"
+    return f"{found['all']['faults']} planned faults in {found['all']['runs']} runs:\n\n{table}"
 
 
 def _table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
