@@ -102,7 +102,7 @@ def by_id(run) -> dict[str, dict]:
 
 def texts(folder) -> dict[str, str]:
     """Every file of a run, but for the source and what Python makes of it."""
-    files = [path for path in folder.rglob("*") if path.is_file() and path.suffix not in (".py", ".pyc")]
+    files = [path for path in folder.rglob("*") if path.is_file() and path.suffix not in (".py", ".pyc") and ".cache" not in path.parts]
     return {str(path.relative_to(folder)): path.read_bytes().decode("utf-8", "replace") for path in files if path.suffix != ".npz"}
 
 
