@@ -86,7 +86,12 @@ def boot_directory(directory: Path, name: str, device: str, dtype: torch.dtype, 
         tokenizer = _tokenizer(directory)
     except Exception as error:  # as many kinds as a tokenizer's files can be damaged in
         raise ModelError(f"{name!r}: its tokenizer cannot be read ({first_line(error)})") from error
-    return _booted(config, weights, tokenizer, name, device, dtype, processing)
+    try:
+        return _booted(config, weights, tokenizer, name, device, dtype, processing)
+    except ModelError:
+        raise
+    except Exception as error:  # whatever a library meets in the files
+        raise ModelError(f"{name!r}: no model can be made of its files ({first_line(error)})") from error
 
 
 def described(bridge: "TransformerBridge") -> str:
