@@ -1,6 +1,7 @@
 """Text cut to the room there is for it, and the few phrases that many rooms use."""
 
 import difflib
+import re
 from collections.abc import Callable, Iterable, Sequence
 
 
@@ -32,6 +33,21 @@ def side_text(low: float | None, high: float | None, said: Callable[[float], str
         return f"> {said(low)}"
     assert high is not None, "a number may lie anywhere: nothing is claimed of it"
     return f"< {said(high)}"
+
+
+_SURROGATE = re.compile("[\ud800-\udfff]")
+
+
+def no_text(given: object) -> str | None:
+    """Why something is no text that can be written down; None where it is. Half of a character (a lone surrogate) is in no encoding."""
+    if not isinstance(given, str):
+        return f"text is expected, not {given!r:.60}"
+    found = _SURROGATE.search(given)
+    if found is None:
+        return None
+    return (
+        f"{given!r:.60} has half of a character (a lone surrogate, {found[0]!r}) at place {found.start()}, which no encoding can write down"
+    )
 
 
 def columns(rows: Sequence[Sequence[str]]) -> list[str]:

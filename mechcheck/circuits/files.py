@@ -3,15 +3,15 @@
 import datetime
 import json
 import textwrap
-import tomllib
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from mechcheck.base.errors import CircuitError, MechcheckError, SiteError
+from mechcheck.base.errors import CircuitError, MechcheckError
 from mechcheck.base.paths import data_dir, write_text
+from mechcheck.base.reading import read_toml
 from mechcheck.circuits.edge_search import ID
-from mechcheck.circuits.edge_tables import EdgeTableError, check_edges, edge_lines, read_edges
+from mechcheck.circuits.edge_tables import check_edges, edge_lines, read_edges
 from mechcheck.circuits.roles import Absent, Role
 from mechcheck.models.loading import provenance
 from mechcheck.notation.circuit import Circuit, Criterion, EdgeRecord
@@ -44,23 +44,58 @@ def load_circuit(path: str | Path) -> Circuit:
     What else the table says is for readers: `criterion`, whether it is `met`, and what was `measured`. A role that was looked for
     and not found has a table in `absent` instead, with the `criterion` and `why`. A circuit that was published without a hash of the
     weights has `shape = [layers, heads]` instead. A circuit of edges has a table `edges` (see `read_edges`), beside roles or alone.
+
+    Raises:
+        CircuitError: no such file, one that is no TOML in UTF-8, or an entry that is lacking or of another kind.
     """
     path = Path(path)
     try:
-        raw = tomllib.loads(path.read_text(encoding="utf-8"))
-        along, record = read_edges(raw.pop("edges")) if "edges" in raw else (Sites(), None)
-        recorded = raw.pop("roles") if record is None else raw.pop("roles", {})
-        roles = {role: _role(role, value) for role, value in recorded.items()}
-        criteria = {role: stated for role, value in recorded.items() if (stated := _criterion(value))}
-        absent = {role: f"{table['why']} (criterion: {table['criterion']})" for role, table in raw.get("absent", {}).items()}
-        if "shape" in raw:
-            layers, heads_each = raw.pop("shape")
-            return Circuit(roles, raw.pop("source"), None, raw, (layers, heads_each), criteria, absent, along, record)
-        return Circuit(roles, raw.pop("source"), raw.pop("weights_sha256"), raw, None, criteria, absent, along, record)
+        return _circuit(read_toml(path))
     except KeyError as error:
         raise CircuitError(f"{path.name} lacks {error.args[0]!r}; a circuit file has source, weights_sha256 and [roles]") from error
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, SiteError, EdgeTableError) as error:
+    except (OSError, ValueError) as error:  # ValueError: no UTF-8, no TOML, or one of our own about what it says
         raise CircuitError(f"{path.name} cannot be read: {error}") from error
+
+
+def _circuit(raw: dict[str, Any]) -> Circuit:
+    """What a file says, by what its entries are.
+
+    Raises:
+        KeyError: an entry that is lacking.
+        MechcheckError: one of another kind.
+    """
+    along, record = read_edges(raw.pop("edges")) if "edges" in raw else (Sites(), None)
+    recorded = _is(raw.pop("roles") if record is None else raw.pop("roles", {}), dict, "[roles]")
+    roles = {role: _role(role, value) for role, value in recorded.items()}
+    criteria = {role: stated for role, value in recorded.items() if (stated := _criterion(value))}
+    absent = {role: _absent(role, table) for role, table in _is(raw.get("absent", {}), dict, "[absent]").items()}
+    shape = _shape(raw.pop("shape")) if "shape" in raw else None
+    source = _is(raw.pop("source"), str, "source")
+    weights = None if shape else _is(raw.pop("weights_sha256"), str, "weights_sha256")
+    return Circuit(roles, source, weights, raw, shape, criteria, absent, along, record)
+
+
+_Entry = TypeVar("_Entry", str, dict)
+
+
+def _is(value: object, kind: type[_Entry], name: str) -> _Entry:
+    if not isinstance(value, kind):
+        raise CircuitError(f"{name} is {'text' if kind is str else 'a table'}, not {value!r:.60}")
+    return value
+
+
+def _shape(value: object) -> tuple[int, int]:
+    whole = isinstance(value, list) and len(value) == 2 and all(type(one) is int and one > 0 for one in value)
+    if not whole:
+        raise CircuitError(f"shape is [layers, heads], two numbers above 0, not {value!r:.60}")
+    assert isinstance(value, list)
+    return value[0], value[1]
+
+
+def _absent(role: str, table: object) -> str:
+    said = _is(table, dict, f"[absent.{role}]")
+    why, criterion = (_is(said[name], str, f"{name} of [absent.{role}]") for name in ("why", "criterion"))
+    return f"{why} (criterion: {criterion})"
 
 
 def _role(role: str, value: object) -> Sites:

@@ -14,8 +14,11 @@ import torch
 from jaxtyping import Float
 
 from mechcheck.base.errors import CircuitError
+from mechcheck.base.json_schema import misfit
 from mechcheck.base.paths import write_text
+from mechcheck.base.reading import read_json
 from mechcheck.circuits.evaluation import Mask
+from mechcheck.notation.edges import INPUT, LOGITS
 from mechcheck.notation.graph import Graph
 from mechcheck.notation.sites import Receiver, Site, Sites
 from mechcheck.prompts.spans import ALL
@@ -24,6 +27,30 @@ Scores = Float[np.ndarray, "receiver sender"]
 Places = Mapping[tuple[int, int], tuple[str, ...]]
 """Edges of a circuit, and the positions at which they act; none: at every one."""
 _GROUPED = "n_key_value_heads"  # EAP-IG's reader keeps what it does not know
+_MOST_HEADS = 2000
+"""Of a model whose edges are written out, each of them: twice those of the largest GPT-2."""
+_SIZE = {"type": "integer", "minimum": 1, "maximum": 1000}
+_POSITION = {"type": "string", "pattern": r"^[^\W\d]\w*$"}
+_EDGE = {
+    "type": "object",
+    "required": ["in_graph"],
+    "properties": {"in_graph": {"type": ["boolean", "integer"]}, "score": {"type": "number"}, "at": {"type": "array", "items": _POSITION}},
+}
+_SCHEMA = {
+    "type": "object",
+    "required": ["cfg", "edges"],
+    "properties": {
+        "cfg": {
+            "type": "object",
+            "required": ["n_layers", "n_heads"],
+            "properties": {
+                "n_layers": _SIZE, "n_heads": _SIZE, _GROUPED: _SIZE, "parallel_attn_mlp": {"type": ["boolean", "integer", "null"]},
+            },
+        },
+        "edges": {"type": "object", "additionalProperties": _EDGE},
+        "nodes": {"type": ["object", "array"], "items": {"type": "string"}},
+    },
+}  # fmt: skip
 
 
 class GraphFile(NamedTuple):
@@ -88,29 +115,34 @@ def read_graph(path: str | Path, *, n_kv_heads: int | None = None) -> GraphFile:
         CircuitError: no such file, or one of another form; edges that this graph has not; groups that disagree.
     """
     try:
-        said = json.loads(Path(path).read_text(encoding="utf-8"))
-        cfg, edges, nodes = said["cfg"], said["edges"], list(said.get("nodes", ()))
-        layers, heads, parallel = int(cfg["n_layers"]), int(cfg["n_heads"]), bool(cfg.get("parallel_attn_mlp", False))
-        grouped = int(cfg.get(_GROUPED, heads)) if n_kv_heads is None else n_kv_heads
-        known = {str(name): (_at(edge) if edge["in_graph"] else None, float(edge.get("score", math.nan))) for name, edge in edges.items()}
-    except (OSError, UnicodeDecodeError) as error:
+        said = read_json(Path(path))
+    except OSError as error:
         raise CircuitError(f"cannot read {path}: {error}") from None
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise CircuitError(f"{path} is no circuit as EAP-IG and MIB write it (cfg, nodes, edges): {error!r}") from None
-    if not (0 < layers <= 1000 and 0 < heads <= 1000):
+    except ValueError as error:
+        raise CircuitError(f"{path} is no circuit as EAP-IG and MIB write it (cfg, nodes, edges): {error}") from None
+    if problem := misfit(said, _SCHEMA):
+        raise CircuitError(f"{path} is no circuit as EAP-IG and MIB write it (cfg, nodes, edges): {problem}")
+    cfg, edges, nodes = said["cfg"], said["edges"], list(said.get("nodes", ()))
+    layers, heads, parallel = int(cfg["n_layers"]), int(cfg["n_heads"]), bool(cfg.get("parallel_attn_mlp", False))
+    grouped = int(cfg.get(_GROUPED, heads)) if n_kv_heads is None else n_kv_heads
+    known = {
+        name: (tuple(edge.get("at", ())) if edge["in_graph"] else None, float(edge.get("score", math.nan))) for name, edge in edges.items()
+    }
+    if layers * heads > _MOST_HEADS:
         raise CircuitError(f"{path}: {layers} layers of {heads} heads")
     if not 0 < grouped <= heads or heads % grouped:
         raise CircuitError(f"{heads} heads cannot share {grouped} of keys and values")
     parts = {*nodes, *(part for name in known for part in name.split("->"))}
     graph = Graph(layers, heads, grouped, parallel, has_mlps=not nodes or any(re.fullmatch(r"m\d+", part) for part in parts))
-    names = dict(names_of(graph))
-    strange = [name for name in known if name not in names]
+    names = {name: _place(graph, name) for name in known}
+    strange = [name for name, at in names.items() if at is None]
     if strange:
         raise CircuitError(f"{path}: {strange[0]!r} is no edge of a model of {layers} layers of {heads} heads")
     kept, scores = torch.zeros_like(graph.real), np.full(graph.real.shape, np.nan)
     seen: dict[tuple[int, int], tuple[str, ...] | None] = {}
     for name, (positions, score) in known.items():
         at = names[name]
+        assert at is not None
         if seen.setdefault(at, positions) != positions:
             raise CircuitError(f"{path}: {name} and another edge to the same key/value head disagree, so the circuit is none of this model")
         kept[at], scores[at] = positions is not None, score
@@ -119,11 +151,27 @@ def read_graph(path: str | Path, *, n_kv_heads: int | None = None) -> GraphFile:
     return GraphFile(graph, kept, scores, along)
 
 
-def _at(edge: Mapping[str, Any]) -> tuple[str, ...]:
-    names = tuple(edge.get("at", ()))
-    if isinstance(edge.get("at"), str) or not all(isinstance(name, str) and name.isidentifier() for name in names):
-        raise ValueError(f"positions are names, not {names}")
-    return names
+_N = r"(0|[1-9]\d{0,3})"
+_NAME = re.compile(rf"(?:input|m{_N}|a{_N}\.h{_N})->(?:logits|m{_N}|a{_N}\.h{_N}<([qkv])>)")
+
+
+def _place(graph: Graph, name: str) -> tuple[int, int] | None:
+    """Where the edge of that name is, as `names_of` has it; None where the graph has none. Not all names are made to find a few."""
+    found = _NAME.fullmatch(name)
+    if found is None:
+        return None
+    mlp, layer, head, to_mlp, to_layer, to_head = (None if number is None else int(number) for number in found.groups()[:-1])
+    kind: Any = found.groups()[-1]
+    sender, receiver = INPUT, LOGITS
+    if mlp is not None:
+        sender = Site("mlp_out", mlp)
+    elif layer is not None:
+        sender = Site("head", layer, head)
+    if to_mlp is not None:
+        receiver = Receiver("mlp", to_mlp)
+    elif to_layer is not None and to_head is not None:
+        receiver = Receiver(kind, to_layer, to_head if kind == "q" else to_head // (graph.n_heads // graph.n_kv_heads))
+    return graph.find(replace(sender, to=receiver))
 
 
 def names_of(graph: Graph) -> Iterator[tuple[str, tuple[int, int]]]:

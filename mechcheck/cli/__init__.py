@@ -1,32 +1,41 @@
 """The `mechcheck` command: reports, comparisons, models, searches."""
 
 import argparse
+import io
 import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from mechcheck.base.errors import MechcheckError, NonFiniteError
+from mechcheck.base.errors import HookError, MechcheckError, NonFiniteError
 from mechcheck.base.paths import data_dir
 from mechcheck.cli.circuits import add_circuit_commands
+from mechcheck.cli.watching import add_watch_command, run_watch
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns the exit status: 0, 1 when a comparison found what fails it, 2 when something was wrong, 130 when it was
     interrupted."""
     parser = make_parser()
+    if any("\0" in one for one in arguments or ()):  # a shell can give none
+        parser.error("an argument has a null character, which no name of a file has")
     chosen, more = parser.parse_known_args(arguments)
-    if more and chosen.run not in (_verify, _watch):
+    if more and chosen.run not in (_verify, run_watch):
         parser.error(f"unrecognized arguments: {' '.join(more)}")
     chosen.pytest = more
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a path or a name may hold what the terminal's encoding has not
+            stream.reconfigure(errors="backslashreplace")
     try:
         return chosen.run(chosen) or 0
-    except (MechcheckError, NonFiniteError, OSError) as error:
+    except (MechcheckError, HookError, NonFiniteError) as error:
         print(f"mechcheck: {error}", file=sys.stderr)
-        return 2
+    except OSError as error:  # what is to be written cannot be
+        print(f"mechcheck: {error.filename or 'the output'}: {error.strerror or error}", file=sys.stderr)
     except KeyboardInterrupt:
         print("mechcheck: interrupted", file=sys.stderr)
         return 130
+    return 2
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -53,10 +62,7 @@ def make_parser() -> argparse.ArgumentParser:
     recover.set_defaults(run=_recover)
     models = commands.add_parser("models", help="list the embedded models and the circuits recorded for them")
     models.set_defaults(run=_models)
-    watching = commands.add_parser(
-        "watch", help="run claims again when they, their circuits or what they import is saved; takes pytest's arguments"
-    )
-    watching.set_defaults(run=_watch)
+    add_watch_command(commands)
     support = commands.add_parser("support", help="try every primitive on every layout and print what works (about a minute on two cores)")
     support.add_argument("-o", "--output", type=Path, help="write the table there (docs/support.md)")
     support.set_defaults(run=_support)
@@ -182,11 +188,14 @@ def _unknown_claim(name: str, known: Sequence[str], path: Path) -> str:
 
 
 def _report(chosen: argparse.Namespace) -> None:
+    from mechcheck.evidence.door import unfit_figure
     from mechcheck.evidence.runs import read_evidence
     from mechcheck.report import write_report
 
-    output = chosen.output or chosen.evidence.parent / "index.html"
-    write_report(read_evidence(chosen.evidence), output)
+    output, evidence = chosen.output or chosen.evidence.parent / "index.html", read_evidence(chosen.evidence)
+    if problem := unfit_figure(evidence):
+        raise MechcheckError(f"{chosen.evidence} cannot be drawn: {problem}")
+    write_report(evidence, output)
     print(output)
 
 
@@ -230,12 +239,6 @@ def _verify(chosen: argparse.Namespace) -> int:
 
     # Claims inside an installed package: no cache is left there, and paths are shown from here.
     return int(pytest.main([str(data_dir("claims")), f"--rootdir={Path.cwd()}", "-p", "no:cacheprovider", *chosen.pytest]))
-
-
-def _watch(chosen: argparse.Namespace) -> int:
-    from mechcheck.plugin.watch.loop import watch
-
-    return watch(chosen.pytest)
 
 
 def _support(chosen: argparse.Namespace) -> int:

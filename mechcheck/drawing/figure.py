@@ -95,7 +95,7 @@ class RecordedFigure(Figure):
             known = prepared(self.record)
             if not isinstance(self.record["title"], str):
                 raise TypeError("its title is no text")
-        except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
+        except (KeyError, TypeError, ValueError, IndexError, AttributeError, ArithmeticError) as error:
             raise MechcheckError(
                 "this is no figure as the evidence has it (a kind, a title, and the data of that kind): give one of a claim's `figures` "
                 f"in evidence.json ({type(error).__name__}: {error})"

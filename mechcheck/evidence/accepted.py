@@ -1,23 +1,49 @@
 """Changes that someone accepted, kept beside the baseline that they are changes from."""
 
-import json
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
 from mechcheck.base.errors import MechcheckError
+from mechcheck.base.json_schema import misfit
+from mechcheck.base.reading import is_dir, read_json
 from mechcheck.evidence.runs import Json
-from mechcheck.evidence.store import read_json, write_json
+from mechcheck.evidence.store import write_json
 from mechcheck.evidence.upgrade import same_words
 
 ACCEPTED_FILE = "accepted.json"
 ACCEPTED_SCHEMA = "mechcheck.accepted/1"
 _ENTRY = ("id", "statement", "why", "on", "verdict", "expectations")
+_NUMBER = {"type": ["number", "null"]}
+_REGION = {"type": "array", "items": _NUMBER, "minItems": 2, "maxItems": 2}
+_CHECK = {
+    "type": "object",
+    "required": ["label", "threshold", "value", "margin"],
+    "properties": {
+        "label": {"type": "string"}, "threshold": {"oneOf": [{"type": "number"}, _REGION]}, "region": _REGION, "value": _NUMBER,
+        "margin": {"type": "number"},
+    },
+}  # fmt: skip
+_TEXTS = {name: {"type": "string"} for name in ("id", "statement", "why", "on")}
+_SCHEMA = {
+    "type": "object",
+    "required": ["schema", "accepted"],
+    "properties": {
+        "accepted": {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "required": list(_ENTRY),
+                "properties": {**_TEXTS, "verdict": {"type": ["string", "null"]}, "expectations": {"type": "array", "items": _CHECK}},
+            },
+        }
+    },
+}
 
 
 def accepted_path(baseline: Path) -> Path:
     """Where the accepted changes of a baseline are kept: beside it."""
-    return (baseline if baseline.is_dir() else baseline.parent) / ACCEPTED_FILE
+    return (baseline if is_dir(baseline) else baseline.parent) / ACCEPTED_FILE
 
 
 def read_accepted(baseline: Path) -> dict[str, Json]:
@@ -29,13 +55,16 @@ def read_accepted(baseline: Path) -> dict[str, Json]:
     path = accepted_path(baseline)
     try:
         content = read_json(path)
-        if content["schema"] != ACCEPTED_SCHEMA:
-            raise MechcheckError(f"{path} has schema {content['schema']!r}, this version reads {ACCEPTED_SCHEMA!r}")
-        return {entry["id"]: {key: entry[key] for key in _ENTRY} for entry in content["accepted"]}
     except FileNotFoundError:
         return {}
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError, KeyError, TypeError) as error:
-        raise MechcheckError(f"{path} is not a file of accepted changes ({type(error).__name__}: {error})") from error
+    except (OSError, ValueError) as error:
+        raise MechcheckError(f"{path} is not a file of accepted changes: {error}") from None
+    said = content.get("schema") if isinstance(content, dict) else None
+    if said is not None and said != ACCEPTED_SCHEMA:
+        raise MechcheckError(f"{path} has schema {said!r:.60}, this version reads {ACCEPTED_SCHEMA!r}")
+    if problem := misfit(content, _SCHEMA):
+        raise MechcheckError(f"{path} is not a file of accepted changes: {problem}")
+    return {entry["id"]: {key: entry[key] for key in _ENTRY} for entry in content["accepted"]}
 
 
 def accept(baseline: Path, claim: str, statement: str, why: str, now: Json | None, margins: Mapping[str, float]) -> Path:

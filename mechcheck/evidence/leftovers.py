@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from mechcheck.base.errors import MechcheckError
+from mechcheck.base.reading import read_json
 from mechcheck.evidence.multiplicity import judge_run
 from mechcheck.evidence.parts import ABOUT, LOCK, Parts, spare_folder
-from mechcheck.evidence.store import FILE, RUN_FOLDER, SAMPLES, evidence_of, publish, read_json
+from mechcheck.evidence.store import FILE, RUN_FOLDER, SAMPLES, evidence_of, publish
 
 Json = dict[str, Any]
 RECOVERED = "recovered-"

@@ -1,10 +1,8 @@
 """Runs as they lie on disk: evidence with the samples beside it, read to be compared."""
 
-import json
 import math
 import re
 import zipfile
-import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -12,10 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 from mechcheck.base.errors import MechcheckError
 from mechcheck.base.outgoing import outgoing
-from mechcheck.evidence.store import FILE, SAMPLES, SCHEMA, read_json, schema, slug
+from mechcheck.base.reading import LARGEST_DATA, check_file, is_dir, read_json
+from mechcheck.evidence.door import unfit
+from mechcheck.evidence.store import FILE, SAMPLES, SCHEMA, slug
 from mechcheck.evidence.upgrade import EARLIER, upgraded
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from mechcheck.stats.measurement import Measurement
 
 Json = dict[str, Any]
@@ -41,26 +43,25 @@ class RunRecord:
         Raises:
             MechcheckError: they are not there, not readable, or not those that the evidence was made from.
         """
-        import numpy as np
 
         from mechcheck.stats.measurement import Measurement
 
         path = self.samples / f"{slug(self.recorded_ids.get(claim, claim))}.npz"
         expectations = self.claims[claim]["expectations"]
         try:
-            with np.load(path, allow_pickle=False) as stored:
-                found = [
-                    Measurement(
-                        stored[f"values_{i}"],
-                        tuple(stored[f"ids_{i}"].tolist()),
-                        tuple(stored[f"templates_{i}"].tolist()),
-                        denominator=stored.get(f"denominator_{i}"),
-                    )
-                    for i in range(len(expectations))
-                ]
+            found = [
+                Measurement(
+                    stored[f"values_{i}"],
+                    tuple(stored[f"ids_{i}"].tolist()),
+                    tuple(stored[f"templates_{i}"].tolist()),
+                    denominator=stored.get(f"denominator_{i}"),
+                )
+                for stored in [_arrays(path)]
+                for i in range(len(expectations))
+            ]
         except FileNotFoundError:
             raise MechcheckError(f"its samples are not beside the evidence (no {path})") from None
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        except Exception as error:  # as many kinds as zip files, and arrays in them, can be damaged in
             raise MechcheckError(f"its samples cannot be read ({path}: {type(error).__name__}: {error})") from error
         for measured, expectation in zip(found, expectations, strict=True):
             value = expectation["estimate"]["value"]
@@ -72,33 +73,54 @@ class RunRecord:
         return found
 
 
+def _arrays(path: Path) -> dict[str, "np.ndarray"]:
+    """The arrays of an npz, each of them a row of numbers or of texts; nothing in it is run, and nothing is unpacked beyond a limit."""
+    import numpy as np
+
+    check_file(path, LARGEST_DATA)
+    with zipfile.ZipFile(path) as packed:
+        unpacked = sum(member.file_size for member in packed.infolist())
+        if unpacked > LARGEST_DATA:
+            raise ValueError(f"unpacked it would have {unpacked:,} bytes, and samples have {LARGEST_DATA:,} at most")
+    with np.load(path, allow_pickle=False) as stored:
+        arrays = {name: stored[name] for name in stored.files}
+    for name, array in arrays.items():
+        kinds = "iufb" if name.startswith(("values_", "denominator_")) else "U"
+        if array.ndim != 1 or array.dtype.kind not in kinds:
+            raise ValueError(f"{name} is no row of {'numbers' if kinds != 'U' else 'texts'}")
+    return arrays
+
+
 def read_evidence(path: Path) -> Json:
     """The content of an evidence file; a directory stands for the evidence.json in it. One of schema 1 is brought up to this version's.
 
     Raises:
         MechcheckError: there is none, or it is no evidence of a version that is known.
     """
-    if path.is_dir():
+    if is_dir(path):
         path = path / FILE
     try:
         evidence = outgoing(read_json(path))  # it may come from anywhere, and is shown
-        found = evidence["run"]["schema"]
     except FileNotFoundError:
         raise MechcheckError(f"no evidence at {path}; run `pytest claims` first, or name the file") from None
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError, KeyError, TypeError) as error:
-        raise MechcheckError(f"{path} is not an evidence file of mechcheck ({type(error).__name__}: {error})") from error
-    if found == SCHEMA:
-        return evidence
-    if found != EARLIER:
-        raise MechcheckError(f"{path} has schema {found!r}, this version reads {SCHEMA!r} and {EARLIER!r}")
-    try:
-        return upgraded(evidence, SCHEMA)
-    except (KeyError, TypeError, AttributeError) as error:
-        raise _not_whole(path, error) from error
-
-
-def _not_whole(path: Path, error: Exception) -> MechcheckError:
-    return MechcheckError(f"{path} is not whole: {type(error).__name__}: {error}")
+    except (OSError, ValueError) as error:
+        raise MechcheckError(f"{path} is not an evidence file of mechcheck: {error}") from None
+    run = evidence.get("run") if isinstance(evidence, dict) else None
+    found = run.get("schema") if isinstance(run, dict) else None
+    if found is None:
+        raise MechcheckError(f"{path} is not an evidence file of mechcheck: it does not name its schema (run.schema)")
+    if found == EARLIER:
+        try:
+            evidence = upgraded(evidence, SCHEMA)
+        except (LookupError, TypeError, AttributeError, ValueError) as error:  # whatever is not as schema 1 had it
+            raise MechcheckError(f"{path} is not whole: {type(error).__name__}: {error}; make it again with `pytest claims`") from None
+    elif found != SCHEMA:
+        raise MechcheckError(f"{path} has schema {found!r:.60}, this version reads {SCHEMA!r} and {EARLIER!r}")
+    if problem := unfit(evidence):
+        raise MechcheckError(
+            f"{path} is not whole: {problem}; make it again with `pytest claims`, or read it with the version that wrote it"
+        )
+    return evidence
 
 
 def read_run(path: Path) -> RunRecord:
@@ -108,20 +130,11 @@ def read_run(path: Path) -> RunRecord:
         MechcheckError: no evidence, an evidence file with parts missing, or no samples beside it.
     """
     evidence = read_evidence(path)
-    required = {kind: schema()["$defs"][kind]["required"] for kind in ("run", "claim", "expectation")}
-    try:
-        parts = [("run", evidence["run"]), *(("claim", claim) for claim in evidence["claims"])]
-        parts += [("expectation", e) for claim in evidence["claims"] for e in claim["expectations"]]
-        lacking = sorted({f"{kind}.{key}" for kind, part in parts for key in required[kind] if key not in part})
-    except (KeyError, TypeError) as error:
-        raise _not_whole(path, error) from error
-    if lacking:
-        raise MechcheckError(f"{path} is not whole: it lacks {', '.join(lacking)}; make it again with `pytest claims`")
     named = evidence["run"].get("samples", SAMPLES)
     if not _SAMPLES.fullmatch(str(named)):  # evidence can come from anywhere, and must not say what else is read
         raise MechcheckError(f"{path} names {named!r} as the folder of its samples, which lie in {SAMPLES}/ beside it")
-    folder = (path if path.is_dir() else path.parent) / named
-    if not folder.is_dir() and any(claim["expectations"] for claim in evidence["claims"]):
+    folder = (path if is_dir(path) else path.parent) / named
+    if not is_dir(folder) and any(claim["expectations"] for claim in evidence["claims"]):
         raise MechcheckError(
             f"{path} has no samples beside it ({folder}), and runs are compared prompt by prompt; "
             "keep evidence.json and its samples/ together"

@@ -60,11 +60,6 @@ def write_bytes(path: Path, content: bytes) -> None:
         raise
 
 
-def read_json(path: Path) -> Any:
-    """The content of a JSON file."""
-    return json.loads(path.read_text(encoding="utf-8"))
-
-
 def evidence_of(run: Json, claims: Iterable[Json], sentinels: Iterable[Json], ledger: Path) -> Json:
     """The evidence of a run, which is added to the ledger in a folder.
 

@@ -7,7 +7,8 @@ from weakref import WeakKeyDictionary
 import torch
 
 from mechcheck.base.errors import ModelError
-from mechcheck.models.directory import architecture_named, check_undamaged, has_tokenizer, quiet_loading
+from mechcheck.models.admitted import check_undamaged, read_config
+from mechcheck.models.directory import architecture_named, first_line, has_tokenizer, quiet_loading
 from mechcheck.models.weights import Watched
 
 if TYPE_CHECKING:
@@ -65,11 +66,6 @@ def watched(model: "TransformerBridge") -> Watched | None:
     return _WATCHED.get(model)
 
 
-def first_line(error: Exception) -> str:
-    """What a library's exception says, in short."""
-    return f"{type(error).__name__}: {next(iter(str(error).strip().splitlines()), '')}".removesuffix(": ")
-
-
 def _stand_in(directory: Path) -> "PreTrainedTokenizerFast | None":
     """Where there is no tokenizer, TransformerLens must not look for one, nor transformers make up an empty one."""
     if has_tokenizer(directory):
@@ -94,6 +90,12 @@ def _refusal(directory: Path, name: str, dtype: torch.dtype, error: Exception, s
     if isinstance(error, ValueError) and "architecture" in str(error):
         return f"{name!r}: TransformerLens has no adapter for {architecture}; see `mechcheck support`"
     said = first_line(error)
+    if "custom code" in str(error) and "auto_map" in read_config(directory / "config.json", name):
+        return (
+            f"{name!r} comes with code of its own (auto_map in its config.json), which is not run: it could do whatever you can. If you "
+            "have read it, load the model yourself, TransformerBridge.boot_transformers(directory, trust_remote_code=True), and return it "
+            "from a `model` fixture of your own"
+        )
     if seen.own is not None:
         return (
             f"{name!r}: transformers computes it, but TransformerLens does not serve this variant of {architecture} ({said}). Compare its "

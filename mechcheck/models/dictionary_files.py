@@ -9,7 +9,9 @@ import torch
 from torch import Tensor
 
 from mechcheck.base.errors import MechcheckError
+from mechcheck.base.json_schema import misfit
 from mechcheck.base.paths import embedded_dictionaries
+from mechcheck.base.reading import check_file, is_dir, read_json
 from mechcheck.notation.dictionaries import TENSORS, Architecture, Dictionary, Normalisation
 
 CONFIG, WEIGHTS, SPARSITY = "cfg.json", "sae_weights.safetensors", "sparsity.safetensors"
@@ -29,6 +31,19 @@ _ARCHITECTURES: dict[str, tuple[Architecture, bool]] = {
 _OLD_NAMES = {"hook_point": "hook_name", "hook_point_head_index": "hook_head_index", "activation_fn_str": "activation_fn"}
 _FOLDS = ("center_writing_weights", "fold_ln", "fold_value_biases")
 """What TransformerLens does to weights that changes a dictionary's activations."""
+_TEXT, _TABLE = {"type": ["string", "null"]}, {"type": ["object", "null"]}
+_COUNT = {"type": ["integer", "null"], "minimum": 0}
+_SAID: dict[str, Any] = {
+    **dict.fromkeys(("hook_name", "hook_name_out"), _TEXT), "hook_head_index": _COUNT, "model_from_pretrained_kwargs": _TABLE,
+}  # fmt: skip
+_SCHEMA: dict[str, Any] = {
+    "properties": {
+        **_SAID, **dict.fromkeys(("activation_fn", "reshape_activations"), _TEXT), "architecture": {"type": "string"}, "k": _COUNT,
+        "metadata": {"type": ["object", "null"], "properties": _SAID}, "normalize_activations": {"type": ["string", "boolean", "null"]},
+        "activation_fn_kwargs": {"type": ["object", "null"], "properties": {"k": _COUNT}},
+    }
+}  # fmt: skip
+"""What the settings that are heeded are."""
 _SILENT = 1e-9
 """A frequency below this is none: SAELens keeps logarithms, of which that of 0 is -10."""
 
@@ -60,6 +75,8 @@ def load_dictionary(
             not finite, or of shapes that do not fit.
         SiteError: its hook is no place of mechcheck's.
     """
+    if norm_scaling_factor is not None and not (isinstance(norm_scaling_factor, int | float) and 0 < norm_scaling_factor < 1e30):
+        raise MechcheckError(f"norm_scaling_factor is a number above 0, not {norm_scaling_factor!r:.60}")
     path = _checked(embedded_dictionaries().get(str(directory), Path(directory)))
     config = _config(path)
     tensors = _tensors(path / WEIGHTS)
@@ -154,7 +171,7 @@ def _checked(path: Path) -> Path:
     pickles = (".pt", ".pth", ".bin", ".ckpt", ".pkl")
     if path.suffix in pickles:
         raise MechcheckError(f"{path.name} is a pickle, which can run code when loaded: save it with SAELens' save_model, as safetensors")
-    if not path.is_dir():
+    if not is_dir(path):
         raise MechcheckError(
             f"there is no directory {str(path)!r}; a dictionary is one with {CONFIG} and {WEIGHTS}, or one of those that come with "
             f"mechcheck: {', '.join(embedded_dictionaries())}"
@@ -170,12 +187,14 @@ def _checked(path: Path) -> Path:
 def _config(path: Path) -> dict[str, Any]:
     """The configuration, under the names of SAELens 6."""
     try:
-        config = json.loads((path / CONFIG).read_text(encoding="utf-8"))
-    except ValueError as error:
+        config = read_json(path / CONFIG)
+    except (OSError, ValueError) as error:
         raise MechcheckError(f"{path.name}: {CONFIG} is no JSON: {error}") from error
     if not isinstance(config, dict):
         raise MechcheckError(f"{path.name}: {CONFIG} is no table of settings")
     config = {_OLD_NAMES.get(name, name): value for name, value in config.items()}
+    if problem := misfit(config, _SCHEMA):
+        raise MechcheckError(f"{path.name}: in {CONFIG} {problem}")
     activation = config.get("activation_fn", "relu")
     if activation not in ("relu", "topk", None):
         raise MechcheckError(f"{path.name}: the activation function {activation!r} is not served; those that are: relu, topk")
@@ -196,8 +215,9 @@ def _tensors(file: Path) -> dict[str, Tensor]:
     from safetensors.torch import load_file
 
     try:
+        check_file(file)
         return load_file(file)
-    except SafetensorError as error:
+    except (SafetensorError, OSError, ValueError, MemoryError) as error:  # MemoryError: sizes that its header makes up
         raise MechcheckError(f"{file.parent.name}: {file.name} is no safetensors file: {error}") from error
 
 
@@ -212,6 +232,7 @@ def _fold(path: Path, config: Mapping[str, Any], tensors: dict[str, Tensor], arc
         norms = tensors["W_dec"].norm(dim=-1).clamp(min=1e-8)
         tensors |= {"W_enc": tensors["W_enc"] * norms, "b_enc": tensors["b_enc"] * norms, "W_dec": tensors["W_dec"] / norms[:, None]}
     if norm is not None:
+        norm = float(norm)
         tensors |= {"W_enc": tensors["W_enc"] * norm, "W_dec": tensors["W_dec"] / norm, "b_dec": tensors["b_dec"] / norm}
 
 

@@ -1,27 +1,29 @@
 """Directories of models: what may be loaded and what may not, what the weights are, and how one is written."""
 
 import hashlib
-import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout
 from functools import lru_cache
 from io import StringIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from mechcheck.base.errors import ModelError
+from mechcheck.models.admitted import check_config, check_entries, read_config, stored_shapes
 from mechcheck.models.hub import sha256
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 
-def checked(directory: Path, name: str) -> Path:
-    """Refuse a directory that is no model, one whose weights are pickles, and one with an adapter that would have to be put in first."""
+def checked(directory: Path, name: str, *, follow_links: bool = False) -> Path:
+    """Refuse a directory that is no model, one whose weights are pickles, one with an adapter that would have to be put in first, and
+    what `check_entries` and `check_config` refuse."""
+    check_entries(directory, name, follow_links=follow_links)
     _check_no_adapter(directory, name)
     if not (directory / "config.json").is_file():
         raise ModelError(f"{name!r} is a directory without config.json; expected a Hugging Face model (config.json, *.safetensors)")
-    settings_of(directory, name)
+    config = read_config(directory / "config.json", name)
     if not list(directory.glob("*.safetensors")):
         pickles = [p.name for pattern in ("*.bin", "*.pt", "*.pth", "*.ckpt") for p in directory.glob(pattern)]
         if pickles:
@@ -30,6 +32,7 @@ def checked(directory: Path, name: str) -> Path:
                 "convert them with model.save_pretrained(directory), which writes safetensors"
             )
         raise ModelError(f"{name!r} has a config.json but no *.safetensors weights")
+    check_config(config, name, len(stored_shapes(directory, name)))
     return directory
 
 
@@ -39,7 +42,7 @@ def _check_no_adapter(directory: Path, name: str) -> None:
     found = [path.name for path in (config, directory / "adapter_model.safetensors", directory / "adapter_model.bin") if path.is_file()]
     if not found:
         return
-    known = settings_of(directory, name, config.name) if config.is_file() else {}
+    known = read_config(config, name) if config.is_file() else {}
     base = known.get("base_model_name_or_path") or "BASE"
     raise ModelError(
         f"{name!r} holds an adapter ({found[0]}), and what is measured would have to be the model with the adapter in it. Merge it first: "
@@ -48,56 +51,9 @@ def _check_no_adapter(directory: Path, name: str) -> None:
     )
 
 
-def settings_of(directory: Path, name: str, file: str = "config.json") -> dict[str, Any]:
-    """What a JSON file of a model says.
-
-    Raises:
-        ModelError: it is damaged.
-    """
-    try:
-        found = json.loads((directory / file).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:  # of the encoding, and of JSON
-        raise ModelError(_damaged(name, file, str(error))) from error
-    if not isinstance(found, dict):
-        raise ModelError(_damaged(name, file, f"it holds a {type(found).__name__}, where settings by name are expected"))
-    return found
-
-
-def check_undamaged(directory: Path, name: str) -> None:
-    """Read every file as far as it can be told that it is whole; for when a library has failed over one of them.
-
-    Raises:
-        ModelError: which file is damaged, and how.
-    """
-    from safetensors import SafetensorError, safe_open
-
-    for path in sorted(directory.iterdir()):
-        if path.suffix == ".json" and path.is_file():
-            told = settings_of(directory, name, path.name)
-            named = told.get("weight_map")
-            shards = set(named.values()) if isinstance(named, dict) else set()
-            if missing := sorted(shard for shard in shards if not (directory / shard).is_file()):
-                raise ModelError(f"{name!r}: {path.name} names {', '.join(missing)}, which is not there; fetch or save the model again")
-        elif path.suffix == ".safetensors":
-            try:
-                with safe_open(path, framework="pt"):
-                    pass
-            except (OSError, SafetensorError) as error:
-                raise ModelError(_damaged(name, path.name, str(error))) from error
-        elif path.suffix == ".txt":
-            try:
-                path.read_text(encoding="utf-8")
-            except (OSError, ValueError) as error:
-                raise ModelError(_damaged(name, path.name, str(error))) from error
-
-
-def _damaged(name: str, file: str, why: str) -> str:
-    return f"{name!r}: its {file} is damaged ({why}): edited, or cut short when it was copied or saved. Fetch or save the model again"
-
-
 def check_faithful(directory: Path, name: str) -> None:
     """Refuse the settings with which TransformerLens computes something else than transformers, and says nothing."""
-    config = settings_of(directory, name)
+    config = read_config(directory / "config.json", name)
     wrong = {
         "gpt2": config.get("scale_attn_weights") is False and "attention scores that are not scaled (scale_attn_weights)",
         "opt": (config.get("do_layer_norm_before") is False and "norms behind each part (do_layer_norm_before)")
@@ -112,7 +68,7 @@ def check_faithful(directory: Path, name: str) -> None:
 
 def architecture_named(directory: Path) -> str:
     """The architecture that the configuration names: "GPT2LMHeadModel"."""
-    named = json.loads((directory / "config.json").read_text(encoding="utf-8"))
+    named = read_config(directory / "config.json", directory.name)
     return ", ".join(named.get("architectures") or [named.get("model_type", "a model of unknown type")])
 
 
@@ -181,6 +137,11 @@ def keep_model(model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase | N
         if tokenizer is not None:
             tokenizer.save_pretrained(path)
     return path
+
+
+def first_line(error: Exception) -> str:
+    """What a library's exception says, in short."""
+    return f"{type(error).__name__}: {next(iter(str(error).strip().splitlines()), '')}".removesuffix(": ")
 
 
 @contextmanager

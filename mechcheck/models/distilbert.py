@@ -43,7 +43,7 @@ def bert_from_distilbert(directory: str | Path, out: str | Path) -> Path:
     """
     from transformers import AutoConfig, AutoTokenizer, BertConfig, BertForMaskedLM, DistilBertForMaskedLM
 
-    config = AutoConfig.from_pretrained(directory)
+    config = AutoConfig.from_pretrained(directory, trust_remote_code=False)
     if config.model_type != "distilbert":
         raise ModelError(f"{Path(directory).name} is a {config.model_type}, not a DistilBERT; give it to load_model as it is")
     with quiet_loading():
@@ -64,7 +64,7 @@ def bert_from_distilbert(directory: str | Path, out: str | Path) -> Path:
         weights["cls.predictions.decoder.bias"] = weights["cls.predictions.bias"]
         bert.load_state_dict(weights)
         has_tokenizer = any((Path(directory) / name).is_file() for name in ("tokenizer.json", "vocab.txt"))
-        tokenizer = AutoTokenizer.from_pretrained(directory) if has_tokenizer else None
+        tokenizer = AutoTokenizer.from_pretrained(directory, trust_remote_code=False) if has_tokenizer else None
     return keep_model(bert, tokenizer, out)
 
 

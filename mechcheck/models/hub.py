@@ -5,6 +5,7 @@ import re
 from pathlib import Path
 
 from mechcheck.base.errors import ModelError
+from mechcheck.base.reading import check_file
 
 _SAFE_FILES = ["*.safetensors", "*.safetensors.index.json", "*.json", "*.txt", "*.model"]
 
@@ -45,5 +46,6 @@ def _check_downloaded(directory: Path, name: str) -> None:
 
 def sha256(path: Path) -> "hashlib._Hash":
     """The hash of a file."""
+    check_file(path)
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256")

@@ -1,5 +1,6 @@
 """Loading models through one path, keeping them in memory, and knowing afterwards exactly what was loaded."""
 
+import os
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import lru_cache
@@ -16,12 +17,12 @@ from mechcheck.base.loaded import Processing
 from mechcheck.base.paths import data_dir, trained_models
 from mechcheck.base.text import did_you_mean
 from mechcheck.models.agreement import Prediction, disagreement, mend_hooks, misplaced, predict, probe_of
-from mechcheck.models.booting import boot, boot_twin, first_line, watched
-from mechcheck.models.directory import Contents, architecture_named, check_faithful, checked, contents
+from mechcheck.models.booting import boot, boot_twin, watched
+from mechcheck.models.directory import Contents, architecture_named, check_faithful, checked, contents, first_line
 from mechcheck.models.distilbert import cached_bert
 from mechcheck.models.hub import HubError, snapshot
 from mechcheck.models.in_memory import twin_in_memory
-from mechcheck.models.names import unlike_any
+from mechcheck.models.names import directory_of, unlike_any
 from mechcheck.models.native import Booted, boot_directory, described, is_native_directory
 from mechcheck.models.native import boot_twin as boot_native_twin
 from mechcheck.models.provenance import Provenance, hash_parameters, provenance, remember
@@ -57,6 +58,7 @@ def load_model(
     processing: Processing = "folded",
     revision: str | None = None,
     offline: bool = False,
+    follow_links: bool = False,
 ) -> "TransformerBridge":
     """Load an embedded model, a local Hugging Face directory or a hub id as a `TransformerBridge` in evaluation mode.
 
@@ -71,6 +73,7 @@ def load_model(
             (zero ablation then leaves value biases in place); "raw" keeps the weights as stored, as encoders always are.
         revision: commit, tag or branch on the hub.
         offline: use only what is already on this machine.
+        follow_links: read a directory also where its files are links to files elsewhere, other than those of the hub's own cache.
 
     Raises:
         ModelError: nothing of that name, no network, weights that are not safetensors, or an architecture that
@@ -81,7 +84,7 @@ def load_model(
     if processing not in ("folded", "raw"):
         raise ModelError(f'unknown processing {processing!r}; choose "folded" or "raw"')
     check_device(device, dtype)
-    directory, name, commit = _resolve(str(name_or_path), revision, offline)
+    directory, name, commit = _resolve(str(name_or_path), revision, offline, follow_links)
     load = _load_small if _bytes(directory) < 4 * LARGE else _load
     with usual_torch():
         return hand_out(load(directory, name, commit, device, dtype, processing, contents(directory)))
@@ -248,20 +251,21 @@ def _count(model: torch.nn.Module) -> int:
     return sum(p.numel() for p in model.parameters())
 
 
-def _resolve(name: str, revision: str | None, offline: bool) -> tuple[Path, str, str | None]:
+def _resolve(name: str, revision: str | None, offline: bool, follow_links: bool) -> tuple[Path, str, str | None]:
     """Directory, display name and revision of a model."""
     from mechcheck.compiled import compiled_directory, compiled_models
 
     if name in compiled_models():
-        return checked(compiled_directory(name), name), name, None
+        return checked(compiled_directory(name), name, follow_links=True), name, None
     if name in embedded_models():
-        return checked(data_dir("fixtures") / "models" / name, name), name, None
-    path = Path(name).expanduser()
-    if path.is_dir():
-        return checked(path.resolve(), name), path.resolve().name, None
-    if path.is_absolute() or name.startswith((".", "~")) or name.count("/") > 1 or path.exists():
+        return checked(data_dir("fixtures") / "models" / name, name, follow_links=True), name, None
+    path = directory_of(name)
+    if path is not None:
+        return checked(path.resolve(), name, follow_links=follow_links), path.resolve().name, None
+    if os.path.isabs(name) or name.startswith((".", "~")) or name.count("/") > 1 or os.path.exists(name):
         raise ModelError(
-            f"no model directory at {name!r}; embedded models: {', '.join(embedded_models())}{did_you_mean(path.name, embedded_models())}"
+            f"no model directory at {name!r}; embedded models: {', '.join(embedded_models())}"
+            f"{did_you_mean(Path(name).name, embedded_models())}"
         )
     if problem := unlike_any(name, embedded_models()):
         raise ModelError(problem)

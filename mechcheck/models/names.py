@@ -1,8 +1,10 @@
 """What a model is called: by what was asked for it, before anything is loaded."""
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
+from mechcheck.base.reading import is_dir
 from mechcheck.base.text import nearest
 
 _A_SLIP = 0.8
@@ -11,8 +13,14 @@ _A_SLIP = 0.8
 
 def model_name(name_or_path: str) -> str:
     """How a model is called in ids and circuit files."""
-    path = Path(name_or_path).expanduser()
-    return path.resolve().name if path.is_dir() else name_or_path.partition("@")[0]
+    path = directory_of(name_or_path)
+    return path.resolve().name if path is not None else name_or_path.partition("@")[0]
+
+
+def directory_of(name: str) -> Path | None:
+    """The directory of that name, with ~ read as the home directory; None where there is none."""
+    path = Path(os.path.expanduser(name))
+    return path if is_dir(path) else None
 
 
 def place_of(name: str, given: Sequence[str]) -> str:
@@ -30,11 +38,11 @@ def unlike_any(name: str, embedded: Sequence[str]) -> str | None:
         name: as in --mech-model.
         embedded: names of the embedded models.
     """
-    if name in embedded or Path(name).expanduser().is_dir():
+    if name in embedded or directory_of(name) is not None:
         return None
     if Path(name).is_absolute() or name.startswith((".", "~")) or name.count("/") > 1:
-        siblings = Path(name).expanduser().parent
-        near = nearest(Path(name).name, (path.name for path in siblings.iterdir() if path.is_dir())) if siblings.is_dir() else None
+        siblings = Path(os.path.expanduser(os.path.dirname(name) or "."))
+        near = nearest(Path(name).name, (path.name for path in siblings.iterdir() if is_dir(path))) if is_dir(siblings) else None
         return f"there is no directory {name}" + (f"; did you mean {siblings / near}?" if near else "")
     near = None if "/" in name else nearest(name.partition("@")[0], embedded, _A_SLIP)
     return near and f"unknown model {name!r}; did you mean {near!r}?"

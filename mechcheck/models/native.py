@@ -10,8 +10,8 @@ import torch
 from mechcheck.base.architectures import NATIVE
 from mechcheck.base.errors import ModelError
 from mechcheck.base.loaded import Processing
-from mechcheck.models.booting import first_line
-from mechcheck.models.directory import check_undamaged, quiet_loading, settings_of
+from mechcheck.models.admitted import check_undamaged, read_config
+from mechcheck.models.directory import first_line, quiet_loading
 from mechcheck.models.native_config import NativeConfig, from_json, native_config
 from mechcheck.models.native_fold import folded, why_not_folded
 from mechcheck.models.native_weights import Weights, is_hooked, named_tensors, native_weights, read_weights
@@ -68,7 +68,7 @@ def keep_native(
 
 def is_native_directory(directory: Path) -> bool:
     """Whether `keep_native` wrote it."""
-    return bool(_json(directory).get("model_type") == MODEL_TYPE)
+    return bool(read_config(directory / "config.json", directory.name).get("model_type") == MODEL_TYPE)
 
 
 def boot_directory(directory: Path, name: str, device: str, dtype: torch.dtype, processing: Processing) -> Booted:
@@ -79,7 +79,7 @@ def boot_directory(directory: Path, name: str, device: str, dtype: torch.dtype, 
     """
     from safetensors.torch import load_file
 
-    config = from_json(_json(directory), name)
+    config = from_json(read_config(directory / "config.json", name), name)
     try:
         stored = {key: value for path in sorted(directory.glob("*.safetensors")) for key, value in load_file(path).items()}
         tokenizer = _tokenizer(directory)
@@ -87,7 +87,13 @@ def boot_directory(directory: Path, name: str, device: str, dtype: torch.dtype, 
         check_undamaged(directory, name)
         raise ModelError(f"{name!r}: its weights or its tokenizer cannot be read ({first_line(error)})") from error
     check_finite(stored, name)
-    return _booted(config, native_weights(stored, config, halves=False), tokenizer, name, device, dtype, processing)
+    weights = native_weights(stored, config, halves=False)
+    try:
+        return _booted(config, weights, tokenizer, name, device, dtype, processing)
+    except ModelError:
+        raise
+    except Exception as error:  # whatever a library meets in the files
+        raise ModelError(f"{name!r}: no model can be made of its files ({first_line(error)})") from error
 
 
 def described(bridge: "TransformerBridge") -> str:
@@ -216,8 +222,4 @@ def _tokenizer(directory: Path) -> Any:
 
     if (directory / "tokenizer.json").is_file():
         return PreTrainedTokenizerFast.from_pretrained(directory)
-    return AutoTokenizer.from_pretrained(directory) if (directory / "tokenizer_config.json").is_file() else None
-
-
-def _json(directory: Path) -> dict[str, Any]:
-    return settings_of(directory, directory.name)
+    return AutoTokenizer.from_pretrained(directory, trust_remote_code=False) if (directory / "tokenizer_config.json").is_file() else None

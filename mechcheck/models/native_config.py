@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass, fields
 from typing import TYPE_CHECKING, Any
 
 from mechcheck.base.errors import ModelError
+from mechcheck.base.json_schema import misfit
 from mechcheck.base.text import did_you_mean
 
 if TYPE_CHECKING:
@@ -83,6 +84,27 @@ class NativeConfig:
         return {name: value for name, value in asdict(self).items() if name != "rope_scaling" or value is not None}
 
 
+_WIDTH = {"type": "integer", "minimum": 1, "maximum": 1 << 24}
+_WIDTH_OR_NONE = {"oneOf": [{"type": "null"}, _WIDTH]}
+_REAL, _ABOVE_ZERO, _YES = {"type": "number"}, {"type": "number", "exclusiveMinimum": 0}, {"type": "boolean"}
+_SCHEMA = {
+    "properties": {
+        **dict.fromkeys(("n_layers", "d_model", "n_heads", "d_head", "n_ctx", "d_vocab", "d_vocab_out"), _WIDTH),
+        **dict.fromkeys(("d_mlp", "rotary_dim", "n_key_value_heads"), _WIDTH_OR_NONE),
+        **dict.fromkeys(("eps", "attn_scores_soft_cap", "output_logits_soft_cap", "initializer_range"), _REAL),
+        **dict.fromkeys(("attn_scale", "rotary_base"), _ABOVE_ZERO),
+        **dict.fromkeys(("attn_only", "gated_mlp", "final_rms"), _YES),
+        "act_fn": {"enum": [*_ACTIVATIONS]},
+        "normalization_type": {"enum": [*_NORMS]},
+        "attention_dir": {"enum": ["causal", "bidirectional"]},
+        "positional_embedding_type": {"enum": ["standard", "rotary"]},
+        "init_mode": {"type": "string"},
+        "rope_scaling": {"type": ["object", "null"]},
+    }
+}
+"""What the fields of a config.json are."""
+
+
 def native_config(given: object, *, hooked: bool) -> NativeConfig:
     """Read a configuration, and refuse what the native network would compute otherwise, or not at all.
 
@@ -115,6 +137,8 @@ def from_json(read: Mapping[str, Any], name: str) -> NativeConfig:
     names = [field.name for field in fields(NativeConfig)]
     if missing := [field for field in names if field not in read and field != "rope_scaling"]:
         raise ModelError(f"{name!r}: its config.json lacks {', '.join(missing)}; write the directory again with keep_native")
+    if problem := misfit({field: read[field] for field in names if field in read}, _SCHEMA):
+        raise ModelError(f"{name!r}: in its config.json {problem}; write the directory again with keep_native")
     return NativeConfig(**{field: read[field] for field in names if field in read})
 
 

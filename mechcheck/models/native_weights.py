@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from mechcheck.base.errors import ModelError
+from mechcheck.base.reading import check_file
 from mechcheck.models.native_config import NativeConfig
 
 Weights = dict[str, Tensor]
@@ -36,8 +37,10 @@ def read_weights(path: Path) -> Any:
     Raises:
         ModelError: there is no such file, or it holds objects, which would run code when they are loaded.
     """
-    if not path.is_file():
-        raise ModelError(f"there is no file {path}")
+    try:
+        check_file(path)
+    except (OSError, ValueError) as error:
+        raise ModelError(f"{path} cannot be read as weights: {error}") from error
     if path.suffix == ".safetensors":
         from safetensors.torch import load_file
 

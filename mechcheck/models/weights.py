@@ -2,11 +2,13 @@
 
 import re
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 
 from mechcheck.base.errors import ModelError
+from mechcheck.models.admitted import check_sizes, stored_shapes
 from mechcheck.models.agreement import Prediction, predict, probe
 
 if TYPE_CHECKING:
@@ -40,6 +42,7 @@ class Watched:
                 predict words in one.
         """
         auto = self._auto_class(settings["config"])
+        check_sizes(self._name, auto, settings["config"], stored_shapes(Path(directory), self._name))
         model, info = auto.from_pretrained(
             directory, output_loading_info=True, ignore_mismatched_sizes=True, use_safetensors=True, **settings
         )

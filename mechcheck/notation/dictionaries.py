@@ -279,7 +279,7 @@ def _shape(tensor: Tensor) -> list[int]:
 
 
 def _layer_and_part(hook: str) -> tuple[int, str]:
-    found = _HOOK.fullmatch(hook)
+    found = _HOOK.fullmatch(hook) if isinstance(hook, str) else None
     if not found:
-        raise SiteError(f"{hook!r} is no hook of a layer; write it as TransformerLens does, blocks.5.hook_resid_pre")
+        raise SiteError(f"{hook!r:.60} is no hook of a layer; write it as TransformerLens does, blocks.5.hook_resid_pre")
     return int(found[1]), found[2]

@@ -1,11 +1,13 @@
 """Edges: what one part of a model says, as one other part reads it, written as text: edges("0.3->1.1.q 1.1->logits@END")."""
 
+import itertools
 import re
 from collections.abc import Iterator
 from dataclasses import replace
 
 from mechcheck.base.errors import SiteError
-from mechcheck.notation.sites import Kind, Receiver, Site, Sites, layers_of
+from mechcheck.notation.ranges import bounded, numbers_of
+from mechcheck.notation.sites import Kind, Receiver, Site, Sites
 
 _HOW = 'write edges like "0.3->1.1.q", "input->0.0-3.v", "mlp0->mlp1" or "1.1->logits@END"'
 _EDGE = re.compile(r"(?P<sender>[^>@]+)->(?P<receiver>[^>@]+)(?:@(?P<at>\w+))?")
@@ -39,7 +41,15 @@ def edges(text: str, *, at: str | None = None) -> Sites:
     Raises:
         SiteError: text that is none of these, or in which no receiver reads any sender.
     """
-    return Sites(site for word in text.replace(",", " ").split() for site in _edge(word, at))
+    _check_text(text)
+    if at is not None:
+        _check_text(at)
+    return Sites(bounded(site for word in text.replace(",", " ").split() for site in _edge(word, at)))
+
+
+def _check_text(given: object) -> None:
+    if not isinstance(given, str):
+        raise SiteError(f"expected text, got {given!r:.60}; {_HOW}")
 
 
 def one_edge(edge: str | Site) -> Site:
@@ -60,14 +70,24 @@ def one_edge(edge: str | Site) -> Site:
 
 def to(senders: Sites, receivers: str) -> Sites:
     """What these sites say, as these receivers read it: `to(heads("0.3@END"), "1.1.q")`."""
-    found = [replace(site, to=receiver) for site in senders for receiver in _receivers(receivers) if reads(receiver, site)]
+    _check_text(receivers)
+    _check_sites(senders)
+    reading = list(bounded(_receivers(receivers)))
+    # Bounded before it is asked who reads whom, as that takes the time.
+    found = [replace(site, to=receiver) for site, receiver in bounded(itertools.product(senders, reading)) if reads(receiver, site)]
     if not found:
         raise SiteError(f"{receivers} reads nothing of {senders}: a receiver comes behind its senders")
     return Sites(found)
 
 
+def _check_sites(given: object) -> None:
+    if not isinstance(given, Sites):
+        raise SiteError(f"expected Sites, for example heads('9.6'), got {type(given).__name__}")
+
+
 def path_of(text: str) -> tuple[Site, ...]:
     """The edges of a path, in order."""
+    _check_text(text)
     first, *hops = text.replace(" ", "").split("->")
     if not hops:
         raise SiteError(f'{text!r} is no path; write it like "0.1->1.1.q@END->logits@END"')
@@ -102,7 +122,7 @@ def _edge(word: str, at: str | None) -> Iterator[Site]:
     match = _EDGE.fullmatch(word)
     if match is None:
         raise SiteError(f"cannot read {word!r} as an edge; {_HOW}")
-    yield from to(Sites(_senders(match["sender"], match["at"] or at)), match["receiver"])
+    yield from to(Sites(bounded(_senders(match["sender"], match["at"] or at))), match["receiver"])
 
 
 def _senders(text: str, at: str | None) -> Iterator[Site]:
@@ -112,8 +132,8 @@ def _senders(text: str, at: str | None) -> Iterator[Site]:
     match = _SENDER.fullmatch(text)
     if match is None or (match["noun"] == "") != (match["heads"] is not None):
         raise SiteError(f"cannot read {text!r} as the sender of an edge; {_HOW}")
-    for layer in layers_of(match["layers"]):
-        for head in layers_of(match["heads"]) if match["heads"] else [None]:
+    for layer in numbers_of(match["layers"]):
+        for head in numbers_of(match["heads"]) if match["heads"] else [None]:
             yield Site(_NAMED.get(match["noun"], "head"), layer, head, at)
 
 
@@ -121,10 +141,10 @@ def _receivers(text: str) -> Iterator[Receiver]:
     if text == "logits":
         yield LOGITS
     elif match := _MLP.fullmatch(text):
-        yield from (Receiver("mlp", layer) for layer in layers_of(match["layers"]))
+        yield from (Receiver("mlp", layer) for layer in numbers_of(match["layers"]))
     elif match := _RECEIVER.fullmatch(text):
-        for layer in layers_of(match["layers"]):
-            for head in layers_of(match["heads"]):
+        for layer in numbers_of(match["layers"]):
+            for head in numbers_of(match["heads"]):
                 yield from (Receiver(kind, layer, head) for kind in ("q", "k", "v") if kind in match["inputs"])
     else:
         raise SiteError(f"cannot read {text!r} as the receiver of an edge; {_HOW}")

@@ -3,7 +3,7 @@
 import itertools
 import random
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -16,12 +16,13 @@ from mechcheck.base.errors import MechcheckError, NoControlError, SiteError
 from mechcheck.base.loaded import processing_of
 from mechcheck.notation.codes import Code
 from mechcheck.notation.dictionaries import Dictionary
+from mechcheck.notation.ranges import numbers_of
 from mechcheck.notation.sites import Sites
 
 if TYPE_CHECKING:
     from transformer_lens.model_bridge import TransformerBridge
 
-_WORD = re.compile(r"(\d+)(?:-(\d+))?")
+_WORD = re.compile(r"\d+(-\d+)?")
 _ERROR = "error"
 _LISTED = 6
 """Runs of features that a name lists."""
@@ -148,16 +149,20 @@ def features(dictionary: Dictionary, which: str | int | Iterable[int], *, at: st
     """
     if not isinstance(dictionary, Dictionary):
         raise MechcheckError(f"expected a Dictionary, from load_dictionary or Dictionary(...), got {type(dictionary).__name__}")
+    if not isinstance(which, str | int | Iterable) or isinstance(which, bytes | Mapping) or not getattr(which, "ndim", 1):
+        raise SiteError(f'cannot read features from {which!r:.60}; write them like "12 40 100-103"')
     words = which.replace(",", " ").split() if isinstance(which, str) else [which] if isinstance(which, int) else list(which)
     chosen: set[int] = set()
     for word in words:
-        chosen |= set(_parsed(word))
-    error = _ERROR in words
+        some = _parsed(word)
+        # Asked before they are counted out: a range is written in a moment, and may be as long as none is.
+        beyond = [feature for feature in (some[:1], some[-1:]) if feature and not 0 <= feature[0] < dictionary.d_sae]
+        if beyond:
+            raise SiteError(f"no feature {beyond[0][0]}: {dictionary.name} has features 0-{dictionary.d_sae - 1}")
+        chosen |= set(some)
+    error = any(isinstance(word, str) and word == _ERROR for word in words)
     if not chosen and not error:
         raise SiteError("no features: this site would be empty")
-    beyond = [feature for feature in sorted(chosen) if not 0 <= feature < dictionary.d_sae]
-    if beyond:
-        raise SiteError(f"no feature {beyond[0]}: {dictionary.name} has features 0-{dictionary.d_sae - 1}")
     return Sites([dictionary.site]).at(at).within(Features(dictionary, tuple(sorted(chosen)), error))
 
 
@@ -172,21 +177,17 @@ def reconstruction_error(dictionary: Dictionary, *, at: str | None = None) -> Si
     return features(dictionary, _ERROR, at=at)
 
 
-def _parsed(word: str | int) -> Iterable[int]:
-    if word == _ERROR:
-        return ()
+def _parsed(word: str | int) -> Sequence[int]:
     if not isinstance(word, str):
         try:
-            return (word.__index__(),)
-        except AttributeError as wrong:
-            raise SiteError(f"a feature is a number, got {word!r}") from wrong
-    found = _WORD.fullmatch(word.removeprefix("f"))
-    if not found:
+            return (int(word.__index__()),)
+        except (AttributeError, TypeError, ValueError, RuntimeError) as wrong:  # RuntimeError: torch's
+            raise SiteError(f"a feature is a number, got {word!r:.60}") from wrong
+    if word == _ERROR:
+        return ()
+    if not _WORD.fullmatch(word.removeprefix("f")):
         raise SiteError(f'cannot read {word!r} as features; write them like "12 40 100-103", and "error" for the reconstruction error')
-    low, high = int(found[1]), int(found[2] or found[1])
-    if high < low:
-        raise SiteError(f"the range {word} runs backwards; write {high}-{low}")
-    return range(low, high + 1)
+    return numbers_of(word.removeprefix("f"))
 
 
 def _runs(chosen: tuple[int, ...]) -> Iterator[tuple[int, int]]:

@@ -12,7 +12,7 @@ from torch import Tensor
 from mechcheck.base.device import usual_torch
 from mechcheck.base.errors import SiteError
 from mechcheck.base.loaded import check_loaded
-from mechcheck.notation.edges import INPUT, LOGITS, reads
+from mechcheck.notation.edges import INPUT, LOGITS
 from mechcheck.notation.site_checks import check_sites
 from mechcheck.notation.sites import Receiver, Site, Sites
 
@@ -55,8 +55,12 @@ class Graph:
     @cached_property
     @usual_torch()
     def real(self) -> Bool[Tensor, "receiver sender"]:
-        """Which receivers come behind which senders."""
-        return torch.tensor([[reads(receiver, sender, parallel=self.parallel) for sender in self.senders] for receiver in self.receivers])
+        """Which receivers come behind which senders: what `reads` says of each pair, for all of them at once."""
+        written = torch.tensor([-1, *(site.layer for site in self.senders[1:])])
+        read = torch.tensor([self.n_layers if to == LOGITS else to.layer for to in self.receivers])[:, None]
+        heads = torch.tensor([site.kind == "head" for site in self.senders])
+        mlps = torch.tensor([to.kind == "mlp" for to in self.receivers])[:, None]
+        return (written < read) | ((written == read) & heads & mlps & (not self.parallel))
 
     @cached_property
     def _rows(self) -> Mapping[Receiver, int]:
@@ -97,12 +101,17 @@ class Graph:
         Raises:
             SiteError: a site that is none of this graph's edges: no edge, a part of one, or one at a named position.
         """
-        row, column = self._rows.get(edge.to) if edge.to else None, self._columns.get(replace(edge, to=None))
-        if row is None or column is None or not self.real[row, column]:
+        found = self.find(edge)
+        if found is None:
             placed = edge.at is not None
             why = "whose edges act at every position" if placed else "which has one from each sender to each receiver behind it"
             raise SiteError(f"{edge.named} is no edge of the whole graph, {why}")
-        return row, column
+        return found
+
+    def find(self, edge: Site) -> tuple[int, int] | None:
+        """As `place`; None where it raises."""
+        row, column = self._rows.get(edge.to) if edge.to else None, self._columns.get(replace(edge, to=None))
+        return None if row is None or column is None or not self.real[row, column] else (row, column)
 
     def mask(self, edges: Iterable[Site]) -> Bool[Tensor, "receiver sender"]:
         """Where these edges are.

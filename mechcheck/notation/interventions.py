@@ -34,9 +34,11 @@ class Ablate:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if self.method not in ("zero", "mean", "resample"):
-            raise MechcheckError(f'unknown ablation {self.method!r}; choose "zero", "mean" or "resample"')
+        if not isinstance(self.method, str) or self.method not in ("zero", "mean", "resample"):
+            raise MechcheckError(f'unknown ablation {self.method!r:.60}; choose "zero", "mean" or "resample"')
         _check_some(self.sites)
+        _check_prompts(self.reference, "reference")
+        _check_seed(self.seed)
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,6 +51,7 @@ class Patch:
 
     def __post_init__(self) -> None:
         _check_some(self.sites)
+        _check_prompts(self.source, "source")
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,6 +62,9 @@ class Put:
     """Site -> [prompt, d] at a named position, [prompt, pos, d] at every position."""
 
     def __post_init__(self) -> None:
+        given = isinstance(self.values, Mapping) and all(isinstance(at, Site) and isinstance(x, Tensor) for at, x in self.values.items())
+        if not given:
+            raise MechcheckError(f"Put takes a mapping, site -> tensor, got {type(self.values).__name__}")
         _check_some(self.sites)
 
     @property
@@ -78,12 +84,17 @@ class Steer:
 
     def __post_init__(self) -> None:
         _check_some(self.sites)
-        vector = torch.as_tensor(self.vector)
+        try:
+            vector = torch.as_tensor(self.vector)
+            finite = bool(torch.isfinite(vector).all())
+        except (TypeError, ValueError, RuntimeError):
+            raise MechcheckError(f"a steering vector is one row of floats, or one row for each prompt, not {self.vector!r:.60}") from None
         if vector.ndim not in (1, 2) or not vector.is_floating_point():
             raise MechcheckError(
                 f"a steering vector is one row of floats, or one row for each prompt, got {vector.dtype} of shape {tuple(vector.shape)}"
             )
-        if not torch.isfinite(vector).all() or not math.isfinite(self.scale):
+        scale = _number(self, "scale")
+        if scale is None or not finite:
             raise MechcheckError("the steering vector or its scale is not finite")
         object.__setattr__(self, "vector", vector)
 
@@ -97,8 +108,8 @@ class Scale:
 
     def __post_init__(self) -> None:
         _check_some(self.sites)
-        if not math.isfinite(self.factor):
-            raise MechcheckError(f"Scale needs a finite factor, got {self.factor}")
+        if _number(self, "factor") is None:
+            raise MechcheckError(f"Scale needs a finite factor, got {self.factor!r:.60}")
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,8 +121,9 @@ class Sparsify:
 
     def __post_init__(self) -> None:
         _check_some(self.sites)
-        if not (math.isfinite(self.threshold) and self.threshold >= 0):
-            raise MechcheckError(f"Sparsify needs a threshold of 0 or more, in the activation's own units, got {self.threshold}")
+        threshold = _number(self, "threshold")
+        if threshold is None or threshold < 0:
+            raise MechcheckError(f"Sparsify needs a threshold of 0 or more, in the activation's own units, got {self.threshold!r:.60}")
 
 
 @dataclass(frozen=True, eq=False)
@@ -123,6 +135,7 @@ class Permute:
 
     def __post_init__(self) -> None:
         _check_some(self.sites)
+        _check_seed(self.seed)
         placed = [site for site in self.sites if site.at is not None]
         if placed:
             raise MechcheckError(f"Permute exchanges positions, so {placed[0]} cannot name one; write the site without @{placed[0].at}")
@@ -145,6 +158,8 @@ class KnockOut:
 
     def __post_init__(self) -> None:
         _check_some(self.sites)
+        if not isinstance(self.keys, str):
+            raise MechcheckError(f"KnockOut names the keys by a position or a span, as text, not {self.keys!r:.60}")
         others = [site for site in self.sites if site.kind != "pattern"]
         if others:
             raise MechcheckError(f"KnockOut cuts attention, and {others[0].named} is none: write patterns({others[0].place!r})")
@@ -166,8 +181,10 @@ class Noise:
 
     def __post_init__(self) -> None:
         _check_some(self.sites)
-        if not (math.isfinite(self.scale) and self.scale >= 0):
-            raise MechcheckError(f"Noise needs a scale of 0 or more, in standard deviations of the activations, got {self.scale}")
+        _check_seed(self.seed)
+        scale = _number(self, "scale")
+        if scale is None or scale < 0:
+            raise MechcheckError(f"Noise needs a scale of 0 or more, in standard deviations of the activations, got {self.scale!r:.60}")
 
 
 Intervention = Ablate | Patch | Put | Steer | Scale | Sparsify | Permute | KnockOut | Noise
@@ -178,3 +195,29 @@ def _check_some(sites: Sites) -> None:
         raise MechcheckError(f"expected Sites, for example heads('9.6'), got {type(sites).__name__}")
     if not len(sites):
         raise MechcheckError("no sites: this intervention would change nothing")
+
+
+def _check_prompts(given: object, name: str) -> None:
+    if given is not None and not isinstance(given, PromptSet):
+        raise MechcheckError(f"{name} is a PromptSet, got {type(given).__name__}")
+
+
+def _check_seed(given: object) -> None:
+    if not isinstance(given, int):
+        raise MechcheckError(f"a seed is a whole number, not {given!r:.60}")
+
+
+def _number(intervention: object, name: str) -> float | None:
+    """One finite number, which numpy's and torch's become; None for anything else."""
+    given = getattr(intervention, name)
+    if isinstance(given, bool) or (
+        not isinstance(given, int | float) and not (getattr(given, "ndim", None) == 0 and hasattr(given, "item"))
+    ):
+        return None
+    try:
+        found = float(given)
+    except (TypeError, ValueError, OverflowError, RuntimeError):
+        return None
+    if not isinstance(given, float) and not (isinstance(given, int) and abs(given) < 2**53):  # torch takes no larger whole numbers
+        object.__setattr__(intervention, name, found)
+    return found if math.isfinite(found) else None

@@ -63,6 +63,8 @@ class Metric:
         return self._reading(where, each=True)
 
     def _reading(self, where: str, *, each: bool) -> "Metric":
+        if not isinstance(where, str):
+            raise MechcheckError(f"a metric is read at a position or a span, by its name, not at {where!r:.60}")
         new = replace(self, where=where, each=each)
         return replace(new, name=self.name.removesuffix(self._place) + new._place)
 

@@ -2,12 +2,13 @@
 
 import itertools
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
 
 from mechcheck.base.errors import SiteError
 from mechcheck.notation.codes import Code
+from mechcheck.notation.ranges import LARGEST_NUMBER, bounded, check_name, numbers_of
 
 Kind = Literal[
     "head", "q", "k", "v", "pattern", "attn_out", "mlp_out", "resid_pre", "resid_mid", "resid_post", "neuron", "embed",
@@ -35,24 +36,15 @@ EMBEDDINGS = ("embed", "pos_embed")
 # Hooks without their layer, as in "attn.hook_z", of activations of shape [prompt, pos, d] or [prompt, pos, head, d_head].
 HOOK_KINDS = {hook.removeprefix("blocks.{layer}."): kind for kind, hook in _HOOKS.items() if kind not in ("pattern", *EMBEDDINGS)}
 INDEXED = (*HEAD_KINDS, "pattern", "neuron")
+_EXAMPLES = ("8-11 5@END", "9.6 9.9@END")
 # What a kind is called in front of its numbers, as the sender of an edge.
 _SENDERS: dict[Kind, str] = {"mlp_out": "mlp", "attn_out": "attn", "resid_pre": "resid", "neuron": "neuron"}
 # What a site of each kind is called in text.
 NOUNS: dict[Kind, str] = {
-    "head": "head",
-    "q": "query",
-    "k": "key",
-    "v": "value",
-    "pattern": "pattern",
-    "attn_out": "attn_out",
-    "mlp_out": "mlp",
-    "resid_pre": "resid",
-    "resid_mid": "resid_mid",
-    "resid_post": "resid_post",
-    "neuron": "neuron",
-    "embed": "embed",
+    "head": "head", "q": "query", "k": "key", "v": "value", "pattern": "pattern", "attn_out": "attn_out", "mlp_out": "mlp",
+    "resid_pre": "resid", "resid_mid": "resid_mid", "resid_post": "resid_post", "neuron": "neuron", "embed": "embed",
     "pos_embed": "pos_embed",
-}
+}  # fmt: skip
 _WORD = re.compile(r"(?P<layers>\d+(-\d+)?)(\.(?P<indices>\d+(-\d+)?))?(@(?P<at>\w+))?")
 
 
@@ -170,6 +162,7 @@ class Sites:
 
     def at(self, position: str | None) -> "Sites":
         """The same sites at another named position (None: every position)."""
+        check_name(position)
         return Sites(replace(s, at=position) for s in self)
 
     def within(self, code: Code) -> "Sites":
@@ -261,6 +254,7 @@ def resid_post(text: str | int, *, at: str | None = None) -> Sites:
 
 
 def _sites(kind: Kind, text: object, at: str | None) -> Sites:
+    check_name(at)
     if isinstance(text, Sites):
         wrong = [s for s in text if s.kind != kind]
         if wrong:
@@ -269,29 +263,28 @@ def _sites(kind: Kind, text: object, at: str | None) -> Sites:
     if isinstance(text, int):
         text = str(text)
     if isinstance(text, str):
-        return Sites(site for word in text.replace(",", " ").split() for site in _parse(kind, word, at))
-    if isinstance(text, Iterable):
-        return Sites(Site(kind, int(layer), int(index), at) for layer, index in text)
-    raise SiteError(f"cannot read sites from {text!r}; write them as text, for example {_example(kind)!r}")
+        return Sites(bounded(site for word in text.replace(",", " ").split() for site in _parse(kind, word, at)))
+    if isinstance(text, Iterable) and not isinstance(text, bytes | Mapping) and getattr(text, "ndim", 1) != 0:
+        return Sites(Site(kind, *_pair(kind, one), at) for one in bounded(text))
+    raise SiteError(f"cannot read sites from {text!r:.60}; write them as text, for example {_EXAMPLES[kind in INDEXED]!r}")
 
 
-def _example(kind: Kind) -> str:
-    return "9.6 9.9@END" if kind in INDEXED else "8-11 5@END"
+def _pair(kind: Kind, one: object) -> tuple[int, int]:
+    """Layer and index, as they are given in numbers."""
+    try:
+        layer, index = (number.__index__() for number in one)  # type: ignore[attr-defined]
+    except (TypeError, ValueError, AttributeError, RuntimeError):  # RuntimeError: torch's
+        layer = index = -1
+    if kind not in INDEXED or not (0 <= layer <= LARGEST_NUMBER and 0 <= index <= LARGEST_NUMBER):
+        example = _EXAMPLES[kind in INDEXED]
+        raise SiteError(f"cannot read sites of kind {kind} from {one!r:.60}; write them as text, for example {example!r}")
+    return layer, index
 
 
 def _parse(kind: Kind, word: str, at: str | None) -> Iterator[Site]:
     match = _WORD.fullmatch(word)
     if not match or (match["indices"] is not None) != (kind in INDEXED):
-        raise SiteError(f"cannot read {word!r} as sites of kind {kind}; write them like {_example(kind)!r}")
-    for layer in layers_of(match["layers"]):
-        for index in layers_of(match["indices"]) if match["indices"] else [None]:
+        raise SiteError(f"cannot read {word!r:.60} as sites of kind {kind}; write them like {_EXAMPLES[kind in INDEXED]!r}")
+    for layer in numbers_of(match["layers"]):
+        for index in numbers_of(match["indices"]) if match["indices"] else [None]:
             yield Site(kind, layer, index, match["at"] or at)
-
-
-def layers_of(text: str) -> range:
-    """The numbers of "3", or of a range, "0-3"."""
-    first, _, last = text.partition("-")
-    low, high = int(first), int(last or first)
-    if high < low:
-        raise SiteError(f"the range {text} runs backwards; write {last}-{first}")
-    return range(low, high + 1)

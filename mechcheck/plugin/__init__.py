@@ -1,5 +1,7 @@
 """The pytest plugin. Nothing here imports torch when it is loaded: collecting unrelated tests must not pay for it."""
 
+from pathlib import Path
+
 import pytest
 
 from mechcheck.plugin import failing, neutral, spelling, startup
@@ -62,8 +64,9 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Refuse two claims of one id: their evidence could not be told apart."""
+    """Refuse two claims of one id, by which evidence tells them apart, or of one node id, by which pytest's own plugins do."""
     seen: dict[str, str] = {}
+    places: dict[str, Path] = {}
     for item in items:
         spec = claim_spec(item)
         if spec is None:
@@ -71,5 +74,10 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         name = claim_id(item, spec)
         if seen.setdefault(name, item.nodeid) != item.nodeid:
             raise pytest.UsageError(f"two claims are called {name!r}: {seen[name]} and {item.nodeid}; give one @claim(..., id=...)")
+        if places.setdefault(item.nodeid, item.path) != item.path:
+            raise pytest.UsageError(
+                f"pytest calls two claims {item.nodeid!r}, those of {places[item.nodeid]} and of {item.path}, as files outside of its root "
+                "directory have no folder in their names; name a folder that both are in with --rootdir"
+            )
     if seen and measures(config) and not hasattr(config, "workerinput"):
         check_writable(config.stash[SETTINGS].report)

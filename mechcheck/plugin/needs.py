@@ -1,13 +1,12 @@
 """Which models of the hub a selection of claims needs, told by collecting it."""
 
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from mechcheck.base.errors import MechcheckError
-from mechcheck.models.names import model_name, place_of
+from mechcheck.models.names import directory_of, model_name, place_of
 from mechcheck.plugin.cases import claim_spec
 from mechcheck.plugin.settings import SETTINGS
 
@@ -41,7 +40,7 @@ def hub_models(arguments: Sequence[str]) -> list[str]:
     if not claims:
         raise MechcheckError(f"no claims are selected by {' '.join(arguments)}")
     named = dict.fromkeys(name for item in claims for name in _models_of(item))
-    return [name for name in named if name not in embedded_models() and not Path(name).expanduser().is_dir()]
+    return [name for name in named if name not in embedded_models() and directory_of(name) is None]
 
 
 def _models_of(item: pytest.Item) -> Iterator[str]:

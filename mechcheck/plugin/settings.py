@@ -9,6 +9,7 @@ import pytest
 
 from mechcheck.base.errors import MechcheckError
 from mechcheck.base.paths import trained_models
+from mechcheck.base.reading import is_dir
 from mechcheck.evidence.dtypes import DTYPE_NAMES
 from mechcheck.evidence.parts import Parts, spare_folder
 from mechcheck.evidence.status import CHANGES, words_among
@@ -182,7 +183,7 @@ def _circuits(config: pytest.Config) -> Path | None:
     if folder is None:
         return None
     path: Path = config.invocation_params.dir / folder
-    if not path.is_dir():
+    if not is_dir(path):
         raise pytest.UsageError(f"--mech-circuits: there is no folder {folder}; `mechcheck discover TASK MODEL --out {folder}` makes it")
     return path.resolve()
 

@@ -3,9 +3,9 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from torch import Tensor
-
 from mechcheck.base.errors import PromptError
+
+_LARGEST = 2**31 - 1
 
 
 class Rows(NamedTuple):
@@ -24,9 +24,8 @@ def token_rows(tokens: Any) -> list[list[int]]:
     Raises:
         PromptError: something else than rows of whole numbers that are not negative.
     """
-    if isinstance(tokens, Tensor):
-        tokens = tokens.tolist()
-    if isinstance(tokens, str | Mapping) or not isinstance(tokens, Iterable):
+    tokens = listed(tokens, "tokens")
+    if isinstance(tokens, str | bytes | Mapping) or not isinstance(tokens, Iterable):
         raise PromptError(f"expected a row of token ids for each prompt, got {type(tokens).__name__}{_hint(tokens)}")
     rows = [ids_of(row, f"prompt {number}") for number, row in enumerate(tokens)]
     for number, row in enumerate(rows):
@@ -45,6 +44,7 @@ def without_padding(rows: list[list[int]], pad: int | None, mask: Any) -> Rows:
     Raises:
         PromptError: a mask of another shape, or with a hole; no token left; ids that may be padding as well as a prompt's own.
     """
+    pad = None if pad is None else ids_of([pad], "pad")[0]
     if mask is not None:
         return _unmasked(rows, pad, mask)
     if pad is None:
@@ -72,7 +72,10 @@ def _padded(rows: list[list[int]], pad: int) -> tuple[bool, bool]:
 
 
 def _unmasked(rows: list[list[int]], pad: int | None, mask: Any) -> Rows:
-    kept = [ids_of(row, "attention_mask") for row in (mask.tolist() if isinstance(mask, Tensor) else mask)]
+    mask = listed(mask, "attention_mask")
+    if isinstance(mask, str | bytes | Mapping) or not isinstance(mask, Iterable):
+        raise PromptError(f"attention_mask must have a row for each prompt, got {type(mask).__name__}")
+    kept = [ids_of(row, "attention_mask") for row in mask]
     if [len(row) for row in kept] != [len(row) for row in rows]:
         raise PromptError("attention_mask must have a 1 (token) or a 0 (padding) for each token id")
     tokens, cut = [], []
@@ -103,14 +106,30 @@ def ids_of(given: Any, where: str) -> list[int]:
         PromptError: something else.
     """
     try:
-        values = given.tolist() if isinstance(given, Tensor) else list(given)
+        values = list(listed(given, where))
         ids = [int(one) for one in values]
-        whole = all(one == token for one, token in zip(values, ids, strict=True))
-    except (TypeError, ValueError):
+        whole = not isinstance(given, str | bytes) and all(bool(one == token) for one, token in zip(values, ids, strict=True))
+    except (TypeError, ValueError, OverflowError, RuntimeError):  # RuntimeError: torch's, of a tensor that is no number
         whole = False
     if not whole:
         raise PromptError(f"{where}: expected whole numbers, got {given!r:.60}{_hint(given)}")
+    if any(abs(one) > _LARGEST for one in ids):
+        raise PromptError(f"{where}: a number above {_LARGEST:,} is no token of any vocabulary, and no position of any prompt")
     return ids
+
+
+def listed(given: Any, where: str) -> Any:
+    """Tensors and arrays as lists.
+
+    Raises:
+        PromptError: a tensor that holds no numbers (on the meta device, say).
+    """
+    if not hasattr(given, "tolist"):
+        return given
+    try:
+        return given.tolist()
+    except (RuntimeError, TypeError, ValueError) as error:
+        raise PromptError(f"{where}: its numbers cannot be read ({type(error).__name__}: {error!s:.60})") from error
 
 
 def _hint(given: object) -> str:

@@ -11,8 +11,8 @@ from jaxtyping import Bool, Int
 from torch import Tensor
 
 from mechcheck.base.errors import PromptError
+from mechcheck.prompts import checks
 from mechcheck.prompts.candidates import Asked, Candidates, Given, check_apart, compared, prompt_id
-from mechcheck.prompts.checks import check_aligned, check_counts, check_lengths, check_positions
 from mechcheck.prompts.limits import check_fits
 from mechcheck.prompts.padding import token_rows, without_padding
 from mechcheck.prompts.reading import Place, Texts, asked_read, at_word, check_whole, each_read, masked_ends, place_at, texts_of
@@ -106,17 +106,17 @@ class PromptSet(Placed, Asked):
         """
         rows, cut, pad = without_padding(token_rows(tokens), pad, attention_mask)
         lengths = [len(row) for row in rows]
-        check_lengths(lengths, padded=pad is not None)
-        check_counts(len(rows), {"answers": answers, "foils": foils, "templates": templates})
-        check_counts(len(rows), positions or {})
-        named, spans = named_places(positions or {}, lengths, cut)
+        checks.check_lengths(lengths, padded=pad is not None)
+        checks.check_counts(len(rows), {"answers": answers, "foils": foils, "templates": templates})
+        checks.check_counts(len(rows), positions := checks.named_by_text(positions, "positions"))
+        checks.check_companions(counterfactual=counterfactual, reference=reference, decode=decode)
+        named, spans = named_places(positions, lengths, cut)
         named.setdefault(END, torch.tensor(lengths) - 1)
-        check_positions(named, lengths, cut)
-        check_aligned(len(rows), {"counterfactual": counterfactual, "reference": reference})
+        checks.check_positions(named, lengths, cut)
+        checks.check_aligned(len(rows), {"counterfactual": counterfactual, "reference": reference})
         right, wrong = compared("answers", answers), compared("foils", foils)
         check_apart(right, wrong)
         ids = tuple(starmap(prompt_id, zip_longest(rows, right.texts, wrong.texts, fillvalue="")))
-        words = [*right.every, *wrong.every]
         return cls(
             tokens=torch.tensor([row + [pad or 0] * (max(lengths) - len(row)) for row in rows]),
             lengths=torch.tensor(lengths),
@@ -125,10 +125,10 @@ class PromptSet(Placed, Asked):
             answer_sets=right.sets,
             foil_sets=wrong.sets,
             positions=named,
-            templates=("all",) * len(rows) if templates is None else tuple(templates),
+            templates=checks.template_ids(templates, len(rows)),
             ids=ids,
             words=() if decode is None else tuple(tuple(texts_of(row, decode)) for row in rows),
-            vocabulary=dict(zip(words, texts_of(words, decode or {}), strict=True)),
+            vocabulary={token: texts_of([token], decode or {})[0] for token in (*right.every, *wrong.every)},
             counterfactual=_with_ids(counterfactual, ids),
             reference=_with_ids(reference, ids),
             policy=policy,
@@ -177,13 +177,13 @@ class PromptSet(Placed, Asked):
                 different lengths, a word that is not in its prompt, bos=True without such a token; more tokens than the model
                 sees; answers to texts that mask no word, or several, where the model is a masked one.
         """
+        checks.check_list(texts, "texts")
         made = cls.read(
             Reader(model, bos), texts, answers=answers, foils=foils, positions=positions, templates=templates, whole=whole,
             counterfactual=counterfactual, reference=reference, pad=pad, after_space=after_space, several_tokens=several_tokens,
         )  # fmt: skip
-        for one in (made, made.counterfactual, made.reference):
-            if one is not None:
-                check_fits(model, one)
+        for one in filter(None, (made, made.counterfactual, made.reference)):
+            check_fits(model, one)
         return made
 
     @classmethod
@@ -226,22 +226,23 @@ class PromptSet(Placed, Asked):
         """
         aligned = {name: some for name, some in (("counterfactual", counterfactual), ("reference", reference)) if some is not None}
         n, sets = len(texts), [texts, *aligned.values()]
-        check_counts(n, {"answers": answers, "foils": foils, **(positions or {}), **(at_words or {})})
-        check_aligned(n, aligned)
-        check_whole(whole, {**(positions or {}), **(at_words or {})})
+        positions, at_words = checks.named_by_text(positions, "positions"), checks.named_by_text(at_words, "at_words")
+        checks.check_counts(n, {"answers": answers, "foils": foils, **positions, **at_words})
+        checks.check_aligned(n, aligned)
+        check_whole(whole, {**positions, **at_words})
         every = each_read([text for some in sets for text in some], reader.rows)
         clean, *others = [every[i * n : (i + 1) * n] for i in range(len(sets))]
         asked = asked_read(reader, answers, foils, after_space=after_space, several_tokens=several_tokens)
         shared = {
             name: [place_at(reader, *one, whole=name in whole) for one in zip(clean, at, texts, strict=True)]
-            for name, at in (positions or {}).items()
+            for name, at in positions.items()
         }
         decode, policy = reader.decode(every, asked.every), reader.policy
 
         def build(rows: list[Sequence[int]], read: Texts, **made: PromptSet) -> PromptSet:
             ends: dict[str, list[int | Sequence[int]]] = {
                 name: [at_word(reader, *one, whole=name in whole) for one in zip(rows, at, read, strict=True)]
-                for name, at in (at_words or {}).items()
+                for name, at in at_words.items()
             }
             if END not in shared | ends and reader.mask is not None:
                 ends |= {name: [*at] for name, at in masked_ends(rows, reader.mask, answered=bool(asked.every)).items()}

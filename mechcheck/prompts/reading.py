@@ -1,23 +1,23 @@
 """Prompts of which some are text and others tokens already, and what is looked for in them."""
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 from mechcheck.base.errors import PromptError
 from mechcheck.prompts.candidates import Given, as_tokens, words_among
+from mechcheck.prompts.padding import ids_of, is_several
 from mechcheck.prompts.tokens import Reader
 
 Texts = Sequence[str | Sequence[int]]
 """Texts of prompts; some or all may be given as tokens."""
 Place = str | int | Sequence[int]
 """A word, a position, or several positions (a span)."""
-_Read = TypeVar("_Read", int, Sequence[int])
 
 
-def each_read(values: Sequence[str | _Read], read: Callable[[list[str]], Sequence[_Read]]) -> list[_Read]:
-    """The values, with what is text among them read, all of it at once, so that an error names every word that does not fit."""
+def each_read(values: Sequence[str | Sequence[int]], read: Callable[[list[str]], Sequence[Sequence[int]]]) -> list[Sequence[int]]:
+    """The prompts, with what is text among them read, all of it at once, so that an error names every word that does not fit."""
     found = iter(read([value for value in values if isinstance(value, str)]))
-    return [next(found) if isinstance(value, str) else value for value in values]
+    return [next(found) if isinstance(value, str) else ids_of(value, f"prompt {number}") for number, value in enumerate(values)]
 
 
 class AskedTokens(NamedTuple):
@@ -33,24 +33,23 @@ def asked_read(
     reader: Reader, answers: Sequence[Any] | None, foils: Sequence[Any] | None, *, after_space: bool, several_tokens: bool
 ) -> AskedTokens:
     """Answers and foils, with the words among them read, all at once, so that an error names every word that does not fit."""
-    words = list(dict.fromkeys(words_among([*(answers or ()), *(foils or ())])))
+    words = list(dict.fromkeys(words_among([*(() if answers is None else answers), *(() if foils is None else foils)])))
     if several_tokens:
         read = reader.answers(words, after_space=after_space)
     else:
         read = [(token,) for token in reader.singles(words, after_space=after_space)]
     found = dict(zip(words, read, strict=True))
     right, wrong = (None if given is None else as_tokens(given, found) for given in (answers, foils))
-    tokens = [one for one in [*(right or ()), *(wrong or ())] if not isinstance(one, Sequence)]
+    tokens = ids_of([one for one in [*(right or ()), *(wrong or ())] if not is_several(one)], "answers and foils")
     return AskedTokens(right, wrong, [*tokens, *(token for ids in read for token in ids)])
 
 
 def check_whole(whole: Sequence[str], named: Collection[str]) -> None:
     """Raise `PromptError` where a name whose words are to be meant whole is none."""
-    names = [whole] if isinstance(whole, str) else whole
-    missing = [name for name in names if name not in named]
-    if isinstance(whole, str) or missing:
+    listed = isinstance(whole, list | tuple | set | frozenset) and all(isinstance(name, str) for name in whole)
+    if not listed or any(name not in named for name in whole):
         raise PromptError(
-            f"whole={whole!r}: give a list of names of positions, of which {', '.join(named) or 'there are none'}"
+            f"whole={whole!r:.60}: give a list of names of positions, of which {', '.join(named) or 'there are none'}"
             f"{' are given' if named else ''}"
         )
 

@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.nn.functional import pad as filled
 
 from mechcheck.base.errors import PromptError
+from mechcheck.prompts.padding import ids_of, listed
 
 END = "END"
 """The last token of a prompt, unless it is said otherwise."""
@@ -45,11 +46,11 @@ def named_places(places: Mapping[str, Places], lengths: Sequence[int], cut: Sequ
     for name, given in places.items():
         if name == ALL:
             raise PromptError(f"{ALL} is every token of a prompt: choose another name")
-        at = [place.tolist() if isinstance(place, Tensor) else place for place in given]
+        at = [listed(place, f"position {name}") for place in listed(given, f"position {name}")]
         if not any(isinstance(place, Sequence) for place in at):
-            positions[name] = torch.as_tensor(given).cpu() - torch.tensor(cut)
+            positions[name] = torch.tensor(ids_of(at, f"position {name}")) - torch.tensor(cut)
             continue
-        several = [sorted(set(map(int, place))) if isinstance(place, Sequence) else [int(place)] for place in at]
+        several = [sorted(set(ids_of(place if isinstance(place, Sequence) else [place], f"span {name}"))) for place in at]
         mask = torch.zeros(len(lengths), max(lengths), dtype=torch.bool)
         for prompt, (place, length, front) in enumerate(zip(several, lengths, cut, strict=True)):
             if not place:

@@ -11,6 +11,7 @@ from weakref import WeakKeyDictionary
 from mechcheck.base.architectures import is_encoder, is_native
 from mechcheck.base.errors import PromptError
 from mechcheck.base.loaded import check_loaded
+from mechcheck.base.text import no_text
 
 if TYPE_CHECKING:
     from transformer_lens.model_bridge import TransformerBridge
@@ -213,12 +214,14 @@ class Reader:
         return self.end_of(row, index - 1, text) + 1 if index else len(self._before)
 
     def decode(self, rows: Sequence[Sequence[int]], *extra: Sequence[int]) -> dict[int, str]:
-        """Token id -> text for every token that occurs."""
-        occurring = {t for row in (*rows, *extra) for t in row}
+        """Token id -> text for every token that occurs and can be one."""
+        occurring = {t for row in (*rows, *extra) for t in row if t >= 0}
         return {t: self.tokenizer.decode([t]) for t in occurring}
 
     def _encode(self, text: str) -> list[int]:
         if text not in self._encoded:
+            if problem := no_text(text):
+                raise PromptError(problem)
             self._encoded[text] = tuple(self.tokenizer.encode(text, add_special_tokens=False))
         return list(self._encoded[text])
 

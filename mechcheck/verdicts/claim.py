@@ -6,6 +6,7 @@ from typing import Any, Literal, TypeVar, get_args
 
 from mechcheck.base.errors import ClaimError
 from mechcheck.base.outgoing import message_of
+from mechcheck.base.text import no_text
 
 Kind = Literal["behaviour", "structure", "necessity", "sufficiency", "specificity", "generalisation"]
 Expected = Literal["supported", "refuted", "not_applicable"]
@@ -91,20 +92,32 @@ def claim(
     Raises:
         ClaimError: a word that is not among the choices, or a key of `expect` that is no text.
     """
+    _check_kinds(
+        expect=(expect, (str, Mapping)),
+        models=(models, (list, tuple, set, Mapping)),
+        prompts=(prompts, Mapping),
+        positive_control=(positive_control, Mapping),
+        decoy=(decoy, (str, list, tuple, Mapping)),
+        kind=(kind, str),
+        budget=(budget, int),
+    )
     if kind is not None and kind not in get_args(Kind):
         raise ClaimError(f"unknown kind of evidence {kind!r}; choose one of {', '.join(get_args(Kind))}")
     _check_keys(() if isinstance(expect, str) else expect)
     for expected in [expect] if isinstance(expect, str) else expect.values():
-        if expected not in get_args(Expected):
+        if not isinstance(expected, str) or expected not in get_args(Expected):
             raise ClaimError(f"a claim cannot be expected to be {expected!r}; choose one of {', '.join(get_args(Expected))}")
     decoys = (decoy,) if decoy is None or isinstance(decoy, str | Mapping) else tuple(decoy)
     for one in decoys:
-        if isinstance(one, str) and one not in get_args(Decoy):
+        if one is not None and not isinstance(one, Mapping) and (not isinstance(one, str) or one not in get_args(Decoy)):
             raise ClaimError(f"unknown decoy {one!r}; choose one of {', '.join(get_args(Decoy))}, or a mapping of arguments")
     if not decoys:
         raise ClaimError("decoy=[]: a claim that was never shown able to fail is no evidence; leave decoy out for the default")
-    if isinstance(statement, str) is False or not statement.strip():
+    if not isinstance(statement, str) or not statement.strip():
         raise ClaimError('a claim needs a statement: @claim("what is claimed")')
+    for name, text in (("statement", statement), ("source", source), ("task", task), ("id", id)):
+        if text is not None and (problem := no_text(text)):
+            raise ClaimError(f"{name}: {problem}")
     if budget is not None and budget < LEAST_BUDGET:
         raise ClaimError(f"budget={budget}: prompts that the claim may draw, at least {LEAST_BUDGET}, as one shows nothing about others")
     partners = models if isinstance(models, Mapping) else {}
@@ -119,6 +132,20 @@ def claim(
         return marked
 
     return mark
+
+
+_Kinds = type | tuple[type, ...]
+
+
+def _check_kinds(**given: tuple[object, _Kinds]) -> None:
+    """Raise unless each argument that is given is of one of its types."""
+    for name, (value, kinds) in given.items():
+        if not isinstance(value, kinds) and (value is not None or name in ("expect", "models")):
+            words = " or ".join(_WORDS[kind] for kind in (kinds if isinstance(kinds, tuple) else (kinds,)))
+            raise ClaimError(f"{name}={value!r:.60}: {words} is expected")
+
+
+_WORDS = {str: "text", int: "a whole number", Mapping: "a mapping", list: "a list", tuple: "a tuple", set: "a set"}
 
 
 def _parts(key: str | tuple[str, ...]) -> set[str]:

@@ -110,10 +110,16 @@ def test_graphs_for_other_tools(tiny, tmp_path):
         ('{"cfg": {"n_layers": 2, "n_heads": 3}}', "no circuit as EAP-IG"),
         ('{"cfg": {"n_layers": 2, "n_heads": 3}, "edges": {"a": 1}}', "no circuit as EAP-IG"),
         ('{"cfg": {"n_layers": 2, "n_heads": 3}, "edges": {"m1->m0": {"in_graph": true}}}', "'m1->m0' is no edge of a model of 2 layers"),
-        ('{"cfg": {"n_layers": 2, "n_heads": 3}, "edges": {"m0->m1": {"in_graph": true, "at": ["a b"]}}}', "positions are names"),
-        ('{"cfg": {"n_layers": 2, "n_heads": 3}, "edges": {"m0->m1": {"in_graph": true, "at": "END"}}}', "positions are names"),
+        (
+            '{"cfg": {"n_layers": 2, "n_heads": 3}, "edges": {"m0->m1": {"in_graph": true, "at": ["a b"]}}}',
+            r"edges\['m0->m1'\]\.at\[0\]: 'a b' is none",
+        ),
+        ('{"cfg": {"n_layers": 2, "n_heads": 3}, "edges": {"m0->m1": {"in_graph": true, "at": "END"}}}', "a list is expected, not 'END'"),
         ('{"cfg": {"n_layers": 2, "n_heads": 3}, "edges": {"m0->m1": {"in_graph": true, "at": 3}}}', "no circuit as EAP-IG"),
-        ('{"cfg": {"n_layers": 100000000, "n_heads": 3}, "edges": {}}', "100000000 layers"),
+        (
+            '{"cfg": {"n_layers": 100000000, "n_heads": 3}, "edges": {}}',
+            "cfg.n_layers: a number of at most 1000 is expected, not 100000000",
+        ),
     ],
 )
 def test_what_is_no_such_file_is_told(tmp_path, text, why):

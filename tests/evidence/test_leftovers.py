@@ -7,11 +7,12 @@ import pytest
 from runs import OLD, RUN, VALIDATOR, claim
 
 from mechcheck.base.errors import MechcheckError
+from mechcheck.base.reading import read_json
 from mechcheck.evidence import leftovers
 from mechcheck.evidence.leftovers import dead_runs, is_alive, recover, tell
 from mechcheck.evidence.parts import Parts
 from mechcheck.evidence.runs import read_run
-from mechcheck.evidence.store import read_json, write_json
+from mechcheck.evidence.store import write_json
 
 BARE = {key: value for key, value in RUN.items() if key != "sentinels"}
 

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 from runs import claim, measurement, values
 
+from mechcheck.base.reading import read_json
 from mechcheck.conformance.sentinels import Sentinel
 from mechcheck.evidence import parts as parts_
 from mechcheck.evidence import store
 from mechcheck.evidence.parts import Parts
 from mechcheck.evidence.runs import RunRecord
-from mechcheck.evidence.store import read_json
 
 
 def test_the_last_record_of_a_claim_counts(tmp_path):

@@ -36,13 +36,13 @@ class TestReading:
         ("text", "message"),
         [
             (None, "no evidence at .*evidence.json; run `pytest claims` first, or name the file"),
-            ("{", "is not an evidence file of mechcheck .JSONDecodeError"),
-            ("[]", "is not an evidence file of mechcheck .TypeError"),
+            ("{", "is not an evidence file of mechcheck: Expecting property name"),
+            ("[]", r"is not an evidence file of mechcheck: it does not name its schema \(run.schema\)"),
             ('{"run": {"schema": "other/9"}}', "has schema 'other/9', this version reads 'mechcheck.evidence/2'"),
-            ('{"run": {"schema": "mechcheck.evidence/2"}}', "is not whole: KeyError: 'claims'"),
+            ('{"run": {"schema": "mechcheck.evidence/2"}}', "is not whole: it: it lacks claims; make it again"),
             (
                 '{"run": {"schema": "mechcheck.evidence/2"}, "claims": [{"expectations": []}]}',
-                "is not whole: it lacks claim.circuit, claim.",
+                "is not whole: run: it lacks complete, created, ",
             ),
         ],
     )

@@ -8,8 +8,9 @@ import stat
 import numpy as np
 import pytest
 
+from mechcheck.base.reading import read_json
 from mechcheck.evidence import store
-from mechcheck.evidence.store import evidence_of, publish, read_json, schema, slug, write_json
+from mechcheck.evidence.store import evidence_of, publish, schema, slug, write_json
 
 RUN = {"id": "r2", "seed": 3}
 CLAIMS = [{"id": name, "verdict": "skipped", "expectations": []} for name in "ba"]

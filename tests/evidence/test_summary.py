@@ -3,6 +3,7 @@
 import json
 
 import pytest
+from made_evidence import evidence, rich_claims
 
 from mechcheck import cli
 from mechcheck.evidence.summary import markdown
@@ -158,9 +159,9 @@ def test_the_limit_is_a_mebibyte():
 
 def test_the_command(tmp_path, capsys):
     path = tmp_path / "evidence.json"
-    path.write_text(json.dumps(RUN), encoding="utf-8")
-    assert cli.main(["summary", str(path), "--model", "n"]) == 0
-    assert capsys.readouterr().out.startswith("| task | claim | n |")
+    path.write_text(json.dumps(evidence(rich_claims())), encoding="utf-8")
+    assert cli.main(["summary", str(path), "--model", "names-gpt2-s0"]) == 0
+    assert capsys.readouterr().out.startswith("| task | claim | names-gpt2-s0 |")
 
 
 @pytest.mark.parametrize(

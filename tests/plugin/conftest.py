@@ -11,7 +11,8 @@ from typing import Any
 import jsonschema
 import pytest
 
-from mechcheck.evidence.store import FILE, read_json, schema
+from mechcheck.base.reading import read_json
+from mechcheck.evidence.store import FILE, schema
 
 MODEL = "names-gpt2-seed1"
 

@@ -9,8 +9,9 @@ import jsonschema
 from lost import HEADER, KILLED, litter, thirteen
 
 from mechcheck import cli
+from mechcheck.base.reading import read_json
 from mechcheck.evidence.runs import read_baseline
-from mechcheck.evidence.store import FILE, read_json, schema
+from mechcheck.evidence.store import FILE, schema
 
 ONE = ("-n0",)
 

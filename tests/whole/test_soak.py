@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 from runs import OLD, claim, write_run
 
-from mechcheck.evidence.store import read_json, write_json
+from mechcheck.base.reading import read_json
+from mechcheck.evidence.store import write_json
 
 ROOT = Path(__file__).resolve().parents[2]
 BENCHMARKS = str(ROOT / "benchmarks")

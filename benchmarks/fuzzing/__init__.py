@@ -1,0 +1,1 @@
+"""Inputs that nobody means: how they are made, and what they are given to."""
