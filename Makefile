@@ -12,12 +12,26 @@ TORCH ?= $(if $(filter Linux,$(shell uname -s)),$(if $(wildcard /dev/nvidia0)$(s
 TORCH_INDEX ?= $(if $(filter cpu,$(TORCH)),https://download.pytorch.org/whl/cpu)
 PIP = $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: verify test docs lint clean
+.PHONY: verify test test-oldest docs lint clean
 verify: $(VENV)/.ready
 	$(BIN)/pytest claims -n auto -p no:randomly --html=reports/pytest.html --self-contained-html --junitxml=reports/junit.xml
 
 test: $(VENV)/.ready
 	$(BIN)/pytest tests -n auto --dist worksteal
+
+# The oldest versions that are allowed, in an environment of their own; of the tests those that need no newer torch than mechcheck does.
+OLDEST ?= .venv-oldest
+OLDEST_TESTS := tests/base tests/stats tests/notation tests/prompts tests/evidence tests/models/test_loading.py tests/engine/test_run.py \
+	tests/engine/test_sweep.py tests/circuits/test_files.py tests/verdicts tests/plugin/test_plugin_verdicts.py tests/plugin/test_plugin_options.py
+test-oldest: $(OLDEST)/.ready
+	$(OLDEST)/bin/pytest $(OLDEST_TESTS) --ignore tests/base/test_device.py -n auto --dist worksteal
+	$(OLDEST)/bin/pytest claims/ioi --mech-profile smoke -n auto -p no:randomly
+
+$(OLDEST)/.ready: pyproject.toml requirements/oldest.txt
+	$(PYTHON) -m venv $(OLDEST)
+	$(OLDEST)/bin/python -m pip install --quiet --disable-pip-version-check -r requirements/oldest.txt
+	$(OLDEST)/bin/python -m pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps -e .
+	touch $@
 
 docs: $(VENV)/.ready
 	$(BIN)/sphinx-build -W --keep-going -E -b html docs build/docs
@@ -42,4 +56,4 @@ endif
 	touch $@
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) $(OLDEST) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

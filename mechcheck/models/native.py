@@ -87,7 +87,13 @@ def boot_directory(directory: Path, name: str, device: str, dtype: torch.dtype, 
         check_undamaged(directory, name)
         raise ModelError(f"{name!r}: its weights or its tokenizer cannot be read ({first_line(error)})") from error
     check_finite(stored, name)
-    return _booted(config, native_weights(stored, config, halves=False), tokenizer, name, device, dtype, processing)
+    weights = native_weights(stored, config, halves=False)
+    try:
+        return _booted(config, weights, tokenizer, name, device, dtype, processing)
+    except ModelError:
+        raise
+    except Exception as error:  # whatever a library meets in the files
+        raise ModelError(f"{name!r}: no model can be made of its files ({first_line(error)})") from error
 
 
 def described(bridge: "TransformerBridge") -> str:

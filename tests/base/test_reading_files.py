@@ -121,10 +121,10 @@ class TestToml:
     def test_what_would_take_long(self, tmp_path, text, message):
         path = tmp_path / "x.toml"
         path.write_text(text, encoding="utf-8")
-        began = time.monotonic()
+        began = time.process_time()
         with pytest.raises(ValueError, match=message):
             read_toml(path)
-        assert time.monotonic() - began < 2
+        assert time.process_time() - began < 2
 
     @pytest.mark.parametrize(
         "value", ['"' + "a." * 3000 + '"', '"""' + "a." * 3000 + '"""', "'''" + "a.\n" * 3000 + "'''", "1 # " + "a." * 3000]
@@ -138,7 +138,7 @@ class TestToml:
     def test_looking_for_long_keys_takes_no_time_itself(self, tmp_path, text):
         path = tmp_path / "x.toml"
         path.write_text(text, encoding="utf-8")
-        began = time.monotonic()
+        began = time.process_time()
         with pytest.raises(ValueError):  # noqa: PT011  # whatever tomllib says of it
             read_toml(path)
-        assert time.monotonic() - began < 4
+        assert time.process_time() - began < 4

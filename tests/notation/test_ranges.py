@@ -62,20 +62,20 @@ def test_bounds():
 @pytest.mark.parametrize("text", ["0-99999999999", "0-9999999", "0-9999999.0-9999999", "0-999.0-999"])
 def test_ranges_that_nobody_means(take, text):
     text = text if (take in INDEXED) == ("." in text) or "." in text else f"0.{text}"
-    began = time.monotonic()
+    began = time.process_time()
     with pytest.raises(SiteError):
         take(text)
-    assert time.monotonic() - began < 4
+    assert time.process_time() - began < 4
 
 
 @pytest.mark.parametrize(
     "text", ["0-9999999.0->logits", "0-999.0-99->9.0-99.q", "0.0->0-9999999.0.q", "mlp0-9999999->logits", "0-999.0-999->1000-1999.0-9.q"]
 )
 def test_edges_that_nobody_means(text):
-    began = time.monotonic()
+    began = time.process_time()
     with pytest.raises(SiteError, match="more than 131,072 sites"):
         m.edges(text)
-    assert time.monotonic() - began < 4
+    assert time.process_time() - began < 4
 
 
 @pytest.mark.parametrize("odd", ODD, ids=lambda odd: f"{type(odd).__name__}-{odd!r:.12}".encode("ascii", "replace").decode())

@@ -106,15 +106,18 @@ def test_a_claim_that_always_kills_its_process(claims, death):
     run.result.stdout.fnmatch_lines([f"{N} claims: {N - 1} supported, 1 errored; {N - 1} as claimed"])
 
 
+ONCE = "os.path.exists('tried') or (open('tried', 'w').close(), os.kill(os.getpid(), signal.SIGKILL))"
+
+
 def test_a_claim_that_kills_its_process_once(claims, pytester):
     """That it would have come out as claimed when tried again is no verdict."""
-    run = claims(thirteen("open('tried', 'x').close() or os.kill(os.getpid(), signal.SIGKILL)"), *TWO)
+    run = claims(thirteen(ONCE), *TWO)
     assert (run.result.ret, run.claim("[6]")["verdict"]) == (1, "errored")
 
 
 @pytest.mark.parametrize("dist", ["loadscope", "worksteal"])
 def test_schedulers_of_xdist_decide_no_claim_again(claims, dist):
-    run = claims(thirteen("open('tried', 'x').close() or os.kill(os.getpid(), signal.SIGKILL)"), *TWO, f"--dist={dist}")
+    run = claims(thirteen(ONCE), *TWO, f"--dist={dist}")
     assert run.result.ret != 0
     assert run.claim("[6]")["verdict"] == "errored"
 
