@@ -174,8 +174,9 @@ def written(rng: Rng, folder: Any) -> None:
     n = rng.randrange(1, 4)
 
     def one(usual: str) -> Any:
-        return seldom(rng, usual, rng.choice(WORDS), "".join(rng.choice(WORDS[:40]) for _ in range(3)), usual[: rng.randrange(30)],
-            usual.upper())
+        return seldom(
+            rng, usual, rng.choice(WORDS), "".join(rng.choice(WORDS[:40]) for _ in range(3)), usual[: rng.randrange(30)], usual.upper()
+        )
 
     def per(usual: Any, *others: Any) -> Any:
         return seldom(rng, [usual] * n, None, [rng.choice((usual, *others)) for _ in range(n)], [odd(rng) for _ in range(n)])

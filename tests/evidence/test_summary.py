@@ -2,6 +2,7 @@
 
 import json
 
+import made_evidence
 import pytest
 
 from mechcheck import cli
@@ -158,7 +159,8 @@ def test_the_limit_is_a_mebibyte():
 
 def test_the_command(tmp_path, capsys):
     path = tmp_path / "evidence.json"
-    path.write_text(json.dumps(RUN), encoding="utf-8")
+    claims = [made_evidence.claim("a"), made_evidence.claim("b", model=made_evidence.model("n"))]
+    path.write_text(json.dumps(made_evidence.evidence(claims)), encoding="utf-8")
     assert cli.main(["summary", str(path), "--model", "n"]) == 0
     assert capsys.readouterr().out.startswith("| task | claim | n |")
 
