@@ -5,8 +5,8 @@ given to whatever reads them: circuits and graphs, evidence with its samples and
 notation of sites, edges, features and interventions, prompts as tokens and as text, claims, and the options of pytest and of the command.
 
 A crash is an exception that is none of mechcheck's own (mechcheck/base/errors.py), or, from a command, anything but an exit status with a
-message; a hang is an input that takes more than 5 seconds of a core, or 30 altogether. Input number i of a room depends on the seed, the room and i alone, so that
-`--room circuit --only 17` makes it again and shows the traceback.
+message; a hang is an input that takes more than 5 seconds of a core, or 30 altogether. Input number i of a room depends on the seed, the
+room and i alone, so that `--room circuit --only 17` makes it again and shows the traceback.
 
 Writes benchmarks/results/fuzz.json. 100,000 inputs take about half an hour on a core; `--inputs 2000` is a quick look.
 """
@@ -49,9 +49,10 @@ class Hang(BaseException):
 
 def rooms() -> dict[str, Any]:
     """Name -> what makes an input from a generator, in a folder of its own, and gives it to what reads it."""
-    from fuzzing import files, texts
+    from fuzzing import directories, files, options, texts
 
-    return {name: getattr(texts, name, None) or getattr(files, name) for name in SHARES}
+    modules = (texts, files, directories, options)
+    return {name: next(getattr(module, name) for module in modules if hasattr(module, name)) for name in SHARES}
 
 
 def one(room: str, seed: int, number: int) -> dict[str, Any] | str:
@@ -85,12 +86,12 @@ def watch(seconds: float) -> None:
 
 def prepare(room: str) -> None:
     """Import and load what the room's inputs are given to, so that none of them is charged with it."""
-    from fuzzing import files, texts
+    from fuzzing import directories, files, texts
 
     rooms()
     _ = texts.model(), texts.usual_prompts(), texts.dictionary(), files.evidence(), files.two_runs()
     if room == "model_dir":
-        for directory in files.model_dirs():
+        for directory in directories.model_dirs():
             texts.m.load_model(directory, offline=True)
 
 

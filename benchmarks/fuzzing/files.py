@@ -1,4 +1,4 @@
-"""What is read from files: circuits, evidence with its samples, directories of models and dictionaries; and options."""
+"""What is read from files: circuits, graphs, evidence with its samples."""
 
 import contextlib
 import io
@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 import mechcheck as m
-from fuzzing.mutate import WORDS, Rng, changed, garbled, odd, odd_path
+from fuzzing.mutate import WORDS, Rng, changed, garbled, odd_path
 from fuzzing.texts import model
 from mechcheck.base.paths import data_dir
 from mechcheck.circuits.graph_files import read_graph
@@ -234,134 +234,3 @@ def odd_samples(path: Path, rng: Rng) -> bytes:
         with zipfile.ZipFile(out, "a", zipfile.ZIP_DEFLATED) as more:
             more.writestr(f"{name}.npy", header + bytes(rng.choice((0, 8, 1 << 24))))
     return out.getvalue()
-
-
-@cache
-def model_dirs() -> list[Path]:
-    """Models of several layouts, small, and one of TransformerLens' own network."""
-    import tempfile
-
-    import tiny
-    import torch
-    from transformer_lens.config import TransformerBridgeConfig
-    from transformer_lens.model_bridge import TransformerBridge
-
-    folder = Path(tempfile.mkdtemp(prefix="fuzz-"))
-    for layout in ("gpt2", "llama", "bert"):
-        tiny.save_model(layout, folder / layout)
-        tiny.save_tokenizer(folder / layout)
-    torch.manual_seed(0)
-    settings = TransformerBridgeConfig(n_layers=2, d_model=16, n_heads=2, d_head=8, d_mlp=32, n_ctx=16, d_vocab=24, act_fn="gelu",
-                                       architecture="TransformerLensNative")  # fmt: skip
-    m.keep_native(TransformerBridge.boot_native(settings), None, folder / "native")
-    tiny.save_tokenizer(folder / "native")
-    return [folder / name for name in ("gpt2", "llama", "bert", "native")]
-
-
-def model_dir(rng: Rng, folder: Path) -> str | None:
-    """A directory of a model in which one file is odd."""
-    directory = folder / "model"
-    shutil.copytree(rng.choice(model_dirs()), directory)
-    _disturb(
-        directory,
-        rng,
-        more=("model.safetensors.index.json", "adapter_config.json", "generation_config.json", "chat_template.jinja", "vocab.txt"),
-    )
-    m.load_model(directory, offline=True, processing=rng.choice(("folded", "raw")))
-
-
-def dictionary_dir(rng: Rng, folder: Path) -> str | None:
-    """A directory of a dictionary in which one file is odd."""
-    directory = folder / "dictionary"
-    shutil.copytree(data_dir("fixtures") / "dictionaries" / "compiled-ioi-stream-seed0", directory)
-    _disturb(directory, rng, more=("sparsity.safetensors",))
-    m.load_dictionary(str(directory), hook=rng.choice((None, None, odd(rng))), norm_scaling_factor=rng.choice((None, None, 2.0, odd(rng))))
-
-
-def _disturb(directory: Path, rng: Rng, more: tuple[str, ...]) -> None:
-    path = rng.choice([*sorted(directory.iterdir()), directory / rng.choice(more)])
-    if rng.random() < 0.3 and (directory / "config.json").exists():
-        path = directory / "config.json"
-    whole = path.read_bytes() if path.is_file() else b'{"weight_map": {"a": "../../x.safetensors"}}'
-    path.unlink(missing_ok=True)
-    if rng.random() < 0.06:
-        made = odd_path(directory, rng)
-        if os.path.lexists(os.fsencode(str(made).replace("\x00", ""))) and "\x00" not in str(made):
-            made.rename(path)
-        return
-    if path.suffix == ".json" and rng.random() < 0.75:
-        whole = json_of(changed(json.loads(whole), rng))
-    elif path.suffix == ".safetensors" and rng.random() < 0.5:
-        head = int.from_bytes(whole[:8], "little")
-        about = json_of(changed(json.loads(whole[8 : 8 + head]), rng, times=1))
-        whole = len(about).to_bytes(8, "little") + about + whole[8 + head :]
-    else:
-        whole = garbled(whole, rng)
-    path.write_bytes(whole)
-
-
-_OPTIONS = (
-    "model",
-    "circuits",
-    "device",
-    "dtype",
-    "seed",
-    "profile",
-    "budget",
-    "report",
-    "decoys",
-    "baseline",
-    "margin",
-    "fdr",
-    "fail-on",
-    "threads",
-)
-
-
-def options(rng: Rng, folder: Path) -> str | None:
-    """Options of pytest, on a file with nothing but a test that is no claim."""
-    import pytest
-
-    (folder / "test_nothing.py").write_text("def test_nothing():\n    pass\n", encoding="utf-8")
-    given = []
-    for name in rng.sample(_OPTIONS, rng.choice((1, 1, 2))):
-        word = rng.choice(
-            (rng.choice(WORDS), str(rng.randrange(-3, 5)), "cuda:9", "float32,", "0.5", "drifted", "refuted,x", "gpt3", "../x", str(folder))
-        )
-        path = odd_path(folder, rng) if name in ("circuits", "report", "baseline") and rng.random() < 0.5 else word
-        given.append(f"--mech-{name}={str(path)[:3000]}".replace("\x00", ""))
-    report_at = [] if any("report" in one for one in given) else [f"--mech-report={folder / 'r'}"]
-    out, known = io.StringIO(), set(sys.modules)
-    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(out), contextlib.chdir(folder):
-        status = pytest.main(["-p", "no:cacheprovider", "-p", "no:randomly", "-p", "no:faulthandler", f"--rootdir={folder}", "-q",
-            *report_at, *given,
-                              "test_nothing.py"])  # fmt: skip
-    for name in set(sys.modules) - known:
-        if name.startswith("test_nothing"):
-            del sys.modules[name]
-    said = out.getvalue()
-    if status not in (0, 4) or "INTERNALERROR" in said or "Traceback (most recent call last)" in said:
-        raise AssertionError(f"pytest ended with {status}: {said[-1500:]}")
-
-
-def arguments(rng: Rng, folder: Path) -> str | None:
-    """Arguments of the command, of which the paths are odd."""
-
-    def word() -> str:
-        path = str(odd_path(folder, rng))
-        return rng.choice((rng.choice(WORDS), "x", "1", "ioi", "names-gpt2-seed0", path)).replace("\x00", "")
-
-    chosen = rng.choice(
-        (
-            ("report", word()), ("summary", word(), word()), ("compare", word(), word(), "--margin", word()), ("accept", word(), "--why",
-            word()),
-            ("circuit", "show", word()), ("circuit", "show", word(), "--model", word()), ("circuit", "diff", word(), word()),
-            ("circuit", "eval", word(), "--model", word(), "--task", word()), ("discover", word(), word(), "--method", "eap", "--size",
-            word()),
-            ("discover", "ioi", word(), "--set", word()), ("calibrate", "--claims", "1", word()), ("report", word(), "-o", word()),
-            (word(),), (word(), word()),
-            ("prefetch", word()), ("prefetch", "--revision", word()), ("compare", word(), word(), "--rename", word(), "--fail-on", word()),
-        )
-    )  # fmt: skip
-    with contextlib.chdir(folder):
-        return command(*chosen)

@@ -5,6 +5,7 @@ import io
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from mechcheck.base.errors import HookError, MechcheckError, NonFiniteError
@@ -25,7 +26,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     chosen.pytest = more
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # a path or a name may hold what the terminal's encoding has not
-            stream.reconfigure(errors="backslashreplace")
+            with suppress(OSError):  # one that has become another file since it was opened
+                stream.reconfigure(errors="backslashreplace")
     try:
         return chosen.run(chosen) or 0
     except (MechcheckError, HookError, NonFiniteError) as error:

@@ -39,6 +39,8 @@ def read_weights(path: Path) -> Any:
     """
     try:
         check_file(path)
+    except FileNotFoundError:
+        raise ModelError(f"there is no file {path}") from None
     except (OSError, ValueError) as error:
         raise ModelError(f"{path} cannot be read as weights: {error}") from error
     if path.suffix == ".safetensors":

@@ -270,7 +270,6 @@ def _sites(kind: Kind, text: object, at: str | None) -> Sites:
 
 
 def _pair(kind: Kind, one: object) -> tuple[int, int]:
-    """Layer and index, as they are given in numbers."""
     try:
         layer, index = (number.__index__() for number in one)  # type: ignore[attr-defined]
     except (TypeError, ValueError, AttributeError, RuntimeError):  # RuntimeError: torch's
