@@ -6,6 +6,12 @@ BIN := $(VENV)/bin
 # One thread repeats bit for bit and is fastest for models of this size.
 export OMP_NUM_THREADS ?= 1
 
+# Which build of torch: on Linux the one for CPUs, a tenth of the size, unless there is a GPU; elsewhere what pip takes by itself.
+# TORCH=cpu or TORCH=cuda overrides it, TORCH_INDEX names another index of builds.
+TORCH ?= $(if $(filter Linux,$(shell uname -s)),$(if $(wildcard /dev/nvidia0)$(shell command -v nvidia-smi),cuda,cpu),pip)
+TORCH_INDEX ?= $(if $(filter cpu,$(TORCH)),https://download.pytorch.org/whl/cpu)
+PIP = $(BIN)/python -m pip install --quiet --disable-pip-version-check
+
 .PHONY: verify test test-oldest docs lint clean
 verify: $(VENV)/.ready
 	$(BIN)/pytest claims -n auto -p no:randomly --html=reports/pytest.html --self-contained-html --junitxml=reports/junit.xml
@@ -38,11 +44,14 @@ lint: $(VENV)/.ready
 	env EAGER_IMPORT=1 $(BIN)/python -c "import mechcheck"
 
 # Whatever is not in the lock, or has another hash, is not installed. torch comes from where this machine gets its builds (see the lock).
-PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 $(VENV)/.ready: pyproject.toml requirements/ci.txt requirements/ci.lock
 	$(PYTHON) -m venv $(VENV)
 	$(PIP) --require-hashes --no-deps -r requirements/ci.lock
-	$(PIP) $(shell grep '^torch==' requirements/ci.txt)
+ifneq ($(TORCH_INDEX),)
+	$(PIP) --timeout 15 --retries 1 --no-deps --index-url $(TORCH_INDEX) $$(grep '^torch==' requirements/ci.txt) || \
+	    echo "$(TORCH_INDEX) does not answer: torch is the build that pip finds by itself, on Linux the larger one for CUDA"
+endif
+	$(PIP) $$(grep '^torch==' requirements/ci.txt)
 	$(PIP) --no-build-isolation --no-deps -e .
 	touch $@
 

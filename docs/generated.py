@@ -6,6 +6,7 @@ A page asks for it by a line `<!-- generated: NAME ARGUMENT -->`; see `GENERATOR
 import argparse
 import ast
 import inspect
+import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from importlib import import_module
@@ -200,6 +201,32 @@ def _entry(name: str, module: str) -> str:
     )
 
 
+def soak() -> str:
+    """What `benchmarks/soak.py` found, by fault."""
+    found = json.loads(
+        (Path(__file__).parents[1] / "benchmarks/results/soak.json").read_text(encoding="utf-8")
+    )
+    columns = (
+        "runs",
+        "claims_shown",
+        "recovered",
+        "lost",
+        "wrong_complete",
+        "unreadable",
+        "litter",
+        "wrong_exit",
+    )
+    rows = [*found["by_fault"].items(), ("**all runs**", found["all"])]
+    table = _table(
+        ("fault", *(name.replace("_", " ") for name in columns)),
+        (
+            [name.replace("_", " "), *(str(counts[column]) for column in columns)]
+            for name, counts in rows
+        ),
+    )
+    return f"{found['all']['faults']} planned faults in {found['all']['runs']} runs:\n\n{table}"
+
+
 def _table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
     head = tuple(head)
     lines = [head, ["---"] * len(head), *rows]
@@ -222,4 +249,5 @@ GENERATORS = {
     "evidence_fields": evidence_fields,
     "api": api,
     "public_module": public_module,
+    "soak": soak,
 }

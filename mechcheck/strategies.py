@@ -1,12 +1,12 @@
 """Hypothesis strategies over prompts, for `check.for_all`, and over sites. Each shrinks to what is simplest: the shortest sentence, the
 first words, the first head.
+
+Hypothesis is imported when a claim runs that asks for one, so that collecting claims costs no import of it.
 """
 
 import string
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, get_args
-
-from hypothesis import strategies as st
 
 from mechcheck.base.errors import MechcheckError, PromptError, SiteError
 from mechcheck.base.text import did_you_mean
@@ -28,6 +28,8 @@ __all__ = ["ioi_in_every_sentence", "ioi_people", "ioi_sentences", "prompts_from
 
 def prompts_from(prompts: PromptSet) -> "SearchStrategy[PromptSet]":
     """Each prompt of a set by itself; the shortest is the simplest, then the first."""
+    from hypothesis import strategies as st
+
     rows = sorted(range(len(prompts)), key=lambda row: int(prompts.lengths[row]))
     return st.sampled_from(rows).map(lambda row: prompts[[row]])
 
@@ -51,6 +53,8 @@ def sentences(
     Raises:
         PromptError: a slot without words, or an answer or foil that is no slot. A word of several tokens is told when it is drawn.
     """
+    from hypothesis import strategies as st
+
     texts = [templates] if isinstance(templates, str) else list(templates)
     slots = {name for text in texts for _, name, _, _ in string.Formatter().parse(text) if name is not None}
     empty = sorted(name for name in slots | {answer, foil} if not words.get(name))
@@ -74,6 +78,8 @@ def ioi_people(model: "TransformerBridge", split: Split | None = None) -> "Searc
         model: gives the tokenizer; names that it splits are left out.
         split: pairs that were held out from training, of this half; every pair by default.
     """
+    from hypothesis import strategies as st
+
     names = Spelling(model).language.names
     if split is None:
         return st.tuples(st.sampled_from(names), st.sampled_from(names)).filter(lambda pair: pair[0] != pair[1])
@@ -99,6 +105,8 @@ def ioi_sentences(
         split: "verify" uses sentences that were held out from training, "discover" training sentences.
         orders, templates: as for `ioi_prompts`.
     """
+    from hypothesis import strategies as st
+
     spelling = Spelling(model)
     kinds = sorted(ioi_kinds(spelling, split, orders, templates), key=lambda kind: len(kind[0]))
     pairs = ioi_people(model, split) if people is None else people
@@ -143,6 +151,8 @@ def sites(
     Raises:
         MechcheckError: a kind that there is not, or none that the model has.
     """
+    from hypothesis import strategies as st
+
     known = (*get_args(Kind), "edge")
     unknown = [kind for kind in kinds or () if kind not in known]
     if unknown:

@@ -1,60 +1,43 @@
 """Circuits of edges: what was found on the discovery prompts is, on others, faithful, complete, minimal, and no chance.
 
 Which edges these are, and how few, was decided on discovery prompts alone (see discover.py): the fewest that are 90% faithful there. The
-margins below were fixed on those prompts too. In seed 4 and in the NeoX layout one head of the first layer reads the subjects, and speaks
-to the queries of the heads that write; seed 0, which has a shortcut, has no such head, and its edges are others.
+margins (claims/conftest.py) were fixed on those prompts too. In seed 4 and in the NeoX layout one head of the first layer reads the
+subjects, and speaks to the queries of the heads that write; seed 0, which has a shortcut, has no such head, and its edges are others.
 """
 
 import pytest
 
-from mechcheck import Cut, claim, completeness, edge_graph, minimality
+from mechcheck import claim, edge_graph
 
 WANG, SHI = "Wang et al. 2022, arXiv:2211.00593", "Shi et al. 2024, arXiv:2410.13032"
 MODELS = ["names-gpt2-seed4", "names-gpt2-seed0", "names-neox-seed2"]
-PROMPTS = 32  # of as many templates
-MARGIN = 0.2  # of the way from all edges cut to the whole model
-WORTH = 0.05  # of it, at least, is what an edge is worth
-APART = 1_000
 
 
 @pytest.fixture
-def make_prompts(make_prompts):
-    """Prompts of another seed: circuits of other sizes, and other decoys, were tried on those of the run's own."""
-    return lambda model, *, n, seed, split: make_prompts(model, n=n, seed=seed + APART, split=split)
-
-
-def way_of(cut):
-    """The metric of the whole model, less that with every edge cut."""
-    none, whole = cut.ends
-    return cut.measured(whole, "model") - cut.measured(none, "all cut")
+def make_prompts(make_prompts, edge_claims):
+    """Prompts of another seed than the run's own."""
+    return lambda model, *, n, seed, split: make_prompts(model, n=n, seed=seed + edge_claims.apart, split=split)
 
 
 @claim("The edges alone do what the model does", source=WANG, task="ioi", kind="sufficiency", models=MODELS)
-def test_edges_are_faithful(model, prompts, circuit, check):
-    check.faithful(circuit.edges, prompts[:PROMPTS], margin=MARGIN)
+def test_edges_are_faithful(model, prompts, circuit, check, edge_claims):
+    edge_claims.faithful(check, model, prompts, circuit.edges)
 
 
 @claim(
     "Whatever is taken out of the edges and out of the model, both take it alike: nothing else stands in for them",
     source=WANG, task="ioi", kind="necessity", models=MODELS,
 )  # fmt: skip
-def test_edges_are_complete(model, prompts, circuit, check):
-    cut = Cut(model, prompts[:PROMPTS])
-    worst = completeness(cut, circuit.edges, subsets=8, greedy=0).worst
-    check.equivalent((worst.circuit - worst.model) / way_of(cut), MARGIN, label=f"largest gap of 8 sets taken out, as a share < {MARGIN}")
+def test_edges_are_complete(model, prompts, circuit, check, edge_claims):
+    edge_claims.complete(check, model, prompts, circuit.edges)
 
 
 @claim("Each edge is needed, alone or where its like are gone", source=WANG, task="ioi", kind="necessity", models=MODELS)
-def test_edges_are_minimal(model, prompts, circuit, check):
-    cut = Cut(model, prompts[:PROMPTS])
-    parts, way = minimality(cut, circuit.edges), way_of(cut)
-    for one in parts:
-        check.above(one.change / way, WORTH, f"share of the way lost without {one.part}")
-    check.figure(
-        lambda: edge_graph(circuit.edges, {one.part: one.change for one in parts}, title="What each edge is worth", roles=circuit.roles)
-    )
+def test_edges_are_minimal(model, prompts, circuit, check, edge_claims):
+    worth = edge_claims.minimal(check, model, prompts, circuit.edges)
+    check.figure(lambda: edge_graph(circuit.edges, worth, title="What each edge is worth", roles=circuit.roles))
 
 
 @claim("The edges are nearer to the model than random circuits of their size", source=SHI, task="ioi", kind="specificity", models=MODELS)
-def test_edges_beat_random_circuits(model, prompts, circuit, check):
-    check.beats_random_circuits(circuit.edges, prompts[:PROMPTS], n=40)
+def test_edges_beat_random_circuits(model, prompts, circuit, check, edge_claims):
+    edge_claims.beat_random_circuits(check, model, prompts, circuit.edges)

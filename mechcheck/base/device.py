@@ -51,7 +51,8 @@ def to_numpy(tensor: Tensor) -> Float[np.ndarray, "..."]:
 
 def repeat_exactly() -> None:
     """Have torch repeat what it did bit for bit, and compute in the dtype that was asked for: no TF32, no sums in 16 bits."""
-    torch.use_deterministic_algorithms(True, warn_only=True)
+    # As use_deterministic_algorithms(True, warn_only=True), which imports the whole compiler beside it to tell it the same.
+    torch.set_deterministic_debug_mode("warn")
     torch.set_float32_matmul_precision("highest")
     torch.backends.cuda.matmul.allow_fp16_reduced_precision_reduction = False
     torch.backends.cuda.matmul.allow_bf16_reduced_precision_reduction = False

@@ -45,8 +45,16 @@ class HookError(RuntimeError):
     """A requested hook did not fire, or a model was not left as it was found."""
 
 
+class StateError(RuntimeError):
+    """A claim left something changed that others use too: prompts, torch's settings, a function in its module."""
+
+
 class NonFiniteError(ArithmeticError):
     """A measurement holds NaN or infinity, so nothing can be concluded from it."""
+
+
+class CacheWarning(UserWarning):
+    """The folder for what is built once cannot be used, so it is built in a temporary one."""
 
 
 class SelfCheckWarning(UserWarning):

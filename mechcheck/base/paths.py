@@ -1,6 +1,8 @@
-"""Where the embedded models, prompt data and shipped circuits lie: in the package (wheel) or beside it (clone)."""
+"""Where the embedded models, prompt data and shipped circuits lie: in the package (wheel) or beside it (clone); and writing elsewhere."""
 
 from pathlib import Path
+
+from mechcheck.base.errors import MechcheckError
 
 _PACKAGE = Path(__file__).resolve().parents[1]
 
@@ -19,3 +21,17 @@ def trained_models() -> tuple[str, ...]:
 def embedded_dictionaries() -> dict[str, Path]:
     """Name -> directory, of the dictionaries that come with mechcheck."""
     return {p.parent.name: p.parent for p in sorted((data_dir("fixtures") / "dictionaries").glob("*/cfg.json"))}
+
+
+def write_text(path: Path, text: str) -> Path:
+    """Write a file that a user asked for, and the folders to it where they are not there.
+
+    Raises:
+        MechcheckError: it cannot be written.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise MechcheckError(f"cannot write {path}: {error.strerror or error}") from None
+    return path

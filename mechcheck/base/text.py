@@ -10,12 +10,16 @@ def shorten(text: str, most: int) -> str:
     return text if len(text) <= most else text[: most - 1] + "…"
 
 
-def nearest(word: str, known: Iterable[str], likeness: float = 0.6) -> str | None:
-    """The known word that is most like this one, if any is alike enough (difflib's ratio): what was meant, if it is a slip."""
+def nearest(word: object, known: Iterable[str], likeness: float = 0.6) -> str | None:
+    """The known word that is most like this one, if any is alike enough (difflib's ratio): what was meant, if it is a slip.
+
+    What is no text at all is like none."""
+    if not isinstance(word, str):
+        return None
     return next(iter(difflib.get_close_matches(word, sorted(set(known)), 1, likeness)), None)
 
 
-def did_you_mean(word: str, known: Iterable[str]) -> str:
+def did_you_mean(word: object, known: Iterable[str]) -> str:
     """ "; did you mean 'x'?", to be added to an error about a word that is not known; nothing where none is like it."""
     found = nearest(word, known)
     return f"; did you mean {found!r}?" if found is not None else ""

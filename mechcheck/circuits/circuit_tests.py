@@ -6,9 +6,9 @@ from dataclasses import replace
 from typing import Literal, NamedTuple
 
 import numpy as np
+import scipy
 import torch
 from jaxtyping import Float
-from scipy import stats
 
 from mechcheck.base.errors import CircuitError, MechcheckError
 from mechcheck.circuits.evaluation import Cut, Mask, kept_edges
@@ -130,7 +130,7 @@ def equivalence(ahead: Float[np.ndarray, " prompt"], alpha: float, epsilon: floa
     ties = int((np.abs(ahead) <= noise).sum())
     wins = int((ahead > noise).sum()) + ties / 2
     p = max(
-        float(stats.binom.sf(np.ceil(wins) - 1, n, 0.5 - epsilon)), float(stats.binom.cdf(np.floor(wins), n, 0.5 + epsilon))
+        float(scipy.stats.binom.sf(np.ceil(wins) - 1, n, 0.5 - epsilon)), float(scipy.stats.binom.cdf(np.floor(wins), n, 0.5 + epsilon))
     )  # fmt: skip
     says = f"the circuit is ahead of the model on {wins:g} of {n} prompts (half within {epsilon:g} is wanted)"
     return CircuitTest("equivalence", p <= alpha, wins / n, p, says)
@@ -169,7 +169,7 @@ def _minimality(cut: Cut, kept: Mask, own: Float[np.ndarray, " prompt"], alpha: 
     change = np.abs(values - own).mean(1)
     added = dict(zip(different, change[len(inside) :].tolist(), strict=True))
     wins = [sum(worth > added[number] for number in some) for worth, some in zip(change[: len(inside)], drawn, strict=True)]
-    adjusted = holm([float(stats.binom.sf(won - 1, beside, q)) for won in wins])
+    adjusted = holm([float(scipy.stats.binom.sf(won - 1, beside, q)) for won in wins])
     idle = [str(site) for site, p in zip(_named(whole, inside), adjusted, strict=True) if p > alpha]
     says = "every edge does more than random edges do" if not idle else (
         f"{len(idle)} of {len(inside)} edges are not told from random ones: {', '.join(idle[:3])}{' ...' if len(idle) > 3 else ''}"
@@ -189,7 +189,7 @@ def _flipped(mask: Mask, number: int) -> Mask:
 
 
 def _beats(name: TestName, won: int, n: int, alpha: float, q: float, verb: str) -> CircuitTest:
-    p = float(stats.binom.sf(won - 1, n, q))
+    p = float(scipy.stats.binom.sf(won - 1, n, q))
     return CircuitTest(name, p <= alpha, won / n, p, f"the circuit {verb} {won} of {n} random ones of its size (more than {q:g} is wanted)")
 
 

@@ -7,10 +7,12 @@ import numpy as np
 
 from mechcheck.base.errors import MechcheckError
 from mechcheck.base.text import did_you_mean
+from mechcheck.circuits.edge_contexts import in_contexts
 from mechcheck.circuits.edge_methods import acdc, edge_pruning, information_flow
 from mechcheck.circuits.edge_scores import METHODS, EdgeScores, edge_scores
 from mechcheck.circuits.edge_search import FoundEdges, prune_edges
-from mechcheck.circuits.evaluation import Cut, faithfulness_curve, ordered
+from mechcheck.circuits.evaluation import Cut, faithfulness_curve
+from mechcheck.circuits.ordering import ordered
 from mechcheck.circuits.stability import By, edge_stability, search_stability
 from mechcheck.notation.circuit import EdgeRecord, Stability
 from mechcheck.notation.metrics import as_metric
@@ -18,11 +20,14 @@ from mechcheck.notation.sites import Sites
 from mechcheck.stats.measurement import Measurement
 
 Discovery = Literal[
-    "prune", "exact", "eap", "eap-ig-inputs", "eap-ig-activations", "relp", "acdc", "edge-pruning", "information-flow"
+    "prune", "exact", "eap", "eap-ig-inputs", "eap-ig-activations", "relp", "acdc", "edge-pruning", "information-flow",
+    "contexts",
 ]  # fmt: skip
 _SEARCHES: Mapping[str, Callable[[Cut], FoundEdges]] = {
     "prune": prune_edges, "acdc": acdc, "edge-pruning": edge_pruning, "information-flow": information_flow,
+    "contexts": in_contexts,
 }  # fmt: skip
+_RESAMPLES = {"contexts": 0}
 FAITHFUL = 0.9
 """How faithful a circuit is at least where nothing else is asked for, and by as much at most above 1."""
 # Sizes that are measured: all of a small graph; of a large one so many, each by the same factor above the one before.
@@ -54,7 +59,8 @@ def discover_edges(
     """Search for a circuit's edges, of a size or as few as are faithful, and say how stable the search is.
 
     Edge scores ("exact", "eap", "eap-ig-inputs", "eap-ig-activations", "relp") are assembled from the logits up; the searches are those of
-    `prune_edges`, `acdc`, `edge_pruning` and `information_flow` with what they do by default.
+    `prune_edges`, `acdc`, `edge_pruning` and `information_flow` with what they do by default, and of `find_edges` ("contexts"), which takes
+    out parts of models of 32 parts at most, and of larger ones looks at the whole model alone.
 
     Args:
         cut: the model, the discovery prompts, the metric and what cut edges carry.
@@ -63,7 +69,7 @@ def discover_edges(
         faithful: take the smallest circuit from which on all larger ones are at least so faithful, and above 1 by as little (0.9: between
             0.9 and 1.1), on these prompts; 0.9 by default. Graphs of more than 400 edges are measured at 400 sizes.
         resamples, by, seed: of the stability, see `edge_stability` and `search_stability`: 200 by default for scores and 20 for a search,
-            each of which costs as much as the search; 0 for none.
+            each of which costs as much as the search; none by default for "contexts", which costs most; 0 for none.
 
     Raises:
         MechcheckError: an unknown method; a size that the graph has not; a share that is none; both of them; prompts on which the metric is
@@ -95,8 +101,7 @@ def discover_edges(
     if resamples != 0:
         if scores is not None:
             stability = edge_stability(scores, size, resamples=200 if resamples is None else resamples, by=by, seed=seed)
-        else:
-            n = 20 if resamples is None else resamples
+        elif n := _RESAMPLES.get(method, 20) if resamples is None else resamples:
             stability = search_stability(cut, _SEARCHES[method], size, resamples=n, by=by, seed=seed)
     return Discovered(found.edges(size), found, _record(cut, method, found, scores, size, stability), scores)
 

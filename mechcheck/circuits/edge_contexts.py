@@ -7,24 +7,25 @@ from itertools import combinations
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
+import scipy
 from jaxtyping import Float
-from scipy.special import betaincinv
 
 from mechcheck.base.device import usual_torch
 from mechcheck.base.errors import MechcheckError
 from mechcheck.base.text import did_you_mean
 from mechcheck.circuits.edge_scores import carried
 from mechcheck.circuits.edge_search import FoundEdges
-from mechcheck.circuits.evaluation import by_size
+from mechcheck.circuits.evaluation import Cut
+from mechcheck.circuits.ordering import by_size
 from mechcheck.engine.along import arithmetic_of
 from mechcheck.engine.graphs.lesions import sweep_without, writes
-from mechcheck.notation.edges import INPUT
-from mechcheck.notation.edges import edges as edges_of
+from mechcheck.notation.edges import INPUT, one_edge
 from mechcheck.notation.graph import Graph, graph
 from mechcheck.notation.interventions import Intervention, Permute
 from mechcheck.notation.metrics import Metric, as_metric, logit_diff
 from mechcheck.notation.sites import Site, Sites
 from mechcheck.prompts.prompt_set import PromptSet
+from mechcheck.stats.arrays import check_finite
 
 if TYPE_CHECKING:
     from transformer_lens.model_bridge import TransformerBridge
@@ -33,6 +34,7 @@ Change = Literal["counterfactual", "zero", "mean", "resample", "permute"]
 CHANGES: tuple[Change, ...] = ("counterfactual", "zero", "resample", "permute")
 _FAINT = 0.01  # of the largest effect: parts that never do more are not taken out together with others
 _CONFIDENCE = 0.95
+_PARTS = 32  # up to so many are taken out one by one, where nobody says which
 _ORDERS = 4  # in which positions are exchanged, as what a mark does may depend on where it comes to stand
 
 
@@ -58,10 +60,7 @@ class EdgesInContexts(FoundEdges):
 
     def told_by(self, edge: str | Site) -> tuple[float, Context]:
         """An edge's score, and the context that it comes from."""
-        sites = edges_of(edge) if isinstance(edge, str) else Sites([edge])
-        if len(sites) != 1:
-            raise MechcheckError(f"{edge!r} names {len(sites)} edges; ask for one at a time")
-        at = tuple(self.graph.mask(sites).nonzero()[0].tolist())
+        at = tuple(self.graph.mask([one_edge(edge)]).nonzero()[0].tolist())
         best = max(self.contexts, key=lambda context: context.bounds[at])
         return float(best.bounds[at]), best
 
@@ -106,6 +105,7 @@ def find_edges(
         MechcheckError: an unknown intervention, or a metric that keeps each position.
         PromptError: no prompts to take the other values from.
         SiteError: an encoder, or parts that are no heads and no MLPs.
+        NonFiniteError: a metric that is NaN or infinite.
     """
     metric = as_metric(metric)
     _check(instead, metric, together)
@@ -122,6 +122,18 @@ def find_edges(
             if search.is_new(silent):
                 search.sweep(silent)
     return search.found()
+
+
+def in_contexts(cut: Cut) -> EdgesInContexts:
+    """`find_edges` on what a cut measures: in all contexts of a model of few parts, of a larger one as it stands.
+
+    With 32 parts or fewer that is edges x 7 x (1 + parts) runs, and more for two that are gone at once; else edges x 7.
+    """
+    known = cut.prompts.counterfactual is not None or (cut.instead == "counterfactual" and cut.source is not None)
+    instead = CHANGES if known else tuple(how for how in CHANGES if how != "counterfactual")
+    source = cut.source if cut.instead == "counterfactual" else None
+    few = len(cut.graph.senders) <= _PARTS
+    return find_edges(cut.model, cut.prompts, instead=instead, source=source, metric=cut.metric, together=2 if few else 0)
 
 
 def _check(instead: Sequence[str], metric: Metric, together: int) -> None:
@@ -152,7 +164,7 @@ def lower_mean(sizes: Float[np.ndarray, "... prompt"]) -> Float[np.ndarray, "...
     is above 0 wherever anything was seen, and small where that was rare.
     """
     n = sizes.shape[-1]
-    share = betaincinv(np.arange(n, 0, -1), np.arange(1, n + 1), 1 - _CONFIDENCE)  # of n, n - 1, ... 1 prompts of n
+    share = scipy.special.betaincinv(np.arange(n, 0, -1), np.arange(1, n + 1), 1 - _CONFIDENCE)  # of n, n - 1, ... 1 prompts of n
     return (np.diff(np.sort(sizes, axis=-1), prepend=0.0, axis=-1) * share).sum(-1)
 
 
@@ -192,6 +204,7 @@ class _Search:
         moved = np.zeros((len(sites), len(self.prompts)))
         for change in self.changes[how]:
             (values,) = sweep_without(self.model, self.prompts, Sites(silent), change, asked, [self.metric])
+            check_finite(values, self.prompts.ids, f"{self.metric.name} with an edge changed")
             moved[run] += np.abs(values[1:] - values[0]) / len(self.changes[how])
         return moved
 

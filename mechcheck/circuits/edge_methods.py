@@ -11,7 +11,8 @@ from torch import Tensor
 from mechcheck.base.device import usual_torch
 from mechcheck.base.errors import MechcheckError
 from mechcheck.circuits.edge_search import FoundEdges, Step
-from mechcheck.circuits.evaluation import Cut, by_size, from_the_logits_up
+from mechcheck.circuits.evaluation import Cut
+from mechcheck.circuits.ordering import by_size, from_the_logits_up
 from mechcheck.engine.graphs.runs import Graphs
 from mechcheck.engine.graphs.senders import said
 from mechcheck.engine.untouched import Untouched
@@ -22,7 +23,7 @@ THRESHOLDS = (1.0, 0.3, 0.1, 0.03, 0.01, 0.003, 0.001)
 
 
 @usual_torch()
-def acdc(cut: Cut, thresholds: Sequence[float] = THRESHOLDS) -> FoundEdges:
+def acdc(cut: Cut, thresholds: float | Sequence[float] = THRESHOLDS) -> FoundEdges:
     """ACDC (Conmy et al. 2023, arXiv:2304.14997) at several thresholds: an edge is cut where that costs less than the threshold.
 
     Receivers are taken from the logits back, and for each its senders from the latest; what is cut stays cut. The thresholds' circuits
@@ -31,20 +32,23 @@ def acdc(cut: Cut, thresholds: Sequence[float] = THRESHOLDS) -> FoundEdges:
 
     Args:
         cut: the model, the prompts, the metric and what cut edges carry.
-        thresholds: in the metric's unit, above 0.
+        thresholds: in the metric's unit, above 0; one or several.
+
+    Raises:
+        MechcheckError: no thresholds, or one that is not above 0.
     """
-    if not thresholds or min(thresholds) <= 0:
-        raise MechcheckError(f"ACDC's thresholds are above 0, got {list(thresholds)}")
-    whole, graphs = cut.graph, cut.graphs
+    limits = np.atleast_1d(np.asarray(thresholds, dtype=float))
+    if not (limits.size and (limits > 0).all()):
+        raise MechcheckError(f"ACDC's thresholds are above 0, got {thresholds}")
+    whole = cut.graph
     _, full = cut.ends
-    limits = np.array(thresholds, dtype=float)
     cuts = torch.zeros(len(limits), *whole.real.shape, dtype=torch.bool)
     now = np.zeros(len(limits))
     for row in reversed(range(len(whole.receivers))):
         for column in reversed(whole.real[row].nonzero()[:, 0].tolist()):
             tried = cuts.clone()
             tried[:, row, column] = True
-            then = np.abs(graphs.measure(tried)[0] - full).mean(1)
+            then = np.abs(cut.values(tuple(whole.real & ~tried)) - full).mean(1)
             gone = torch.from_numpy(then - now < limits)
             cuts[gone] = tried[gone]
             now = np.where(gone.numpy(), then, now)

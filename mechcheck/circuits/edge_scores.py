@@ -6,9 +6,9 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
+import scipy
 import torch
 from jaxtyping import Bool, Float
-from scipy.stats import spearmanr
 
 from mechcheck.base.errors import MechcheckError, PromptError
 from mechcheck.base.text import did_you_mean
@@ -18,12 +18,13 @@ from mechcheck.engine.graphs.senders import senders_of
 from mechcheck.engine.run import sweep
 from mechcheck.measures.figures.edges import edge_graph
 from mechcheck.measures.figures.model import CircuitGraph
-from mechcheck.notation.edges import edges as edges_of
+from mechcheck.notation.edges import one_edge
 from mechcheck.notation.graph import Graph, graph
 from mechcheck.notation.interventions import Ablate, Patch
 from mechcheck.notation.metrics import Metric, as_metric, logit_diff
 from mechcheck.notation.sites import Site, Sites
 from mechcheck.prompts.prompt_set import PromptSet
+from mechcheck.stats.arrays import check_finite
 from mechcheck.stats.measurement import Measurement
 
 if TYPE_CHECKING:
@@ -77,13 +78,8 @@ class EdgeScores(Pictured):
     """Of estimates, exact values of some edges; None where all are exact."""
 
     def __getitem__(self, edge: str | Site) -> Measurement:
-        site = edge
-        if isinstance(edge, str):
-            found = edges_of(edge)
-            if len(found) != 1:
-                raise MechcheckError(f"{edge!r} names {len(found)} edges; ask for one at a time")
-            (site,) = found
-        mask = self.graph.mask([site])  # type: ignore[list-item]
+        site = one_edge(edge)
+        mask = self.graph.mask([site])
         values = self.values[:, mask.numpy()][:, 0]
         return Measurement(values, self.ids, self.templates, f"{self.metric}, change along {site} ({self.method})", self.unit)
 
@@ -154,6 +150,7 @@ def edge_scores(
         MechcheckError: an unknown method, or a metric that keeps each position.
         SiteError: an encoder, or an architecture whose arithmetic is not known.
         PromptError: no prompts to take the other values from.
+        NonFiniteError: effects that are NaN or infinite, by which no two edges can be told apart.
     """
     if method not in METHODS:
         raise MechcheckError(f"unknown method {method!r}; choose one of {', '.join(METHODS)}{did_you_mean(method, METHODS)}")
@@ -169,6 +166,7 @@ def edge_scores(
     else:
         found = gradient_scores(model, prompts, carried(senders_of(model), instead, prompts, source), metric, method, steps)
         values = np.where(whole.real.numpy(), found.cpu().numpy(), np.nan)
+        check_finite(values[:, whole.real.numpy()].T, prompts.ids, f"what {method} says of edges and {metric.name}")
     scores = EdgeScores(values, whole, method, instead, metric.name, metric.unit, prompts.ids, prompts.templates, beside=None)
     if method == "exact":
         return scores
@@ -191,6 +189,7 @@ def exact_scores(
 ) -> Float[np.ndarray, "edge prompt"]:
     """The exact change of the metric along each edge."""
     found = sweep(model, prompts, [[], *(carried(Sites([edge]), instead, prompts, source) for edge in edges)], metric)
+    check_finite(found, prompts.ids, f"{metric.name} with an edge changed")
     return found[1:] - found[:1]
 
 
@@ -219,7 +218,7 @@ def _beside(
         tuple(every[i] for i in chosen),
         exact,
         estimated,
-        float(spearmanr(exact, estimated).statistic) if varied else float("nan"),
+        float(scipy.stats.spearmanr(exact, estimated).statistic) if varied else float("nan"),
         every[chosen[worst]],
         float(abs(exact - estimated)[worst]),
     )

@@ -11,7 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from mechcheck.base.device import usual_torch
-from mechcheck.base.errors import MechcheckError, PromptError
+from mechcheck.base.errors import MechcheckError, NonFiniteError, PromptError
 from mechcheck.circuits.evaluation import Cut, Mask
 from mechcheck.notation.circuit import Circuit
 from mechcheck.notation.graph import Graph
@@ -60,6 +60,10 @@ class FoundEdges:
     """Of each circuit size from 0 to all edges: the mean gap to the whole model, where it was measured; else NaN."""
     scores: Float[np.ndarray, "receiver sender"] | None = None
     """What the edges are ranked by, where that is a number; edges of the same number are in no order of merit."""
+
+    def __post_init__(self) -> None:
+        if self.scores is not None and not np.isfinite(self.scores[self.graph.real.numpy()]).all():
+            raise NonFiniteError(f"{self.method} gave some edges NaN or infinity, so that they are in no order")
 
     def mask(self, size: int) -> Mask:
         """The circuit of so many edges."""
@@ -111,8 +115,13 @@ def prune_edges(cut: Cut, *, per_prompt: float = _PER_PROMPT) -> FoundEdges:
     Args:
         cut: the model, the prompts, and what cut edges carry.
         per_prompt: how much the gap of single prompts counts, beside that of their mean, which is what faithfulness is about, and which
-            prompts that stray to both sides can make look small.
+            prompts that stray to both sides can make look small; a share.
+
+    Raises:
+        MechcheckError: a share that is none.
     """
+    if not 0 <= per_prompt <= 1:
+        raise MechcheckError(f"per_prompt={per_prompt}: a share, from 0 to 1")
     graphs, whole = cut.graphs, cut.graph
     _, full = cut.ends
     left = whole.real.clone()

@@ -1,7 +1,6 @@
 """How well a circuit stands for its model: faithfulness at one size and over sizes."""
 
-import heapq
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
@@ -13,6 +12,7 @@ from torch import Tensor
 
 from mechcheck.base.errors import CircuitError, MechcheckError
 from mechcheck.circuits.edge_scores import EdgeScores, Instead, carried
+from mechcheck.circuits.ordering import ordered
 from mechcheck.circuits.placed import PlacedMask, PositionKinds, alike, fewest
 from mechcheck.engine.graphs.runs import Graphs
 from mechcheck.engine.graphs.senders import senders_of
@@ -21,6 +21,8 @@ from mechcheck.notation.graph import Graph
 from mechcheck.notation.metrics import Metric, as_metric, logit_diff
 from mechcheck.notation.sites import Sites
 from mechcheck.prompts.prompt_set import PromptSet
+from mechcheck.prompts.spans import ALL
+from mechcheck.stats.arrays import check_finite
 from mechcheck.stats.measurement import Measurement
 from mechcheck.stats.resample import drawn_again
 
@@ -51,7 +53,7 @@ def kept_edges(whole: Graph, circuit: Sites | Circuit) -> Mask:
     if along:
         return whole.mask(along)
     if not len(sites):
-        raise CircuitError("this circuit has no sites")
+        raise CircuitError("this circuit has no sites: where no edge is kept, faithfulness is 0 whatever the model")
     named = {(site.kind, site.layer, site.index) for site in sites}
     known = {(site.kind, site.layer, site.index) for site in whole.senders}
     lost = [site for site in sites if (site.kind, site.layer, site.index) not in known or site.code is not None]
@@ -87,7 +89,8 @@ class Cut:
 
     def on(self, rows: Sequence[int]) -> "Cut":
         """The same on some of the prompts, as often as they are named; cut edges carry what they carry here."""
-        part = replace(self, prompts=self.prompts[rows], source=None)
+        aligned = self.source[rows] if self.source is not None and self.instead == "counterfactual" else None
+        part = replace(self, prompts=self.prompts[rows], source=aligned)
         vars(part)["graphs"] = self.graphs.on(part.prompts, rows)
         return part
 
@@ -100,21 +103,36 @@ class Cut:
         """The edges that a circuit keeps (see `kept_edges`); one that has edges at named positions keeps them there alone.
 
         Raises:
-            CircuitError, SiteError: parts that the graph has not.
+            CircuitError, SiteError: parts that the graph has not; an edge that is there both at every position and at a named one.
             PromptError: a position that these prompts do not name.
         """
         sites = parts_of(circuit)
         if not any(site.to is not None and site.at is not None for site in sites):
             return kept_edges(self.graph, sites)
         kept_edges(self.graph, sites.at(None))  # to refuse what is no circuit
+        everywhere = {replace(site, at=None) for site in sites if site.at in (None, ALL)}
+        if twice := [site for site in sites if site.at not in (None, ALL) and replace(site, at=None) in everywhere]:
+            raise CircuitError(f"{twice[0].named} is there twice: at every position and at {twice[0].at} alone; leave one of them out")
         return self.kinds.mask(self.graph, sites)
 
     def values(self, kept: Sequence[Mask | PlacedMask]) -> Float[np.ndarray, "variant prompt"]:
-        """The metric where only these edges carry what they do."""
+        """The metric where only these edges carry what they do.
+
+        Raises:
+            CircuitError: a mask of another graph.
+            NonFiniteError: a metric that is NaN or infinite, by which no two circuits can be told apart.
+        """
+        real = self.graph.real
+        if strange := [mask for mask in kept if mask.shape[:2] != real.shape]:
+            had = f"{strange[0].shape[0]} receivers and {strange[0].shape[1]} senders"
+            raise CircuitError(f"this circuit is of a graph of {had}, and the model's has {real.shape[0]} and {real.shape[1]}")
         masks = alike(kept)
         if masks.ndim == 3:
-            return self.graphs.measure(self.graph.real & ~masks)[0]
-        return self.graphs.measure(*fewest(self.graph.real[..., None] & ~masks, self.kinds.of))[0]
+            found = self.graphs.measure(real & ~masks)[0]
+        else:
+            found = self.graphs.measure(*fewest(real[..., None] & ~masks, self.kinds.of))[0]
+        check_finite(found, self.prompts.ids, f"{as_metric(self.metric).name} of a circuit")
+        return found
 
     def measured(self, values: Float[np.ndarray, " prompt"], name: str, unit: str | None = None) -> Measurement:
         """One value per prompt."""
@@ -207,10 +225,18 @@ def faithfulness_curve(
         assemble: of scores: "greedy" takes edges from the logits up, always the best of those that lead to what is already reached; "top"
             the best of all.
         seed: of the draws for the intervals.
+
+    Raises:
+        CircuitError: scores of another model's edges.
+        MechcheckError: shares that do not rise.
     """
     if not shares or any(not 0 < share <= 1 for share in shares) or list(shares) != sorted(set(shares)):
         raise MechcheckError(f"shares of all edges rise from above 0 to 1 at most, got {list(shares)}")
     cut = Cut(model, prompts, instead, source, metric)
+    if scores.graph != cut.graph:
+        raise CircuitError(
+            f"these edges are of another model: of a graph of {len(scores.graph)} edges, and this one's has {len(cut.graph)}"
+        )
     counts = [max(1, round(share * len(cut.graph))) for share in shares]
     masks = nested(scores, counts, assemble)
     values = cut.values(masks)
@@ -246,53 +272,3 @@ def nested(scores: EdgeScores | Ranked, counts: Sequence[int], assemble: Literal
     for mask, count in zip(flat, counts, strict=True):
         mask[list(order[:count])] = True
     return [mask.view_as(scores.graph.real) for mask in flat]
-
-
-def ordered(whole: Graph, scores: Float[np.ndarray, "receiver sender"], assemble: Literal["greedy", "top"]) -> list[int]:
-    """All edges (numbers in the flat mask) in the order in which scores take them into a circuit."""
-    if assemble not in ("greedy", "top"):
-        raise MechcheckError(f'unknown assemble={assemble!r}; choose "greedy" or "top"')
-    return (from_the_logits_up if assemble == "greedy" else by_size)(whole, scores)
-
-
-def by_size(whole: Graph, scores: Float[np.ndarray, "receiver sender"]) -> list[int]:
-    """All edges (numbers in the flat mask), the largest in size first; of equals the earlier."""
-    size = np.where(whole.real.numpy(), np.abs(scores), -np.inf).ravel()
-    return np.argsort(-size, kind="stable")[: len(whole)].tolist()
-
-
-def from_the_logits_up(whole: Graph, scores: Float[np.ndarray, "receiver sender"]) -> list[int]:
-    """All edges (numbers in the flat mask): always the largest of those that lead into a node that the ones before have reached."""
-    size = np.abs(scores)
-    into: Mapping[int, list[int]] = _receivers_of_nodes(whole)
-    reached: set[int] = set()
-    heap: list[tuple[float, int, int]] = []
-
-    def reach(rows: Sequence[int]) -> None:
-        for row in set(rows) - reached:  # heads of a group read the same keys and values
-            reached.add(row)
-            for column in whole.real[row].nonzero()[:, 0].tolist():
-                heapq.heappush(heap, (-float(size[row, column]), row, column))
-
-    reach([len(whole.receivers) - 1])
-    order = []
-    while heap:
-        _, row, column = heapq.heappop(heap)
-        order.append(row * len(whole.senders) + column)
-        reach(into[column])
-    return order
-
-
-def _receivers_of_nodes(whole: Graph) -> dict[int, list[int]]:
-    """Sender -> the receivers through which it reads."""
-    group = whole.n_heads // whole.n_kv_heads
-    found: dict[int, list[int]] = {column: [] for column in range(len(whole.senders))}
-    place = {(site.kind, site.layer, site.index): column for column, site in enumerate(whole.senders)}
-    for row, receiver in enumerate(whole.receivers):
-        if receiver.kind == "mlp":
-            found[place["mlp_out", receiver.layer, None]].append(row)
-        elif receiver.index is not None:
-            heads = [receiver.index] if receiver.kind == "q" else range(receiver.index * group, (receiver.index + 1) * group)
-            for head in heads:
-                found[place["head", receiver.layer, head]].append(row)
-    return found

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from mechcheck.base.errors import CircuitError, MechcheckError
-from mechcheck.base.paths import data_dir
+from mechcheck.base.paths import data_dir, write_text
 from mechcheck.base.reading import read_toml
 from mechcheck.circuits.edge_search import ID
 from mechcheck.circuits.edge_tables import check_edges, edge_lines, read_edges
@@ -117,7 +117,7 @@ def _criterion(value: object) -> Criterion | None:
 
 
 def write_circuit(
-    path: Path,
+    path: str | Path,
     model: "TransformerBridge",
     roles: Mapping[str, Role | Absent],
     *,
@@ -142,7 +142,7 @@ def write_circuit(
 
     Raises:
         CircuitError, SiteError: edges that the model's graph has not.
-        MechcheckError: parts of activations, which have no name; edges among the roles.
+        MechcheckError: parts of activations, which have no name; edges among the roles; a file that cannot be written.
     """
     source, names = provenance(model), {kind: name for name, (kind, _) in _KINDS.items()}
     lines = [
@@ -184,8 +184,7 @@ def write_circuit(
             f"criterion = {_text(role.criterion)}",
             f"measured = {_text(role.measured)}",
         ]
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    write_text(Path(path), "\n".join(lines) + "\n")
 
 
 def _text(value: str) -> str:

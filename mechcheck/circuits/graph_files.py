@@ -15,20 +15,26 @@ from jaxtyping import Float
 
 from mechcheck.base.errors import CircuitError
 from mechcheck.base.json_schema import misfit
+from mechcheck.base.paths import write_text
 from mechcheck.base.reading import read_json
 from mechcheck.circuits.evaluation import Mask
 from mechcheck.notation.edges import INPUT, LOGITS
 from mechcheck.notation.graph import Graph
-from mechcheck.notation.sites import Receiver, Site
+from mechcheck.notation.sites import Receiver, Site, Sites
+from mechcheck.prompts.spans import ALL
 
 Scores = Float[np.ndarray, "receiver sender"]
+Places = Mapping[tuple[int, int], tuple[str, ...]]
+"""Edges of a circuit, and the positions at which they act; none: at every one."""
+_GROUPED = "n_key_value_heads"  # EAP-IG's reader keeps what it does not know
 _MOST_HEADS = 2000
 """Of a model whose edges are written out, each of them: twice those of the largest GPT-2."""
 _SIZE = {"type": "integer", "minimum": 1, "maximum": 1000}
+_POSITION = {"type": "string", "pattern": r"^[^\W\d]\w*$"}
 _EDGE = {
     "type": "object",
     "required": ["in_graph"],
-    "properties": {"in_graph": {"type": ["boolean", "integer"]}, "score": {"type": "number"}},
+    "properties": {"in_graph": {"type": ["boolean", "integer"]}, "score": {"type": "number"}, "at": {"type": "array", "items": _POSITION}},
 }
 _SCHEMA = {
     "type": "object",
@@ -37,12 +43,14 @@ _SCHEMA = {
         "cfg": {
             "type": "object",
             "required": ["n_layers", "n_heads"],
-            "properties": {"n_layers": _SIZE, "n_heads": _SIZE, "parallel_attn_mlp": {"type": ["boolean", "integer", "null"]}},
+            "properties": {
+                "n_layers": _SIZE, "n_heads": _SIZE, _GROUPED: _SIZE, "parallel_attn_mlp": {"type": ["boolean", "integer", "null"]},
+            },
         },
         "edges": {"type": "object", "additionalProperties": _EDGE},
         "nodes": {"type": ["object", "array"], "items": {"type": "string"}},
     },
-}
+}  # fmt: skip
 
 
 class GraphFile(NamedTuple):
@@ -50,34 +58,49 @@ class GraphFile(NamedTuple):
 
     graph: Graph
     kept: Mask
-    """Edges of the circuit."""
+    """Edges of the circuit, wherever they act."""
     scores: Scores
     """Of each edge; NaN where there is none, or none was written."""
+    edges: Sites
+    """Edges of the circuit, at their positions where they name any."""
 
 
-def write_graph(path: str | Path, graph: Graph, kept: Mask, scores: Scores | None = None, *, d_model: int = 0) -> Path:
+def write_graph(path: str | Path, graph: Graph, kept: Mask | Sites, scores: Scores | None = None, *, d_model: int = 0) -> Path:
     """Write a circuit of edges; the ending says how: ".json" (EAP-IG and MIB), ".graphml" or ".dot".
+
+    Positions of edges stand beside them, in JSON as a list "at", which other tools pass over: to them such an edge acts everywhere.
 
     Args:
         path: where to.
         graph: of the model.
-        kept: the circuit's edges.
+        kept: the circuit's edges, which may name positions; or a mask.
         scores: of all edges, where they have any.
         d_model: of the model, which EAP-IG's own reader asks for.
 
     Raises:
-        CircuitError: another ending, or a mask of another graph.
+        CircuitError: another ending, or a mask or scores of another graph.
+        SiteError: sites that are no edges of this graph.
+        MechcheckError: a file that cannot be written.
     """
     path = Path(path)
-    if kept.shape != graph.real.shape:
-        sizes = f"{tuple(kept.shape)} receivers and senders, and the model's has {tuple(graph.real.shape)}"
-        raise CircuitError(f"this circuit is of a graph of {sizes}")
-    kept, scores = kept & graph.real, np.full(graph.real.shape, np.nan) if scores is None else scores
+    scores = np.full(graph.real.shape, np.nan) if scores is None else scores
+    for what, given in (("circuit", kept), ("array of scores", scores)):
+        if not isinstance(given, Sites) and tuple(given.shape) != tuple(graph.real.shape):
+            sizes = f"{tuple(given.shape)} receivers and senders, and the model's has {tuple(graph.real.shape)}"
+            raise CircuitError(f"this {what} is of a graph of {sizes}")
     writers = {".json": _json, ".graphml": _graphml, ".dot": _dot}
     if path.suffix not in writers:
         raise CircuitError(f"cannot write a circuit as {path.name}: choose an ending of {', '.join(writers)}")
-    path.write_text(writers[path.suffix](graph, kept, scores, d_model), encoding="utf-8")
-    return path
+    return write_text(path, writers[path.suffix](graph, _places(graph, kept), scores, d_model))
+
+
+def _places(graph: Graph, kept: Mask | Sites) -> Places:
+    if not isinstance(kept, Sites):
+        return dict.fromkeys(map(tuple, (kept & graph.real).nonzero().tolist()), ())
+    found: dict[tuple[int, int], list[str | None]] = {}
+    for edge in kept:
+        found.setdefault(graph.place(replace(edge, at=None)), []).append(None if edge.at == ALL else edge.at)
+    return {at: () if None in names else tuple(filter(None, names)) for at, names in sorted(found.items())}
 
 
 def read_graph(path: str | Path, *, n_kv_heads: int | None = None) -> GraphFile:
@@ -85,8 +108,8 @@ def read_graph(path: str | Path, *, n_kv_heads: int | None = None) -> GraphFile:
 
     Args:
         path: the file.
-        n_kv_heads: of the model, where its queries are grouped; such files have edges to each query's own keys and values, which must
-            then agree within a group.
+        n_kv_heads: of the model, where its queries are grouped, and the file is not ours, which says so; such files have edges to each
+            query's own keys and values, which must then agree within a group.
 
     Raises:
         CircuitError: no such file, or one of another form; edges that this graph has not; groups that disagree.
@@ -101,10 +124,12 @@ def read_graph(path: str | Path, *, n_kv_heads: int | None = None) -> GraphFile:
         raise CircuitError(f"{path} is no circuit as EAP-IG and MIB write it (cfg, nodes, edges): {problem}")
     cfg, edges, nodes = said["cfg"], said["edges"], list(said.get("nodes", ()))
     layers, heads, parallel = int(cfg["n_layers"]), int(cfg["n_heads"]), bool(cfg.get("parallel_attn_mlp", False))
-    known = {name: (bool(edge["in_graph"]), float(edge.get("score", math.nan))) for name, edge in edges.items()}
+    grouped = int(cfg.get(_GROUPED, heads)) if n_kv_heads is None else n_kv_heads
+    known = {
+        name: (tuple(edge.get("at", ())) if edge["in_graph"] else None, float(edge.get("score", math.nan))) for name, edge in edges.items()
+    }
     if layers * heads > _MOST_HEADS:
         raise CircuitError(f"{path}: {layers} layers of {heads} heads")
-    grouped = heads if n_kv_heads is None else n_kv_heads
     if not 0 < grouped <= heads or heads % grouped:
         raise CircuitError(f"{heads} heads cannot share {grouped} of keys and values")
     parts = {*nodes, *(part for name in known for part in name.split("->"))}
@@ -114,14 +139,16 @@ def read_graph(path: str | Path, *, n_kv_heads: int | None = None) -> GraphFile:
     if strange:
         raise CircuitError(f"{path}: {strange[0]!r} is no edge of a model of {layers} layers of {heads} heads")
     kept, scores = torch.zeros_like(graph.real), np.full(graph.real.shape, np.nan)
-    seen: dict[tuple[int, int], bool] = {}
-    for name, (inside, score) in known.items():
+    seen: dict[tuple[int, int], tuple[str, ...] | None] = {}
+    for name, (positions, score) in known.items():
         at = names[name]
         assert at is not None
-        if seen.setdefault(at, inside) != inside:
+        if seen.setdefault(at, positions) != positions:
             raise CircuitError(f"{path}: {name} and another edge to the same key/value head disagree, so the circuit is none of this model")
-        kept[at], scores[at] = inside, score
-    return GraphFile(graph, kept, scores)
+        kept[at], scores[at] = positions is not None, score
+    placed = [(graph.edge(*at), positions) for at, positions in sorted(seen.items()) if positions is not None]
+    along = Sites(replace(edge, at=name) for edge, positions in placed for name in positions or (None,))
+    return GraphFile(graph, kept, scores, along)
 
 
 _N = r"(0|[1-9]\d{0,3})"
@@ -144,7 +171,7 @@ def _place(graph: Graph, name: str) -> tuple[int, int] | None:
         receiver = Receiver("mlp", to_mlp)
     elif to_layer is not None and to_head is not None:
         receiver = Receiver(kind, to_layer, to_head if kind == "q" else to_head // (graph.n_heads // graph.n_kv_heads))
-    return graph.place(replace(sender, to=receiver))
+    return graph.find(replace(sender, to=receiver))
 
 
 def names_of(graph: Graph) -> Iterator[tuple[str, tuple[int, int]]]:
@@ -167,53 +194,71 @@ def _receiver(receiver: Receiver, head: int | None) -> str:
     return {"logits": "logits", "mlp": f"m{receiver.layer}"}.get(receiver.kind, f"a{receiver.layer}.h{head}<{receiver.kind}>")
 
 
-def _json(graph: Graph, kept: Mask, scores: Scores, d_model: int) -> str:
-    used = {_sender(graph.senders[column]) for column in kept.any(0).nonzero()[:, 0].tolist()}
-    cfg: Mapping[str, Any] = {
+def _json(graph: Graph, kept: Places, scores: Scores, d_model: int) -> str:
+    used = {_sender(graph.senders[column]) for _, column in kept}
+    cfg: dict[str, Any] = {
         "n_layers": graph.n_layers, "n_heads": graph.n_heads, "parallel_attn_mlp": graph.parallel, "d_model": d_model,
     }  # fmt: skip
+    if graph.n_kv_heads != graph.n_heads:
+        cfg[_GROUPED] = graph.n_kv_heads
     nodes = {name: {"in_graph": name in used or name == "logits"} for name in [*map(_sender, graph.senders), "logits"]}
     edges = {
-        name: {"score": float(np.nan_to_num(scores[at])), "in_graph": bool(kept[at])} for name, at in names_of(graph)
-    }  # fmt: skip
+        name: {"score": float(np.nan_to_num(scores[at])), "in_graph": at in kept, **({"at": list(kept[at])} if kept.get(at) else {})}
+        for name, at in names_of(graph)
+    }
     return json.dumps({"cfg": cfg, "nodes": nodes, "edges": edges})
 
 
-def _of(graph: Graph, kept: Mask) -> Iterator[tuple[str, str, str, tuple[int, int]]]:
-    """Sender, receiving node, input and place of each edge of the circuit."""
+class _Drawn(NamedTuple):
+    """An edge as a drawing has it."""
+
+    sender: str
+    receiver: str
+    """The head or MLP."""
+    kind: str
+    """Of its inputs; nothing where it has one only."""
+    at: str
+    """A position; nothing where the edge acts at every one."""
+    place: tuple[int, int]
+
+
+def _of(graph: Graph, kept: Places) -> Iterator[_Drawn]:
+    """Each edge of the circuit, as often as it has positions and heads that read it."""
     group = graph.n_heads // graph.n_kv_heads
-    for row, column in kept.nonzero().tolist():
-        receiver, sender = graph.receivers[row], replace(graph.senders[column], to=graph.receivers[row])
-        name = str(sender).partition("->")[0]
-        if receiver.kind in ("logits", "mlp"):
-            yield name, str(receiver), "", (row, column)
-            continue
-        assert receiver.index is not None
-        heads = [receiver.index] if receiver.kind == "q" else range(receiver.index * group, (receiver.index + 1) * group)
+    for place, positions in kept.items():
+        edge = graph.edge(*place)
+        sender, receiver = str(edge).partition("->")[0], edge.to
+        assert receiver is not None
+        heads = [receiver.index]
+        if receiver.kind in ("k", "v") and receiver.index is not None:
+            heads = list(range(receiver.index * group, (receiver.index + 1) * group))
         for head in heads:
-            yield name, f"{receiver.layer}.{head}", receiver.kind, (row, column)
+            into, kind = (str(receiver), "") if head is None else (f"{receiver.layer}.{head}", receiver.kind)
+            yield from (_Drawn(sender, into, kind, at, place) for at in positions or ("",))
 
 
-def _graphml(graph: Graph, kept: Mask, scores: Scores, _: int) -> str:
+def _graphml(graph: Graph, kept: Places, scores: Scores, _: int) -> str:
     root = ElementTree.Element("graphml", xmlns="http://graphml.graphdrawing.org/xmlns")
-    for name, kind in (("input", "string"), ("score", "double")):
+    for name, kind in (("input", "string"), ("at", "string"), ("score", "double")):
         ElementTree.SubElement(root, "key", {"id": name, "for": "edge", "attr.name": name, "attr.type": kind})
     body = ElementTree.SubElement(root, "graph", edgedefault="directed")
     edges = list(_of(graph, kept))
-    for node in dict.fromkeys(name for sender, receiver, _, _ in edges for name in (sender, receiver)):
+    for node in dict.fromkeys(name for edge in edges for name in (edge.sender, edge.receiver)):
         ElementTree.SubElement(body, "node", id=node)
-    for sender, receiver, kind, at in edges:
-        edge = ElementTree.SubElement(body, "edge", source=sender, target=receiver)
-        if kind:
-            ElementTree.SubElement(edge, "data", key="input").text = kind
-        if not np.isnan(scores[at]):
-            ElementTree.SubElement(edge, "data", key="score").text = repr(float(scores[at]))
+    for one in edges:
+        edge = ElementTree.SubElement(body, "edge", source=one.sender, target=one.receiver)
+        score = "" if np.isnan(scores[one.place]) else repr(float(scores[one.place]))
+        for key, text in (("input", one.kind), ("at", one.at), ("score", score)):
+            if text:
+                ElementTree.SubElement(edge, "data", key=key).text = text
     return ElementTree.tostring(root, encoding="unicode", xml_declaration=True) + "\n"
 
 
-def _dot(graph: Graph, kept: Mask, scores: Scores, _: int) -> str:
+def _dot(graph: Graph, kept: Places, scores: Scores, _: int) -> str:
     lines = ["digraph circuit {", "  rankdir=BT;"]
-    for sender, receiver, kind, at in _of(graph, kept):
-        facts = [f'label="{kind}"'] * bool(kind) + [f'tooltip="{float(scores[at]):.6g}"'] * (not np.isnan(scores[at]))
-        lines.append(f'  "{sender}" -> "{receiver}"' + (f" [{', '.join(facts)}]" if facts else "") + ";")
+    for one in _of(graph, kept):
+        label = f"{one.kind}@{one.at}" if one.at else one.kind
+        score = "" if np.isnan(scores[one.place]) else f"{float(scores[one.place]):.6g}"
+        facts = [f'{name}="{text}"' for name, text in (("label", label), ("tooltip", score)) if text]
+        lines.append(f'  "{one.sender}" -> "{one.receiver}"' + (f" [{', '.join(facts)}]" if facts else "") + ";")
     return "\n".join([*lines, "}"]) + "\n"

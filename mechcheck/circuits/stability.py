@@ -11,7 +11,8 @@ from mechcheck.base.errors import MechcheckError
 from mechcheck.base.progress import progress
 from mechcheck.circuits.edge_scores import EdgeScores
 from mechcheck.circuits.edge_search import FoundEdges
-from mechcheck.circuits.evaluation import Cut, ordered
+from mechcheck.circuits.evaluation import Cut
+from mechcheck.circuits.ordering import ordered
 from mechcheck.notation.circuit import Stability
 from mechcheck.notation.graph import Graph
 from mechcheck.stats.resample import drawn_again

@@ -2,6 +2,7 @@
 
 import argparse
 import io
+import os
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
@@ -10,15 +11,17 @@ from pathlib import Path
 from mechcheck.base.errors import HookError, MechcheckError, NonFiniteError
 from mechcheck.base.paths import data_dir
 from mechcheck.cli.circuits import add_circuit_commands
+from mechcheck.cli.watching import add_watch_command, run_watch
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command; returns the exit status: 0, 1 when a comparison found what fails it, 2 when something was wrong."""
+    """Run the command; returns the exit status: 0, 1 when a comparison found what fails it, 2 when something was wrong, 130 when it was
+    interrupted."""
     parser = make_parser()
     if any("\0" in one for one in arguments or ()):  # a shell can give none
         parser.error("an argument has a null character, which no name of a file has")
     chosen, more = parser.parse_known_args(arguments)
-    if more and chosen.run is not _verify:
+    if more and chosen.run not in (_verify, run_watch):
         parser.error(f"unrecognized arguments: {' '.join(more)}")
     chosen.pytest = more
     for stream in (sys.stdout, sys.stderr):
@@ -31,6 +34,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"mechcheck: {error}", file=sys.stderr)
     except OSError as error:  # what is to be written cannot be
         print(f"mechcheck: {error.filename or 'the output'}: {error.strerror or error}", file=sys.stderr)
+    except KeyboardInterrupt:
+        print("mechcheck: interrupted", file=sys.stderr)
+        return 130
     return 2
 
 
@@ -48,9 +54,18 @@ def make_parser() -> argparse.ArgumentParser:
     summary.add_argument("--match", default="", metavar="TEXT", help="only claims whose task or statement contains this text")
     summary.set_defaults(run=_summary)
     _add_drift_commands(commands)
+    recover = commands.add_parser("recover", help="make evidence of what a run left that was killed before it wrote its own")
+    recover.add_argument(
+        "folder", type=Path, nargs="?", default=Path("reports"), help="where that run's evidence would have gone (default: %(default)s)"
+    )
+    recover.add_argument(
+        "-o", "--out", type=Path, metavar="DIR", help="default: a folder recovered-<run> in it, so that it replaces nothing"
+    )
+    recover.set_defaults(run=_recover)
     models = commands.add_parser("models", help="list the embedded models and the circuits recorded for them")
     models.set_defaults(run=_models)
-    support = commands.add_parser("support", help="try every primitive on every layout and print what works (about half a minute)")
+    add_watch_command(commands)
+    support = commands.add_parser("support", help="try every primitive on every layout and print what works (about a minute on two cores)")
     support.add_argument("-o", "--output", type=Path, help="write the table there (docs/support.md)")
     support.set_defaults(run=_support)
     _add_calibrate(commands)
@@ -186,6 +201,19 @@ def _report(chosen: argparse.Namespace) -> None:
     print(output)
 
 
+def _recover(chosen: argparse.Namespace) -> None:
+    from mechcheck.evidence.leftovers import recover
+    from mechcheck.evidence.runs import read_evidence
+    from mechcheck.evidence.store import FILE
+    from mechcheck.report import write_report
+
+    for folder in recover(chosen.folder, chosen.out):
+        evidence = read_evidence(folder)
+        undecided = len(evidence["run"]["undecided"])
+        print(f"{folder / FILE}: {len(evidence['claims'])} claims, {undecided} undecided of those that the run asked for")
+        write_report(evidence, folder / "index.html")
+
+
 def _summary(chosen: argparse.Namespace) -> None:
     from mechcheck.evidence.runs import read_evidence
     from mechcheck.evidence.summary import markdown
@@ -221,7 +249,7 @@ def _support(chosen: argparse.Namespace) -> int:
     from mechcheck.conformance.support_table import bugs, markdown, support_table
 
     torch.set_num_threads(1)  # for models this small further threads only wait for each other
-    table = support_table()
+    table = support_table(processes=os.cpu_count() or 1)
     text = markdown(table)
     print(text, end="")
     if chosen.output:

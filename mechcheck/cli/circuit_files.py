@@ -1,6 +1,6 @@
 """Circuits from files of either kind: our TOML, and the JSON of EAP-IG and MIB."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,11 +10,11 @@ from jaxtyping import Float
 from mechcheck.base.errors import CircuitError
 from mechcheck.base.paths import data_dir
 from mechcheck.circuits.edge_search import FoundEdges
-from mechcheck.circuits.evaluation import ordered
 from mechcheck.circuits.files import check_circuit, load_circuit
 from mechcheck.circuits.graph_files import GraphFile, read_graph
+from mechcheck.circuits.ordering import ordered
 from mechcheck.notation.circuit import Circuit, EdgeRecord, parts_of
-from mechcheck.notation.edges import edges
+from mechcheck.notation.edges import one_edge
 from mechcheck.notation.graph import Graph, graph
 
 if TYPE_CHECKING:
@@ -48,12 +48,15 @@ class CircuitFile:
             return self.beside.scores
         found, record = np.full(whole.real.shape, np.nan), self.circuit.edge_record
         for name, score in ({} if record is None else record.scores).items():
-            found[whole.mask(edges(name).at(None)).numpy()] = score
+            at = whole.place(replace(one_edge(name), at=None))
+            found[at] = score if np.isnan(found[at]) else max(found[at], score, key=abs)  # one number, of several positions
         return found
 
 
 def read_circuit(path: Path, model: "TransformerBridge | None" = None) -> CircuitFile:
     """A circuit from a .toml of ours, or a .json as EAP-IG and MIB write it, which fits the model where there is one.
+
+    Of a .json beside the .toml of the same edges it is the circuit of the .toml, which knows the weights and the prompts that it is of.
 
     "claims/..." is a shipped circuit, where there is no such file here.
 
@@ -64,8 +67,13 @@ def read_circuit(path: Path, model: "TransformerBridge | None" = None) -> Circui
     path = _shipped(path)
     if path.suffix == ".json":
         said = _graph_file(path, model)
-        along = said.graph.chosen(said.kept)
-        worth = {str(edge): float(said.scores[said.graph.mask([edge]).numpy()][0]) for edge in along}
+        beside = path.with_suffix(".toml")
+        if beside.is_file() and (known := load_circuit(beside)).edges == said.edges:  # which knows its weights and prompts
+            if model is not None:
+                check_circuit(known, model)
+            return CircuitFile(known, said)
+        along = said.edges
+        worth = {str(edge): float(said.scores[said.graph.place(replace(edge, at=None))]) for edge in along}
         scores = worth if np.isfinite(list(worth.values())).all() else {}
         return CircuitFile(
             _some(path, Circuit({}, path.name, edges=along, edge_record=EdgeRecord(of=len(said.graph), scores=scores))), said
@@ -79,8 +87,7 @@ def read_circuit(path: Path, model: "TransformerBridge | None" = None) -> Circui
     if not circuit.edges or not beside.is_file():
         return CircuitFile(circuit)
     said = _graph_file(beside, model)
-    same = said.graph.chosen(said.kept) == circuit.edges
-    return CircuitFile(circuit, said if same else None)
+    return CircuitFile(circuit, said if said.edges == circuit.edges else None)
 
 
 def _shipped(path: Path) -> Path:

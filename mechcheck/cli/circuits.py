@@ -1,6 +1,7 @@
 """The commands about circuits: discover one, show, evaluate and compare those in files."""
 
 import argparse
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
     from mechcheck.prompts.prompt_set import PromptSet
 
 # As in `discover_edges`, `faithfulness` and `edge_stability`, which are not imported before they are wanted.
-METHODS = ("prune", "exact", "eap", "eap-ig-inputs", "eap-ig-activations", "relp", "acdc", "edge-pruning", "information-flow")
+METHODS = ("prune", "exact", "eap", "eap-ig-inputs", "eap-ig-activations", "relp", "acdc", "edge-pruning", "information-flow", "contexts")
 INSTEAD = ("counterfactual", "zero", "mean", "resample")
 _Commands = argparse._SubParsersAction
 
@@ -58,7 +59,8 @@ def _add_discover(commands: "_Commands[argparse.ArgumentParser]") -> None:
     discover.add_argument("--n", type=int, metavar="N", help="prompts for edges, out of the search's own (default: all)")
     discover.add_argument(
         "--resamples", type=int, metavar="N",
-        help="how often prompts are drawn again for the stability of the edges, 0 for none (default: 200 of scores, 20 of a search)",
+        help="how often prompts are drawn again for the stability of the edges, 0 for none (default: 200 of scores, 20 of a search, 0 of "
+        "contexts)",
     )  # fmt: skip
     _add_how(discover)
     discover.set_defaults(run=_discover)
@@ -94,6 +96,7 @@ def _discover(chosen: argparse.Namespace) -> None:
     search, options = load_search(chosen.search), dict(map(read_option, chosen.set))
     for name in chosen.model:
         model = load_model(name, device=chosen.device, offline=True)
+        _check_writable(chosen.out)
         found, along = searched(search, model, options), None
         if chosen.method:
             n = given.get("n", len(found.prompts))
@@ -109,6 +112,13 @@ def _discover(chosen: argparse.Namespace) -> None:
             graph, mask = along.found.graph, along.found.mask(len(along.edges))
             print(write_graph(path.with_suffix(".json"), graph, mask, worth, d_model=model.cfg.d_model))
             print("\n".join(edge_lines(along.edges, along.record)))
+
+
+def _check_writable(folder: Path) -> None:
+    """Before a search of hours, rather than behind it."""
+    there = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
+    if not there.is_dir() or not os.access(there, os.W_OK):
+        raise MechcheckError(f"cannot write to {folder}: {there} is {'not writable' if there.is_dir() else 'no folder'}")
 
 
 def _metric(name: str, model: "TransformerBridge") -> "Metric":
@@ -144,11 +154,12 @@ def _show(chosen: argparse.Namespace) -> None:
     whole = file.graph if model is None else graph(model)
     if whole is None:
         raise MechcheckError("which edges a model's graph has is not said by this file: name the model, --model NAME")
-    parts = parts_of(file.circuit)
-    scores = file.worth(whole)
-    print(write_graph(chosen.to, whole, kept_edges(whole, parts.at(None)), scores, d_model=0 if model is None else model.cfg.d_model))
-    if any(part.at is not None and part.to is not None for part in parts):
-        print("edges act at named positions here, which such files do not know: they are written without them")
+    parts, scores = parts_of(file.circuit), file.worth(whole)
+    along = any(part.to is not None for part in parts)
+    kept = parts if along else kept_edges(whole, parts)
+    print(write_graph(chosen.to, whole, kept, scores, d_model=0 if model is None else model.cfg.d_model))
+    if along and any(part.at is not None for part in parts):
+        print("edges act at named positions here, which stand beside them; EAP-IG and MIB pass over these")
 
 
 def _prompts(chosen: argparse.Namespace, model: "TransformerBridge", split: str) -> "PromptSet":

@@ -138,9 +138,9 @@ def _templates(one: Decided) -> str:
 
 def _power_of_a_t_test(units: int, distance: float) -> float:
     """How often it supports a claim so many standard errors away, of normal values: no method that knows no more does better."""
-    from scipy import stats
+    import scipy
 
-    return round(float(stats.nct.sf(stats.t.ppf(Confidence().side, units - 1), units - 1, distance)), 4)
+    return round(float(scipy.stats.nct.sf(scipy.stats.t.ppf(Confidence().side, units - 1), units - 1, distance)), 4)
 
 
 def _band(one: Judged) -> str:

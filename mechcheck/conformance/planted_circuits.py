@@ -35,7 +35,7 @@ class _Stored(Guard):
     """The model is not run again, so nothing can change it, and its state need not be taken for each alternative."""
 
     @contextlib.contextmanager
-    def untouched(self, model: Any, contrast: str | None = None) -> Iterator[None]:
+    def untouched(self, arguments: Mapping[str, Any], contrast: str | None = None) -> Iterator[None]:
         yield
 
 

@@ -8,7 +8,7 @@ import torch
 
 from mechcheck.base.errors import HookError
 from mechcheck.engine.run import capture, logits_at_end
-from mechcheck.models.fingerprint import check_untouched, fingerprint
+from mechcheck.models.fingerprint import ModelState, check_untouched
 from mechcheck.models.loading import provenance
 from mechcheck.notation.interventions import Ablate, Intervention, Patch
 from mechcheck.notation.limits import limits_of
@@ -41,7 +41,7 @@ def sentinels(model: "TransformerBridge", prompts: PromptSet) -> list[Sentinel]:
     """
     few = prompts[: min(_PROMPTS, len(prompts))]
     other = _shifted(few)
-    before, clean = fingerprint(model), _outcome(model, few)
+    before, clean = ModelState(model), _outcome(model, few)
     tolerance = TOLERANCE[provenance(model).dtype]
     middle = model.cfg.n_layers // 2
     everything = Sites([Site("head", middle, h) for h in range(model.cfg.n_heads)])
@@ -70,7 +70,7 @@ def sentinels(model: "TransformerBridge", prompts: PromptSet) -> list[Sentinel]:
         return False, "no layer's heads make a difference"
 
     def restored() -> tuple[bool, str]:
-        check_untouched(model, before)
+        check_untouched(before)
         again = difference(_outcome(model, few), clean)
         return again == 0, f"the untouched run repeated differs by {again:.2g}"
 

@@ -134,7 +134,7 @@ def _halves(b: Bench) -> tuple[PromptSet, PromptSet]:
 
 
 def _searched(b: Bench, at: Sites) -> m.FittedSubspace:
-    return m.das(b.model, _halves(b)[0], at, 2, epochs=2)
+    return m.das(b.model, _halves(b)[0], at, 2, epochs=1)
 
 
 def _interchange(b: Bench) -> Any:
@@ -142,12 +142,13 @@ def _interchange(b: Bench) -> Any:
 
 
 def _split(b: Bench) -> Any:
-    return m.null_space_split(b.model, _halves(b)[1], _searched(b, m.heads("0.1@S2")).sites).by_row.shift.values
+    found = m.difference_of_means(b.model, _halves(b)[0], m.heads("0.1@S2"))
+    return m.null_space_split(b.model, _halves(b)[1], found.sites).by_row.shift.values
 
 
 def _subspace_controls(b: Bench) -> Any:
     found = m.difference_of_means(b.model, _halves(b)[0], _S2)
-    return [one.shift.values for some in m.subspace_controls(b.model, _halves(b)[1], found, n=2).named.values() for one in some]
+    return [one.shift.values for some in m.subspace_controls(b.model, _halves(b)[1], found, n=1).named.values() for one in some]
 
 
 def _reinitialised(b: Bench) -> Any:

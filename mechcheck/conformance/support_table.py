@@ -3,7 +3,9 @@
 import logging
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
+from multiprocessing import get_context
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Literal, NamedTuple
@@ -20,6 +22,7 @@ from mechcheck.conformance.native_layouts import NATIVE_LAYOUTS, save_native_lay
 from mechcheck.conformance.support_rows import ROWS, Bench, Try
 from mechcheck.engine import run
 from mechcheck.models.loading import load_model
+from mechcheck.models.provenance import provenance
 
 PROCESSINGS: tuple[Processing, ...] = ("folded", "raw")
 How = Literal["fast", "hooks", "fast, hooks", "yes", "no", "bug"]
@@ -44,10 +47,19 @@ def columns() -> dict[str, Layout]:
     return LAYOUTS | NATIVE_LAYOUTS
 
 
-def support_table(layouts: Iterable[str] | None = None) -> Table:
-    """Build a tiny random model of each layout in a temporary folder, and try every primitive on it."""
-    with TemporaryDirectory() as folder, _quiet():
-        return {name: _of_layout(name, _save(name, Path(folder) / name)) for name in layouts or columns()}
+def support_table(layouts: Iterable[str] | None = None, processes: int = 1) -> Table:
+    """Build a tiny random model of each layout in a temporary folder, and try every primitive on it.
+
+    Args:
+        layouts: all of them if not given.
+        processes: how many work at the same time, each at a layout; 1: this one.
+    """
+    names = list(layouts or columns())
+    if processes == 1:
+        return {name: _of_layout(name) for name in names}
+    # A forked process would wait for threads of torch that it does not have.
+    with ProcessPoolExecutor(processes, get_context("spawn"), _one_thread) as pool:
+        return dict(zip(names, pool.map(_of_layout, names), strict=True))
 
 
 def bugs(table: Table) -> list[str]:
@@ -94,18 +106,33 @@ def _save(name: str, directory: Path) -> Path:
     return (save_native_layout if name in NATIVE_LAYOUTS else save_layout)(name, directory)
 
 
-def _of_layout(name: str, directory: Path) -> dict[Processing, dict[str, Cell]]:
-    return {processing: _of_model(name, directory, processing) for processing in PROCESSINGS}
+def _one_thread() -> None:
+    torch.set_num_threads(1)
 
 
-def _of_model(name: str, directory: Path, processing: Processing) -> dict[str, Cell]:
+def _of_layout(name: str) -> dict[Processing, dict[str, Cell]]:
+    """Its two columns; they are one where the model cannot be folded, and the same was loaded twice."""
+    with TemporaryDirectory() as folder, _quiet():
+        directory = _save(name, Path(folder) / name)
+        folded = _of_model(name, directory, "folded")
+        alike = folded.loaded == "raw"
+        return {"folded": folded.cells, "raw": folded.cells if alike else _of_model(name, directory, "raw").cells}
+
+
+class _Column(NamedTuple):
+    cells: dict[str, Cell]
+    loaded: Processing | None
+    """How the model was really loaded."""
+
+
+def _of_model(name: str, directory: Path, processing: Processing) -> _Column:
     rows = {row: attempt for group in ROWS.values() for row, attempt in group.items()}
     try:
         model = load_model(directory, processing=processing)
     except ModelError as error:
-        return dict.fromkeys(rows, Cell("no", str(error)))
+        return _Column(dict.fromkeys(rows, Cell("no", str(error))), None)
     bench = Bench(model, layout_prompts(model, columns()[name]))
-    return {row: _cell(attempt, bench) for row, attempt in rows.items()}
+    return _Column({row: _cell(attempt, bench) for row, attempt in rows.items()}, provenance(model).processing)
 
 
 def _cell(attempt: Try, bench: Bench) -> Cell:

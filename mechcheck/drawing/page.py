@@ -9,6 +9,7 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
+from mechcheck.base.cache import kept
 from mechcheck.drawing import kinds, palette
 from mechcheck.drawing.text import visible
 
@@ -21,12 +22,14 @@ _SCRIPTS = ("figures.js", "matrix.js", "attention.js", "circuit.js", "save.js")
 
 def environment(*folders: Path) -> jinja2.Environment:
     """Templates that escape what they are given: those of figures, and those in `folders`."""
+    folder = kept("templates")
     env = jinja2.Environment(
         loader=jinja2.FileSystemLoader([*folders, _HERE]),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
+        bytecode_cache=None if folder is None else jinja2.FileSystemBytecodeCache(str(folder)),  # of templates as they are now, by a hash
     )
     env.globals.update(figures_=kinds)
     return env

@@ -13,8 +13,8 @@ Streams = Float[Tensor, "variant prompt read d_model"]
 # Units in the last place of a component's scale that two orders of summation may lie apart; seen are up to 7, and true effects of
 # single heads from 100,000 on.
 _UNITS = 64
-# How many times the largest component no sum of sizes exceeds: where every variant moves the stream by more, no scale need be taken.
-_CANCELLED = 1024
+# What the bound itself may be rounded down by.
+_ROUNDED = 1e-3
 
 
 def settled(streams: Streams, base: Untouched, positions: Int[Tensor, "prompt read"], skipped: int) -> Streams:
@@ -30,10 +30,27 @@ def settled(streams: Streams, base: Untouched, positions: Int[Tensor, "prompt re
         return streams
     units = _UNITS * torch.finfo(streams.dtype).eps
     moved = (streams - clean).abs()
-    if not (moved.amax(-1) <= units * _CANCELLED * clean.abs().amax(-1)).any():
+    bound = at_most(base, positions)
+    if bound is not None and not (moved <= units * bound[:, skipped:]).all(-1).any():
         return streams
     same = (moved <= units * scale(base, positions)[:, skipped:]).all(-1)
     return torch.where(same[..., None], clean, streams)
+
+
+def at_most(base: Untouched, positions: Int[Tensor, "prompt read"]) -> Float[Tensor, "prompt read d_model"] | None:
+    """What no scale exceeds, at the cost of no product of matrices: |x||w| is at least the sum of the sizes in x @ w. None: not known.
+
+    It is no scale itself, for in it one large neuron makes all components large that any neuron writes to.
+    """
+    if base.arithmetic.post_norm:
+        return None
+    found = select(base.last, positions).abs()
+    for kept, (o, out) in zip(base.layers, base.arithmetic.column_norms, strict=True):
+        found = torch.maximum(found, select(kept.resid_pre, positions).abs())
+        found = torch.maximum(found, select(kept.z, positions).norm(dim=-1, keepdim=True) * o)
+        if out is not None and kept.neuron_norm is not None:
+            found = torch.maximum(found, select(kept.neuron_norm, positions)[..., None] * out)
+    return found * (1 + _ROUNDED)
 
 
 def scale(base: Untouched, positions: Int[Tensor, "prompt read"]) -> Float[Tensor, "prompt read d_model"]:

@@ -60,8 +60,8 @@ def disagreement(swept: Swept, captures: Captures) -> str | None:
     columns = _columns(swept)
     read_at = [swept.read.positions[cell.prompt, columns] for cell in cells] + [torch.zeros_like(columns)] * len(sources)
     plain = record(swept.model, together, site_readers(sites), edits, torch.stack(read_at))
-    for cell in cells:
-        found, expected = swept.logits(cell.variant, cell.prompt, columns), plain.logits[cell.again]
+    for cell, found in zip(cells, swept.logits([(cell.variant, cell.prompt) for cell in cells], columns), strict=True):
+        expected = plain.logits[cell.again]
         if not _close(found, expected, precision):
             where = " ".join(str(edit.site) for edit in swept.edits[cell.variant])
             return f"variant {cell.variant} ({where}) on prompt {cell.prompt}: logits differ by {_gap(found, expected):.3g}"

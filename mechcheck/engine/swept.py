@@ -51,9 +51,10 @@ class Swept:
             found.update(zip(map(id, alike), read(alike), strict=True))
         return [to_numpy(one.reduced(found[id(one)])) for one in readings]
 
-    def logits(self, variant: int, prompt: int, columns: Int[Tensor, " some"]) -> Float[Tensor, "some d_vocab"]:
-        """All logits of one variant on one prompt, at some of the positions that left the sweep."""
-        return self.arithmetic.logits(self.streams[variant, prompt, columns])
+    def logits(self, cells: Sequence[tuple[int, int]], columns: Int[Tensor, " some"]) -> Float[Tensor, "cell some d_vocab"]:
+        """All logits of some variants, each on one prompt, at some of the positions that left the sweep."""
+        variants, prompts = zip(*cells, strict=True)
+        return self.arithmetic.logits(self.streams[list(variants), list(prompts)][:, columns])
 
     def _narrow(self, metric: Metric) -> bool:
         return metric.two_columns and self.arithmetic.head is None and not metric.of_sets(self.prompts)

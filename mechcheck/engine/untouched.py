@@ -34,6 +34,8 @@ class Kept(NamedTuple):
     attn_out: Float[Tensor, "prompt pos d_model"]
     mlp_out: Float[Tensor, "prompt pos d_model"] | None
     """None where there are no MLPs."""
+    neuron_norm: Float[Tensor, "prompt pos"] | None
+    """The length of the MLP's hidden activations as a vector."""
 
 
 @dataclass(eq=False)
@@ -148,11 +150,11 @@ def untouched(
         z = z.transpose(1, 2).flatten(2)
         attn_out = layer.o(z)
         between = arithmetic.after_attention(layer, x, attn_out)
-        mlp_out = None
+        mlp_out = size = None
         if layer.mlp is not None:
             found["neuron"] = arithmetic.neurons(layer, x if arithmetic.parallel else between)
-            mlp_out = layer.mlp.out(found["neuron"])
-        kept = Kept(x, k, v, z, attn_out, mlp_out)
+            mlp_out, size = layer.mlp.out(found["neuron"]), found["neuron"].norm(dim=-1)
+        kept = Kept(x, k, v, z, attn_out, mlp_out, size)
         layers.append(kept if like is None or not common else _continued(like.layers[number], kept, common))
         also.update({(kind, number): found[kind] for kind in found if (kind, number) in extra})
         x = between if mlp_out is None else arithmetic.after_mlp(layer, between, mlp_out)
@@ -183,4 +185,5 @@ def _continued(before: Kept, after: Kept, common: int) -> Kept:
 
     resid_pre, z, attn_out = (joined(getattr(before, name), getattr(after, name)) for name in ("resid_pre", "z", "attn_out"))
     mlp_out = None if before.mlp_out is None or after.mlp_out is None else joined(before.mlp_out, after.mlp_out)
-    return Kept(resid_pre, after.k, after.v, z, attn_out, mlp_out)
+    size = None if before.neuron_norm is None or after.neuron_norm is None else joined(before.neuron_norm, after.neuron_norm)
+    return Kept(resid_pre, after.k, after.v, z, attn_out, mlp_out, size)

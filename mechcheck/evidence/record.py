@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from mechcheck.base.outgoing import message_of, outgoing
+
 if TYPE_CHECKING:
     from mechcheck.notation.circuit import Circuit
     from mechcheck.prompts.prompt_set import PromptSet
@@ -33,14 +35,14 @@ def record_of(case: "Case", outcome: "Outcome", subject: Record = NOT_MEASURED, 
         duration: seconds.
     """
     spec = case.spec
-    return {
+    record: Record = {
         "id": case.id,
         "statement": spec.statement,
         "source": spec.source,
         "task": spec.task,
         "kind": spec.kind,
         "nodeid": case.nodeid,
-        "params": {name: str(value) for name, value in case.params.items()},
+        "params": {name: message_of(value) for name, value in case.params.items()},
         "expect": case.expect,
         "verdict": outcome.verdict,
         "met": outcome.met,
@@ -57,6 +59,7 @@ def record_of(case: "Case", outcome: "Outcome", subject: Record = NOT_MEASURED, 
         "drift": None,
         "duration_s": round(duration, 4),
     }
+    return outgoing(record)
 
 
 def describe_arguments(arguments: Mapping[str, Any]) -> Record:

@@ -1,6 +1,7 @@
 """Runs as they lie on disk: evidence with the samples beside it, read to be compared."""
 
 import math
+import re
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -8,9 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mechcheck.base.errors import MechcheckError
+from mechcheck.base.outgoing import outgoing
 from mechcheck.base.reading import LARGEST_DATA, check_file, is_dir, read_json
 from mechcheck.evidence.door import unfit
-from mechcheck.evidence.store import FILE, SCHEMA, slug
+from mechcheck.evidence.store import FILE, SAMPLES, SCHEMA, slug
 from mechcheck.evidence.upgrade import EARLIER, upgraded
 
 if TYPE_CHECKING:
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
     from mechcheck.stats.measurement import Measurement
 
 Json = dict[str, Any]
-SAMPLES = "samples"
+_SAMPLES = re.compile(rf"{SAMPLES}(/[\w-]+)?")
 
 
 @dataclass(frozen=True)
@@ -98,7 +100,7 @@ def read_evidence(path: Path) -> Json:
     if is_dir(path):
         path = path / FILE
     try:
-        evidence = read_json(path)
+        evidence = outgoing(read_json(path))  # it may come from anywhere, and is shown
     except FileNotFoundError:
         raise MechcheckError(f"no evidence at {path}; run `pytest claims` first, or name the file") from None
     except (OSError, ValueError) as error:
@@ -128,7 +130,10 @@ def read_run(path: Path) -> RunRecord:
         MechcheckError: no evidence, an evidence file with parts missing, or no samples beside it.
     """
     evidence = read_evidence(path)
-    folder = (path if is_dir(path) else path.parent) / SAMPLES
+    named = evidence["run"].get("samples", SAMPLES)
+    if not _SAMPLES.fullmatch(str(named)):  # evidence can come from anywhere, and must not say what else is read
+        raise MechcheckError(f"{path} names {named!r} as the folder of its samples, which lie in {SAMPLES}/ beside it")
+    folder = (path if is_dir(path) else path.parent) / named
     if not is_dir(folder) and any(claim["expectations"] for claim in evidence["claims"]):
         raise MechcheckError(
             f"{path} has no samples beside it ({folder}), and runs are compared prompt by prompt; "

@@ -5,18 +5,24 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from hashlib import sha256
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from mechcheck.base.reading import read_json
+from mechcheck.base.outgoing import outgoing
 from mechcheck.evidence.dtypes import mark_dtypes
 from mechcheck.evidence.ledger import remember
 
 SCHEMA = "mechcheck.evidence/2"
 FILE = "evidence.json"
+SAMPLES = "samples"
+RUN_FOLDER = ".run-"
+"""What the name of a run's own folder begins with, which is there until all is merged; the run's id is the rest of it."""
+
+Json = dict[str, Any]
 
 
 def schema() -> dict[str, Any]:
@@ -33,12 +39,17 @@ def slug(text: str) -> str:
 def write_json(path: Path, content: Any) -> None:
     """Write all or nothing; refuses NaN, which JSON does not have."""
     text = json.dumps(content, indent=1, allow_nan=False, ensure_ascii=False)
+    # A lone surrogate, as a path can hold one, becomes its JSON escape.
+    write_bytes(path, (text + "\n").encode("utf-8", errors="backslashreplace"))
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write all or nothing."""
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=".tmp")
     try:
-        # A lone surrogate, as a path can hold one, becomes its JSON escape.
-        with os.fdopen(handle, "w", encoding="utf-8", errors="backslashreplace") as stream:
-            stream.write(text + "\n")
+        with os.fdopen(handle, "wb") as stream:
+            stream.write(content)
         # mkstemp makes the file readable by its owner only; evidence is to be read by others too.
         umask = os.umask(0)
         os.umask(umask)
@@ -49,18 +60,80 @@ def write_json(path: Path, content: Any) -> None:
         raise
 
 
-def merge(parts: Path, report: Path, run: dict[str, Any], records: Iterable[dict[str, Any]]) -> dict[str, Any]:
-    """Merge the claims' records into `report`/evidence.json, with what else lies under `parts`; samples and tries go beside it."""
-    claims = sorted(records, key=lambda c: c["id"])
-    sentinels = {(s["model"], s["name"], s["passed"]): s for p in (parts / "sentinels").glob("*.json") for s in read_json(p)}
-    mark_dtypes(claims)
-    about = {"sentinels": [sentinels[key] for key in sorted(sentinels)], "ledger_problem": remember(report, run, claims)}
-    evidence = {"run": run | about, "claims": claims}
-    samples, fresh = report / "samples", parts / "samples"
-    if samples.is_dir():
-        shutil.rmtree(samples)
-    if fresh.is_dir():
-        shutil.move(fresh, samples)
-    write_json(report / FILE, evidence)
-    shutil.rmtree(parts)
-    return evidence
+def evidence_of(run: Json, claims: Iterable[Json], sentinels: Iterable[Json], ledger: Path) -> Json:
+    """The evidence of a run, which is added to the ledger in a folder.
+
+    Args:
+        run: about the run as a whole; its `id` names the folder that its samples will lie in.
+        claims: their records, in any order.
+        sentinels: as the run's processes found them.
+        ledger: the folder.
+    """
+    sorted_claims = sorted(claims, key=lambda c: c["id"])
+    found = {(s["model"], s["name"], s["passed"]): s for s in sentinels}
+    mark_dtypes(sorted_claims)
+    problem = remember(ledger, run, sorted_claims)
+    about = {"sentinels": [found[key] for key in sorted(found)], "samples": f"{SAMPLES}/{run['id']}", "ledger_problem": problem}
+    return {"run": run | outgoing(about), "claims": sorted_claims}
+
+
+def publish(evidence: Json, folder: Path, samples: Sequence[Path] = ()) -> None:
+    """Put evidence and its samples into a folder, in place of what was there.
+
+    Evidence names the folder of its samples, so until the last step, a single renaming, the earlier evidence and its samples stay as they
+    were, and afterwards the new ones are there. All that needs room is the new evidence itself, and it is written before anything else.
+
+    Args:
+        evidence: as `evidence_of` makes it.
+        folder: where it goes.
+        samples: folders whose .npz files belong to this run; they are moved.
+
+    Raises:
+        OSError: it could not be put there; the earlier evidence can be read as before.
+    """
+    staged = folder / f"{RUN_FOLDER}{evidence['run']['id']}"
+    write_json(staged / FILE, evidence)
+    kept = folder / evidence["run"]["samples"]
+    with locked(folder):
+        for source in samples:
+            if source != kept:
+                move_samples(source, kept)
+        os.replace(staged / FILE, folder / FILE)
+        for earlier in kept.parent.iterdir() if kept.parent.is_dir() else ():
+            if earlier != kept:
+                remove(earlier)
+    with suppress(OSError):
+        staged.rmdir()  # where it was made for this alone
+
+
+def move_samples(source: Path, to: Path) -> None:
+    """Move a run's samples from one folder to another, which is made if there are any."""
+    for path in sorted(source.glob("*.npz")):
+        to.mkdir(parents=True, exist_ok=True)
+        shutil.move(path, to / path.name)
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Hold off whoever else publishes in this folder; where folders cannot be locked, nobody is held off."""
+    handle = None
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with suppress(ImportError, OSError):
+            import fcntl
+
+            handle = os.open(folder, os.O_RDONLY)
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        if handle is not None:
+            os.close(handle)
+
+
+def remove(path: Path) -> None:
+    """Remove a file, a link or a folder as far as possible: what cannot be removed is no reason to lose a run."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        with suppress(OSError):
+            path.unlink()

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mechcheck.base.errors import ModelError
-from mechcheck.base.reading import LARGEST_TEXT, check_file, read_json
+from mechcheck.base.reading import LARGEST_DATA, check_file, read_json, read_text
 
 if TYPE_CHECKING:
     from transformers import PretrainedConfig
@@ -62,12 +62,36 @@ def read_config(path: Path, name: str) -> dict[str, Any]:
         ModelError: no such file, or no table of settings in JSON.
     """
     try:
-        found = read_json(path, 16 * LARGEST_TEXT)
+        found = read_json(path, LARGEST_DATA)
     except (OSError, ValueError) as error:
-        raise ModelError(f"{name!r}: {path.name} cannot be read: {error}") from error
+        raise ModelError(_damaged(name, path, str(error))) from error
     if not isinstance(found, dict):
-        raise ModelError(f"{name!r}: {path.name} is no table of settings")
+        raise ModelError(_damaged(name, path, f"it holds a {type(found).__name__}, where settings by name are expected"))
     return found
+
+
+def check_undamaged(directory: Path, name: str) -> None:
+    """Read every file as far as it can be told that it is whole; for when a library has failed over one of them.
+
+    Raises:
+        ModelError: which file is damaged, and how.
+    """
+    stored_shapes(directory, name)
+    for path in sorted(directory.iterdir()):
+        if path.suffix == ".json" and path.is_file():
+            named = read_config(path, name).get("weight_map")
+            shards = set(map(str, named.values())) if isinstance(named, dict) else set()
+            if missing := sorted(shard for shard in shards if not (directory / shard).is_file()):
+                raise ModelError(f"{name!r}: {path.name} names {', '.join(missing)}, which is not there; fetch or save the model again")
+        elif path.suffix == ".txt":
+            try:
+                read_text(path, LARGEST_DATA)
+            except (OSError, ValueError) as error:
+                raise ModelError(_damaged(name, path, str(error))) from error
+
+
+def _damaged(name: str, path: Path, why: str) -> str:
+    return f"{name!r}: its {path.name} is damaged ({why}): edited, or cut short when it was copied or saved. Fetch or save the model again"
 
 
 def check_config(config: Mapping[str, Any], name: str, tensors: int) -> None:
@@ -111,7 +135,7 @@ def stored_shapes(directory: Path, name: str) -> dict[str, tuple[int, ...]]:
             with safe_open(path, framework="pt") as file:
                 found |= {key: tuple(file.get_slice(key).get_shape()) for key in file.keys()}  # noqa: SIM118  # it is no dict
         except (SafetensorError, OSError, ValueError) as error:
-            raise ModelError(f"{name!r}: {path.name} is no whole safetensors file: {error}") from error
+            raise ModelError(_damaged(name, path, str(error))) from error
     return found
 
 

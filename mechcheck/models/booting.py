@@ -7,7 +7,7 @@ from weakref import WeakKeyDictionary
 import torch
 
 from mechcheck.base.errors import ModelError
-from mechcheck.models.admitted import read_config
+from mechcheck.models.admitted import check_undamaged, read_config
 from mechcheck.models.directory import architecture_named, first_line, has_tokenizer, quiet_loading
 from mechcheck.models.weights import Watched
 
@@ -40,6 +40,7 @@ def boot(directory: Path, name: str, device: str, dtype: torch.dtype) -> "Transf
     except ModelError:
         raise
     except Exception as error:
+        check_undamaged(directory, name)
         raise ModelError(_refusal(directory, name, dtype, error, watched)) from error
     _WATCHED[model] = watched
     return _told_of_tokenizer(model, directory)

@@ -23,6 +23,7 @@ def checked(directory: Path, name: str, *, follow_links: bool = False) -> Path:
     _check_no_adapter(directory, name)
     if not (directory / "config.json").is_file():
         raise ModelError(f"{name!r} is a directory without config.json; expected a Hugging Face model (config.json, *.safetensors)")
+    config = read_config(directory / "config.json", name)
     if not list(directory.glob("*.safetensors")):
         pickles = [p.name for pattern in ("*.bin", "*.pt", "*.pth", "*.ckpt") for p in directory.glob(pattern)]
         if pickles:
@@ -31,7 +32,7 @@ def checked(directory: Path, name: str, *, follow_links: bool = False) -> Path:
                 "convert them with model.save_pretrained(directory), which writes safetensors"
             )
         raise ModelError(f"{name!r} has a config.json but no *.safetensors weights")
-    check_config(read_config(directory / "config.json", name), name, len(stored_shapes(directory, name)))
+    check_config(config, name, len(stored_shapes(directory, name)))
     return directory
 
 

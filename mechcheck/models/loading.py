@@ -12,6 +12,7 @@ import torch
 from mechcheck.base.architectures import is_encoder, is_native
 from mechcheck.base.device import check_device, usual_torch
 from mechcheck.base.errors import ModelError
+from mechcheck.base.handed import hand_out
 from mechcheck.base.loaded import Processing
 from mechcheck.base.paths import data_dir, trained_models
 from mechcheck.base.text import did_you_mean
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
 DTYPES = {"float32": torch.float32, "float64": torch.float64, "bfloat16": torch.bfloat16, "float16": torch.float16}
 # Models kept in memory at once: one under test, one contrast, and the re-initialised twin of each.
 KEPT = 4
+# Small ones: a claim runs on one after the other, so that keeping fewer than it has models keeps none.
+KEPT_SMALL = 16
 # A claim draws several twins by turns, so that keeping fewer of them keeps none; of a large model they take too much room.
 KEPT_TWINS = 8
 LARGE = 30_000_000
@@ -82,8 +85,9 @@ def load_model(
         raise ModelError(f'unknown processing {processing!r}; choose "folded" or "raw"')
     check_device(device, dtype)
     directory, name, commit = _resolve(str(name_or_path), revision, offline, follow_links)
+    load = _load_small if _bytes(directory) < 4 * LARGE else _load
     with usual_torch():
-        return _load(directory, name, commit, device, dtype, processing, contents(directory))
+        return hand_out(load(directory, name, commit, device, dtype, processing, contents(directory)))
 
 
 def fetch_model(name: str, revision: str | None = None) -> str:
@@ -102,7 +106,7 @@ def reinitialised(model: "TransformerBridge", seed: int) -> "TransformerBridge":
     with usual_torch():
         twin = _twin(model, of, seed)
     set_limits(twin, limits_of(model))
-    return twin
+    return hand_out(twin)
 
 
 def _twin(model: "TransformerBridge", of: Provenance, seed: int) -> "TransformerBridge":
@@ -121,13 +125,13 @@ def _twin(model: "TransformerBridge", of: Provenance, seed: int) -> "Transformer
 def forget_models() -> None:
     """Drop every model kept in memory, so that the next `load_model` reads it anew."""
     _load.cache_clear()
+    _load_small.cache_clear()
     _load_twin.cache_clear()
     _load_large_twin.cache_clear()
     _load_native_twin.cache_clear()
 
 
-@lru_cache(maxsize=KEPT)
-def _load(
+def _made(
     directory: Path, name: str, revision: str | None, device: str, dtype: str, processing: Processing, now: Contents
 ) -> "TransformerBridge":
     source = Provenance(name, directory, revision, now.weights, processing, dtype, device, n_params=0)
@@ -135,6 +139,14 @@ def _load(
         return _finish_native(boot_directory(directory, name, device, DTYPES[dtype], processing), source)
     model = _boot(source)
     return _finish(model, replace(source, n_params=_count(model)))
+
+
+_load_small, _load = lru_cache(maxsize=KEPT_SMALL)(_made), lru_cache(maxsize=KEPT)(_made)
+
+
+def _bytes(directory: Path) -> int:
+    """Of the weights as they are stored."""
+    return sum(path.stat().st_size for path in directory.glob("*.safetensors"))
 
 
 @lru_cache(maxsize=KEPT_TWINS)

@@ -10,11 +10,12 @@ import torch
 from mechcheck.base.architectures import NATIVE
 from mechcheck.base.errors import ModelError
 from mechcheck.base.loaded import Processing
-from mechcheck.models.admitted import read_config, stored_shapes
+from mechcheck.models.admitted import check_undamaged, read_config
 from mechcheck.models.directory import first_line, quiet_loading
 from mechcheck.models.native_config import NativeConfig, from_json, native_config
 from mechcheck.models.native_fold import folded, why_not_folded
 from mechcheck.models.native_weights import Weights, is_hooked, named_tensors, native_weights, read_weights
+from mechcheck.models.weights import check_finite
 
 if TYPE_CHECKING:
     from transformer_lens.model_bridge import TransformerBridge
@@ -79,13 +80,14 @@ def boot_directory(directory: Path, name: str, device: str, dtype: torch.dtype, 
     from safetensors.torch import load_file
 
     config = from_json(read_config(directory / "config.json", name), name)
-    stored_shapes(directory, name)  # which refuses a damaged file by its name
-    stored = {key: value for path in sorted(directory.glob("*.safetensors")) for key, value in load_file(path).items()}
-    weights = native_weights(stored, config, halves=False)
     try:
+        stored = {key: value for path in sorted(directory.glob("*.safetensors")) for key, value in load_file(path).items()}
         tokenizer = _tokenizer(directory)
-    except Exception as error:  # as many kinds as a tokenizer's files can be damaged in
-        raise ModelError(f"{name!r}: its tokenizer cannot be read ({first_line(error)})") from error
+    except Exception as error:  # of as many kinds as libraries read files
+        check_undamaged(directory, name)
+        raise ModelError(f"{name!r}: its weights or its tokenizer cannot be read ({first_line(error)})") from error
+    check_finite(stored, name)
+    weights = native_weights(stored, config, halves=False)
     try:
         return _booted(config, weights, tokenizer, name, device, dtype, processing)
     except ModelError:

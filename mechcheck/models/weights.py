@@ -47,6 +47,7 @@ class Watched:
             directory, output_loading_info=True, ignore_mismatched_sizes=True, use_safetensors=True, **settings
         )
         self.no_head = check_weights(self._name, model, info)
+        check_finite(dict(model.named_parameters()), self._name)
         self._drawn = [model.get_parameter(key) for key in sorted(info["missing_keys"])]
         with_zero_biases(model)
         model = model.to(self._device).eval()
@@ -132,6 +133,23 @@ def check_weights(name: str, model: "PreTrainedModel", info: Mapping[str, Any]) 
             "describes it"
         )
     return None
+
+
+def check_finite(weights: Mapping[str, torch.Tensor], name: str) -> None:
+    """Refuse weights that are no numbers: whatever is measured with them is none either.
+
+    Raises:
+        ModelError: names of the weights.
+    """
+    wrong = {key: value for key, value in weights.items() if value.is_floating_point() and not bool(value.isfinite().all())}
+    if wrong:
+        kinds = " and ".join(
+            kind for kind, has in (("NaN", torch.isnan), ("infinite", torch.isinf)) if any(bool(has(v).any()) for v in wrong.values())
+        )
+        raise ModelError(
+            f"{name!r} has {kinds} weights: {_listed(wrong)}. A training run that diverged leaves such, or a damaged file; "
+            "take an earlier checkpoint, or save the model again"
+        )
 
 
 def _way_out(missing: Iterable[str], unused: Iterable[str], model: "PreTrainedModel") -> str:

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
+from mechcheck.base.data_state import GROWS
 from mechcheck.base.errors import AbsentRoleError, CircuitError
 from mechcheck.base.text import did_you_mean
 from mechcheck.notation.sites import Sites
@@ -129,7 +130,7 @@ EDGES = "->"
 class TracedCircuit(Circuit):
     """A circuit that remembers which roles, and whether its edges, were asked for: controls vary what a claim uses and nothing else."""
 
-    used: set[str] = field(default_factory=set)
+    used: set[str] = field(default_factory=set, metadata=GROWS)
 
     def __getitem__(self, role: str) -> Sites:
         sites = super().__getitem__(role)
@@ -158,5 +159,15 @@ def _known(circuit: Circuit) -> dict[str, Any]:
 
 
 def parts_of(circuit: Sites | Circuit) -> Sites:
-    """What a circuit is made of: its edges where it has any, else the sites of its roles."""
-    return (circuit.edges or circuit.sites) if isinstance(circuit, Circuit) else circuit
+    """What a circuit is made of: its edges where it has any, else the sites of its roles.
+
+    Raises:
+        CircuitError: what is neither sites nor a circuit.
+    """
+    if isinstance(circuit, Circuit):
+        return circuit.edges or circuit.sites
+    if not isinstance(circuit, Sites):
+        raise CircuitError(
+            f'a circuit is edges("0.3->1.1.q"), heads("1.1"), or a recorded one, not {type(circuit).__name__}: {circuit!r:.60}'
+        )
+    return circuit

@@ -52,6 +52,22 @@ def _check_text(given: object) -> None:
         raise SiteError(f"expected text, got {given!r:.60}; {_HOW}")
 
 
+def one_edge(edge: str | Site) -> Site:
+    """The edge that is meant, of one text or site.
+
+    Raises:
+        SiteError: text that names none or several, or what is no edge.
+    """
+    if isinstance(edge, str):
+        found = edges(edge)
+        if len(found) != 1:
+            raise SiteError(f"{edge!r} names {len(found)} edges; ask for one at a time")
+        return found.members[0]
+    if not isinstance(edge, Site) or edge.to is None:
+        raise SiteError(f'an edge is asked for as "0.3->1.1.q" or as a site of edges(...), not {edge!r:.60}')
+    return edge
+
+
 def to(senders: Sites, receivers: str) -> Sites:
     """What these sites say, as these receivers read it: `to(heads("0.3@END"), "1.1.q")`."""
     _check_text(receivers)

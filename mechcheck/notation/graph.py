@@ -95,24 +95,34 @@ class Graph:
         """The edge from a sender to a receiver, by their numbers."""
         return replace(self.senders[column], to=self.receivers[row])
 
-    def mask(self, edges: Iterable[Site]) -> Bool[Tensor, "receiver sender"]:
-        """Where these edges are.
+    def place(self, edge: Site) -> tuple[int, int]:
+        """The numbers of an edge's receiver and sender.
 
         Raises:
             SiteError: a site that is none of this graph's edges: no edge, a part of one, or one at a named position.
         """
-        found = torch.zeros_like(self.real)
-        for edge in edges:
-            at = self.place(edge)
-            if at is None:
-                raise SiteError(f"{edge.named} is no edge of the whole graph, which has one from each sender to each receiver behind it")
-            found[at] = True
+        found = self.find(edge)
+        if found is None:
+            placed = edge.at is not None
+            why = "whose edges act at every position" if placed else "which has one from each sender to each receiver behind it"
+            raise SiteError(f"{edge.named} is no edge of the whole graph, {why}")
         return found
 
-    def place(self, edge: Site) -> tuple[int, int] | None:
-        """Receiver and sender of an edge, by their numbers; None where it is no edge of this graph."""
+    def find(self, edge: Site) -> tuple[int, int] | None:
+        """As `place`; None where it raises."""
         row, column = self._rows.get(edge.to) if edge.to else None, self._columns.get(replace(edge, to=None))
         return None if row is None or column is None or not self.real[row, column] else (row, column)
+
+    def mask(self, edges: Iterable[Site]) -> Bool[Tensor, "receiver sender"]:
+        """Where these edges are.
+
+        Raises:
+            SiteError: as for `place`.
+        """
+        found = torch.zeros_like(self.real)
+        for edge in edges:
+            found[self.place(edge)] = True
+        return found
 
 
 def graph(model: "TransformerBridge") -> Graph:

@@ -41,20 +41,10 @@ _EXAMPLES = ("8-11 5@END", "9.6 9.9@END")
 _SENDERS: dict[Kind, str] = {"mlp_out": "mlp", "attn_out": "attn", "resid_pre": "resid", "neuron": "neuron"}
 # What a site of each kind is called in text.
 NOUNS: dict[Kind, str] = {
-    "head": "head",
-    "q": "query",
-    "k": "key",
-    "v": "value",
-    "pattern": "pattern",
-    "attn_out": "attn_out",
-    "mlp_out": "mlp",
-    "resid_pre": "resid",
-    "resid_mid": "resid_mid",
-    "resid_post": "resid_post",
-    "neuron": "neuron",
-    "embed": "embed",
+    "head": "head", "q": "query", "k": "key", "v": "value", "pattern": "pattern", "attn_out": "attn_out", "mlp_out": "mlp",
+    "resid_pre": "resid", "resid_mid": "resid_mid", "resid_post": "resid_post", "neuron": "neuron", "embed": "embed",
     "pos_embed": "pos_embed",
-}
+}  # fmt: skip
 _WORD = re.compile(r"(?P<layers>\d+(-\d+)?)(\.(?P<indices>\d+(-\d+)?))?(@(?P<at>\w+))?")
 
 
@@ -285,9 +275,8 @@ def _pair(kind: Kind, one: object) -> tuple[int, int]:
     except (TypeError, ValueError, AttributeError, RuntimeError):  # RuntimeError: torch's
         layer = index = -1
     if kind not in INDEXED or not (0 <= layer <= LARGEST_NUMBER and 0 <= index <= LARGEST_NUMBER):
-        raise SiteError(
-            f"cannot read sites of kind {kind} from {one!r:.60}; write them as text, for example {_EXAMPLES[kind in INDEXED]!r}"
-        )
+        example = _EXAMPLES[kind in INDEXED]
+        raise SiteError(f"cannot read sites of kind {kind} from {one!r:.60}; write them as text, for example {example!r}")
     return layer, index
 
 

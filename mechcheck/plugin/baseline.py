@@ -11,6 +11,7 @@ from mechcheck.base.errors import MechcheckError
 from mechcheck.evidence.accepted import read_accepted
 from mechcheck.evidence.parts import Parts
 from mechcheck.evidence.runs import Json, RunRecord, read_baseline
+from mechcheck.evidence.store import SAMPLES
 from mechcheck.models.names import model_name
 from mechcheck.plugin.cases import claim_spec
 from mechcheck.plugin.settings import SETTINGS, Settings
@@ -71,7 +72,7 @@ class Baseline:
         """Fill in the `drift` of the records, before they are merged; returns the run's `baseline`."""
         from mechcheck.evidence.compare import compare
 
-        after = RunRecord(run, {record["id"]: record for record in records}, parts.folder / "samples")
+        after = RunRecord(run, {record["id"]: record for record in records}, parts.folder / SAMPLES)
         found = compare(self._before, after, fraction=self._margin, accepted=self._accepted)
         for record in records:
             record["drift"] = found.drift.get(record["id"])

@@ -33,13 +33,45 @@ def _by_model(config: pytest.Config, log: Any) -> "LoadScopeScheduling":
     from xdist.scheduler import LoadScopeScheduling
 
     class ByModel(LoadScopeScheduling):
-        """Units of work are the claims on a model, cut into as many parts as there are processes to keep busy."""
+        """Units of work are the claims on a model, cut into as many parts as there are processes to keep busy.
+
+        A process that dies takes the test along that it was running, which is not run again: it might kill every process that tries. What
+        the process had before it goes to others, once they can take it.
+        """
+
+        def __init__(self, config: pytest.Config, log: Any) -> None:
+            super().__init__(config, log)
+            self._started: set[str] = set()
+            config.pluginmanager.register(self, "mechcheck-scheduler")
+
+        def pytest_runtest_logstart(self, nodeid: str) -> None:
+            self._started.add(nodeid)
 
         def schedule(self) -> None:
             if self.collection is None and self.registered_collections:
                 nodeids = next(iter(self.registered_collections.values()))
                 self._units = units(nodeids, model_names(config), len(self.nodes))
             super().schedule()
+
+        def remove_node(self, node: Any) -> str | None:
+            workload = self.assigned_work.pop(node)
+            left = {unit: open_ for unit, tests in workload.items() if (open_ := [name for name, done in tests.items() if not done])}
+            first = next(iter(left.values()))[0] if left else None
+            crashed = first if first in self._started else None  # a process can die before it starts the next
+            for unit, names in left.items():
+                if names := [name for name in names if name != crashed]:
+                    self.workqueue[unit] = dict.fromkeys(names, False)
+            for other in self.nodes:
+                self._reschedule(other)
+            return crashed
+
+        def _reschedule(self, node: Any) -> None:
+            if node in self.registered_collections:  # one that has just replaced another cannot be told yet what to run
+                super()._reschedule(node)
+
+        def _assign_work_unit(self, node: Any) -> None:
+            if node in self.registered_collections and self.workqueue:
+                super()._assign_work_unit(node)
 
         def _split_scope(self, nodeid: str) -> str:
             return self._units[nodeid]

@@ -14,19 +14,23 @@ _KNOWN = pytest.StashKey[dict[tuple[str, ...], "list[Sentinel]"]]()
 
 
 def examine(config: pytest.Config, arguments: Mapping[str, Any]) -> None:
-    """Run the sentinels of the claim's model on its prompts.
+    """Run the sentinels of the claim's model on its prompts; of a model that no loader has seen, first look at its weights.
 
     Raises:
         HookError: one of them failed.
+        ModelError: weights that are NaN or infinite.
     """
     if "model" not in arguments:
         return
     from mechcheck.base.errors import HookError
     from mechcheck.conformance.sentinels import sentinels
     from mechcheck.models.loading import provenance
+    from mechcheck.models.weights import check_finite
     from mechcheck.prompts.prompt_set import PromptSet
 
     model, prompts = arguments["model"], arguments.get("prompts")
+    if provenance(model).directory is None:
+        check_finite(dict(model.named_parameters()), provenance(model).name)
     if not isinstance(prompts, PromptSet):
         return
     source, known = provenance(model), config.stash.setdefault(_KNOWN, {})

@@ -13,8 +13,8 @@ from mechcheck.verdicts.words import interval_text, value_text
 PROPERTY = "mechcheck"
 
 
-def attach(item: pytest.Item, record: Record) -> None:
-    """Put the record's essentials on the test's report."""
+def attach(item: pytest.Item | pytest.TestReport, record: Record) -> None:
+    """Put the record's essentials on the test's report, or on the item that it will be made from."""
     slim = record | {"figures": [], "prompts": record["prompts"] and record["prompts"] | {"examples": []}}
     slim["expectations"] = [e | {"by_template": {}, "control": None} for e in record["expectations"]]
     item.user_properties.append((PROPERTY, json.dumps(slim, allow_nan=False)))

@@ -3,11 +3,12 @@
 import functools
 import time
 from collections.abc import Generator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from mechcheck.evidence.counterexample_text import counterexample_lines
+from mechcheck.evidence.parts import State
 from mechcheck.evidence.record import NOT_MEASURED, Record, describe_arguments, record_of
 from mechcheck.plugin.cases import case_of
 from mechcheck.plugin.dictionaries import noticing, worth
@@ -18,11 +19,17 @@ from mechcheck.plugin.properties import attach
 from mechcheck.plugin.settings import SETTINGS
 from mechcheck.verdicts.case import Case
 from mechcheck.verdicts.outcome import Outcome, skipped
-from mechcheck.verdicts.supplies import CircuitFor, PromptsFor, circuit_of
+from mechcheck.verdicts.supplies import CircuitFor, PromptsFor, circuit_of, prepare
 from mechcheck.verdicts.words import check_lines, deciding_first, verdict_word
+
+if TYPE_CHECKING:
+    from mechcheck.verdicts.guard import Guard
 
 OUTCOME = pytest.StashKey[Outcome]()
 """What became of a claim, for whoever makes its report."""
+
+_INTERRUPTIONS = (KeyboardInterrupt, pytest.exit.Exception)
+"""What ends the run, so that the claim it met was not decided."""
 
 _SUBTESTS = pytest.StashKey[list[str]]()
 """What failed in a claim's subtests, which catch it before it reaches the claim."""
@@ -33,7 +40,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     """Leave a record at once, so that a killed process does not make the claim disappear."""
     case = case_of(item)
     if case is not None:
-        item.config.stash[SETTINGS].parts.save_record(record_of(case, Outcome()))
+        item.config.stash[SETTINGS].parts.save_record(record_of(case, Outcome()), "started")
 
 
 @pytest.hookimpl(wrapper=True)
@@ -46,20 +53,21 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, object, o
     from mechcheck.base.errors import AbsentRoleError, PromptError
     from mechcheck.evidence.used import Used
     from mechcheck.verdicts.contrast import contrast
-    from mechcheck.verdicts.guard import Guard
     from mechcheck.verdicts.looks import looks
     from mechcheck.verdicts.outcome import decide_claim
     from mechcheck.verdicts.trial import Trial
 
     arguments: dict[str, Any] = {name: pyfuncitem.funcargs[name] for name in pyfuncitem._fixtureinfo.argnames}
-    trial = Trial(case, _plain(pyfuncitem.obj), arguments, Guard(), *map(_plain, _makers(pyfuncitem, case)))
+    trial = Trial(case, _plain(pyfuncitem.obj), arguments, _guard(pyfuncitem, case), *map(_plain, _makers(pyfuncitem, case)))
     subject, outcome, draw, started, used = NOT_MEASURED, Outcome(), draw_of(pyfuncitem), time.perf_counter(), Used()
+    state: State = "decided"
     try:
         subject = describe_arguments(arguments)
+        prepare(case.conditions)
         examine(pyfuncitem.config, arguments)
         result, too_few = None, False
         try:
-            with trial.guard.untouched(arguments.get("model")), used.watching(), noticing() as seen:
+            with trial.guard.untouched(arguments), used.watching(), noticing() as seen:
                 result = yield
         except PromptError:
             if draw is None or draw.is_last:
@@ -85,9 +93,11 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, object, o
         pytest.skip(str(absent))
     except BaseException as error:  # pytest.fail, pytest.xfail and an interruption are no Exception
         outcome = outcome.errored(error)
+        if isinstance(error, _INTERRUPTIONS):
+            state = "interrupted"
         raise
     finally:
-        record = _finish(pyfuncitem, case, outcome, subject | used.record(), time.perf_counter() - started)
+        record = _finish(pyfuncitem, case, outcome, subject | used.record(), time.perf_counter() - started, state)
     _conclude(record)
     return result
 
@@ -112,16 +122,32 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo) -> Gener
     return report
 
 
-def _finish(item: pytest.Item, case: Case, outcome: Outcome, subject: Record = NOT_MEASURED, duration: float = 0.0) -> Record:
+def _finish(
+    item: pytest.Item, case: Case, outcome: Outcome, subject: Record = NOT_MEASURED, duration: float = 0.0, state: State = "decided"
+) -> Record:
     """Keep what became of a claim: on disk, on the item for whoever makes its report, and on the report."""
     parts = item.config.stash[SETTINGS].parts
     record = record_of(case, outcome, subject, duration)
     item.stash[OUTCOME] = outcome
     if outcome.samples:
-        parts.save_samples(case.id, outcome.samples)
-    parts.save_record(record)
+        parts.save_samples(record["id"], outcome.samples)
+    try:
+        parts.save_record(record, state)
+    except (ValueError, TypeError, MemoryError) as error:  # an object of the user's can have anything in it
+        parts.save_record(record_of(case, Outcome().errored(error)))
+        raise
     attach(item, record)
     return record
+
+
+def _guard(item: pytest.Function, case: Case) -> "Guard":
+    """What watches over all that other tests get too: not over the values of fixtures that are made for this test alone."""
+    from mechcheck.verdicts.guard import Guard
+
+    fixtures = {name: found[-1] for name, found in item._fixtureinfo.name2fixturedefs.items() if found}
+    params = item.callspec.params if hasattr(item, "callspec") else {}
+    own = {name for name, found in fixtures.items() if found.scope == "function" and name not in params and name != "circuit"}
+    return Guard(case.id, case.seed, own, patched="monkeypatch" in item.fixturenames)
 
 
 def _makers(item: pytest.Item, case: Case) -> tuple[PromptsFor | None, CircuitFor | None]:

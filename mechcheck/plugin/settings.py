@@ -11,8 +11,9 @@ from mechcheck.base.errors import MechcheckError
 from mechcheck.base.paths import trained_models
 from mechcheck.base.reading import is_dir
 from mechcheck.evidence.dtypes import DTYPE_NAMES
-from mechcheck.evidence.parts import Parts
+from mechcheck.evidence.parts import Parts, spare_folder
 from mechcheck.evidence.status import CHANGES, words_among
+from mechcheck.evidence.store import FILE, RUN_FOLDER, SAMPLES
 from mechcheck.models.names import unlike_any
 from mechcheck.verdicts.case import PROFILES, Conditions
 from mechcheck.verdicts.claim import LEAST_BUDGET
@@ -21,8 +22,8 @@ VERDICTS = ("refuted", "vacuous", "errored", "inconclusive", "not_applicable")
 FAIL_ON = frozenset(VERDICTS[:3])
 REPORT = "reports"
 """Where evidence goes unless told otherwise."""
-RUN_FOLDER = ".run-"
-"""What the name of the folder that processes write to begins with; the run's id is the rest of it."""
+_ROOM = 64 * 1024
+"""Bytes that must find room before the first claim is run: what a full disk does not take, although it makes a file."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,9 +107,9 @@ def make_settings(config: pytest.Config) -> Settings:
     dtypes = _dtypes(config)
     worker = getattr(config, "workerinput", None)
     report = config.invocation_params.dir / config.getoption("--mech-report")
-    folder = report / f"{RUN_FOLDER}{uuid.uuid4().hex[:12]}"
+    run = uuid.uuid4().hex[:12]
     if worker is not None:
-        report, folder = Path(worker["mechcheck_report"]), Path(worker["mechcheck_parts"])
+        report, run = Path(worker["mechcheck_report"]), worker["mechcheck_run"]
     return Settings(
         models=_models(config),
         device=_device(config, dtypes),
@@ -119,7 +120,7 @@ def make_settings(config: pytest.Config) -> Settings:
         decoys=decoys if wanted is None else wanted,
         threads=config.getoption("--mech-threads"),
         report=report,
-        parts=Parts(folder),
+        parts=Parts(report / f"{RUN_FOLDER}{run}", spare_folder(run)),
         circuits=_circuits(config),
         baseline=_baseline(config),
         margin=_margin(config),
@@ -216,12 +217,25 @@ def check_writable(report: Path) -> None:
     """Raise where evidence could not be kept: a run without it proves nothing."""
     try:
         report.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=report):
-            pass
+        with tempfile.TemporaryFile(dir=report) as probe:
+            probe.write(bytes(_ROOM))
     except OSError as error:
         raise pytest.UsageError(
             f"--mech-report: nothing can be written to {report} ({error.strerror}); name a folder that can: --mech-report DIR"
         ) from None
+    samples, file = report / SAMPLES, report / FILE
+    wrong = samples if (samples.exists() or samples.is_symlink()) and not samples.is_dir() else file if file.is_dir() else None
+    if wrong is not None:
+        what = "no folder" if wrong == samples else "a folder"
+        raise pytest.UsageError(
+            f"--mech-report: {wrong} is in the way of the evidence, as it is {what}; move it away, or name another: --mech-report DIR"
+        )
+
+
+def measures(config: pytest.Config) -> bool:
+    """Whether claims are run, and not only listed or set up."""
+    option = config.option
+    return not (option.collectonly or getattr(option, "setuponly", False) or getattr(option, "setupplan", False))
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -229,4 +243,4 @@ def pytest_configure_node(node) -> None:
     """Tell an xdist worker where the run's records go."""
     settings = node.config.stash[SETTINGS]
     node.workerinput["mechcheck_report"] = str(settings.report)
-    node.workerinput["mechcheck_parts"] = str(settings.parts.folder)
+    node.workerinput["mechcheck_run"] = settings.parts.run

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from mechcheck.base.outgoing import message_of
 from mechcheck.base.text import did_you_mean, nearest
 from mechcheck.models.names import model_name, unlike_any
 from mechcheck.plugin import fixtures
@@ -99,7 +100,7 @@ class _Words:
         """Parts of the keys of `expect` that no model and no parameter is called; a model that nobody knows yet may be called anything."""
         if isinstance(self.spec.expect, str):
             return
-        values = {str(value) for params in [*self._calls, *self._changes] for value in params.values()}
+        values = {message_of(value) for params in [*self._calls, *self._changes] for value in params.values()}
         known = values | {model_name(value) for value in values}
         takes_model = "model" in self.metafunc.fixturenames
         if takes_model:

@@ -85,7 +85,11 @@ def write_summary(reporter: Any, evidence: Mapping[str, Any], page: str, file: s
         reporter.write("caveat  ", yellow=True)
         reporter.write_line(line)
     if not evidence["run"]["complete"]:
-        reporter.write_line("this run was interrupted: its evidence is incomplete", yellow=True)
+        n = len(evidence["run"]["undecided"])
+        left = f" ({n} claim{'s' * (n != 1)} that it asked for {'was' if n == 1 else 'were'} not decided)" if n else ""
+        reporter.write_line(f"this run was interrupted: its evidence is incomplete{left}", yellow=True)
+    for problem in evidence["run"]["problems"]:
+        reporter.write_line(problem, yellow=True)
     if evidence["run"]["baseline"]:
         _write_drift(reporter, evidence, failing)
     if evidence["run"]["ledger_problem"]:

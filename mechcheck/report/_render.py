@@ -69,7 +69,12 @@ def _page(evidence: Json, pack: Pack) -> str:
         _environment()
         .get_template("page.html.j2")
         .render(
-            run={"baseline": None, "ledger_problem": None, "upgraded_from": None, "multiplicity": None} | evidence["run"],
+            run={
+                **dict.fromkeys(("baseline", "ledger_problem", "upgraded_from", "multiplicity")),
+                "undecided": [],
+                "problems": [],
+                **evidence["run"],
+            },
             claims=claims,
             counts=_claims.counts(claims),
             cards=_claims.cards(evidence["claims"]),

@@ -1,12 +1,13 @@
 """What numpy takes for an array: values that remember what they are of."""
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from jaxtyping import Float
 from numpy.typing import DTypeLike
 
-from mechcheck.base.errors import MechcheckError
+from mechcheck.base.errors import MechcheckError, NonFiniteError
 
 
 class LikeArray:
@@ -48,3 +49,11 @@ def _plain(given: Any) -> Any:
     if isinstance(given, Mapping):
         return {key: _plain(value) for key, value in given.items()}
     return type(given)(map(_plain, given)) if type(given) in (list, tuple) else given
+
+
+def check_finite(values: Float[np.ndarray, "*any prompt"], ids: Sequence[str], name: str) -> None:
+    """Raise `NonFiniteError` where any value is NaN or infinite, with the prompts on which it is."""
+    fine = np.isfinite(values).reshape(-1, len(ids)).all(0)
+    if not fine.all():
+        bad = [name for name, well in zip(ids, fine, strict=True) if not well]
+        raise NonFiniteError(f"{name} is not finite on {len(bad)} of {len(ids)} prompts ({', '.join(bad[:3])})")

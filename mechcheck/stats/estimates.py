@@ -5,10 +5,11 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 
 import numpy as np
+import scipy
 from jaxtyping import Float, Int
-from scipy import optimize, special
 
 from mechcheck.base.errors import NonFiniteError
+from mechcheck.stats.arrays import check_finite
 from mechcheck.stats.measurement import Measurement
 from mechcheck.stats.pivot import SMALLEST, Pivot, pivot
 from mechcheck.stats.unanimous import unanimous
@@ -154,15 +155,15 @@ def estimate_rate(measured: Measurement, confidence: Confidence) -> Interval:
     def p_above(threshold: float) -> float:
         if rate == 0 or threshold >= 1:
             return SMALLEST if threshold < 0 else 1.0
-        return max(SMALLEST, float(special.betainc(yes, no + 1, max(threshold, 0.0))))
+        return max(SMALLEST, float(scipy.special.betainc(yes, no + 1, max(threshold, 0.0))))
 
     def p_below(threshold: float) -> float:
         if rate == 1 or threshold <= 0:
             return SMALLEST if threshold > 1 else 1.0
-        return max(SMALLEST, float(special.betainc(no, yes + 1, 1 - min(threshold, 1.0))))
+        return max(SMALLEST, float(scipy.special.betainc(no, yes + 1, 1 - min(threshold, 1.0))))
 
-    low = float(special.betaincinv(yes, no + 1, confidence.alpha)) if rate > 0 else 0.0
-    high = 1 - float(special.betaincinv(no, yes + 1, confidence.alpha)) if rate < 1 else 1.0
+    low = float(scipy.special.betaincinv(yes, no + 1, confidence.alpha)) if rate > 0 else 0.0
+    high = 1 - float(scipy.special.betaincinv(no, yes + 1, confidence.alpha)) if rate < 1 else 1.0
     method = "exact binomial (Clopper-Pearson)"
     if effective < n:
         method += f", {effective:.0f} effective prompts in {units.n} {units.noun}s"
@@ -253,7 +254,7 @@ def _where(p_value: Callable[[float], float], start: float, step: float, alpha: 
     for _ in range(40):
         far = start + reach
         if p_value(far) <= alpha:
-            return float(optimize.brentq(lambda t: p_value(t) - alpha, near, far, xtol=abs(step) * 1e-9))
+            return float(scipy.optimize.brentq(lambda t: p_value(t) - alpha, near, far, xtol=abs(step) * 1e-9))
         near, reach = far, 1.5 * reach
     return None
 
@@ -264,10 +265,7 @@ def _estimate(measured: Measurement, found: Pivot, low: float, high: float, unit
 
 def _check_finite(measured: Measurement) -> None:
     below = np.ones(len(measured)) if measured.denominator is None else measured.denominator
-    bad = [i for i, a, b in zip(measured.ids, measured.values, below, strict=True) if not (np.isfinite(a) and np.isfinite(b))]
-    if bad:
-        name = measured.name or "the measurement"
-        raise NonFiniteError(f"{name} is not finite on {len(bad)} of {len(measured)} prompts ({', '.join(bad[:3])})")
+    check_finite(np.stack([measured.values, below]), measured.ids, measured.name or "the measurement")
 
 
 _ADDED_PAIR = ", a pair added each way"
@@ -294,5 +292,5 @@ def _effective_prompts(values: Float[np.ndarray, " prompt"], units: Int[np.ndarr
     rate, share = float(yes.sum()) / total, sizes / total
     variance = float(((yes - rate * sizes) ** 2 / (1 - share)).sum()) / total**2
     design = max(1.0, variance / (rate * (1 - rate) / (total - 1)))
-    few = special.stdtrit(n - 1, (1 + level) / 2) / special.stdtrit(effective_units + 1, (1 + level) / 2)
+    few = scipy.special.stdtrit(n - 1, (1 + level) / 2) / scipy.special.stdtrit(effective_units + 1, (1 + level) / 2)
     return float(min(n, max(n / design * few**2, effective_units)))

@@ -4,8 +4,8 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
+import scipy
 from jaxtyping import Float, Int
-from scipy import special
 
 # What follows is measured by `python benchmarks/coverage.py`, which says where it holds.
 TOLERANCE = 1e-9
@@ -46,17 +46,17 @@ class Pivot:
 
     def p_above(self, threshold: float) -> float:
         """One-sided p-value against a true mean at or below the threshold."""
-        return max(SMALLEST, float(special.stdtr(self.df, -self._symmetric((self.value - threshold) / self.error))))
+        return max(SMALLEST, float(scipy.special.stdtr(self.df, -self._symmetric((self.value - threshold) / self.error))))
 
     def p_below(self, threshold: float) -> float:
         """One-sided p-value against a true mean at or above the threshold."""
-        return max(SMALLEST, float(special.stdtr(self.df, self._symmetric((self.value - threshold) / self.error))))
+        return max(SMALLEST, float(scipy.special.stdtr(self.df, self._symmetric((self.value - threshold) / self.error))))
 
     def interval(self, level: float) -> tuple[float, float]:
         """The thresholds that neither p-value excludes at (1 - level) / 2."""
         if self.agree:
             return self.value, self.value
-        q = float(special.stdtrit(self.df, (1 + level) / 2))
+        q = float(scipy.special.stdtrit(self.df, (1 + level) / 2))
         return self.value - self.error * self._skewed(q), self.value - self.error * self._skewed(-q)
 
     def _symmetric(self, t: float) -> float:

@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from scipy import special
+import scipy
 
 from mechcheck.stats.estimates import Interval
 
@@ -100,23 +100,23 @@ def _power(sample: _Sample, value: float, threshold: float, alpha: float, templa
     """The chance that such a sample tells a true value of so much from the threshold."""
     error, df, distance = sample.error(templates, prompts), sample.df(templates), abs(value - threshold)
     if not math.isinf(df):
-        critical = float(special.stdtrit(df, 1 - alpha))
+        critical = float(scipy.special.stdtrit(df, 1 - alpha))
         spread = math.sqrt(1 + critical**2 / (2 * df))
-        return float(special.ndtr((distance / error - critical * (1 - 1 / (4 * df))) / spread))
+        return float(scipy.special.ndtr((distance / error - critical * (1 - 1 / (4 * df))) / spread))
     no, yes = sample.interval.worth
     threshold, distance, effective = (threshold - no) / (yes - no), distance / abs(yes - no), sample.each / error**2
     if not 0 < threshold < 1:
         return 0.0
-    told = distance - 0.5 / effective - float(special.ndtri(1 - alpha)) * math.sqrt(threshold * (1 - threshold) / effective)
-    return float(special.ndtr(told * abs(yes - no) / error))
+    told = distance - 0.5 / effective - float(scipy.special.ndtri(1 - alpha)) * math.sqrt(threshold * (1 - threshold) / effective)
+    return float(scipy.special.ndtr(told * abs(yes - no) / error))
 
 
 def _detectable(df: float, alpha: float) -> float:
     """The effect, in errors, that is decided with the power that is asked for."""
-    beyond = float(special.ndtri(POWER))
+    beyond = float(scipy.special.ndtri(POWER))
     if math.isinf(df):
-        return float(special.ndtri(1 - alpha)) + beyond
-    critical = float(special.stdtrit(df, 1 - alpha))
+        return float(scipy.special.ndtri(1 - alpha)) + beyond
+    critical = float(scipy.special.stdtrit(df, 1 - alpha))
     return critical * (1 - 1 / (4 * df)) + beyond * math.sqrt(1 + critical**2 / (2 * df))
 
 

@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
+import scipy
 from jaxtyping import Float
-from scipy import optimize, special
 
 from mechcheck.stats.estimates import Confidence
 
@@ -44,13 +44,13 @@ def levels(alpha: float, parts: tuple[float, ...]) -> tuple[float, ...]:
     before, used = 0.0, 0.0
     for part in parts:
         step, new = math.sqrt(part - before), spent(alpha, part) - used
-        edge = -float(special.ndtri(new)) * step if state is None else _edge(state, step, new, math.sqrt(part))
+        edge = -float(scipy.special.ndtri(new)) * step if state is None else _edge(state, step, new, math.sqrt(part))
         low = -_FAR * math.sqrt(part)
         sums = low + (edge - low) * (_NODES + 1) / 2
         weights = _WEIGHTS * (edge - low) / 2
         arrived = _density(sums / step) / step if state is None else (_density((sums[:, None] - state[0]) / step) / step) @ state[1]
         state = sums, arrived * weights
-        found.append(float(special.ndtr(-edge / math.sqrt(part))))
+        found.append(float(scipy.special.ndtr(-edge / math.sqrt(part))))
         before, used = part, used + new
     return tuple(found)
 
@@ -60,9 +60,9 @@ def _edge(state: tuple[Float[np.ndarray, " node"], Float[np.ndarray, " node"]], 
     sums, weights = state
 
     def beyond(edge: float) -> float:
-        return math.log(max(float(special.ndtr((sums - edge) / step) @ weights), 1e-300)) - math.log(new)
+        return math.log(max(float(scipy.special.ndtr((sums - edge) / step) @ weights), 1e-300)) - math.log(new)
 
-    return float(optimize.brentq(beyond, -_FAR * deviation, _FAR * deviation, xtol=1e-10))
+    return float(scipy.optimize.brentq(beyond, -_FAR * deviation, _FAR * deviation, xtol=1e-10))
 
 
 def _density(x: Float[np.ndarray, "*shape"]) -> Float[np.ndarray, "*shape"]:

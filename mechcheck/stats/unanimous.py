@@ -7,7 +7,7 @@ within themselves, all say it has a chance of at most c(t)^k: each counts once, 
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import special
+import scipy
 
 from mechcheck.stats.pivot import SMALLEST
 from mechcheck.stats.units import Units
@@ -41,7 +41,7 @@ class Unanimous:
         """The standard error with which a t interval would reach as far, on the side where it is nearer."""
         low, high = self.interval(alpha)
         reach = min(side for side in (high - self.value, self.value - low) if side > 0)
-        return reach / float(special.stdtrit(self.df, 1 - alpha))
+        return reach / float(scipy.special.stdtrit(self.df, 1 - alpha))
 
     @property
     def df(self) -> float:

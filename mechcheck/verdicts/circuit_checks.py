@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy import stats
+import scipy
 
 from mechcheck.base.errors import CircuitError, ClaimError
 from mechcheck.circuits.circuit_tests import random_like
@@ -98,7 +98,7 @@ def refuted_by_rank(contest: Contest, quantile: float, confidence: Confidence) -
     values, effect = contest.control.values, contest.control.effect
     assert effect is not None
     near = sum(value >= effect for value in values)
-    p = confidence.over_looks(float(stats.binom.sf(near - 1, len(values), 1 - quantile)))
+    p = confidence.over_looks(float(scipy.stats.binom.sf(near - 1, len(values), 1 - quantile)))
     if contest.verdict == "supported":
         return replace(contest, p_refuted=p)
     return replace(contest, p_refuted=p, verdict="refuted" if p <= confidence.overall else "inconclusive")

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, TypeVar, get_args
 
 from mechcheck.base.errors import ClaimError
+from mechcheck.base.outgoing import message_of
 from mechcheck.base.text import no_text
 
 Kind = Literal["behaviour", "structure", "necessity", "sufficiency", "specificity", "generalisation"]
@@ -47,7 +48,7 @@ class ClaimSpec:
         """The verdict that counts as met, for a model and the test's parameters."""
         if isinstance(self.expect, str):
             return self.expect
-        names = {str(value) for value in params.values()} | {str(model), str(model and self.about(model))}
+        names = {message_of(value) for value in params.values()} | {str(model), str(model and self.about(model))}
         applying = [key for key in self.expect if _parts(key) <= names]
         return self.expect[max(applying, key=lambda key: len(_parts(key)))] if applying else "supported"
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mechcheck.base.errors import ClaimError, NonFiniteError
+from mechcheck.base.outgoing import error_text
 from mechcheck.prompts.prompt_set import PromptSet
 from mechcheck.stats.estimates import Estimate
 from mechcheck.stats.measurement import Measurement
@@ -237,7 +238,7 @@ def _counterexample(label: str, example: Any, answer: _Answer, tried: int, shrun
 
 def _told(error: Exception, example: Any) -> Exception:
     """What went wrong, and on which example."""
-    kind, text = ClaimError, f"the predicate raised {type(error).__name__}: {error}"
+    kind, text = ClaimError, f"the predicate raised {error_text(error)}"
     if isinstance(error, NonFiniteError | ClaimError):
         kind, text = type(error), str(error)  # type: ignore[assignment]
     elif isinstance(error, AssertionError):

@@ -42,7 +42,7 @@ def _has_enough(trial: Trial, draw: Draw, body: Callable[..., object]) -> bool:
     """Run the body; false where it says that its prompts are too few, and there are more."""
     __tracebackhide__ = True
     try:
-        with trial.guard.untouched(trial.arguments.get("model")):
+        with trial.guard.untouched(trial.arguments):
             body(**trial.arguments)
     except PromptError:
         if draw.is_last:

@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from mechcheck.base.errors import ClaimError
+from mechcheck.base.outgoing import error_text
 from mechcheck.verdicts.claim import Expected
 from mechcheck.verdicts.settling import settled_by
 from mechcheck.verdicts.verdict import Verdict, combine, deciding
@@ -39,7 +40,7 @@ class Outcome:
 
     def errored(self, error: BaseException | None) -> "Outcome":
         """The same, ended by an error; what had been measured until then is kept."""
-        return replace(self, verdict="errored", met=False, reason=f"{type(error).__name__}: {error}")
+        return replace(self, verdict="errored", met=False, reason=error_text(error))
 
     def against(self, contrast: "Contrast") -> "Outcome":
         """The same, in view of its contrasts."""

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 from unittest import mock
 
 from mechcheck.base.errors import ClaimError
+from mechcheck.base.outgoing import error_text
 from mechcheck.verdicts.drawn_examples import shown
 
 if TYPE_CHECKING:
@@ -80,7 +81,7 @@ def drive(examples: "SearchStrategy[Any]", meet: Callable[[Any], None], *, most:
     except HypothesisException as error:
         raise ClaimError(_advice(error)) from error
     except Exception as error:
-        raise ClaimError(f"the strategy could not draw an example: {type(error).__name__}: {error}") from error
+        raise ClaimError(f"the strategy could not draw an example: {error_text(error)}") from error
     return any(found.get("stopped-because") == "nothing left to do" for found in statistics)
 
 

@@ -60,10 +60,10 @@ class Whole:
             return 0.0, 1.0
         if n == self.alternatives:
             return satisfied / n, 1 - failed / n
-        from scipy import special
+        import scipy
 
-        low = float(special.betaincinv(satisfied, n - satisfied + 1, 1 - SURE)) if satisfied else 0.0
-        high = 1 - float(special.betaincinv(failed, n - failed + 1, 1 - SURE)) if failed else 1.0
+        low = float(scipy.special.betaincinv(satisfied, n - satisfied + 1, 1 - SURE)) if satisfied else 0.0
+        high = 1 - float(scipy.special.betaincinv(failed, n - failed + 1, 1 - SURE)) if failed else 1.0
         return low, high
 
     @property

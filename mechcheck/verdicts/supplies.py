@@ -5,6 +5,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mechcheck.base.handed import hand_out
 from mechcheck.verdicts.case import Case, Conditions
 from mechcheck.verdicts.claim import ClaimSpec
 
@@ -23,17 +24,23 @@ CircuitFor = Callable[["TransformerBridge"], "Circuit"]
 
 def load(conditions: Conditions, name: str, dtype: str | None = None) -> "TransformerBridge":
     """A model as the run wants it; in the first of its dtypes unless one is given."""
+    from mechcheck.models.loading import load_model
+
+    prepare(conditions)
+    return load_model(name, device=conditions.device, dtype=dtype or conditions.dtype, offline=True)
+
+
+def prepare(conditions: Conditions) -> None:
+    """Have torch compute as the run wants it: for a claim that brings its own model too, whatever ran before it."""
     import torch
 
     from mechcheck.base.device import repeat_exactly
     from mechcheck.base.progress import be_quiet
-    from mechcheck.models.loading import load_model
 
     if conditions.threads:
         torch.set_num_threads(conditions.threads)
     repeat_exactly()
     be_quiet(conditions.quiet)
-    return load_model(name, device=conditions.device, dtype=dtype or conditions.dtype, offline=True)
 
 
 def default_models(spec: ClaimSpec, near: Path, given: Path | None) -> tuple[str, ...]:
@@ -59,7 +66,7 @@ def task_generator(case: Case) -> Callable[..., "PromptSet"]:
 
     def generated(model: "TransformerBridge", *, n: int, seed: int, split: "Split") -> "PromptSet":
         options = _options_recorded(case, model) | dict(case.spec.prompts)
-        return _task_prompts(task, model, n, seed, split, tuple(sorted(options.items())))
+        return hand_out(_task_prompts(task, model, n, seed, split, tuple(sorted(options.items()))))
 
     return generated
 

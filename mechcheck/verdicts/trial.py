@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from mechcheck.base.errors import ClaimError, NonFiniteError, TextError
+from mechcheck.base.outgoing import error_text, message_of
 from mechcheck.base.text import did_you_mean
 from mechcheck.verdicts.case import Case
 from mechcheck.verdicts.guard import Guard
@@ -101,23 +102,24 @@ class Trial:
         Raises:
             ClaimError: the body crashed, or was skipped.
             HookError: the body left the model changed.
+            StateError: it left something else changed that is shared.
         """
         __tracebackhide__ = True
         arguments = {**self.arguments, **changes}
         check, note = self.check(arguments), None
         arguments |= {"check": check} if "check" in arguments else {}
         arguments |= {name: _Unheard() for name in ("subtests",) if name in arguments}
-        with self.guard.untouched(arguments.get("model"), label):
+        with self.guard.untouched(arguments, label):
             try:
                 self.body(**arguments)
             except AssertionError as failed:
-                note = f"an assertion ended it: {str(failed).splitlines()[0] if str(failed) else 'no message'}"
+                note = f"an assertion ended it: {next(iter(message_of(failed).splitlines()), 'no message')}"
             except (NonFiniteError, TextError) as error:  # where there is no effect there is no share of it either
                 note = str(error)
             except BodySkipped as skipped:
                 raise ClaimError(f"the test skipped its contrast ({label}): {skipped}") from skipped
             except Exception as error:
-                raise ClaimError(f"the test crashed on its contrast ({label}): {type(error).__name__}: {error}") from error
+                raise ClaimError(f"the test crashed on its contrast ({label}): {error_text(error)}") from error
         expectations = check.decided
         verdict = combine(expectations)
         results = tuple(Result(e.label, e.verdict, m) for e, m in zip(expectations, check.samples, strict=True))

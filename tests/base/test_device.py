@@ -68,6 +68,7 @@ def test_runs_repeat_and_compute_in_what_was_asked_for(monkeypatch):
         torch.set_float32_matmul_precision("high")
         repeat_exactly()
         assert torch.are_deterministic_algorithms_enabled()
+        assert torch.is_deterministic_algorithms_warn_only_enabled()
         assert not torch.backends.cuda.matmul.allow_tf32
         assert not torch.backends.cuda.matmul.allow_bf16_reduced_precision_reduction
         assert not torch.backends.cuda.matmul.allow_fp16_reduced_precision_reduction

@@ -27,6 +27,7 @@ def test_the_nearest_word():
     assert nearest("gpt2", known) is None
     assert nearest("yeers", known, likeness=0.9) is None
     assert nearest("x", ()) is None
+    assert nearest(None, known) is None
     assert (did_you_mean("yeers", known), did_you_mean("gpt2", known)) == ("; did you mean 'years'?", "")
 
 

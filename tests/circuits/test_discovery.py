@@ -23,18 +23,19 @@ LENGTHS = (7, 7, 10, 10)
 def test_every_method_finds_a_circuit_for_a_file(tiny, tmp_path, method):
     model, prompts = tiny("gpt2"), random_prompts(3, LENGTHS)
     cut = Cut(model, prompts)
-    done = discover_edges(cut, method, size=12, resamples=3)
+    done = discover_edges(cut, method, size=12, resamples=None if method == "contexts" else 3)
     assert len(done.edges) == 12
     assert done.edges == done.found.edges(12)
     assert done.found.seen == set(prompts.ids)
-    assert (done.scores is None) == (method in ("prune", "acdc", "edge-pruning", "information-flow"))
+    assert (done.scores is None) == (method in ("prune", "acdc", "edge-pruning", "information-flow", "contexts"))
     record = done.record
     assert (record.method, record.instead, record.metric, record.of) == (method, "counterfactual", logit_diff.name, len(cut.graph))
     assert record.faithfulness == pytest.approx(faithfulness(model, prompts, done.edges).mean)
     assert set(record.scores) == {str(edge) for edge in done.edges}
     assert record.cmd == pytest.approx(faithfulness_curve(model, prompts, done.scores or done.found).cmd)
-    assert record.stability is not None
-    assert (record.stability.size, record.stability.resamples) == (12, 3)
+    assert (record.stability is None) == (method == "contexts")  # which costs most, and is searched once unless more is asked for
+    if record.stability is not None:
+        assert (record.stability.size, record.stability.resamples) == (12, 3)
     path = tmp_path / "tiny.toml"
     write_circuit(path, model, {}, method="x", prompts=prompts, split="discover", edges=done.edges, record=record)
     assert load_circuit(path).edges == done.edges

@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 from tiny import LAYOUTS, random_prompts
 
-from mechcheck.base.errors import MechcheckError, PromptError, SiteError
-from mechcheck.circuits.edge_scores import edge_scores
+from mechcheck.base.errors import MechcheckError, NonFiniteError, PromptError, SiteError
+from mechcheck.circuits.edge_scores import METHODS, edge_scores
 from mechcheck.engine.run import capture, plain_hooks, sweep
 from mechcheck.notation.graph import graph
 from mechcheck.notation.interventions import Ablate, Patch, Put
 from mechcheck.notation.metrics import kl_divergence, logit_diff, loss
-from mechcheck.notation.sites import Sites, resid
+from mechcheck.notation.sites import Sites, heads, resid
 
 LENGTHS = (7, 7, 10, 10, 8, 8)
 
@@ -105,7 +105,10 @@ def test_an_edge_is_asked_for_by_name(tiny):
     for text, why in (
         ("0.1->1.0-1.q", "names 2 edges"),
         ("0.1@END->1.1.q", "cannot read"),
-        ("0.1->1.1.q@END", "no edge of the whole graph"),
+        ("0.1->1.1.q@END", "no edge of the whole graph, whose edges act at every position"),
+        (3, 'an edge is asked for as "0.3->1.1.q"'),
+        (heads("0.1"), "an edge is asked for"),
+        (heads("0.1").members[0], "an edge is asked for"),
     ):
         with pytest.raises(MechcheckError, match=why):
             found[text]
@@ -113,10 +116,24 @@ def test_an_edge_is_asked_for_by_name(tiny):
         found.top(1000)
 
 
+@pytest.mark.parametrize("method", METHODS)
+def test_effects_that_are_no_numbers_are_told(tiny, method):
+    prompts = random_prompts(6, LENGTHS)
+
+    def of(logits, some, clean):
+        return logit_diff.of(logits, some, clean).masked_fill(some.answers == prompts.answers[1], float("nan"))
+
+    shared = int((prompts.answers == prompts.answers[1]).sum())
+    with pytest.raises(NonFiniteError, match=rf"logit difference.* is not finite on {shared} of {len(prompts)} prompts"):
+        edge_scores(tiny("gpt2"), prompts, method, metric=replace(logit_diff, of=of, two_columns=False))
+
+
 def test_what_has_no_edge_scores_is_refused(tiny):
     prompts = random_prompts(1, LENGTHS)
     with pytest.raises(MechcheckError, match=r"unknown method 'eap-ig'; choose one of .*did you mean"):
         edge_scores(tiny("gpt2"), prompts, "eap-ig")
+    with pytest.raises(MechcheckError, match="unknown method None"):
+        edge_scores(tiny("gpt2"), prompts, None)
     with pytest.raises(PromptError, match="there is no counterfactual"):
         edge_scores(tiny("gpt2"), replace(prompts, counterfactual=None))
     with pytest.raises(SiteError, match="in an encoder"):

@@ -1,17 +1,20 @@
 """Searches for edges: every step is what exact runs say, and peers' methods do what their papers say."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 from tiny import random_prompts
 
-from mechcheck.base.errors import MechcheckError, PromptError
+from mechcheck.base.errors import MechcheckError, NonFiniteError, PromptError
+from mechcheck.circuits.edge_contexts import find_edges
 from mechcheck.circuits.edge_methods import acdc, edge_pruning, information_flow
-from mechcheck.circuits.edge_search import check_unseen, prune_edges
+from mechcheck.circuits.edge_search import FoundEdges, check_unseen, prune_edges
 from mechcheck.circuits.evaluation import Cut
 from mechcheck.engine.run import capture, run
 from mechcheck.notation.interventions import Patch
-from mechcheck.notation.metrics import kl_divergence
+from mechcheck.notation.metrics import kl_divergence, logit_diff
 from mechcheck.notation.sites import heads, mlps, resid, resid_post
 
 LENGTHS = (7, 7, 10, 10)
@@ -86,8 +89,32 @@ def test_acdc_ranks_by_the_largest_threshold_that_keeps(tiny):
     few = strict.trace[0].left
     assert torch.equal(both.mask(few), strict.mask(few))
     assert few < lenient.trace[0].left
-    with pytest.raises(MechcheckError, match="thresholds are above 0"):
-        acdc(cut, [0.1, 0.0])
+    assert acdc(cut, 0.2).order == strict.order
+    for wrong in ([0.1, 0.0], [], [float("nan")], -1):
+        with pytest.raises(MechcheckError, match="thresholds are above 0"):
+            acdc(cut, wrong)
+
+
+@pytest.mark.parametrize(
+    "search", [prune_edges, acdc, lambda cut: edge_pruning(cut, steps=1), lambda cut: find_edges(cut.model, cut.prompts, metric=cut.metric)]
+)
+def test_a_metric_that_is_no_number_orders_nothing(tiny, search):
+    broken = replace(logit_diff, of=lambda *told: logit_diff.of(*told) * float("nan"))
+    with pytest.raises(NonFiniteError, match=r"logit difference .* is not finite on 4 of 4 prompts"):
+        search(Cut(tiny("gpt2"), random_prompts(4, LENGTHS), metric=broken))
+
+
+def test_scores_that_are_no_numbers_are_no_order(tiny):
+    whole = Cut(tiny("gpt2"), random_prompts(4, LENGTHS)).graph
+    scores = whole.real.double().numpy()
+    scores[-1, 0] = np.nan
+    with pytest.raises(NonFiniteError, match="gave some edges NaN"):
+        FoundEdges(whole, tuple(flat(whole.real)), "mine", (), frozenset(), scores=scores)
+
+
+def test_the_gap_of_single_prompts_counts_by_a_share(tiny):
+    with pytest.raises(MechcheckError, match=r"per_prompt=2: a share"):
+        prune_edges(Cut(tiny("gpt2"), random_prompts(4, LENGTHS)), per_prompt=2)
 
 
 def test_masks_are_learned(tiny):

@@ -44,6 +44,7 @@ def written(tmp_path: Path):
 
 def test_reading(written):
     circuit = load_circuit(written(GOOD))
+    assert load_circuit(str(written(GOOD))) == circuit
     assert dict(circuit) == {"name_mover": heads("1.0 1.2@END"), "early": mlps("0")}
     assert circuit.sites == heads("1.0 1.2@END") | mlps("0")
     assert (circuit.source, circuit.weights_sha256, circuit.notes) == ("Wang et al. 2022", "00", {"method": "by hand"})

@@ -108,14 +108,51 @@ def test_show_writes_for_other_tools(discovered, tmp_path, capsys):
     assert json.loads((tmp_path / "heads.json").read_text())["nodes"]["m0"]["in_graph"]
 
 
-def test_positions_are_not_written_for_other_tools(model, tmp_path, capsys):
-    path, prompts = tmp_path / "placed.toml", ioi_prompts(model, n=8, seed=0, split="discover")
+def test_positions_are_written_beside_their_edges(model, tmp_path, capsys):
+    path, prompts, along = tmp_path / "placed.toml", ioi_prompts(model, n=8, seed=0, split="discover"), edges("1.0->logits@END")
     record = EdgeRecord(scores={"1.0->logits@END": 2.0})
-    write_circuit(path, model, {}, method="x", prompts=prompts, split="discover", edges=edges("1.0->logits@END"), record=record)
+    write_circuit(str(path), model, {}, method="x", prompts=prompts, split="discover", edges=along, record=record)
     shown = lines(capsys, "circuit", "show", path, "--model", MODEL, "--to", tmp_path / "out.json")
     assert "logits 1.0@END (2)" in shown
-    assert shown[-1].startswith("edges act at named positions here, which such files do not know")
-    assert json.loads((tmp_path / "out.json").read_text())["edges"]["a1.h0->logits"] == {"score": 2.0, "in_graph": True}
+    assert shown[-1].startswith("edges act at named positions here")
+    said = json.loads((tmp_path / "out.json").read_text())["edges"]["a1.h0->logits"]
+    assert said == {"score": 2.0, "in_graph": True, "at": ["END"]}
+    assert "logits 1.0@END (2)" in lines(capsys, "circuit", "show", tmp_path / "out.json", "--model", MODEL)
+
+
+def test_a_json_beside_its_toml_knows_what_that_knows(discovered, capsys):
+    """The weights, and the prompts of the search."""
+    beside = str(discovered["eap"].with_suffix(".json"))
+    told = ["--task", "ioi", "--n", "8", "--split", "discover"]
+    assert main(["circuit", "eval", beside, "--model", MODEL, *told]) == 2
+    assert "8 of 8 prompts were seen" in capsys.readouterr().err
+    assert main(["circuit", "show", beside, "--model", "names-gpt2-seed4"]) == 2
+    assert "was recorded for other weights" in capsys.readouterr().err
+
+
+def test_where_nothing_can_be_written_nothing_is_searched(tmp_path, capsys):
+    script = tmp_path / "discover.py"
+    script.write_text("def find(model):\n    raise AssertionError")
+    (tmp_path / "file").touch()
+    for out in (tmp_path / "file", tmp_path / "file" / "deeper"):
+        assert main(["discover", str(script), MODEL, "--method", "eap", "-o", str(out)]) == 2
+        assert f"cannot write to {out}: {tmp_path / 'file'} is no folder" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("why", "status", "says"),
+    [
+        ("KeyboardInterrupt", 130, "mechcheck: interrupted"),
+        ("mechcheck.base.errors.NonFiniteError('no number')", 2, "mechcheck: no number"),
+        ("OSError(28, 'No space left on device')", 2, "No space left on device"),
+    ],
+)
+def test_what_ends_a_search_is_told_in_a_line(tmp_path, capsys, why, status, says):
+    script = tmp_path / "discover.py"
+    script.write_text(f"import mechcheck.base.errors\ndef find(model):\n    raise {why}")
+    assert main(["discover", str(script), MODEL, "-o", str(tmp_path)]) == status
+    (line,) = capsys.readouterr().err.splitlines()
+    assert says in line
 
 
 def test_eval_prints_what_the_functions_say(discovered, model, capsys):

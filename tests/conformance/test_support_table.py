@@ -143,11 +143,11 @@ def test_markdown(monkeypatch):
 def test_command(monkeypatch, capsys, tmp_path):
     monkeypatch.setattr(_support_table, "ROWS", {"One": {"`run`": heads_changed}})
     monkeypatch.setattr(_support_table, "columns", lambda: {"gpt2": LAYOUTS["gpt2"]})
-    monkeypatch.setattr(_support_table, "support_table", lambda: {"gpt2": {key: {"`run`": Cell("fast")} for key in PROCESSINGS}})
+    monkeypatch.setattr(_support_table, "support_table", lambda **_: {"gpt2": {key: {"`run`": Cell("fast")} for key in PROCESSINGS}})
     assert cli.main(["support", "-o", str(tmp_path / "support.md")]) == 0
     assert capsys.readouterr().out == (tmp_path / "support.md").read_text(encoding="utf-8")
     monkeypatch.setattr(
-        _support_table, "support_table", lambda: {"gpt2": {key: {"`run`": Cell("bug", "TypeError: x")} for key in PROCESSINGS}}
+        _support_table, "support_table", lambda **_: {"gpt2": {key: {"`run`": Cell("bug", "TypeError: x")} for key in PROCESSINGS}}
     )
     assert cli.main(["support"]) == 1
     assert "mechcheck: `run` on GPT-2, raw: TypeError: x" in capsys.readouterr().err

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from by_hand import Parts, edge_patched
+from edges_by_hand import Parts, edge_patched
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from test_spans_as_sites import changed, pair

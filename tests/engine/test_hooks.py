@@ -8,6 +8,7 @@ import torch
 from tiny import random_prompts
 
 from mechcheck.base.errors import HookError
+from mechcheck.engine.hooks import record
 from mechcheck.engine.run import observe, plain_hooks, run, sweep
 from mechcheck.notation import sites as _sites
 from mechcheck.notation.interventions import Ablate, Patch
@@ -60,3 +61,23 @@ def test_a_hook_that_does_not_fire_is_an_error(tiny, layout, monkeypatch):
     with pytest.raises(HookError, match=r"these hooks did not fire .*: blocks\.0\."):
         run(tiny(layout), random_prompts(3, LENGTHS), Ablate(attn_outs(0)))
     assert hooks_left(tiny(layout)) == []
+
+
+@pytest.mark.parametrize("read", [None, 3, (0, 2, 5)], ids=str)
+def test_logits_are_made_only_where_they_are_wanted(tiny, layout, read):
+    """Prompts end at different positions, so that a column that is another one for each row is put to the right one."""
+    model, prompts = tiny(layout), random_prompts(3, (5, 9, 7, 7))
+    at = None if read is None else torch.tensor(read).expand(len(prompts), *([] if isinstance(read, int) else [3]))
+    made = []
+    handle = model.unembed.register_forward_hook(lambda _module, args, _out: made.append(args[0].shape[1]))
+    try:
+        found = record(model, prompts, read=at).logits
+    finally:
+        handle.remove()
+    with torch.no_grad():
+        every = model(prompts.tokens)
+    rows = torch.arange(len(prompts))
+    expected = every[rows, prompts.lengths - 1] if at is None else every[rows[:, None] if at.ndim > 1 else rows, at]
+    torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-5)
+    wanted = (prompts.lengths - 1 if at is None else at).unique()
+    assert made == [len(wanted)]

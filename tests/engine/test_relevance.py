@@ -5,7 +5,7 @@ from contextlib import contextmanager
 import numpy as np
 import pytest
 import torch
-from by_hand import Parts, hooked, seen_entering, sent
+from edges_by_hand import Parts, hooked, seen_entering, sent
 from tiny import HUGGING_FACE, LAYOUTS, random_prompts
 
 from mechcheck.circuits.edge_scores import edge_scores

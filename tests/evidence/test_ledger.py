@@ -10,7 +10,7 @@ from runs import MOVED, OLD, RUN, VALIDATOR, claim
 
 from mechcheck.evidence import ledger
 from mechcheck.evidence.ledger import LEDGER, MOVES, append, remember
-from mechcheck.evidence.store import merge
+from mechcheck.evidence.store import evidence_of
 
 LINES = 40
 
@@ -197,9 +197,7 @@ def test_other_claims_cost_next_to_nothing(again, tmp_path, monkeypatch):
 
 def test_merging_a_run_adds_to_the_ledger_and_takes_nothing_away(tmp_path):
     for name in ("r1", "r2"):
-        parts = tmp_path / f".run-{name}"
-        parts.mkdir()
-        evidence = merge(parts, tmp_path, RUN | {"id": name}, records(claim("a", OLD)))
+        evidence = evidence_of(RUN | {"id": name}, records(claim("a", OLD)), [], tmp_path)
     assert [line["run"] for line in lines(tmp_path)] == ["r1", "r2"]
     assert evidence["claims"][0]["tries"]["n"] == 2
     assert evidence["run"]["ledger_problem"] is None

@@ -10,35 +10,56 @@ import pytest
 
 from mechcheck.base.reading import read_json
 from mechcheck.evidence import store
-from mechcheck.evidence.parts import Parts
-from mechcheck.evidence.store import merge, schema, slug, write_json
+from mechcheck.evidence.store import evidence_of, publish, schema, slug, write_json
+
+RUN = {"id": "r2", "seed": 3}
+CLAIMS = [{"id": name, "verdict": "skipped", "expectations": []} for name in "ba"]
+SENTINELS = [{"model": "m", "name": "ablation", "passed": True, "detail": str(process)} for process in (1, 2)]
 
 
 @pytest.fixture
-def parts(tmp_path):
-    """Two claims' records, a sentinel seen by two processes, and samples."""
-    folder = tmp_path / "report" / ".run"
-    for name, p_values in (("b", [0.01, None]), ("a", [0.04, 0.03])):
-        expectations = [{"p": p, "p_adjusted": None} for p in p_values]
-        write_json(folder / "claims" / f"{name}.json", {"id": name, "verdict": "skipped", "expectations": expectations})
-    for pid in (1, 2):
-        write_json(folder / "sentinels" / f"m-{pid}.json", [{"model": "m", "name": "ablation", "passed": True, "detail": str(pid)}])
-    (folder / "samples").mkdir()
-    np.savez(folder / "samples" / "a.npz", values_0=np.arange(3))
-    return folder
+def earlier(tmp_path):
+    """A report folder with the evidence of an earlier run and its samples, which lie as they did before runs had folders of their own."""
+    write_json(tmp_path / "evidence.json", {"run": {"id": "r1"}, "claims": []})
+    for name in ("samples/old.npz", "samples/r1/old.npz", ".run-r2/samples/a.npz", "spare/samples/b.npz"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        np.savez(tmp_path / name, values_0=np.arange(3))
+    return tmp_path
 
 
-def test_merge(parts):
-    report = parts.parent
-    (report / "samples").mkdir()
-    (report / "samples" / "of-an-earlier-run.npz").touch()
-    evidence = merge(parts, report, {"id": "r", "seed": 3}, reversed(Parts(parts).records()))
+def published(folder):
+    evidence = evidence_of(RUN, CLAIMS, SENTINELS, folder)
+    publish(evidence, folder, [folder / ".run-r2" / "samples", folder / "spare" / "samples"])
+    return evidence
+
+
+def test_evidence_takes_the_place_of_the_last(earlier):
+    evidence = published(earlier)
     assert [c["id"] for c in evidence["claims"]] == ["a", "b"]
-    assert evidence["run"]["seed"] == 3
-    assert [s["name"] for s in evidence["run"]["sentinels"]] == ["ablation"]
-    assert read_json(report / "evidence.json") == evidence
-    assert [p.name for p in (report / "samples").iterdir()] == ["a.npz"]
-    assert not parts.exists()
+    assert evidence["run"] == RUN | {"sentinels": SENTINELS[1:], "samples": "samples/r2", "ledger_problem": None}
+    assert read_json(earlier / "evidence.json") == evidence
+    assert sorted(str(p.relative_to(earlier)) for p in earlier.rglob("*.npz")) == ["samples/r2/a.npz", "samples/r2/b.npz"]
+
+
+@pytest.mark.parametrize("step", ["mkstemp", "move", "replace"])
+def test_until_the_last_step_the_earlier_evidence_is_whole(earlier, monkeypatch, step):
+    """Whatever fails, and wherever the process is killed, it is there with its samples; and the new ones are, for another try."""
+
+    def fail(*_, **__):
+        raise OSError("disk full")
+
+    room, name = {"mkstemp": (store.tempfile, "mkstemp"), "move": (store.shutil, "move"), "replace": (store.os, "replace")}[step]
+    honest = getattr(room, name)
+    monkeypatch.setattr(
+        room, name, (lambda a, b: fail() if b == earlier / "evidence.json" else honest(a, b)) if step == "replace" else fail
+    )
+    with pytest.raises(OSError, match="disk full"):
+        published(earlier)
+    monkeypatch.undo()
+    assert read_json(earlier / "evidence.json")["run"]["id"] == "r1"
+    assert (earlier / "samples" / "r1" / "old.npz").exists()
+    publish(evidence_of(RUN, CLAIMS, SENTINELS, earlier), earlier, [earlier / ".run-r2" / "samples", earlier / "spare" / "samples"])
+    assert sorted(str(p.relative_to(earlier)) for p in earlier.rglob("*.npz")) == ["samples/r2/a.npz", "samples/r2/b.npz"]
 
 
 def test_a_failing_write_leaves_the_old_file(tmp_path, monkeypatch):

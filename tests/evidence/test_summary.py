@@ -2,8 +2,8 @@
 
 import json
 
-import made_evidence
 import pytest
+from made_evidence import evidence, rich_claims
 
 from mechcheck import cli
 from mechcheck.evidence.summary import markdown
@@ -159,10 +159,9 @@ def test_the_limit_is_a_mebibyte():
 
 def test_the_command(tmp_path, capsys):
     path = tmp_path / "evidence.json"
-    claims = [made_evidence.claim("a"), made_evidence.claim("b", model=made_evidence.model("n"))]
-    path.write_text(json.dumps(made_evidence.evidence(claims)), encoding="utf-8")
-    assert cli.main(["summary", str(path), "--model", "n"]) == 0
-    assert capsys.readouterr().out.startswith("| task | claim | n |")
+    path.write_text(json.dumps(evidence(rich_claims())), encoding="utf-8")
+    assert cli.main(["summary", str(path), "--model", "names-gpt2-s0"]) == 0
+    assert capsys.readouterr().out.startswith("| task | claim | names-gpt2-s0 |")
 
 
 @pytest.mark.parametrize(

@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 import torch
-from tiny import SAME_FORWARD, random_prompts
+from edges_by_hand import Parts, hooked, seen_entering, sent
+from tiny import HUGGING_FACE, SAME_FORWARD, random_prompts
 
-from mechcheck.base.errors import SiteError
+from mechcheck.base.errors import MechcheckError, SiteError
 from mechcheck.engine.run import run, sweep
 from mechcheck.measures.causal.path_patching import path_patching
 from mechcheck.notation.edges import edges, path_of
@@ -65,6 +66,41 @@ def test_a_path_by_hand(tiny, hugging_face):
     found = path_patching(tiny("gpt2", processing="raw"), prompts, ["0.1->1.1.v->logits"])
     np.testing.assert_allclose(found[0], right, rtol=0, atol=1e-9)
     assert np.abs(found[0] - run(tiny("gpt2"), prompts).values).max() > 1e-4
+
+
+@pytest.mark.parametrize("kind", ["q", "k", "v"])
+@pytest.mark.parametrize("head", [0, 1])
+def test_a_path_through_a_key_or_value_that_heads_share(tiny, hugging_face, kind, head):
+    """On it go all heads that read it, by whatever they say otherwise, in passes of transformers' own model."""
+    prompts, parts = random_prompts(5, LENGTHS), Parts("llama", hugging_face("llama"))
+    module, where = parts.projection(1, kind, head)
+    right = []
+    for row, n in enumerate(prompts.lengths.tolist()):
+        tokens, other = prompts.tokens[row : row + 1, :n], prompts.counterfactual.tokens[row : row + 1, :n]
+        stream = seen_entering(parts.blocks[1], lambda tokens=tokens: parts.model(tokens))
+        with torch.no_grad():
+            new = module(parts.first_norm(1)(stream + sent(parts, "0.1", other) - sent(parts, "0.1", tokens)))[..., where]
+
+        def put(_, args, out, new=new):
+            out = out.clone()
+            out[..., where] = new
+            return out
+
+        own = seen_entering(parts.out(1), lambda tokens=tokens: parts.model(tokens))
+        with hooked((module, put, False)):
+            change = (seen_entering(parts.out(1), lambda tokens=tokens: parts.model(tokens)) - own) @ parts.out(1).weight.T
+        with hooked((parts.final, lambda _, args, change=change: (args[0] + change,), True)), torch.no_grad():
+            logits = parts.model(tokens).logits[0, -1]
+        right.append(float(logits[prompts.answers[row]] - logits[prompts.foils[row]]))
+    found = path_patching(tiny("llama"), prompts, [f"0.1->1.{head}.{kind}->logits"])[0]
+    np.testing.assert_allclose(found, right, rtol=0, atol=HUGGING_FACE["llama"])
+    assert np.abs(found - run(tiny("llama"), prompts).values).max() > 1e-4
+
+
+@pytest.mark.parametrize("paths", [[], "0.1->1.1.q"])
+def test_paths_are_several_texts(tiny, paths):
+    with pytest.raises(MechcheckError, match="paths are several texts"):
+        path_patching(tiny("gpt2"), random_prompts(1, LENGTHS), paths)
 
 
 def test_positions_are_those_where_an_edge_is_read(tiny):

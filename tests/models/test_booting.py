@@ -136,7 +136,7 @@ def test_a_damaged_file(model_dirs, tmp_path):
     shutil.copytree(model_dirs["llama"], directory)
     whole = (directory / "model.safetensors").read_bytes()
     (directory / "model.safetensors").write_bytes(whole[: len(whole) // 2])
-    with pytest.raises(ModelError, match=r"cut': model\.safetensors is no whole safetensors file: .*not fully covered"):
+    with pytest.raises(ModelError, match=r"^'cut': its model\.safetensors is damaged \(.*not fully covered\)"):
         m.load_model(directory)
 
 
@@ -149,7 +149,7 @@ def test_a_shard_that_is_missing(tmp_path):
     shards = sorted(tmp_path.glob("*.safetensors"))
     assert len(shards) > 1
     shards[-1].unlink()
-    with pytest.raises(ModelError, match=r"cannot be loaded and run in float32 \(\w+: .*\)\. See whether transformers can by itself"):
+    with pytest.raises(ModelError, match=r"model\.safetensors\.index\.json names model-\S+\.safetensors, which is not there"):
         m.load_model(tmp_path)
 
 

@@ -4,37 +4,37 @@ import pytest
 import torch
 
 from mechcheck.base.errors import HookError
-from mechcheck.models.fingerprint import check_untouched, fingerprint
+from mechcheck.models.fingerprint import ModelState, check_untouched
 
 
 def test_changed_weights_are_noticed(own_model):
     for parameter in (*own_model.parameters(), *own_model.buffers()):
-        before = fingerprint(own_model)
-        check_untouched(own_model, before)
+        before = ModelState(own_model)
+        check_untouched(before)
         with torch.no_grad():
             kept = parameter.clone()
             parameter[(0,) * parameter.ndim] += 1e-3
         with pytest.raises(HookError, match="the model's weights were changed; models are shared and read-only"):
-            check_untouched(own_model, before)
+            check_untouched(before)
         with torch.no_grad():
             parameter.copy_(kept)
-    check_untouched(own_model, before)
+    check_untouched(before)
 
 
 @pytest.mark.parametrize("dim", [0, 1])
 def test_swapped_weights_are_noticed(own_model, dim):
     """Two heads that change places leave the sum of all weights as it was."""
-    before = fingerprint(own_model)
+    before = ModelState(own_model)
     with torch.no_grad():
         own_model.embed.weight.copy_(own_model.embed.weight.flip(dim))
     with pytest.raises(HookError, match="the model's weights were changed"):
-        check_untouched(own_model, before)
+        check_untouched(before)
 
 
 def test_left_hooks_are_counted(own_model):
     """Hooks of TransformerLens and of plain PyTorch alike."""
-    before = fingerprint(own_model)
+    before = ModelState(own_model)
     own_model.blocks[0].hook_resid_pre.add_hook(lambda x, hook: x)
     own_model.base_model.h[1].register_forward_hook(lambda *_: None)
     with pytest.raises(HookError, match="2 hooks were left on the model; use run, capture or"):
-        check_untouched(own_model, before)
+        check_untouched(before)

@@ -45,6 +45,12 @@ class Run:
         """Claim's id -> verdict."""
         return {c["id"]: c["verdict"] for c in self.evidence["claims"]} if self.evidence else {}
 
+    @property
+    def samples(self) -> Path:
+        """The folder of the run's samples."""
+        assert self.evidence is not None
+        return self.report / self.evidence["run"]["samples"]
+
     def claim(self, part: str = "") -> dict[str, Any]:
         """The one claim whose id contains this."""
         assert self.evidence is not None

@@ -43,8 +43,8 @@ def test_samples_are_what_was_estimated(claims):
         MODEL,
     )
     claim = run.claim()
-    assert [p.name for p in (run.report / "samples").iterdir()] == [f"{slug(claim['id'])}.npz"]
-    samples = np.load(run.report / "samples" / f"{slug(claim['id'])}.npz", allow_pickle=False)
+    assert [p.name for p in run.samples.iterdir()] == [f"{slug(claim['id'])}.npz"]
+    samples = np.load(run.samples / f"{slug(claim['id'])}.npz", allow_pickle=False)
     assert len(claim["expectations"]) == 3
     for i, expectation in enumerate(claim["expectations"]):
         below = samples[f"denominator_{i}"].sum() if i == 1 else len(samples[f"values_{i}"])
@@ -175,7 +175,7 @@ def test_each_run_replaces_the_last(claims):
     claims(three())
     run = claims.again("test_claims.py::test_a")
     assert set(run.verdicts) == {"test_a"}
-    assert len(list((run.report / "samples").iterdir())) == 1
+    assert len(list(run.samples.iterdir())) == 1
     assert sorted(p.name for p in run.report.iterdir()) == ["evidence.json", "index.html", "ledger.jsonl", "samples"]
 
 

@@ -158,8 +158,7 @@ def test_the_seed_of_the_run_changes_the_draws(claims, searches):
     assert before["example"] == after["example"] == "37"
     samples = []
     for seed in (0, 1):
-        report = claims.again(f"--mech-seed={seed}", "-k", "test_supported").report
-        (file,) = (report / "samples").glob("*.npz")
+        (file,) = claims.again(f"--mech-seed={seed}", "-k", "test_supported").samples.glob("*.npz")
         samples.append(set(np.load(file)["ids_0"].tolist()))
     assert len(samples[0]) == len(samples[1]) == 96
     assert len(samples[0] & samples[1]) < 48

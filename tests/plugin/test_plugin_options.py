@@ -160,6 +160,23 @@ def test_two_claims_of_one_id(claims):
     assert run.evidence is None
 
 
+def test_two_claims_of_one_node_id(pytester):
+    """Files outside of the root directory: pytest leaves their folders out of what it calls their tests."""
+    files = [pytester.mkdir(name) / f"test_{name}.py" for name in ("one", "two")]
+    for path in files:
+        path.write_text(
+            f"from mechcheck import claim\n\n@claim('a', id={path.stem!r}, decoy={{'mean': -1.0}})\ndef test_it(check, mean=1.0): ...\n"
+        )
+    inner = pytester.mkdir("inner")
+    result = pytester.runpytest(f"--rootdir={inner}", *files)
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    said = result.stderr.str()
+    assert "pytest calls two claims '" in said
+    assert all(str(path) in said for path in files)
+    assert "name a folder that both are in with --rootdir" in said
+    assert pytester.runpytest(f"--rootdir={pytester.path}", *files, "--collect-only").ret == 0
+
+
 @pytest.mark.parametrize("misuse", ["@pytest.mark.claim", '@pytest.mark.claim("a statement")'])
 def test_the_mark_alone_is_refused(claims, misuse):
     run = claims(f"{misuse}\ndef test_it(check): ...")

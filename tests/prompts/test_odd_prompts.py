@@ -10,6 +10,13 @@ from mechcheck.base.errors import ClaimError, PromptError
 ROWS = [[1, 2, 3], [4, 5, 6]]
 
 
+class Thing:
+    """Something else, which looks the same in every process that names a test after it."""
+
+    def __repr__(self):
+        return "Thing()"
+
+
 @pytest.fixture(scope="module")
 def model():
     """One that has a tokenizer."""
@@ -47,7 +54,7 @@ def model():
         np.array(7),
         np.array([["a"]], dtype=object),
         np.full((1, 2), np.inf),
-        object(),
+        Thing(),
         print,
         iter(()),
     ],
@@ -66,7 +73,7 @@ def test_tokens_that_are_none(tokens):
         {"answers": [1.5, 2]},
         {"answers": [10**400, 1]},
         {"answers": torch.tensor(1)},
-        {"answers": object()},
+        {"answers": Thing()},
         {"foils": [None, 1]},
         {"positions": [1, 2]},
         {"positions": "END"},
@@ -91,7 +98,7 @@ def test_tokens_that_are_none(tokens):
         {"attention_mask": [[1, 1, 1], [1, 1]]},
         {"counterfactual": ROWS},
         {"reference": "ab"},
-        {"counterfactual": object()},
+        {"counterfactual": Thing()},
         {"decode": ["a"]},
     ],
     ids=str,
@@ -103,7 +110,7 @@ def test_what_stands_beside_tokens(given):
 
 @pytest.mark.parametrize(
     "texts",
-    [None, 3, "When Mary", b"x", [None], [1.5], [b"When"], [["When"]], [], ["\ud800"], ["When \udfff Mary"], object(), {"a": "b"}],
+    [None, 3, "When Mary", b"x", [None], [1.5], [b"When"], [["When"]], [], ["\ud800"], ["When \udfff Mary"], Thing(), {"a": "b"}],
     ids=repr,
 )
 def test_texts_that_are_none(model, texts):
@@ -124,12 +131,12 @@ def test_half_a_character_is_told_with_its_place(model):
     "given",
     [
         {"answers": torch.zeros(1, 2)},
-        {"answers": [object()]},
+        {"answers": [Thing()]},
         {"foils": [{}]},
         {"positions": {"S": [{}]}},
         {"whole": 3},
         {"whole": [1]},
-        {"whole": object()},
+        {"whole": Thing()},
         {"counterfactual": np.array(3)},
         {"reference": 3},
         {"counterfactual": [None]},

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import scipy
 
 from mechcheck.stats.multiplicity import adjust, holm, share_of_nulls
 
@@ -11,6 +12,13 @@ def test_benjamini_hochberg():
     assert adjust([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.02, 0.04, 0.04, 0.02])
     assert adjust([0.2]) == [0.2]
     assert adjust([]) == []
+
+
+@pytest.mark.parametrize("n", [1, 2, 7, 100])
+def test_benjamini_hochberg_as_scipy_computes_it(n):
+    rng = np.random.default_rng(n)
+    for p_values in (rng.random(n), rng.beta(0.1, 5, n), rng.integers(0, 3, n) / 2):
+        assert adjust(list(p_values)) == pytest.approx(scipy.stats.false_discovery_control(p_values), rel=1e-15, abs=0)
 
 
 def test_holm():

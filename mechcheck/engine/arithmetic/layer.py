@@ -8,6 +8,8 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
+from mechcheck.engine.arithmetic.packing import multiply, pack
+
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     **dict.fromkeys(("gelu_new", "gelu_pytorch_tanh", "gelu_fast"), lambda x: F.gelu(x, approximate="tanh")),
     "gelu": F.gelu,
@@ -25,11 +27,24 @@ class Linear(NamedTuple):
 
     weight: Float[Tensor, "d_in d_out"]
     bias: Float[Tensor, " d_out"] | None
+    packed: Tensor | None = None
+    """The same weights as `packing` lays them out."""
 
     def __call__(self, x: Float[Tensor, "... d_in"]) -> Float[Tensor, "... d_out"]:
         flat = x.reshape(-1, x.shape[-1])
-        out = flat @ self.weight if self.bias is None else torch.addmm(self.bias, flat, self.weight)
+        if self.packed is not None and not (torch.is_grad_enabled() and x.requires_grad):
+            out = multiply(flat, self.packed, self.bias)
+        else:
+            out = flat @ self.weight if self.bias is None else torch.addmm(self.bias, flat, self.weight)
         return out.view(*x.shape[:-1], out.shape[-1])
+
+    def changed(self, weight: Float[Tensor, "d_in d_out"]) -> "Linear":
+        """With other weights and the same bias."""
+        return Linear(weight, self.bias)
+
+    def with_packed(self) -> "Linear":
+        """The same, faster to multiply with."""
+        return self._replace(packed=pack(self.weight))
 
     def columns(self, first: int, end: int | None) -> "Linear":
         """The part that computes some of the outputs."""
@@ -73,6 +88,20 @@ class Layer(NamedTuple):
     """Queries of all heads, then keys and values of all key/value heads."""
     o: Linear
     mlp: Mlp | None
+
+    @property
+    def products(self) -> list[Linear]:
+        """All that its rows are multiplied with."""
+        mlp = () if self.mlp is None else (self.mlp.into, self.mlp.gate, self.mlp.out)
+        return [self.qkv, self.o, *(one for one in mlp if one is not None)]
+
+    def with_packed(self) -> "Layer":
+        """The same, faster to multiply with."""
+        mlp = self.mlp
+        if mlp is not None:
+            gate = None if mlp.gate is None else mlp.gate.with_packed()
+            mlp = mlp._replace(into=mlp.into.with_packed(), gate=gate, out=mlp.out.with_packed())
+        return self._replace(qkv=self.qkv.with_packed(), o=self.o.with_packed(), mlp=mlp)
 
 
 def layer_of(block: Any, act: str) -> Layer:

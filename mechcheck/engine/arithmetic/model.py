@@ -9,6 +9,7 @@ import math
 import weakref
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -17,6 +18,7 @@ from torch import Tensor
 
 from mechcheck.base.architectures import NATIVE, is_encoder, is_native, native_divisor
 from mechcheck.engine.arithmetic.layer import ACTIVATIONS, Layer, Linear, Norm, Unserved, layer_of, norm_of
+from mechcheck.engine.arithmetic.packing import packs
 
 if TYPE_CHECKING:
     from transformer_lens.model_bridge import TransformerBridge
@@ -69,6 +71,11 @@ class Arithmetic:
         """What the model itself computes in."""
         own = self.w_u.dtype
         return torch.float32 if own == torch.float64 and not self.exact_norms else own
+
+    @cached_property
+    def column_norms(self) -> tuple[tuple[Float[Tensor, " d_model"], Float[Tensor, " d_model"] | None], ...]:
+        """Of each layer the lengths of the columns by which its heads, and its neurons, write to each component of the stream."""
+        return tuple((layer.o.weight.norm(dim=0), None if layer.mlp is None else layer.mlp.out.weight.norm(dim=0)) for layer in self.layers)
 
     def attention_input(self, layer: Layer, stream: Tensor) -> Tensor:
         """What queries, keys and values are read from."""
@@ -148,6 +155,8 @@ def _take(model: "TransformerBridge") -> Arithmetic:
     encoder = is_encoder(model)
     _check_served(model, encoder)
     layers = tuple(layer_of(block, cfg.act_fn) for block in model.blocks)
+    if packs(product.weight for layer in layers for product in layer.products):
+        layers = tuple(layer.with_packed() for layer in layers)
     positive = {name: getattr(cfg, name, None) for name in ("attn_scale", "output_logits_soft_cap")}
     scale, cap = ((value if value is not None and value > 0 else None) for value in positive.values())
     b_u = getattr(model, "b_U", None)

@@ -209,15 +209,16 @@ class Gradients:
             entered, x = x, x + attn_out
             places.append(qkv)
             streams += [entered, entered if known.parallel else x]
-            mlp_out = None
+            mlp_out = size = None
             if layer.mlp is None:
                 places.append(None)
             else:
                 read = streams[-1] + 0 if layer.ln2 is None else layer.ln2(streams[-1])  # a tensor of its own, that nobody else reads
                 places.append(read)
-                mlp_out = _put(layer.mlp.out(layer.mlp.neurons(read)), put.get(("mlp", number)))
+                neurons = layer.mlp.neurons(read)
+                mlp_out, size = _put(layer.mlp.out(neurons), put.get(("mlp", number))), neurons.detach().norm(dim=-1)
                 x = x + mlp_out
-            parts = (entered, k, v, z, attn_out, mlp_out)
+            parts = (entered, k, v, z, attn_out, mlp_out, size)
             kept.append(Kept(*(None if part is None else part.detach() for part in parts)))  # type: ignore[arg-type]
         return [*places, x], [*streams, x], kept
 

@@ -48,7 +48,7 @@ def _without(known: Arithmetic, layer: Layer, site: Site) -> Layer:
     if whole and site.kind == "head" and site.index is not None:
         weight = layer.o.weight.clone()
         weight[site.index * known.d_head : (site.index + 1) * known.d_head] = 0
-        return layer._replace(o=layer.o._replace(weight=weight))
+        return layer._replace(o=layer.o.changed(weight))
     if whole and site.kind == "mlp_out" and layer.mlp is not None:
         out = layer.mlp.out
         return layer._replace(mlp=layer.mlp._replace(out=Linear(torch.zeros_like(out.weight), None)))

@@ -21,6 +21,7 @@ from mechcheck.engine.arithmetic.rotary import rotate
 from mechcheck.engine.graphs.senders import Sent, sent
 from mechcheck.engine.memory import free_bytes
 from mechcheck.engine.reading import Read, Reading, read_by
+from mechcheck.engine.rounding import settled
 from mechcheck.engine.swept import Swept
 from mechcheck.engine.untouched import Untouched, seen_by_all
 from mechcheck.engine.untouched_cache import untouched_run
@@ -119,7 +120,7 @@ class Graphs:
         with torch.no_grad(), progress(len(cuts) * n, "circuits") as bar:
             for rows, chosen, run in self._runs(cuts, 1, kinds):
                 clean[rows] = run.base.last[torch.arange(len(rows))[:, None], run.read.positions]
-                out[chosen, rows] = run.streams()
+                out[chosen, rows] = settled(run.streams(), run.base, run.read.positions, 0)
                 bar.update(len(rows) * len(run.cuts))
             out = torch.where(cuts.flatten(1).any(1).to(out.device)[:, None, None, None], out, clean)
             values = Swept(self.model, known, self.prompts, read, [[] for _ in cuts], out, clean).values(self.metrics)

@@ -5,9 +5,9 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
+import scipy
 import torch
 from jaxtyping import Float
-from scipy import stats
 from torch import Tensor
 
 from mechcheck.base.device import exact, to_numpy
@@ -99,8 +99,8 @@ def layer_trend(scores: HeadScores) -> Measurement:
             f"a trend needs 3 layers or more, and the scores are of {len(layers)}; compare layer_mean(scores, 0) and (scores, 1)"
         )
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", stats.ConstantInputWarning)  # it says NaN, which is what is returned
-        trend = np.array([stats.spearmanr(range(len(layers)), prompt).statistic for prompt in layers.T])
+        warnings.simplefilter("ignore", scipy.stats.ConstantInputWarning)  # it says NaN, which is what is returned
+        trend = np.array([scipy.stats.spearmanr(range(len(layers)), prompt).statistic for prompt in layers.T])
     return Measurement(trend, scores.ids, scores.templates, f"rank correlation of layer and {scores.name}", "correlation")
 
 

@@ -5,8 +5,8 @@ from itertools import combinations
 from typing import TYPE_CHECKING
 
 import numpy as np
+import scipy
 from jaxtyping import Float
-from scipy.sparse.csgraph import connected_components
 
 from mechcheck.base.errors import MechcheckError, SiteError
 from mechcheck.drawing.figure import Pictured
@@ -60,7 +60,7 @@ class Interactions(Pictured, LikeArray):
             raise MechcheckError(f"the interaction of {self.sites[a]} and {self.sites[b]} is not finite, so nothing can be grouped by it")
         if not threshold > 0:
             raise MechcheckError(f"clusters({threshold}): the threshold must be positive, in the units of the metric ({self.unit})")
-        _, labels = connected_components(size > threshold, directed=False)
+        _, labels = scipy.sparse.csgraph.connected_components(size > threshold, directed=False)
         groups = [Sites(site for site, own in zip(self.sites, labels, strict=True) if own == label) for label in range(max(labels) + 1)]
         return sorted((group for group in groups if len(group) > 1), key=len, reverse=True)
 

@@ -1,6 +1,6 @@
 """Edges and paths as figures: who reads whom, as query, key or value, and what that is worth."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Literal, Protocol
 
@@ -53,7 +53,7 @@ def edge_graph(
 
 def path_graph(
     paths: Sequence[str], effects: Effects, prompts: PromptSet, *, title: str = "Paths", unit: str = "logits",
-    roles: Mapping[str, Sites] | None = None, confidence: Confidence | None = None,
+    roles: Mapping[str, Sites] | None = None, whole: Graph | None = None, confidence: Confidence | None = None,
 ) -> CircuitGraph:  # fmt: skip
     """What `path_patching` gave as a graph: an edge that several paths share has the largest of their effects.
 
@@ -63,6 +63,7 @@ def path_graph(
         prompts: those of that run.
         title, roles, confidence: as for `edge_graph`.
         unit: of the effects.
+        whole: the model's graph, of one with grouped queries: a path that enters a key/value head goes on by the heads that share it.
 
     Raises:
         MechcheckError: no paths, or effects of another shape.
@@ -72,10 +73,22 @@ def path_graph(
     found: dict[Site, Measurement] = {}
     for path, values in zip(paths, np.asarray(effects), strict=True):
         measured = Measurement(values, prompts.ids, prompts.templates, f"effect of {path}", unit)
-        for edge in path_of(path):
+        for edge in _in_groups(path_of(path), whole):
             if edge not in found or abs(measured.mean) > abs(found[edge].mean):
                 found[edge] = measured
-    return _graph(list(found), found, title, roles or {}, None, confidence or Confidence())
+    return _graph(list(found), found, title, roles or {}, whole, confidence or Confidence())
+
+
+def _in_groups(path: Sequence[Site], whole: Graph | None) -> Iterator[Site]:
+    """The edges of a path; behind a key or value that several heads share, those from each of them."""
+    size = 1 if whole is None else whole.n_heads // whole.n_kv_heads
+    entered: Receiver | None = None
+    for edge in path:
+        if entered is not None and entered.kind in ("k", "v") and edge.index is not None:
+            yield from (replace(edge, index=edge.index * size + head) for head in range(size))
+        else:
+            yield edge
+        entered = edge.to
 
 
 def path_heatmap(paths: Sequence[str], effects: Effects, *, title: str = "Paths", unit: str = "logits") -> Heatmap:

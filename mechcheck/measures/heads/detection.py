@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
+import scipy
 from jaxtyping import Bool, Float
-from scipy.stats import rankdata
 
 from mechcheck.base.errors import MechcheckError, NonFiniteError, PromptError
 from mechcheck.drawing.figure import Pictured
@@ -221,7 +221,7 @@ def _otsu(values: Float[np.ndarray, " head"]) -> float:
 def _auroc(scores: Float[np.ndarray, "layer head prompt"], true: Bool[np.ndarray, "layer head"]) -> Float[np.ndarray, " prompt"]:
     """Mann and Whitney's U as a share of all pairs, ties counting half."""
     n_true, n_other = int(true.sum()), int((~true).sum())
-    ranks = rankdata(scores.reshape(true.size, -1), axis=0)[true.ravel()].sum(0)
+    ranks = scipy.stats.rankdata(scores.reshape(true.size, -1), axis=0)[true.ravel()].sum(0)
     if n_other == 0:
         return np.full(scores.shape[-1], np.nan)
     return (ranks - n_true * (n_true + 1) / 2) / (n_true * n_other)

@@ -13,6 +13,7 @@ from mechcheck.measures.causal.path_patching import path_patching
 from mechcheck.measures.figures.edges import edge_graph, path_graph, path_heatmap
 from mechcheck.measures.figures.model import CircuitEdge, CircuitGraph
 from mechcheck.notation.edges import edges
+from mechcheck.notation.graph import graph
 from mechcheck.notation.sites import Sites, heads
 from mechcheck.stats.estimates import Confidence, estimate_mean
 
@@ -75,6 +76,17 @@ def test_paths(tiny):
     heat = path_heatmap(paths, effects)
     assert (heat.rows, heat.cols) == (["0.1", "0.0"], ["logits", "1.0.v->logits"])
     np.testing.assert_allclose(heat.values, [[means[0], means[1]], [means[2], np.nan]])
+
+
+def test_a_path_goes_on_by_the_heads_that_share_a_key(tiny):
+    """Of the Llama layout, two heads to a group: heads 2 and 3 read key/value head 1, and the query head 1 does not."""
+    model, prompts = tiny("llama"), random_prompts(2, LENGTHS)
+    paths = ["0.1->1.1.k->logits", "0.1->1.1.q->logits"]
+    effects = path_patching(model, prompts, paths) - run(model, prompts).values
+    drawn = valid(path_graph(paths, effects, prompts, whole=graph(model)))
+    assert {(e["source"], e["target"], e.get("reads")) for e in drawn["edges"]} == {
+        ("0.1", "1.kv1", "k"), ("1.2", "logits", None), ("1.3", "logits", None), ("0.1", "1.1", "q"), ("1.1", "logits", None),
+    }  # fmt: skip
 
 
 def test_an_edge_of_several_paths_has_the_largest_effect(tiny):

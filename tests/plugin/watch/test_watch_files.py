@@ -1,0 +1,81 @@
+"""What counts as saved, and which files a test file is made of."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from mechcheck.plugin.watch.files import changes, settled, snapshot
+from mechcheck.plugin.watch.imports import made_of
+
+
+def test_changed_added_deleted_and_nothing_else(tmp_path):
+    for name in ("same.py", "edited.py", "renamed.toml", "gone.json", "notes.md", ".hidden.py"):
+        (tmp_path / name).write_text("1")
+    for folder in ("__pycache__", ".cache", "reports"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "x.py").write_text("1")
+    before = snapshot([tmp_path])
+    assert {path.name for path in before} == {"same.py", "edited.py", "renamed.toml", "gone.json"}
+    (tmp_path / "edited.py").write_text("22")
+    stat = (tmp_path / "renamed.toml").stat()
+    (tmp_path / "other").write_text("1")  # of the same size and time, but another file
+    os.utime(tmp_path / "other", ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    os.replace(tmp_path / "other", tmp_path / "renamed.toml")
+    (tmp_path / "gone.json").unlink()
+    (tmp_path / "new.py").write_text("1")
+    found = changes(before, snapshot([tmp_path]))
+    assert [{path.name for path in some} for some in found] == [{"edited.py", "renamed.toml"}, {"new.py"}, {"gone.json"}]
+    assert not changes(before, before).every
+
+
+def test_a_single_file_and_files_elsewhere(tmp_path):
+    (tmp_path / "test_it.py").write_text("1")
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "helper.py").write_text("1")
+    found = snapshot([tmp_path / "test_it.py"], [tmp_path / "elsewhere" / "helper.py", tmp_path / "not_there.py"])
+    assert {path.name for path in found} == {"test_it.py", "helper.py"}
+
+
+def test_what_is_saved_in_several_steps_is_seen_once():
+    file = Path("it.py")
+    looks = iter([{}, {file: (1, 0, 0)}, {file: (2, 5, 0)}, {file: (2, 5, 0)}])
+    assert settled(lambda: next(looks), {file: (0, 9, 0)}) == {file: (2, 5, 0)}
+
+
+@pytest.fixture
+def project(tmp_path, monkeypatch):
+    """A test file with a conftest, and what they import in all ways there are."""
+    monkeypatch.syspath_prepend(tmp_path / "claims")
+    files = {
+        "conftest.py": "import pytest",
+        "claims/conftest.py": "from from_conftest import thing",
+        "claims/from_conftest.py": "thing = 1",
+        "claims/test_it.py": "import torch\nimport direct, package.inner\n\ndef test_it():\n    from late import x",
+        "claims/direct.py": "from indirect import *",
+        "claims/indirect.py": "import direct",
+        "claims/late.py": "x = 1",
+        "claims/package/__init__.py": "",
+        "claims/package/inner.py": "from . import sibling\nfrom ..outside import y",
+        "claims/package/sibling.py": "",
+        "claims/package/unused.py": "",
+        "claims/test_other.py": "",
+    }
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    return tmp_path.resolve()
+
+
+def test_made_of(project):
+    found = {path.relative_to(project).as_posix() for path in made_of(project / "claims" / "test_it.py", project)}
+    inside = {"test_it.py", "conftest.py", "from_conftest.py", "direct.py", "indirect.py", "late.py"}
+    package = {"package/__init__.py", "package/inner.py", "package/sibling.py"}
+    assert found == {"conftest.py", *(f"claims/{name}" for name in inside | package)}
+
+
+def test_a_file_that_is_broken_is_made_of_itself(project):
+    (project / "claims" / "direct.py").write_text("from indirect import (")
+    found = {path.name for path in made_of(project / "claims" / "test_it.py", project)}
+    assert "direct.py" in found
+    assert "indirect.py" not in found

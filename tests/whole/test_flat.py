@@ -1,0 +1,33 @@
+"""Claims leave nothing behind: a process stays flat, and any order, subset and number of processes gives the same."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+BENCHMARKS = str(Path(__file__).resolve().parents[2] / "benchmarks")
+
+if BENCHMARKS not in sys.path:
+    sys.path.insert(0, BENCHMARKS)
+
+import orders  # noqa: E402
+from flat import flat  # noqa: E402
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="open files and a process's own memory are counted as on Linux")
+def test_a_process_stays_flat():
+    """The models, their twins and their prompts come first, and grow to what is kept of them."""
+    rows = flat(claims=80, every=10)
+    assert [row["claims"] for row in rows] == list(range(10, 90, 10))
+    later = rows[-3:]
+    assert {row["files"] for row in rows} == {rows[0]["files"]}
+    assert later[-1]["threads"] <= later[0]["threads"]
+    assert later[-1]["mib"] - later[0]["mib"] < 8
+    assert later[-1]["objects"] - later[0]["objects"] < 200 * 20  # a claim's record and report, which pytest keeps
+
+
+def test_three_orders_give_the_same():
+    rows = orders.orders(3, "claims/compiled/test_compiled_attention.py")
+    assert rows[0]["claims"] > 3
+    assert [row["differ"] for row in rows] == [[]] * 4
+    assert any("-k" in row["options"] for row in rows)
