@@ -182,7 +182,7 @@ def _circuits(config: pytest.Config) -> Path | None:
     folder = config.getoption("--mech-circuits")
     if folder is None:
         return None
-    path: Path = config.invocation_params.dir / folder
+    path: Path = config.invocation_params.dir / Path(folder).expanduser()  # as the command in the evidence has it
     if not is_dir(path):
         raise pytest.UsageError(f"--mech-circuits: there is no folder {folder}; `mechcheck discover TASK MODEL --out {folder}` makes it")
     return path.resolve()

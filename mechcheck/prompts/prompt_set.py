@@ -10,6 +10,7 @@ import torch
 from jaxtyping import Bool, Int
 from torch import Tensor
 
+from mechcheck.base.device import usual_torch
 from mechcheck.base.errors import PromptError
 from mechcheck.prompts import checks
 from mechcheck.prompts.candidates import Asked, Candidates, Given, check_apart, compared, prompt_id
@@ -28,8 +29,7 @@ if TYPE_CHECKING:
 class PromptSet(Placed, Asked):
     """Prompts of one task, right-padded to a common length.
 
-    Build one with `from_tokens` or `from_text`. Padding stands after each prompt's last token, where a causal model cannot
-    see it.
+    Build one with `from_tokens` or `from_text`. Padding stands after each prompt's last token, where a causal model cannot see it.
     """
 
     tokens: Int[Tensor, "prompt pos"]
@@ -68,6 +68,7 @@ class PromptSet(Placed, Asked):
     """How many of each prompt's last tokens are those of an answer that was put behind it (`answered`); None: none."""
 
     @classmethod
+    @usual_torch()
     def from_tokens(
         cls,
         tokens: Int[Tensor, "prompt pos"] | Sequence[Sequence[int]],
@@ -256,6 +257,7 @@ class PromptSet(Placed, Asked):
     def __len__(self) -> int:
         return len(self.ids)
 
+    @usual_torch()  # tensors of inference mode could not be part of a gradient later on
     def __getitem__(self, index: slice | Sequence[int]) -> "PromptSet":
         """The chosen prompts, with their counterfactuals and references."""
         rows = list(range(len(self)))[index] if isinstance(index, slice) else [int(i) for i in index]
@@ -282,10 +284,7 @@ class PromptSet(Placed, Asked):
 
     @property
     def unaligned(self) -> dict[str, int]:
-        """ "counterfactual", "reference" -> how many of its prompts are longer or shorter than those they are aligned with.
-
-        At named positions they are aligned none the less; what is put in at every position is refused.
-        """
+        """ "counterfactual", "reference" -> how many of its prompts are of another length: only their named positions are aligned."""
         aligned = {"counterfactual": self.counterfactual, "reference": self.reference}
         return {name: int((other.lengths != self.lengths).sum()) for name, other in aligned.items() if other is not None}
 

@@ -239,7 +239,7 @@ def test_figures_reach_the_report(claims):
 def test_hostile_text_does_no_harm(claims):
     """Statements are the user's: whatever is in them, the run ends with evidence and a page."""
     run = claims("""
-        @claim("<script>alert(1)</script> \\u202e \\ud83d\\ude00 {{ 7 * 7 }}", id="odd/\\u00e9[<b>]", decoy={"mean": -1.0})
+        @claim("<script>alert(1)</script> \\u202e \\U0001f600 {{ 7 * 7 }}", id="odd/\\u00e9[<b>]", decoy={"mean": -1.0})
         def test_it(check, mean=1.0):
             check.above(around(mean, "a|b"), 0)
     """)

@@ -162,7 +162,7 @@ def test_two_claims_of_one_id(claims):
 
 def test_two_claims_of_one_node_id(pytester):
     """Files outside of the root directory: pytest leaves their folders out of what it calls their tests."""
-    files = [pytester.mkdir(name) / f"test_{name}.py" for name in ("one", "two")]
+    files = [pytester.mkdir(name) / f"test_claims_{name}.py" for name in ("one", "two")]
     for path in files:
         path.write_text(
             f"from mechcheck import claim\n\n@claim('a', id={path.stem!r}, decoy={{'mean': -1.0}})\ndef test_it(check, mean=1.0): ...\n"

@@ -162,3 +162,13 @@ def test_what_read_refuses(years):
         read(years, pad=False)
     with pytest.raises(PromptError, match=r"3 words are not single tokens .*: siege \(unknown\), feud \(unknown\), tour \(unknown\)"):
         read(years, texts=["The siege to"] * 2, counterfactual=["The feud to"] * 2, reference=["The war to", "The tour to"])
+
+
+@pytest.mark.parametrize("made", [lambda p: PromptSet.from_tokens(p.tokens.tolist(), answers=p.answers, foils=p.foils), lambda p: p[:1]])
+def test_prompts_made_in_inference_mode_can_be_part_of_a_gradient(made):
+    ordinary = PromptSet.from_tokens([[1, 2, 3], [4, 5, 6]], answers=[1, 2], foils=[3, 4])
+    with torch.inference_mode():
+        prompts = made(ordinary)
+    logits = torch.randn(len(prompts), 8, requires_grad=True)
+    logits.gather(1, prompts.answers[:, None]).sum().backward()
+    assert logits.grad.sum() == len(prompts)

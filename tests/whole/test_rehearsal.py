@@ -148,7 +148,7 @@ def test_a_circuit_of_another_shape_is_refused(run, tmp_path):
     renamed = tmp_path / "gpt2"
     renamed.mkdir()
     for file in other.iterdir():
-        (renamed / file.name).symlink_to(file.resolve())
+        shutil.copy(file, renamed)
     done = run(*folders("ioi"), f"--mech-model={renamed}")
     assert done.returncode == 1
     assert "published for a model of 12 layers with 12 heads; gpt2 has 2 with 4" in done.stdout

@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Float
 
 from mechcheck.base.errors import MechcheckError
+from mechcheck.base.loaded import check_loaded
 from mechcheck.engine.run import capture, sweep
 from mechcheck.notation.edges import path_of
 from mechcheck.notation.interventions import Intervention, Patch, Put
@@ -48,6 +49,7 @@ def path_patching(
     """
     if isinstance(paths, str) or not len(paths):
         raise MechcheckError(f'paths are several texts, ["0.1->1.1.q@END->logits@END"], got {paths!r:.60}')
+    check_loaded(model)
     return sweep(model, prompts, [[_last(model, prompts, path_of(path), source)] for path in paths], metric)
 
 
