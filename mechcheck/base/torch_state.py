@@ -4,6 +4,7 @@ import sys
 from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache
 from operator import is_
+from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple
 
@@ -181,10 +182,22 @@ def _replaced(space: ModuleType | type, kept: Mapping[str, Any]) -> list[str]:
     if len(now) == len(kept) and all(map(is_, now.values(), kept.values())):
         return []
     nothing = object()
-    found = [name for name, was in kept.items() if now.get(name, nothing) is not was and _matters(space, was)]
+    found = [
+        name for name, was in kept.items()
+        if (new := now.get(name, nothing)) is not was and _matters(space, was) and not _wrapped_by_torch(new, was)
+    ]  # fmt: skip
     if isinstance(space, type):
         found += [name for name in now if name not in kept and any(name in vars(base) for base in space.__mro__[1:])]
     return found
+
+
+def _wrapped_by_torch(new: object, was: object) -> bool:
+    """As torch's compiler wraps torch.manual_seed once it is imported, whoever has it imported."""
+    code = getattr(new, "__code__", None)
+    return code is not None and getattr(new, "__wrapped__", None) is was and code.co_filename.startswith(_TORCH)
+
+
+_TORCH = str(Path(torch.__file__).parent)
 
 
 def _matters(space: ModuleType | type, was: Any) -> bool:
