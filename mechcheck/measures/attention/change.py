@@ -67,7 +67,7 @@ def attention_change(model: "TransformerBridge", prompts: PromptSet, source: Pro
     readers: dict[Any, Reader] = pattern_readers(pairs)
     for layer in layers:
         readers["z", layer] = (f"blocks.{layer}.attn.hook_z", lambda z, rows: z)
-    one, two = (observe(model, some, readers).recorded for some in (prompts, other))
+    one, two = (observe(model, some, readers) for some in (prompts, other))
     lengths = prompts.lengths.tolist()
     shape = (len(layers), n_heads, len(prompts))
     largest, mean, alike, fetched = (np.full(shape, np.nan) for _ in range(4))
