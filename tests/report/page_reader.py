@@ -9,7 +9,7 @@ VOID = {"meta", "input", "img", "br", "link", "col"}
 
 
 # HTML allows to leave out their end tags.
-OPTIONAL = {"td", "th", "tr", "option", "dt", "dd", "thead", "tbody"}
+OPTIONAL = {"td", "th", "tr", "option", "dt", "dd", "li", "thead", "tbody"}
 
 
 INLINE = {"a", "b", "bdi", "code", "i", "small", "span", "strong", "sub", "sup"}
