@@ -29,7 +29,7 @@ class Outcome(NamedTuple):
     """What some claims come to."""
 
     state: str
-    """"all", "some" or "failed" of them came out as claimed, or "none" was run; where only intervals were too wide, "some"."""
+    """"all" came out as claimed, some are "undecided" and no more, some have "failed" to come out so, or "none" was run."""
     met: int
     judged: int
     text: str
@@ -53,6 +53,5 @@ def outcome(claims: Iterable[Json]) -> Outcome:
     if not judged:
         return Outcome("none", 0, 0, "not run")
     missed = unmet(judged)
-    undecided = all(verdict == "inconclusive" for verdict, _ in missed)
-    state = "all" if not missed else "some" if met or undecided else "failed"
+    state = "all" if not missed else "undecided" if {verdict for verdict, _ in missed} == {"inconclusive"} else "failed"
     return Outcome(state, met, len(judged), ", ".join([f"{met} of {len(judged)} as claimed", *(unmet_text(*one) for one in missed)]))

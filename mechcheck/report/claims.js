@@ -68,7 +68,7 @@ function claimList(list, form) {
     if (some && !unfolded) unfolded = new Set(folds.filter((one) => one.open));
     if (!unfolded) return;
     for (const one of folds) {
-      const open = unfolded.has(one) || (some && n <= AT_ONCE);
+      const open = unfolded.has(one) || (some && n <= AT_ONCE && !one.parentElement.hidden);
       if (one.open !== open) one.open = open;
     }
     if (!some) unfolded = null;

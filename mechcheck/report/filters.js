@@ -59,7 +59,7 @@ function filterForm(form, changed) {
   }
 
   form.hidden = false;
-  for (const id of ["choices", "contents"]) document.getElementById(id).open = matchMedia("(min-width: 1081px)").matches;
+  for (const id of ["choices", "contents"]) document.getElementById(id).open = matchMedia("(min-width: 1280px)").matches;
   form.addEventListener("submit", (event) => event.preventDefault());
   form.addEventListener("input", (event) => {
     if (event.target.name === "verdict") press([form.verdict.value]);

@@ -5,7 +5,7 @@ from html.parser import HTMLParser
 
 from mechcheck.report import anchor
 
-VOID = {"meta", "input", "img", "br", "link", "col"}
+VOID = {"meta", "input", "img", "br", "link", "col", "wbr"}
 
 
 # HTML allows to leave out their end tags.
