@@ -222,6 +222,10 @@ function claimList(list, form) {
   document.getElementById("expand").addEventListener("click", () => openAll(true));
   document.getElementById("collapse").addEventListener("click", () => openAll(false));
   document.getElementById("help").addEventListener("click", () => keys.showModal());
+  form.addEventListener("submit", (event) => {
+    event.preventDefault();
+    step(1, lines());
+  });
   document.addEventListener("keydown", key);
   addEventListener("hashchange", follow);
   document.addEventListener("click", (event) => {
@@ -229,7 +233,7 @@ function claimList(list, form) {
     if (!link || event.ctrlKey || event.metaKey || event.shiftKey) return;
     const place = document.getElementById(link.hash.slice(1));
     // Within what is shown, a link changes nothing else; and one to what is the fragment already changes no hash.
-    if (place && wanted.size && !place.closest("[hidden]")) writeAddress("pushState", place.id, wanted);
+    if (place && wanted.toString() && !place.closest("[hidden]")) writeAddress("pushState", place.id, wanted);
     else if (link.hash !== location.hash) return;
     event.preventDefault();
     follow();

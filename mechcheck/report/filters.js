@@ -60,10 +60,15 @@ function filterForm(form, changed) {
 
   form.hidden = false;
   for (const id of ["choices", "contents"]) document.getElementById(id).open = matchMedia("(min-width: 1280px)").matches;
-  form.addEventListener("submit", (event) => event.preventDefault());
   form.addEventListener("input", (event) => {
     if (event.target.name === "verdict") press([form.verdict.value]);
     changed(event.target.name === "text");
+  });
+  form.text.addEventListener("keydown", (event) => {
+    if (event.key !== "Escape" || !form.text.value) return;
+    event.preventDefault();
+    form.text.value = "";
+    changed(true);
   });
   for (const button of counts) {
     button.disabled = false;

@@ -1,10 +1,12 @@
 // What is wider than its place says that it scrolls sideways, and can be scrolled by the arrow keys.
 function tellWide(place) {
   for (const box of place.querySelectorAll(".scroll, figure")) {
-    const wide = box.scrollWidth > box.clientWidth + 1;
+    const wide = box.scrollWidth > box.clientWidth + 1 && getComputedStyle(box).overflowX === "auto";
     box.classList.toggle("sideways", wide);
-    if (wide) Object.assign(box, { tabIndex: 0, role: "group", ariaLabel: "scrolls sideways" });
-    else for (const name of ["tabindex", "role", "aria-label"]) box.removeAttribute(name);
+    for (const [name, value] of Object.entries({ tabindex: 0, role: "group", "aria-label": "scrolls sideways" })) {
+      if (wide) box.setAttribute(name, value);
+      else box.removeAttribute(name);
+    }
   }
 }
 

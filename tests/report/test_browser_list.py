@@ -185,6 +185,18 @@ def test_keys_go_from_test_to_test_and_to_what_did_not_come_out(browser: Browser
     assert not browser.evaluate("document.getElementById('keys').open")
 
 
+def test_the_search_is_left_for_its_first_line_and_emptied(browser: Browser, write, make: SimpleNamespace) -> None:
+    browser.open(write(suite(make)))
+    browser.press("/")
+    fill_in(browser, "#filters [name=text]", "t13[zero")
+    browser.press("Enter")
+    assert browser.evaluate(AT) == anchor("t13[zero-m1]")
+    browser.press("/")
+    browser.press("Escape")
+    assert browser.evaluate("document.getElementById('filters').text.value") == ""
+    assert len(shown(browser)) == 80
+
+
 def test_an_opened_claim_keeps_its_title_in_sight(browser: Browser, write, make: SimpleNamespace) -> None:
     evidence = suite(make)
     evidence["claims"][9]["figures"] = [make.heatmap(30, 4)] * 3
