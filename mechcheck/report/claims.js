@@ -62,13 +62,13 @@ function claimList(list, form) {
     everything.hidden = all;
   }
 
-  // What fits a filter is unfolded as long as it is asked for; then all is as it was.
+  // What fits a filter is unfolded as long as it is asked for; then all is as it was, but for what is being read.
   function fold(n) {
     const some = n < claims.length;
     if (some && !unfolded) unfolded = new Set(folds.filter((one) => one.open));
     if (!unfolded) return;
     for (const one of folds) {
-      const open = unfolded.has(one) || (some && n <= AT_ONCE && !one.parentElement.hidden);
+      const open = unfolded.has(one) || (some && n <= AT_ONCE && !one.parentElement.hidden) || Boolean(one.querySelector(".claim[open]"));
       if (one.open !== open) one.open = open;
     }
     if (!some) unfolded = null;
@@ -218,10 +218,12 @@ function claimList(list, form) {
     write(false);
   });
   for (const link of document.querySelectorAll("a[data-view]")) link.href = `#${link.dataset.view}`;
-  const openAll = (open) => [...folds, ...claims].forEach((one) => one.closest("[hidden]") || (one.open = open));
-  document.getElementById("expand").addEventListener("click", () => openAll(true));
-  document.getElementById("collapse").addEventListener("click", () => openAll(false));
-  document.getElementById("help").addEventListener("click", () => keys.showModal());
+  const openAll = (some, open) => some.forEach((one) => one.closest("[hidden]") || (one.open = open));
+  const buttons = {
+    unfold: () => openAll(folds, true), expand: () => openAll([...folds, ...claims], true), collapse: () => openAll([...folds, ...claims], false),
+    help: () => keys.showModal(),
+  };
+  for (const [id, act] of Object.entries(buttons)) document.getElementById(id).addEventListener("click", act);
   form.addEventListener("submit", (event) => {
     event.preventDefault();
     step(1, lines());

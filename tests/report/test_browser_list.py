@@ -110,6 +110,10 @@ def test_a_test_shows_its_verdicts_and_unfolds_what_fits_a_filter(browser: Brows
     fill_in(browser, "#filters [name=met]", "")
     assert browser.evaluate(unfolded) == 0
     assert browser.evaluate("document.querySelectorAll('.mark.out').length") == 0
+    for button, lines, claims in (("unfold", 20, 0), ("expand", 20, 80), ("collapse", 0, 0)):
+        browser.evaluate(f"document.getElementById('{button}').click()")
+        assert browser.evaluate(unfolded) == lines
+        assert browser.evaluate("document.querySelectorAll('.claim[open]').length") == claims
     # Contents lead to what is listed.
     fill_in(browser, "#filters [name=kind]", "structure")
     entries = "[...document.querySelectorAll('#contents ul ul a')].filter((a) => a.checkVisibility()).map((a) => a.innerText)"
@@ -139,6 +143,11 @@ def test_a_link_to_a_claim_shows_it(browser: Browser, write, make: SimpleNamespa
     assert browser.evaluate(seen)
     assert len(shown(browser)) == 40
     assert address(browser) == f"#{target}&model=m2"
+    # What is being read stays unfolded when nothing is asked for any more.
+    browser.evaluate("document.getElementById('everything').click()")
+    assert browser.evaluate(seen)
+    assert browser.evaluate("document.querySelectorAll('.lines[open]').length") == 1
+    back(browser)
     back(browser)
     assert address(browser) == "#model=m2"
     assert len(shown(browser)) == 40

@@ -139,10 +139,13 @@ def test_an_expected_refutation_is_as_claimed(make: SimpleNamespace) -> None:
     a, b, c = (Page(claim_html(html, i)).text for i in "abc")
     assert a.startswith("✗ refuted, as expected")
     assert "1 of 2 positive controls" in a
+    assert "c-decoys warn" not in html
     assert b.startswith("✗ refuted Ablating")
     assert c.startswith("✓ supported, expected refuted")
     assert 'chip v-refuted met"' in claim_html(html, "a")
     assert 'chip v-supported unmet"' in claim_html(html, "c")
+    none = expected | {"decoys": decoys | {"n": 1, "supported": 0}}
+    assert '<span class="c-decoys warn">0 of 1 <small>positive control</small>' in render(make.evidence([none]))
     # What did not come out as claimed stands first.
     assert html.index('id="claim-b"') < html.index('id="claim-c"') < html.index('id="claim-a"')
 
