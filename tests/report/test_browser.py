@@ -106,7 +106,7 @@ def test_light_dark_and_print(browser: Browser, write, make: SimpleNamespace) ->
     browser.evaluate(click)
     browser.call("Emulation.setEmulatedMedia", media="print")
     assert browser.evaluate(background) == "rgb(255, 255, 255)"
-    assert browser.evaluate("getComputedStyle(document.getElementById('filters')).display") == "none"
+    assert browser.evaluate("document.getElementById('filters').checkVisibility()") is False
     browser.evaluate("localStorage.clear()")
     browser.call("Emulation.setEmulatedMedia", media="")
 
