@@ -25,20 +25,25 @@ class View(NamedTuple):
     """An attention view ready for the template."""
 
     title: str
-    data: Json
-    """What the script draws from: labels, patterns, weighted."""
+    data: list[Json]
+    """What the script draws from, for each prompt: name, labels, patterns, weighted."""
+    first: str
+    """Which prompt the links are of; empty where there is one."""
     links: list[Link]
     left_out: int
     """Heads whose links are not listed."""
 
 
 def view(figure: Json) -> View:
-    """The viewer's data with repeated tokens numbered, and the strongest links of the first heads."""
+    """The viewer's data with repeated tokens numbered, and the strongest links of the first heads on the first prompt."""
     data = figure["data"]
-    labels = numbered(data["tokens"])
-    links = [link for packed in data["patterns"][:_HEADS] for link in _strongest(packed, labels)]
-    drawn = {"labels": labels, "patterns": data["patterns"], "weighted": data["weighted"]}
-    return View(figure["title"], drawn, links, max(0, len(data["patterns"]) - _HEADS))
+    drawn = [
+        {"name": one.get("name", ""), "labels": numbered(one["tokens"]), "patterns": one["patterns"], "weighted": one["weighted"]}
+        for one in (data, *data.get("others", ()))
+    ]
+    links = [link for packed in data["patterns"][:_HEADS] for link in _strongest(packed, drawn[0]["labels"])]
+    first = f"{drawn[0]['name']}: {' '.join(drawn[0]['labels'])}" if len(drawn) > 1 else ""
+    return View(figure["title"], drawn, first, links, max(0, len(data["patterns"]) - _HEADS))
 
 
 def _strongest(packed: Json, labels: list[str]) -> list[Link]:

@@ -6,7 +6,7 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 from browser import Browser
-from steps import TOKENS, every_figure, needs_browser
+from steps import TOKENS, compared_figures, every_figure, needs_browser
 
 from mechcheck import MechcheckError, RecordedFigure, head_heatmap
 from mechcheck.measures.figures.charts import Table
@@ -52,7 +52,7 @@ def test_a_path_that_cannot_be_written_is_named(tmp_path) -> None:
         FIGURE.save(tmp_path / "folder.svg")
 
 
-@pytest.mark.parametrize("record", every_figure(), ids=lambda record: record["kind"])
+@pytest.mark.parametrize("record", [*every_figure(), *compared_figures()], ids=lambda record: record["title"])
 def test_a_recorded_figure_is_drawn_as_it_was(record) -> None:
     again = RecordedFigure(json.loads(json.dumps(record)))
     assert again.data() == record
