@@ -11,9 +11,10 @@ def test_name_movers_look_elsewhere(model, prompts, circuit, check):
     """By the threshold that counts as attending in claims/ioi: somewhere in the pattern a share of 0.3 moves."""
     change = attention_change(model, prompts)
     check.above(change.max_difference.of(circuit["name_mover"]), 0.3)
-    for title, some in (("how much attention changes", change[:2]), ("what is alike", change[2:])):
-        heats = {scores.name: head_heatmap(scores.name, scores.mean, scores.unit) for scores in some}
-        check.figure(Compared(f"Second subject flipped: {title}", heats))
+    for scores in (change.max_difference, change.mean_difference):
+        check.figure(head_heatmap(f"Second subject flipped: {scores.name}", scores.mean, scores.unit))
+    alike = {scores.name: scores.figure() for scores in (change.pattern_correlation, change.value_correlation)}
+    check.figure(Compared("Second subject flipped: how alike the two statements are", alike))
     head = circuit["name_mover"].pairs[0]
     for figure in counterfactual_maps(model, prompts, [head])[head].compared() if check.draws else ():
         check.figure(figure)

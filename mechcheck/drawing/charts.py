@@ -107,7 +107,7 @@ def bars(figure: Json) -> Chart:
         parts.append(path("thr", f"M{axis(data['threshold'])} 0V{height}"))
     parts.append(text(round(gutter + span / 2, 1), height + 32, data["unit"], "label"))
     title = f"{figure['title']}: {len(labels)} values; the numbers are in the table below"
-    picture = svg("chart", round(gutter + span + 64), height + 38, *parts, label=title)
+    picture = svg("chart ranking", round(gutter + span + 64), height + 38, *parts, label=title)
     head = ["", data["unit"] or "value", "low", "high"]
     if data["low"] is None:
         head, table = head[:2], [line[:2] for line in table]
@@ -191,7 +191,7 @@ def _curves(
             # At the ends a note would reach beyond the picture.
             side = " first" if across(x) < wide / 4 else " y" if across(x) > 3 * wide / 4 else ""
             parts.append(text(across(x), round(up(y) - 8, 1), note, f"note{side}"))
-    return svg("chart", wide, high, *parts, label=f"{title}: {y_label} against {x_label}; the numbers are in the table below")
+    return svg("chart curves", wide, high, *parts, label=f"{title}: {y_label} against {x_label}; the numbers are in the table below")
 
 
 def _band(xs: Sequence[float], low: Column, high: Column, across: Axis, up: Axis) -> Markup:

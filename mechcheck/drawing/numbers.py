@@ -79,12 +79,13 @@ def grid_decimals(values: Sequence[float]) -> int:
 def alike(values: Sequence[float | None], digits: int = 3) -> list[str]:
     """The numbers of one column or axis, all written with the same decimals, or all in scientific notation; a dash where there is none.
 
-    The largest has `digits` significant digits, and so have smaller ones as far as three decimals show them.
+    The largest has `digits` significant digits, and so have those down to a thousandth of it, as far as so many decimals show them.
     """
     sizes = [abs(v) for v in values if v is not None and v != 0 and math.isfinite(v)]
     decimals = 0
     if sizes:
-        most, fine = (digits - 1 - math.floor(math.log10(size)) for size in (max(sizes), min(sizes)))
+        least = min(size for size in sizes if size >= max(sizes) / 1000)
+        most, fine = (digits - 1 - math.floor(math.log10(size)) for size in (max(sizes), least))
         scientific = not _SMALL <= max(sizes) < _LARGE
         known = [v for v in values if v is not None and math.isfinite(v)]
         decimals = _MOST_DECIMALS + 1 if scientific else _fewest(known, min(max(0, most, min(digits, fine)), _MOST_DECIMALS))

@@ -20,6 +20,7 @@ Json = dict[str, Any]
 
 _MARGIN = 12
 _WIDEST = 1000.0  # of several grids beside each other
+_NAMED = 6  # edges without an effect that are told by name
 _TITLE = 560.0  # pixels that a title may have more than its picture
 # What only a picture by itself has; the rest of its style is that of pictures on a page.
 _OWN = """svg { height: auto; font-family: system-ui, -apple-system, "Segoe UI", Roboto, "DejaVu Sans", sans-serif; }
@@ -108,7 +109,8 @@ def _graph(figure: Json) -> Block:
     told = f"the wider an edge, the more {view.unit}".rstrip() + "; dashed below zero"
     parts = [framed(view.svg), words(plain(told), "cell", _TITLE)]
     if view.nil:
-        parts.append(words(plain(f"not drawn, as the effect is zero: {', '.join(view.nil)}"), "cell", _TITLE))
+        some = [*view.nil[:_NAMED], *([f"{len(view.nil) - _NAMED} more"] if len(view.nil) > _NAMED else [])]
+        parts.append(words(plain(f"not drawn, as the effect is zero: {', '.join(some)}"), "cell", _TITLE))
     if view.inputs:
         parts.append(beside([words(f"read as {name}", f"cell edge {kind}", _TITLE) for kind, name in view.inputs], _TITLE))
     return below(parts, gap=4)

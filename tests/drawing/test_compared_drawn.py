@@ -74,8 +74,9 @@ def test_an_edge_of_no_effect_is_told_and_not_drawn() -> None:
     assert drawn.nil == ["0.1 → logits"]
     assert drawn.edges == [("0.1", "1.0", "query", "2"), ("0.1", "1.0", "key", "1"), ("1.0", "logits", "", "-1")]
     assert drawn.svg.count('class="line"') == 3
-    for shown in (RecordedFigure(INPUTS).html(), " ".join(text.text or "" for text in ElementTree.fromstring(picture(INPUTS)).iter())):
-        assert "not drawn, as the effect is zero:" in shown
+    assert "<summary>1 not drawn, as the effect is zero</summary>" in RecordedFigure(INPUTS).html()
+    told = [text.text for text in ElementTree.fromstring(picture(INPUTS)).iter() if (text.text or "").startswith("not drawn")]
+    assert told == ["not drawn, as the effect is zero: 0.1 → logits"]
     # Where all are as small, they are no zeros.
     small = [edge | {"weight": edge["weight"] * 1e-8} for edge in INPUTS["data"]["edges"]]
     assert len(graph.graph(INPUTS | {"data": INPUTS["data"] | {"edges": small[:3]}}).edges) == 3
