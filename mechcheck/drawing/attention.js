@@ -64,7 +64,7 @@ function attentionViewer(figure) {
   const combine = make("select", {}, make("option", {}, "mean"), make("option", {}, "largest"));
   const several = make("label", {}, "several heads: ", combine);
   const stretch = make("input", { type: "checkbox" });
-  const prompt = make("select", {}, ...views.map(({ name, labels }, i) => make("option", { value: i }, `${name}: ${labels.join(" ")}`)));
+  const prompt = make("select", {}, ...views.map(({ said }, i) => make("option", { value: i }, said)));
   const thumbs = names.map(() => document.createElement("canvas"));
   const heads = names.map((name, i) => pressable("head-button", () => pick(i, !picked.has(i)), thumbs[i], make("span", {}, name)));
   const ofAll = document.createElement("canvas");
