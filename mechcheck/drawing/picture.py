@@ -21,6 +21,7 @@ Json = dict[str, Any]
 _MARGIN = 12
 _WIDEST = 1000.0  # of several grids beside each other
 _NAMED = 6  # edges without an effect that are told by name
+_PAIR = 1500.0  # of heatmaps that are compared: two of twenty tokens fit
 _TITLE = 560.0  # pixels that a title may have more than its picture
 # What only a picture by itself has; the rest of its style is that of pictures on a page.
 _OWN = """svg { height: auto; font-family: system-ui, -apple-system, "Segoe UI", Roboto, "DejaVu Sans", sans-serif; }
@@ -122,13 +123,15 @@ def _heatmap(figure: Json) -> Block:
         return grid(heatmaps.heatmap(figure))
     view = heatmaps.compared(figure)
     told = [key(view.grids[0]._replace(missing=view.missing)), words(view.scale, "cell", _TITLE)]
-    return below([beside([grid(heat, titled=True, keyed=False) for heat in view.grids], _WIDEST), beside(told, _WIDEST, gap=16)])
+    return below([beside([grid(heat, titled=True, keyed=False) for heat in view.grids], _PAIR), beside(told, _PAIR, gap=16)])
 
 
 def _lens(figure: Json) -> Block:
-    """All that a page switches between, one run below the other."""
-    runs = [list(panes) for _, panes in groupby(heatmaps.lens(figure).panes, lambda pane: pane.run)]
-    return below([beside([grid(pane.map, titled=True) for pane in panes], _WIDEST) for panes in runs], gap=16)
+    """All that a page switches between, one run below the other, with one colour bar."""
+    every = heatmaps.lens(figure).panes
+    runs = [list(panes) for _, panes in groupby(every, lambda pane: pane.run)]
+    drawn = [beside([grid(pane.map, titled=True, keyed=False) for pane in panes], _WIDEST) for panes in runs]
+    return below([*drawn, key(every[0].map._replace(missing=any(pane.map.missing for pane in every)))], gap=16)
 
 
 def _attention(figure: Json) -> Block:

@@ -125,3 +125,16 @@ def test_attention_answers_within_a_notebook(browser: Browser, tmp_path) -> None
         assert browser.problems() == []
     inside = "document.querySelector('iframe').contentDocument.documentElement"
     assert browser.evaluate(f"{inside}.scrollHeight <= {inside}.clientHeight")
+
+
+@needs_browser
+@pytest.mark.parametrize("record", compared_figures()[1:3], ids=lambda record: record["title"])
+def test_what_is_switched_fits_within_a_notebook(browser: Browser, tmp_path, record) -> None:
+    html = RecordedFigure(record)._repr_html_().replace('sandbox="allow-scripts allow-downloads"', "")
+    path = tmp_path / "notebook.html"
+    path.write_text(f"<!DOCTYPE html><meta charset='utf-8'>{html}", encoding="utf-8")
+    browser.open(path)
+    inside = "document.querySelector('iframe').contentDocument"
+    assert browser.evaluate(f"{inside}.querySelectorAll('.choice:not([hidden]) input').length") == (5 if record["kind"] == "lens" else 2)
+    assert browser.evaluate(f"{inside}.documentElement.scrollHeight <= {inside}.documentElement.clientHeight")
+    assert browser.problems() == []
