@@ -77,7 +77,9 @@ def compared(figure: Json) -> Group:
     grids = [_filled(data["values"]) for data in every]
     known = [x for grid in grids for line in grid for x in line if x is not None]
     scale, decimals = scale_for(known), grid_decimals(known)
-    return Group(figure["title"], [_drawn(d["name"], d, grid, scale, decimals=decimals) for d, grid in zip(every, grids, strict=True)])
+    return Group(
+        figure["title"], [_drawn(d.get("name", ""), d, grid, scale, decimals=decimals) for d, grid in zip(every, grids, strict=True)]
+    )
 
 
 _PROBABILITIES = Scale(0.0, 1.0, False)
