@@ -55,7 +55,7 @@ function attentionViewer(figure) {
   let pinned = null;
   let shown = [];
   let panelOf = matrixPanel;
-  let labels, sets, panels, tokens;
+  let name, labels, sets, panels, tokens;
 
   const which = make("output", { className: "which" });
   const out = make("output", { className: "readout", "aria-live": "polite" });
@@ -74,7 +74,7 @@ function attentionViewer(figure) {
 
   // Shows a prompt: what is picked stays picked.
   function open(view) {
-    ({ labels } = view);
+    ({ name, labels } = view);
     pinned = null;
     out.textContent = "";
     sets = [weightSet("attention", view.patterns)];
@@ -153,6 +153,7 @@ function attentionViewer(figure) {
       chosen.length > 12 ? `${combine.value} of ${chosen.length} heads`
       : chosen.length > 1 ? `${combine.value} of heads ${chosen.map((i) => names[i]).join(", ")}`
       : chosen.length ? `head ${names[chosen[0]]}` : "no head is picked";
+    if (name) which.textContent += ` on ${name}`;
     markTokens();
   }
 

@@ -28,7 +28,7 @@ class View(NamedTuple):
 
     title: str
     data: list[Json]
-    """What the script draws from, for each prompt: what is said of it, labels, patterns, weighted."""
+    """What the script draws from, for each prompt: its name and what is said of it, labels, patterns, weighted."""
     first: str
     """Which prompt the links are of; empty where there is one."""
     links: list[Link]
@@ -47,8 +47,9 @@ def view(figure: Json) -> View:
 def _drawn(data: Json) -> Json:
     """A prompt's part of the viewer's data; as a sentence it has no numbers behind its tokens."""
     labels = numbered(data["tokens"])
-    said = f"{data.get('name', '')}: {' '.join(_NUMBER.sub('', label) for label in labels)}"
-    return {"said": said, "labels": labels, "patterns": data["patterns"], "weighted": data["weighted"]}
+    name = data.get("name", "")
+    said = f"{name}: {' '.join(_NUMBER.sub('', label) for label in labels)}"
+    return {"name": name, "said": said, "labels": labels, "patterns": data["patterns"], "weighted": data["weighted"]}
 
 
 def _strongest(packed: Json, labels: list[str]) -> list[Link]:

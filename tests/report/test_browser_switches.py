@@ -64,7 +64,7 @@ def test_a_prompt_is_picked_and_its_heads_stay_picked(page: Browser) -> None:
     page.evaluate("document.querySelectorAll('figure.attention .head-button')[1].click()")
     fill_in(page, ".prompts select", "1")
     assert page.evaluate(tokens) == ["<s>", "When", "Mary"]
-    assert page.evaluate(which) == "mean of heads 0.0, 0.1"
+    assert page.evaluate(which) == "mean of heads 0.0, 0.1 on prompt 1"
     page.evaluate("document.querySelector('.matrix-view').focus()")
     page.press("ArrowDown")
     read = page.evaluate("document.querySelector('figure.attention .readout').textContent")
