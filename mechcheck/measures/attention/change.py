@@ -13,6 +13,7 @@ from mechcheck.engine.run import observe
 from mechcheck.measures.attention.patterns import attention, head_pairs, pattern_readers, visible_keys
 from mechcheck.measures.attention.value_weighted import row_cosines, value_weighted_attention
 from mechcheck.measures.figures.charts import Heatmap
+from mechcheck.measures.figures.compared import Compared
 from mechcheck.measures.head_scores import HeadScores
 from mechcheck.notation.sites import Sites
 from mechcheck.prompts.labels import token_labels
@@ -44,6 +45,12 @@ class AttentionMaps(NamedTuple):
     counterfactual: Heatmap
     original_weighted: Heatmap
     counterfactual_weighted: Heatmap
+
+    def compared(self) -> tuple[Compared, Compared]:
+        """Each pair as one figure on one scale: the attention on both statements, and what is weighted on both."""
+        pairs = (self.original, self.counterfactual), (self.original_weighted, self.counterfactual_weighted)
+        one, other = (Compared(a.title.removesuffix(", original"), {"original": a, "counterfactual": b}) for a, b in pairs)
+        return one, other
 
 
 def attention_change(model: "TransformerBridge", prompts: PromptSet, source: PromptSet | None = None) -> AttentionChange:

@@ -5,7 +5,7 @@ al. 2023 (arXiv:2312.03813).
 """
 
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal, TypeVar
 
 import numpy as np
@@ -23,6 +23,7 @@ from mechcheck.notation.metrics import as_metric, logit_diff
 from mechcheck.notation.sites import Site, Sites
 from mechcheck.prompts.prompt_set import PromptSet
 from mechcheck.stats.arrays import LikeArray
+from mechcheck.stats.estimates import Confidence, estimate_mean
 from mechcheck.stats.measurement import Measurement
 
 if TYPE_CHECKING:
@@ -51,13 +52,30 @@ class SteeringCurve(Pictured, LikeArray):
         """The mean over prompts."""
         return self.values.mean(-1)
 
-    def figure(self, title: str | None = None) -> Lines:
-        """The mean over prompts against the scale, with the middle half of the prompts as a band."""
-        order = np.argsort(self.scales, kind="stable")
-        low, high = np.quantile(self.values[order], (0.25, 0.75), axis=-1)
-        named, scales = self.name if title is None else title, [self.scales[i] for i in order]
-        bands = {"middle half of the prompts": (low, high)}
-        return Lines(named, scales, {"mean": self.mean[order].tolist()}, "scale", self.unit or self.name, bands)
+    def figure(self, title: str | None = None, controls: "Controls | None" = None) -> Lines:
+        """The mean over prompts against the scale with its interval; beside it controls, or the middle half of the prompts."""
+        drawn = steering_figure(self.name if title is None else title, {"mean": self}, controls)
+        if controls:
+            return drawn
+        low, high = np.quantile(self._sorted, (0.25, 0.75), axis=-1)
+        return replace(drawn, bands={**drawn.bands, "middle half of the prompts": (low, high)})
+
+    @property
+    def _sorted(self) -> Float[np.ndarray, "scale prompt"]:
+        """The values from the smallest scale to the largest."""
+        return self.values[np.argsort(self.scales, kind="stable")]
+
+    def _intervals(self, confidence: Confidence) -> tuple[list[float], list[float]]:
+        """The ends of the mean's interval from the smallest scale on; NaN where it has none."""
+        ends = []
+        for values in self._sorted:
+            try:
+                found = estimate_mean(self._measurement(values, self.name, self.unit), confidence).estimate
+                ends.append((found.low, found.high))
+            except MechcheckError:  # a single prompt, or values that are not finite
+                ends.append((np.nan, np.nan))
+        low, high = zip(*ends, strict=True)
+        return list(low), list(high)
 
     def at(self, scale: float) -> Measurement:
         """The metric at one of the scales."""
@@ -92,6 +110,40 @@ class SteeringCurve(Pictured, LikeArray):
 
     def _measurement(self, values: Float[np.ndarray, " prompt"], name: str, unit: str) -> Measurement:
         return Measurement(values, self.ids, self.templates, name, unit)
+
+
+Controls = Mapping[str, Sequence[SteeringCurve]]
+
+
+def steering_figure(
+    title: str, curves: Mapping[str, SteeringCurve], controls: Controls | None = None, confidence: Confidence | None = None
+) -> Lines:
+    """Curves of the same scales, each with the interval of its mean, beside the mean and the range of what controls do.
+
+    Args:
+        title: above the figure.
+        curves: label -> curve.
+        controls: label -> the curves of vectors that are to do nothing of the kind: random directions, shuffled labels.
+        confidence: of the intervals.
+
+    Raises:
+        MechcheckError: no curves, or curves of different scales or units.
+    """
+    every = [*curves.values(), *(curve for some in (controls or {}).values() for curve in some)]
+    if not curves or len({(tuple(sorted(curve.scales)), curve.unit) for curve in every}) != 1:
+        raise MechcheckError(f"{title!r}: the curves of a figure have the same scales and the same unit, and there is one at least")
+    sure = confidence or Confidence()
+    series: dict[str, list[float]] = {}
+    bands: dict[str, tuple[Sequence[float], Sequence[float]]] = {}
+    for name, curve in curves.items():
+        label = f"{name}, with {sure.level:.0%} interval"
+        series[label], bands[label] = curve._sorted.mean(-1).tolist(), curve._intervals(sure)
+    for name, some in (controls or {}).items():
+        means = np.stack([curve._sorted.mean(-1) for curve in some])
+        label = f"{name}: mean and range of {len(some)}"
+        series[label], bands[label] = means.mean(0).tolist(), (means.min(0).tolist(), means.max(0).tolist())
+    first = every[0]
+    return Lines(title, sorted(first.scales), series, "scale", first.unit or first.name, bands)
 
 
 def steering_vector(model: "TransformerBridge", prompts: PromptSet, at: Sites, against: Against = "counterfactual") -> Vector:
