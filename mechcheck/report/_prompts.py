@@ -31,10 +31,15 @@ class Part(NamedTuple):
     """Some of a prompt's text: a token that is marked, or several that are not."""
 
     text: str
-    names: str
+    names: str = ""
     """The positions and spans that it stands at."""
-    look: str
-    """CSS classes of a token that is marked; none where it is not."""
+    look: str = ""
+    """ans or foil, where it is that."""
+
+    @property
+    def marked(self) -> bool:
+        """Whether it is a token that stands apart."""
+        return bool(self.names or self.look)
 
 
 class Column(NamedTuple):
@@ -51,9 +56,8 @@ class Line(NamedTuple):
     """A prompt with what it gave."""
 
     parts: list[Part]
-    template: str
-    answer: str | None
-    foil: str | None
+    asked: str | None
+    """Its answer, where that does not stand in the text."""
     values: list[str]
     wrong: bool
     """Whether it is not on the claimed side."""
@@ -69,6 +73,7 @@ class Check(NamedTuple):
     tie: int
     """Among equal values those are worse whose first operand is smaller (1) or larger (-1); 0 where neither is."""
     columns: list[Column]
+    """The value comes first, what it was made of and what decoys gave stand behind it."""
     order: list[int]
     """The rows, worst first."""
     wrong: set[int]
@@ -79,6 +84,11 @@ class Check(NamedTuple):
     """Whether the check is of a ratio of means, of which the values say what each prompt adds to it."""
     beside: int
     """Decoys, or positive controls, whose mean one of the columns is."""
+
+    @property
+    def few(self) -> list[Column]:
+        """The columns that stand beside the worst prompts: without decoys."""
+        return [column for column in self.columns if column.role != "beside"]
 
 
 class Prompts:
@@ -96,6 +106,7 @@ class Prompts:
         self._rows = {key: {name: row for row, name in reversed([*enumerate(one["ids"])])} for key, one in self._texts.items()}
         self._base = _below(told["folder"], page) if told and page is not None else None
         self._checks: dict[str, list[Check]] = {}
+        self._sets: dict[str, str] = {}
         self.every = which == "all"
 
     def of(self, claim: Json) -> Json | None:
@@ -154,12 +165,18 @@ class Prompts:
         key, checks = self._told[claim["id"]]["texts"], self.checks(claim)
         about = {
             "file": self._told[claim["id"]]["file"],
-            "texts": None if key is None else pack.data("prompts", _json(_packed_texts(self._texts[key]))),
+            "texts": None if key is None else pack.data("prompts", self._set(key)),
             "chosen": next(i for i, check in enumerate(checks) if check is self.shown(claim)),
             "broken": sorted({p["id"] for found in claim["counterexamples"] for p in found["prompts"]}),
             "checks": [self._packed(claim, check, key, pack, f"{group}values") for check in checks],
         }
         return pack.data(f"{group}values", _json(about))
+
+    def _set(self, key: str) -> str:
+        """A set of prompts for a script, which many claims are about."""
+        if key not in self._sets:
+            self._sets[key] = _json(_packed_texts(self._texts[key]))
+        return self._sets[key]
 
     def _packed(self, claim: Json, check: Check, key: str | None, pack: Pack, group: str) -> Json:
         """A check for a script: what is the same for several checks of the page, as a clean value is, is packed once."""
@@ -177,19 +194,18 @@ class Prompts:
             "n": len(check.ids),
             "rows": None if rows == [*range(len(rows))] else pack.data(group, " ".join(map(str, rows))),
             "unknown": None if unknown is None else pack.data(group, _json(unknown)),
-            "columns": [
-                [self.heading(claim, check, c), c.role, pack.data(group, " ".join(c.values[i] for i in chosen))] for c in check.columns
-            ],
+            "columns": [[self.heading(claim, check, c), pack.data(group, " ".join(c.values[i] for i in chosen))] for c in check.columns],
         }
 
     def _line(self, key: str | None, check: Check, row: int) -> Line:
-        values, wrong = [column.values[row] for column in check.columns], row in check.wrong
+        values, wrong = [column.values[row] for column in check.few], row in check.wrong
         at = -1 if key is None else self._rows[key].get(check.ids[row], -1)
         if key is None or at < 0:
-            return Line([Part(check.ids[row][:10], "", "")], check.templates[row], None, None, values, wrong)
+            return Line([Part(f"{check.ids[row][:10]}, {check.templates[row]}")], None, values, wrong)
         texts = self._texts[key]
         answer, foil = (texts[what][at] if texts[what] is not None else None for what in ("answers", "foils"))
-        return Line(_parts(texts, at, answer, foil), texts["templates"][at], answer, foil, values, wrong)
+        parts = _parts(texts, at, answer, foil)
+        return Line(parts, None if any(part.look == "ans" for part in parts) else answer, values, wrong)
 
 
 def meaning(expectation: Json, check: Check) -> str:
@@ -208,21 +224,25 @@ def meaning(expectation: Json, check: Check) -> str:
 
 
 def _check(claim: Json, place: int, found: Json) -> Check:
-    expectation = claim["expectations"][place]
-    columns = [Column(one["name"] or "value", one["unit"], "operand", [*map(_digits, one["values"])]) for one in found["operands"]]
-    columns.append(Column(found["name"] or "value", expectation["unit"], "value", [*map(_digits, found["values"])]))
-    if found["decoys"] is not None:
-        columns.append(Column("", expectation["unit"], "beside", [*map(_digits, found["decoys"]["values"])]))
-    side = _side(expectation)
-    sign = found["operands"][0]["sign"] if found["operands"] else 0
+    expectation, unit, operands, decoys = (
+        claim["expectations"][place],
+        claim["expectations"][place]["unit"],
+        found["operands"],
+        found["decoys"],
+    )
+    value = Column(found["name"] or "value", unit, "value", [*map(_digits, found["values"])])
+    columns = [value, *(Column(one["name"] or "value", one["unit"], "operand", [*map(_digits, one["values"])]) for one in operands)]
+    if decoys is not None:
+        columns.append(Column("", unit, "beside", [*map(_digits, decoys["values"])]))
+    side, sign = _side(expectation), operands[0]["sign"] if operands else 0
     tie = sign if side.high is None else -sign if side.low is None else 0
     # As they are shown, so that a script, which knows no more digits, orders them alike.
-    scores = [_score(float(value), side) for value in columns[len(found["operands"])].values]
-    firsts = [tie * float(value) for value in columns[0].values] if tie else [0.0] * len(scores)
+    scores = [_score(float(shown), side) for shown in value.values]
+    firsts = [tie * float(shown) for shown in columns[1].values] if tie else [0.0] * len(scores)
     order = sorted(range(len(scores)), key=lambda i: (math.isnan(scores[i]), scores[i], 0.0 if math.isnan(firsts[i]) else firsts[i]))
     wrong = {i for i, score in enumerate(scores) if score <= 0 and side != (None, None)}
     title = f"{check_place(claim, place)}{expectation['label']}"
-    beside = 0 if found["decoys"] is None else found["decoys"]["n"]
+    beside = 0 if decoys is None else decoys["n"]
     return Check(place, title, side, tie, columns, order, wrong, found["ids"], found["templates"], found["ratio"], beside)
 
 
@@ -304,10 +324,9 @@ def _parts(texts: Json, row: int, answer: str | None, foil: str | None) -> list[
     parts: list[Part] = []
     for number, mark in zip(*_shortened(texts, row), strict=True):
         word, names = words[number], texts["names"][mark]
-        looks = ["ans"] if answer and word == answer else ["foil"] if foil and word == foil else []
-        look = " ".join([*looks, *(["pos"] if names else [])])
-        if look or not parts or parts[-1].look:
-            parts.append(Part(word, names, look))
+        part = Part(word, names, "ans" if answer and word == answer else "foil" if foil and word == foil else "")
+        if part.marked or not parts or parts[-1].marked:
+            parts.append(part)
         else:
-            parts[-1] = parts[-1]._replace(text=f"{parts[-1].text}{between}{word}")
+            parts[-1] = Part(f"{parts[-1].text}{between}{word}")
     return parts

@@ -42,7 +42,7 @@ async function openClaim(claim) {
   claim.querySelectorAll("table.forest[data-values]").forEach(plant);
   wireFigures(claim);
   const each = claim.querySelector(".each[data-spec]");
-  if (each) await everyPrompt(each);
+  if (each) await everyPrompt(each).catch((error) => each.append(`Not every prompt can be shown (${error.message}).`));
   else claim.querySelectorAll("table.prompts").forEach(searchable);
   for (const name of claim.querySelectorAll(".forest tbody th")) name.title = name.textContent; // it may be too long to be seen
   const href = `#${claim.querySelector(".body").id}`;

@@ -4,14 +4,8 @@ const ROWS = 25;
 
 // Puts the table in place of the worst prompts, which stand on the page for readers without scripts.
 async function everyPrompt(section) {
-  let spec;
-  let texts = null;
-  try {
-    spec = JSON.parse(await partText(section.dataset.spec));
-    if (spec.texts !== null) texts = promptTexts(JSON.parse(await partText(spec.texts)));
-  } catch {
-    return; // a browser that cannot unpack: the worst ones stay
-  }
+  const spec = JSON.parse(await partText(section.dataset.spec));
+  const texts = spec.texts === null ? null : promptTexts(JSON.parse(await partText(spec.texts)));
   const drawn = new Map();
   const show = async (number) => {
     if (!drawn.has(number)) drawn.set(number, promptView(spec.checks[number], await promptRows(spec, number, texts)));
@@ -49,11 +43,11 @@ function promptTexts(set) {
       };
       spread(set.tokens[row]).forEach((token, i) => {
         const word = set.words[token];
-        const look = [answer && word === answer ? "ans" : foil && word === foil ? "foil" : "", marks[i] ? "pos" : ""].filter(Boolean);
-        if (!look.length) return plain.push(word);
+        const look = answer && word === answer ? "ans" : foil && word === foil ? "foil" : "";
+        if (!look && !marks[i]) return plain.push(word);
         flush();
         const name = marks[i] ? [make("sub", {}, set.names[marks[i]])] : [];
-        parts.push(" ", make("bdi", { className: `tok ${look.join(" ")}` }, seen(word), ...name), " ");
+        parts.push(" ", make("b", { className: look }, seen(word), ...name), " ");
       });
       flush();
       if (answer !== undefined) parts.push(askedFor(answer, foil));
@@ -72,13 +66,12 @@ function askedFor(answer, foil) {
 // The rows of a check, worst first: furthest from the claimed side.
 async function promptRows(spec, which, texts) {
   const check = spec.checks[which];
-  const columns = await Promise.all(check.columns.map(async ([, , part]) => (await partText(part)).split(" ")));
+  const columns = await Promise.all(check.columns.map(async ([, part]) => (await partText(part)).split(" ")));
   const at = check.rows === null ? null : spread(await partText(check.rows));
   const unknown = check.unknown === null ? null : JSON.parse(await partText(check.unknown));
-  const effect = columns[check.columns.findIndex(([, role]) => role === "value")];
   const [low, high] = check.side;
   const broken = new Set(spec.broken);
-  const rows = effect.map((shown, i) => {
+  const rows = columns[0].map((shown, i) => {
     const value = number(shown);
     const ends = [low === null ? [] : value - low, high === null ? [] : high - value].flat();
     const score = ends.length ? Math.min(...ends) : value;
@@ -86,7 +79,7 @@ async function promptRows(spec, which, texts) {
     const id = row < 0 ? unknown[i][1] : texts.id(row);
     return {
       row, id, value, score,
-      tie: check.tie ? check.tie * number(columns[0][i]) : 0,
+      tie: check.tie ? check.tie * number(columns[1][i]) : 0,
       wrong: ends.length > 0 && score <= 0,
       broken: broken.has(id),
       values: columns.map((column) => column[i]),
@@ -127,10 +120,10 @@ function promptView(check, rows) {
     draw();
   }
 
-  function heading(key, text, className = "") {
+  function heading(key, text) {
     const button = make("button", { type: "button" }, text);
     button.addEventListener("click", () => sort(key, order === key ? -sign : 1));
-    const cell = make("th", { scope: "col", className }, button);
+    const cell = make("th", { scope: "col" }, button);
     heads.set(key, cell);
     return cell;
   }
@@ -145,11 +138,10 @@ function promptView(check, rows) {
   }
 
   function line(row) {
-    const mark = make("td");
-    if (row.broken) mark.append(make("span", { className: "bad", title: "a counterexample" }, "✗✗"));
-    else if (row.wrong) mark.append(make("span", { className: "bad", title: "not on the claimed side" }, "✗"));
-    const numbers = row.values.map((value) => make("td", { className: "num" }, value));
-    return make("tr", {}, mark, make("td", { dir: "auto", title: row.id }, ...row.cells()), make("td", { dir: "auto", title: row.template }, row.template), ...numbers);
+    const numbers = row.values.map((text) => make("td", {}, text));
+    const said = make("td", { dir: "auto", title: row.id }, ...row.cells());
+    if (row.broken) said.append(make("strong", {}, " counterexample"));
+    return make("tr", { className: row.wrong ? "wrong" : "" }, ...numbers, said, make("td", { dir: "auto", title: row.template }, row.template));
   }
 
   function draw() {
@@ -168,8 +160,8 @@ function promptView(check, rows) {
     }
   }
 
-  const titles = check.columns.map(([name], i) => heading(i, make("bdi", {}, name), "num"));
-  const head = make("tr", {}, make("td"), heading("text", "prompt"), heading("template", "template"), ...titles);
+  const numbers = check.columns.map(([name], i) => heading(i, make("bdi", {}, name)));
+  const head = make("tr", {}, ...numbers, heading("text", "prompt"), heading("template", "template"));
   search.addEventListener("input", () => {
     most = ROWS;
     draw();
