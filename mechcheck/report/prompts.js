@@ -138,10 +138,11 @@ function promptView(check, rows) {
   }
 
   function line(row) {
-    const numbers = row.values.map((text) => make("td", {}, text));
+    const [value, ...others] = row.values.map((text) => make("td", {}, text));
     const said = make("td", { dir: "auto", title: row.id }, ...row.cells());
     if (row.broken) said.append(make("strong", {}, " counterexample"));
-    return make("tr", { className: row.wrong ? "wrong" : "" }, ...numbers, said, make("td", { dir: "auto", title: row.template }, row.template));
+    const template = make("td", { dir: "auto", title: row.template }, row.template);
+    return make("tr", { className: row.wrong ? "wrong" : "" }, value, said, ...others, template);
   }
 
   function draw() {
@@ -160,8 +161,8 @@ function promptView(check, rows) {
     }
   }
 
-  const numbers = check.columns.map(([name], i) => heading(i, make("bdi", {}, name)));
-  const head = make("tr", {}, ...numbers, heading("text", "prompt"), heading("template", "template"));
+  const [value, ...others] = check.columns.map(([name], i) => heading(i, make("bdi", {}, name)));
+  const head = make("tr", {}, value, heading("text", "prompt"), ...others, heading("template", "template"));
   search.addEventListener("input", () => {
     most = ROWS;
     draw();
