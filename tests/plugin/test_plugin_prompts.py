@@ -29,7 +29,8 @@ def prompts():
     rows = [[1, 2 + i % 2, 3, 4 + i // 2 % 2] * (1 + i // 4) for i in range(24)]
     ends = [len(row) - 1 for row in rows]
     return PromptSet.from_tokens(
-        rows, positions={"S": [1] * 24}, templates=[f"t{i % 8}" for i in range(24)], pad=0, decode=WORDS, answers=[2 + i % 2 for i in range(24)],
+        rows, positions={"S": [1] * 24}, templates=[f"t{i % 8}" for i in range(24)], pad=0, decode=WORDS,
+        answers=[2 + i % 2 for i in range(24)],
     )
 
 def measured(prompts, mean, under):
@@ -72,7 +73,7 @@ def test_every_prompt_is_kept_and_shown(claims, processes):
     page = (run.report / "index.html").read_text(encoding="utf-8")
     assert page.count('<section class="each" data-spec=') == 2
     assert "6 of 24 values are not on the claimed side" in page  # of 1 -+ 0.5 above 0.75
-    assert re.search(r"<tr class=\"wrong\"><td>0\.5<td dir=\"auto\">When  <b", page)  # the last prompt has the smallest value
+    assert re.search(r"<tr class=\"wrong\"><td>0\.5<td dir=\"auto\">When <b", page)  # the last prompt has the smallest value
 
 
 @pytest.mark.parametrize("processes", [(), ("-n2",)], ids=["alone", "two processes"])
