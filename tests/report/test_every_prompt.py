@@ -10,7 +10,7 @@ from made_prompts import check, difference, texts, told, values
 from page_reader import Page, claim_html
 from test_pack import unpacked
 
-from mechcheck.report import _prompts, render
+from mechcheck.report import _prompts, _texts, _values, render
 from mechcheck.report._prompts import Prompts
 
 TEXTS = texts(12)
@@ -22,7 +22,7 @@ def page_of(make: SimpleNamespace, tmp_path, checks, expectations, known=TEXTS, 
     return render(evidence, told(tmp_path, known, c=checks), tmp_path, which)
 
 
-def shown(make: SimpleNamespace, tmp_path, found, expectation) -> _prompts.Check:
+def shown(make: SimpleNamespace, tmp_path, found, expectation) -> _values.Check:
     """One check, as the page has it."""
     claim = make.claim("c", expectations=[expectation])
     (made,) = Prompts(told(tmp_path, TEXTS, c=[found]), tmp_path).checks(claim)
@@ -70,15 +70,15 @@ def test_the_worst_five_stand_in_the_page_with_what_they_were_made_of(make, tmp_
     html = page_of(make, tmp_path, [found], [make.expectation(threshold=0.0, unit="logits")])
     section = re.search(r'<section class="each".*?</section>', html, re.DOTALL)[0]
     rows = re.findall(r"<tr( class=\"wrong\")?><td>(\S+?)<td dir=\"auto\">(.*)<td>(\S+?)<td>(\S+?)$", section, re.MULTILINE)
-    assert [(wrong != "", value, clean, patched) for wrong, value, _, clean, patched in rows] == [
-        (True, "-2.5", "0.5", "3"), (True, "-1.5", "1.5", "3"), (True, "-0.5", "2.5", "3"), (False, "0.5", "3.5", "3"), (False, "1.5", "4.5", "3"),
+    assert [(wrong != "", value, clean) for wrong, value, _, clean, _ in rows] == [
+        (True, "-2.5", "0.5"), (True, "-1.5", "1.5"), (True, "-0.5", "2.5"), (False, "0.5", "3.5"), (False, "1.5", "4.5"),
     ]  # fmt: skip
+    assert {patched for *_, patched in rows} == {"3"}
     assert rows[0][2] == 'When <b class="ans"> Mary<sub>S</sub></b>  went home went <b> to<sub>END</sub></b> '
     assert "asked for <bdi> Mary</bdi>" in rows[1][2]  # which does not stand in it
     heads = re.findall(r'<th scope="col">(?:<bdi>)?([^<]*)', section)
     assert heads == ["preference (logits)", "prompt", "preference, untouched (logits)", "preference, Patch (logits)"]
-    said = "The worst 5 of 12 for logit difference above 0 (> 0 logits). 3 of 12 values are not on the claimed side; what is claimed is their mean"
-    assert said in Page(section).text
+    assert "The worst 5 of 12 for logit difference above 0 (> 0 logits). 3 of 12 values are not on the claimed side" in Page(section).text
 
 
 @pytest.mark.parametrize("which", ["all", "worst"])
@@ -156,7 +156,8 @@ def test_a_positive_control_is_no_decoy(make, tmp_path):
 
 
 def test_where_there_are_very_many_the_worst_are_on_the_page(make, tmp_path, monkeypatch):
-    monkeypatch.setattr(_prompts, "_MOST", 4)
+    for module in (_prompts, _values):
+        monkeypatch.setattr(module, "MOST", 4)
     html = page_of(make, tmp_path, [check([9.0, 1.0, 8.0, 2.0, 3.0, -1.0], TEXTS)], [make.expectation()])
     parts = unpacked(html)
     (told_of,) = json.loads(parts[int(re.search(r'data-spec="(\d+)"', html)[1])])["checks"]
@@ -165,7 +166,7 @@ def test_where_there_are_very_many_the_worst_are_on_the_page(make, tmp_path, mon
 
 
 def test_the_middle_of_a_long_prompt_is_left_out(make, tmp_path, monkeypatch):
-    monkeypatch.setattr(_prompts, "_LONGEST", 4)
+    monkeypatch.setattr(_texts, "_LONGEST", 4)
     html = page_of(make, tmp_path, [check([1.0], TEXTS)], [make.expectation()])
     assert 'When <b class="ans"> Mary<sub>S</sub></b> […] went <b> to' in html
 
