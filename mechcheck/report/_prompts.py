@@ -82,7 +82,19 @@ class Prompts:
         e, n = claim["expectations"][check.place], len(check.ids)
         shown = min(n, WORST)
         first = f"{'The worst' if check.side != (None, None) else 'The lowest'} {shown:,} of {n:,}"
-        return f"{first} for {check.title} ({threshold_text(e)}). {meaning(e, check)}".strip()
+        return f"{first} for {check.title} ({threshold_text(e)}). {self._meaning(claim, check)}".strip()
+
+    def _meaning(self, claim: Json, check: Check) -> str:
+        """What to make of these values, and which of the claim's prompts have none."""
+        key, left = self._told[claim["id"]]["texts"], ""
+        if key is not None:
+            known, n = self._rows[key], len(self._texts[key]["ids"])
+            here = {known[name] for name in check.ids if name in known}
+            if not here:
+                left = f"These are other prompts than the claim's {n:,}."
+            elif len(here) < n:
+                left = f"{n - len(here):,} of the claim's {n:,} prompts have no value here."
+        return f"{meaning(claim['expectations'][check.place], check)} {left}".strip()
 
     def heading(self, claim: Json, check: Check, column: Column) -> str:
         """What stands above a column."""
@@ -128,7 +140,7 @@ class Prompts:
         return {
             "title": check.title,
             "claimed": threshold_text(expectation),
-            "meaning": meaning(expectation, check),
+            "meaning": self._meaning(claim, check),
             "side": check.side,
             "tie": check.tie,
             "edges": () if expectation["kind"] == "rate" or region(expectation) == (None, None) else edges(expectation),

@@ -11,7 +11,7 @@ from markupsafe import Markup
 
 from mechcheck.drawing import numbers, text
 from mechcheck.drawing.page import environment, policy, script, style
-from mechcheck.report import _claims, _glyphs, _tries
+from mechcheck.report import _claims, _decoys, _glyphs, _tries
 from mechcheck.report._anchor import anchor
 from mechcheck.report._pack import Pack
 from mechcheck.report._prompts import Prompts, Which
@@ -35,6 +35,7 @@ def _environment() -> jinja2.Environment:
     env.globals.update(
         anchor=anchor,
         claims_=_claims,
+        decoys_=_decoys,
         glyphs=_glyphs,
         numbers=numbers,
         linked=text.linked,

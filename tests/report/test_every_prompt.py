@@ -204,3 +204,30 @@ def test_the_samples_are_linked_to_where_they_lie_below_the_page(make, tmp_path)
         html = render(evidence, found, folder)
         assert re.findall(r'<a href="([^"]*npz)"', html) == ([] if link is None else [link])
         assert "<code>samples/r/c.npz</code>" in html
+
+
+def test_prompts_without_a_value_are_counted(make, tmp_path):
+    some = check([1.0, 2.0, 3.0], TEXTS)
+    assert "9 of the claim's 12 prompts have no value here." in Page(page_of(make, tmp_path, [some], [make.expectation()])).text
+    other = some | {"ids": ["a", "b", "c"]}
+    assert "These are other prompts than the claim's 12." in Page(page_of(make, tmp_path, [other], [make.expectation()])).text
+    whole = Page(page_of(make, tmp_path, [check(values(12), TEXTS)], [make.expectation()])).text
+    assert "have no value here" not in whole
+    assert "other prompts" not in whole
+
+
+def test_decoys_that_decided_nothing_and_tries_that_are_not_recorded_are_told(make):
+    decoys = make.rich_claims()[0]["decoys"]
+    for rejected, supported, said in (
+        (8, 0, "8 of 8 rejected."),
+        (5, 1, "5 of 8 rejected, 1 satisfied the claim too, 2 decided nothing."),
+        (5, 0, "5 of 8 rejected, 3 decided nothing."),
+    ):
+        claim = make.claim("c", decoys=decoys | {"rejected": rejected, "supported": supported})
+        text = Page(render(make.evidence([claim]))).text
+        assert said in text
+        assert "tried how often is not recorded" in text
+    assert (
+        "not recorded"
+        not in Page(render(make.evidence([make.claim("c", verdict="skipped", met=None, expectations=[], deciding=None)]))).text
+    )
