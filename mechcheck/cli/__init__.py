@@ -11,6 +11,7 @@ from pathlib import Path
 from mechcheck.base.errors import HookError, MechcheckError, NonFiniteError
 from mechcheck.base.paths import data_dir
 from mechcheck.cli.circuits import add_circuit_commands
+from mechcheck.cli.pages import add_page_commands, draw
 from mechcheck.cli.watching import add_watch_command, run_watch
 
 
@@ -44,24 +45,13 @@ def make_parser() -> argparse.ArgumentParser:
     """The command line: a parser with one sub-command for each thing to do."""
     parser = argparse.ArgumentParser(prog="mechcheck", description="Circuit claims as tests. Claims themselves are run with pytest.")
     commands = parser.add_subparsers(dest="command", required=True)
-    report = commands.add_parser("report", help="draw the HTML report of an evidence file")
-    report.add_argument("evidence", type=Path, nargs="?", default=Path("reports/evidence.json"), help="default: %(default)s")
-    report.add_argument("-o", "--output", type=Path, help="default: index.html beside the evidence")
-    report.set_defaults(run=_report)
+    add_page_commands(commands)
     summary = commands.add_parser("summary", help="print the claims of evidence files as a Markdown table")
     summary.add_argument("evidence", type=Path, nargs="*", default=[Path("reports/evidence.json")], help="default: reports/evidence.json")
     summary.add_argument("--model", action="append", default=[], help="only this model's column; repeatable, in this order")
     summary.add_argument("--match", default="", metavar="TEXT", help="only claims whose task or statement contains this text")
     summary.set_defaults(run=_summary)
     _add_drift_commands(commands)
-    recover = commands.add_parser("recover", help="make evidence of what a run left that was killed before it wrote its own")
-    recover.add_argument(
-        "folder", type=Path, nargs="?", default=Path("reports"), help="where that run's evidence would have gone (default: %(default)s)"
-    )
-    recover.add_argument(
-        "-o", "--out", type=Path, metavar="DIR", help="default: a folder recovered-<run> in it, so that it replaces nothing"
-    )
-    recover.set_defaults(run=_recover)
     models = commands.add_parser("models", help="list the embedded models and the circuits recorded for them")
     models.set_defaults(run=_models)
     add_watch_command(commands)
@@ -129,7 +119,7 @@ def _compare(chosen: argparse.Namespace) -> int:
     from mechcheck.evidence.compare import compare
     from mechcheck.evidence.drift import MARGIN
     from mechcheck.evidence.drift_text import report_lines
-    from mechcheck.evidence.runs import read_baseline, read_run, renamed
+    from mechcheck.evidence.runs import folder_of, read_baseline, read_run, renamed
     from mechcheck.evidence.status import CHANGES, failing_changes, words_among
 
     fail_on = words_among(chosen.fail_on, CHANGES)
@@ -143,9 +133,7 @@ def _compare(chosen: argparse.Namespace) -> int:
     claims = [claim | {"drift": found.drift.get(name)} for name, claim in after.claims.items()]
     evidence = {"run": after.run | {"baseline": found.baseline}, "claims": claims}
     if chosen.page:
-        from mechcheck.report import write_report
-
-        write_report(evidence, chosen.page)
+        draw(evidence, folder_of(chosen.evidence), chosen.page)
     if chosen.json:
         print(json.dumps(found._asdict(), indent=1, ensure_ascii=False, allow_nan=False))
     else:
@@ -187,31 +175,6 @@ def _unknown_claim(name: str, known: Sequence[str], path: Path) -> str:
 
     near = difflib.get_close_matches(name, known, 3, 0.4) or [other for other in known if name in other][:3]
     return f"no claim {name!r} was compared with {path}" + (f"; did you mean {' or '.join(near)}?" if near else "")
-
-
-def _report(chosen: argparse.Namespace) -> None:
-    from mechcheck.evidence.door import unfit_figure
-    from mechcheck.evidence.runs import read_evidence
-    from mechcheck.report import write_report
-
-    output, evidence = chosen.output or chosen.evidence.parent / "index.html", read_evidence(chosen.evidence)
-    if problem := unfit_figure(evidence):
-        raise MechcheckError(f"{chosen.evidence} cannot be drawn: {problem}")
-    write_report(evidence, output)
-    print(output)
-
-
-def _recover(chosen: argparse.Namespace) -> None:
-    from mechcheck.evidence.leftovers import recover
-    from mechcheck.evidence.runs import read_evidence
-    from mechcheck.evidence.store import FILE
-    from mechcheck.report import write_report
-
-    for folder in recover(chosen.folder, chosen.out):
-        evidence = read_evidence(folder)
-        undecided = len(evidence["run"]["undecided"])
-        print(f"{folder / FILE}: {len(evidence['claims'])} claims, {undecided} undecided of those that the run asked for")
-        write_report(evidence, folder / "index.html")
 
 
 def _summary(chosen: argparse.Namespace) -> None:

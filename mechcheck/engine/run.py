@@ -25,7 +25,7 @@ from mechcheck.engine.site_readers import of_sites, site_readers
 from mechcheck.engine.sweep import capture_fast, run_sweep
 from mechcheck.engine.variants import serves
 from mechcheck.engine.watch import Ran, tell
-from mechcheck.notation.interventions import Intervention
+from mechcheck.notation.interventions import Intervention, kinds_text
 from mechcheck.notation.limits import require_prediction
 from mechcheck.notation.metrics import Logits, Metric, as_metric, logit_diff
 from mechcheck.notation.site_checks import check_sites
@@ -65,7 +65,8 @@ def run(
     """
     chosen = one_each(metric, "use sweep(model, prompts, [[]], metric), or metric.over(...)")
     values = sweep_metrics(model, prompts, [interventions], [chosen])[0][0]
-    return Measurement(values, prompts.ids, prompts.templates, chosen.name, chosen.unit)
+    under = kinds_text(as_list(interventions))
+    return Measurement(values, prompts.ids, prompts.templates, chosen.name, chosen.unit, under=under)
 
 
 def sweep(

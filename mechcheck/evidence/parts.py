@@ -13,12 +13,14 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Literal, NamedTuple
 
 from mechcheck.base.outgoing import outgoing
-from mechcheck.evidence.store import RUN_FOLDER, SAMPLES, remove, slug, write_bytes
+from mechcheck.evidence.store import RUN_FOLDER, SAMPLES, remove, slug, texts_file, write_bytes
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
+    from mechcheck.prompts.prompt_set import PromptSet
     from mechcheck.stats.measurement import Measurement
+    from mechcheck.verdicts.contrast import Beside
 
 Json = dict[str, Any]
 State = Literal["started", "interrupted", "decided"]
@@ -122,23 +124,31 @@ class Parts:
         """
         self._save(_record_name(record), _json({"state": state, "record": record}))
 
-    def save_samples(self, claim: str, samples: "Sequence[Measurement]") -> None:
-        """The per-prompt values behind each expectation, by the id in the claim's record; drift between runs is told by pairing them."""
-        import numpy as np
+    def save_samples(self, claim: str, samples: "Sequence[Measurement]", beside: "Sequence[Beside]" = ()) -> None:
+        """The per-prompt values behind each expectation, by the id in the claim's record; drift between runs is told by pairing them.
 
-        arrays: dict[str, Any] = {}
-        for i, measured in enumerate(samples):
-            ids, templates = (np.array(outgoing(names)) for names in (measured.ids, measured.templates))
-            arrays |= {f"values_{i}": measured.values, f"ids_{i}": ids, f"templates_{i}": templates}
-            if measured.denominator is not None:
-                arrays[f"denominator_{i}"] = measured.denominator
-        packed = io.BytesIO()
-        np.savez_compressed(packed, **arrays)
-        self._save(_samples_name(claim), packed.getvalue())
+        Args:
+            claim: its id.
+            samples: a measurement for each expectation.
+            beside: for each what the claim's contrasts gave for it.
+        """
+        from mechcheck.evidence.samples.values import packed_values
+
+        self._save(_samples_name(claim), packed_values(samples, beside))
+
+    def save_texts(self, prompts: "PromptSet") -> str:
+        """The texts of prompts, which claims on the same ones share; returns the hash by which a claim's record names them."""
+        from mechcheck.evidence.samples.texts import packed_texts
+
+        digest, content = packed_texts(prompts)
+        if _texts_name(digest) not in self.kept:
+            self._save(_texts_name(digest), content)
+        return digest
 
     def adopt(self, record: Json) -> None:
         """Keep what another process wrote of a claim: it may be gone when that is needed again."""
-        for name in (_record_name(record), _samples_name(record["id"])):
+        digest = (record.get("prompts") or {}).get("texts_sha256")
+        for name in (_record_name(record), _samples_name(record["id"]), *([_texts_name(digest)] if digest else [])):
             if name not in self.kept or not self.kept[name].own:
                 for content in self._on_disk(name):
                     self.kept[name] = Kept(zlib.compress(content, 1), self._stamp(name), own=False)
@@ -255,6 +265,10 @@ def _record_name(record: Json) -> str:
 
 def _samples_name(claim: str) -> str:
     return f"{SAMPLES}/{slug(claim)}.npz"
+
+
+def _texts_name(digest: str) -> str:
+    return f"{SAMPLES}/{texts_file(digest)}"
 
 
 def _is_whole(name: str, content: bytes) -> bool:

@@ -110,12 +110,16 @@ def _prompts(prompts: "PromptSet") -> Record:
     }
 
 
+def shown_tokens(prompts: "PromptSet", row: int) -> list[str]:
+    """A prompt's tokens as text, or, where nobody knows their text, as numbers."""
+    return [*prompts.words[row]] if prompts.words else [*map(str, prompts.tokens[row, : prompts.lengths[row]].tolist())]
+
+
 def _prompt(prompts: "PromptSet", row: int) -> Record:
-    tokens = prompts.words[row] if prompts.words else map(str, prompts.tokens[row, : prompts.lengths[row]].tolist())
     return {
         "id": prompts.ids[row],
         "template": prompts.templates[row],
-        "tokens": list(tokens),
+        "tokens": shown_tokens(prompts, row),
         "positions": {name: int(at[row]) for name, at in prompts.positions.items() if name not in prompts.spans},
         "spans": {name: prompts.span(name)[row].nonzero()[:, 0].tolist() for name in prompts.spans},
         "answer": prompts.shown("answers", row),

@@ -1,8 +1,6 @@
 """Runs as they lie on disk: evidence with the samples beside it, read to be compared."""
 
-import math
 import re
-import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -10,14 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 from mechcheck.base.errors import MechcheckError
 from mechcheck.base.outgoing import outgoing
-from mechcheck.base.reading import LARGEST_DATA, check_file, is_dir, read_json
+from mechcheck.base.reading import is_dir, read_json
 from mechcheck.evidence.door import unfit
 from mechcheck.evidence.store import FILE, SAMPLES, SCHEMA, slug
 from mechcheck.evidence.upgrade import EARLIER, upgraded
 
 if TYPE_CHECKING:
-    import numpy as np
-
     from mechcheck.stats.measurement import Measurement
 
 Json = dict[str, Any]
@@ -43,52 +39,15 @@ class RunRecord:
         Raises:
             MechcheckError: they are not there, not readable, or not those that the evidence was made from.
         """
-
-        from mechcheck.stats.measurement import Measurement
+        from mechcheck.evidence.samples.values import read_values
 
         path = self.samples / f"{slug(self.recorded_ids.get(claim, claim))}.npz"
-        expectations = self.claims[claim]["expectations"]
-        try:
-            found = [
-                Measurement(
-                    stored[f"values_{i}"],
-                    tuple(stored[f"ids_{i}"].tolist()),
-                    tuple(stored[f"templates_{i}"].tolist()),
-                    denominator=stored.get(f"denominator_{i}"),
-                )
-                for stored in [_arrays(path)]
-                for i in range(len(expectations))
-            ]
-        except FileNotFoundError:
-            raise MechcheckError(f"its samples are not beside the evidence (no {path})") from None
-        except Exception as error:  # as many kinds as zip files, and arrays in them, can be damaged in
-            raise MechcheckError(f"its samples cannot be read ({path}: {type(error).__name__}: {error})") from error
-        for measured, expectation in zip(found, expectations, strict=True):
-            value = expectation["estimate"]["value"]
-            if value is not None and not math.isclose(measured.mean, value, rel_tol=1e-6, abs_tol=1e-9):
-                raise MechcheckError(
-                    f"its samples are of another run than the evidence: {expectation['label']} was estimated as "
-                    f"{value:.6g}, the samples' mean is {measured.mean:.6g} ({path})"
-                )
-        return found
+        return [sample.measured for sample in read_values(path, self.claims[claim]["expectations"])]
 
 
-def _arrays(path: Path) -> dict[str, "np.ndarray"]:
-    """The arrays of an npz, each of them a row of numbers or of texts; nothing in it is run, and nothing is unpacked beyond a limit."""
-    import numpy as np
-
-    check_file(path, LARGEST_DATA)
-    with zipfile.ZipFile(path) as packed:
-        unpacked = sum(member.file_size for member in packed.infolist())
-        if unpacked > LARGEST_DATA:
-            raise ValueError(f"unpacked it would have {unpacked:,} bytes, and samples have {LARGEST_DATA:,} at most")
-    with np.load(path, allow_pickle=False) as stored:
-        arrays = {name: stored[name] for name in stored.files}
-    for name, array in arrays.items():
-        kinds = "iufb" if name.startswith(("values_", "denominator_")) else "U"
-        if array.ndim != 1 or array.dtype.kind not in kinds:
-            raise ValueError(f"{name} is no row of {'numbers' if kinds != 'U' else 'texts'}")
-    return arrays
+def folder_of(path: Path) -> Path:
+    """The folder that evidence, named by its file or by its folder, lies in."""
+    return path if is_dir(path) else path.parent
 
 
 def read_evidence(path: Path) -> Json:
@@ -133,7 +92,7 @@ def read_run(path: Path) -> RunRecord:
     named = evidence["run"].get("samples", SAMPLES)
     if not _SAMPLES.fullmatch(str(named)):  # evidence can come from anywhere, and must not say what else is read
         raise MechcheckError(f"{path} names {named!r} as the folder of its samples, which lie in {SAMPLES}/ beside it")
-    folder = (path if is_dir(path) else path.parent) / named
+    folder = folder_of(path) / named
     if not is_dir(folder) and any(claim["expectations"] for claim in evidence["claims"]):
         raise MechcheckError(
             f"{path} has no samples beside it ({folder}), and runs are compared prompt by prompt; "

@@ -36,6 +36,11 @@ def slug(text: str) -> str:
     return f"{readable}-{sha256(text.encode()).hexdigest()[:8]}"
 
 
+def texts_file(digest: str) -> str:
+    """The name of the file, among a run's samples, that has the texts of a set of prompts."""
+    return f"prompts-{digest}.npz"
+
+
 def write_json(path: Path, content: Any) -> None:
     """Write all or nothing; refuses NaN, which JSON does not have."""
     text = json.dumps(content, indent=1, allow_nan=False, ensure_ascii=False)

@@ -1,7 +1,7 @@
 """Interventions: plain data that says what is changed where; the engine knows how."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -188,6 +188,13 @@ class Noise:
 
 
 Intervention = Ablate | Patch | Put | Steer | Scale | Sparsify | Permute | KnockOut | Noise
+UNTOUCHED = "untouched"
+
+
+def kinds_text(interventions: Iterable[Intervention]) -> str:
+    """By what a reader tells a run from one of the untouched model: "mean ablation", "Patch and Steer"."""
+    kinds = (f"{one.method} ablation" if isinstance(one, Ablate) else type(one).__name__ for one in interventions)
+    return " and ".join(dict.fromkeys(kinds)) or UNTOUCHED
 
 
 def _check_some(sites: Sites) -> None:

@@ -2,7 +2,7 @@
 
 import functools
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -97,7 +97,8 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, object, o
             state = "interrupted"
         raise
     finally:
-        record = _finish(pyfuncitem, case, outcome, subject | used.record(), time.perf_counter() - started, state)
+        subject = _with_texts(pyfuncitem, subject, trial.arguments, outcome) | used.record()
+        record = _finish(pyfuncitem, case, outcome, subject, time.perf_counter() - started, state)
     _conclude(record)
     return result
 
@@ -130,7 +131,8 @@ def _finish(
     record = record_of(case, outcome, subject, duration)
     item.stash[OUTCOME] = outcome
     if outcome.samples:
-        parts.save_samples(record["id"], outcome.samples)
+        beside = [] if outcome.contrast is None else outcome.contrast.beside([e.label for e in outcome.expectations])
+        parts.save_samples(record["id"], outcome.samples, beside)
     try:
         parts.save_record(record, state)
     except (ValueError, TypeError, MemoryError) as error:  # an object of the user's can have anything in it
@@ -138,6 +140,14 @@ def _finish(
         raise
     attach(item, record)
     return record
+
+
+def _with_texts(item: pytest.Item, subject: Record, arguments: Mapping[str, Any], outcome: Outcome) -> Record:
+    """What a claim was measured on, once the texts of its prompts are kept: those of a claim that measured nothing are not."""
+    settings = item.config.stash[SETTINGS]
+    if settings.prompts == "none" or not outcome.samples or subject["prompts"] is None:
+        return subject
+    return subject | {"prompts": subject["prompts"] | {"texts_sha256": settings.parts.save_texts(arguments["prompts"])}}
 
 
 def _guard(item: pytest.Function, case: Case) -> "Guard":

@@ -160,9 +160,11 @@ class Session:
             self.parts.remove()
             remove(samples[-1])
         try:
+            from mechcheck.evidence.samples.shown import prompts_of
             from mechcheck.report import write_report
 
-            write_report(evidence, self.folder / PAGE)
+            prompts = None if self.settings.prompts == "none" else prompts_of(evidence, self.folder)
+            write_report(evidence, self.folder / PAGE, prompts, self.settings.prompts)
         except (OSError, MemoryError) as error:
             draws = f"`mechcheck report {_shown(self.folder / FILE)}` draws it"
             self.unkept = self.unkept or f"the page could not be written ({_why(error)}): {draws}"

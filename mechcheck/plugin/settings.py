@@ -4,6 +4,7 @@ import tempfile
 import uuid
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
@@ -42,6 +43,8 @@ class Settings(Conditions):
     """The false discovery rate over the run at which claims are decided; None decides each alone."""
     fail_on: frozenset[str] = FAIL_ON
     """Verdicts, and changes since the baseline, that fail the run."""
+    prompts: Literal["all", "worst", "none"] = "all"
+    """Which prompts the page shows with their values; none: and their texts are not kept beside the evidence."""
 
 
 SETTINGS = pytest.StashKey[Settings]()
@@ -92,6 +95,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         f"Default: {', '.join(VERDICTS[:3])}.",
     )  # fmt: skip
     group.addoption(
+        "--mech-prompts", default="all", choices=("all", "worst", "none"),
+        help="Prompts that the page shows with their values: all, the worst five of each claim, or none, and then their texts are not "
+        "kept beside the evidence either (default: all).",
+    )  # fmt: skip
+    group.addoption(
         "--mech-threads", default=1, type=int, metavar="N",
         help="CPU threads of torch (default: 1, which repeats bit for bit whatever else runs; 0: torch's own choice).",
     )  # fmt: skip
@@ -128,6 +136,7 @@ def make_settings(config: pytest.Config) -> Settings:
         fdr=_fdr(config),
         budget=_budget(config),
         fail_on=_fail_on(config),
+        prompts=config.getoption("--mech-prompts"),
     )
 
 

@@ -39,10 +39,14 @@ class Pack:
         self.size += len(part)
         if self.inline:
             return Markup('<div class="more">{}</div>').format(Markup(part))
+        return Markup('<div class="more" data-part="{}"></div>').format(self.data(group, part))
+
+    def data(self, group: str, part: str) -> int:
+        """The number of a part that a script asks for by itself: text in which every character can be seen; packed in any case."""
         number = self._numbers.setdefault(part, len(self._numbers))
         if number == len(self._groups):
             self._groups.append(group)
-        return Markup('<div class="more" data-part="{}"></div>').format(number)
+        return number
 
     def packed(self) -> Packed:
         """The parts in blocks small enough to be unpacked at the click of a mouse."""

@@ -1,6 +1,7 @@
 // What a claim shows once it is opened: its parts are unpacked, its figures wired, its prompts searchable.
 
 const unpacked = new Map();
+let places; // of the parts: block and place therein
 
 function block(number) {
   if (!unpacked.has(number)) {
@@ -12,17 +13,21 @@ function block(number) {
   return unpacked.get(number);
 }
 
+// A part of the page by its number.
+async function partText(number) {
+  places ??= JSON.parse(document.getElementById("parts").textContent);
+  const [at, item] = places[number];
+  return (await block(at))[item];
+}
+
 // The parts were escaped when the page was written; scripts in them would not run.
 async function unpack(claim) {
-  const places = claim.querySelectorAll(".more[data-part]");
-  if (!places.length) return;
-  const index = JSON.parse(document.getElementById("parts").textContent);
   await Promise.all(
-    [...places].map(async (place) => {
-      const [number, item] = index[place.dataset.part];
+    [...claim.querySelectorAll(".more[data-part]")].map(async (place) => {
+      const number = place.dataset.part;
       delete place.dataset.part;
       try {
-        place.innerHTML = (await block(number))[item];
+        place.innerHTML = await partText(number);
       } catch (error) {
         place.textContent = `This browser cannot unpack the evidence (${error.message}); the numbers are in evidence.json.`;
       }
@@ -36,7 +41,9 @@ async function openClaim(claim) {
   await unpack(claim);
   claim.querySelectorAll("table.forest[data-values]").forEach(plant);
   wireFigures(claim);
-  claim.querySelectorAll("table.prompts").forEach(searchable);
+  const each = claim.querySelector(".each[data-spec]");
+  if (each) await everyPrompt(each).catch((error) => each.append(`Not every prompt can be shown (${error.message}).`));
+  else claim.querySelectorAll("table.prompts").forEach(searchable);
   for (const name of claim.querySelectorAll(".forest tbody th")) name.title = name.textContent; // it may be too long to be seen
   const href = `#${claim.querySelector(".body").id}`;
   claim.querySelector("code.id").after(" ", make("a", { href, className: "permalink" }, "link to this claim"));

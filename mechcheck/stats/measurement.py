@@ -12,6 +12,7 @@ from jaxtyping import Bool, Float
 from mechcheck.base.errors import MechcheckError, TextError
 from mechcheck.stats.arrays import LikeArray
 from mechcheck.stats.formulas import compared, minus, negative, over, plus, times
+from mechcheck.stats.operands import Operand, compared_with, divided, subtracted
 
 Number = int | float
 Scale = Literal["yes/no", "difference", "quotient", "real"]
@@ -47,12 +48,18 @@ class Measurement(LikeArray):
     """Set for a measurement of generated text: how each prompt's text ended. Texts that ended otherwise are not compared with it."""
     note: str = ""
     """What a reader must know of these values: it becomes a caveat of whatever is decided on them."""
+    under: str = ""
+    """What the model was under: "untouched", "mean ablation"; empty where nobody said, and for what was calculated from others."""
+    operands: tuple[Operand, ...] = ()
+    """Set for a difference, a ratio of means or a comparison: what it was made of. Scaling and shifting keep it, a sum has none."""
 
     def __post_init__(self) -> None:
         values = np.asarray(self.values, dtype=np.float64)
         if values.shape != (len(self.ids),) or len(self.templates) != len(self.ids):
             raise MechcheckError(f"{values.shape} values for {len(self.ids)} prompts and {len(self.templates)} template ids")
         object.__setattr__(self, "values", values)
+        if any(operand.values.shape != values.shape for operand in self.operands):  # prompts were chosen
+            object.__setattr__(self, "operands", ())
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -122,7 +129,8 @@ class Measurement(LikeArray):
         return self._combine(other, np.add, plus)
 
     def __sub__(self, other: Union["Measurement", Number]) -> "Measurement":
-        return self._combine(other, np.subtract, minus)
+        found = self._combine(other, np.subtract, minus)
+        return replace(found, operands=subtracted(self._operand, other._operand)) if isinstance(other, Measurement) else found
 
     def __radd__(self, other: Number) -> "Measurement":
         return self if type(other) is int and other == 0 else self + other  # which is where `sum` begins
@@ -147,32 +155,40 @@ class Measurement(LikeArray):
         scale: Scale = "quotient" if plain else "real"
         name = over(self.name, other.name)
         values, below = self._plain(), other._plain()
-        return replace(self, values=values, denominator=below, scale=scale, name=name, unit="share", **texts)
+        made_of = divided(self._operand, self.operands, other._operand)
+        return replace(self, values=values, denominator=below, scale=scale, name=name, unit="share", under="", operands=made_of, **texts)
 
     def __gt__(self, other: Union["Measurement", Number]) -> "Measurement":
         if isinstance(other, Measurement):  # prompt by prompt
             return replace((self - other) > 0, name=compared(self.name, ">", other.name))
-        return self._compare(self._plain() > other, compared(self.name, ">", f"{other}"))
+        return self._compare(self._plain() > other, compared(self.name, ">", f"{other}"), 1)
 
     def __lt__(self, other: Union["Measurement", Number]) -> "Measurement":
         if isinstance(other, Measurement):
             return replace((self - other) < 0, name=compared(self.name, "<", other.name))
-        return self._compare(self._plain() < other, compared(self.name, "<", f"{other}"))
+        return self._compare(self._plain() < other, compared(self.name, "<", f"{other}"), -1)
 
     def _plain(self) -> Float[np.ndarray, " prompt"]:
         if self.denominator is not None:
             raise MechcheckError("a ratio of means has no value for a single prompt; compare its parts instead")
         return self.values
 
-    def _compare(self, holds: Bool[np.ndarray, " prompt"], name: str) -> "Measurement":
+    @property
+    def _operand(self) -> Operand:
+        """These as what something else is made of."""
+        return Operand(", ".join(filter(None, [self.name, self.under])), self.unit, self.values, 1)
+
+    def _compare(self, holds: Bool[np.ndarray, " prompt"], name: str, sign: int) -> "Measurement":
         if not np.isfinite(self.values).all():
             holds = np.where(np.isfinite(self.values), holds, np.nan)
-        values, unit = holds.astype(np.float64), "share of prompts"
-        return replace(self, values=values, name=name, unit=unit, compared=self, scale="yes/no", worth=(0.0, 1.0))
+        values, unit, made_of = holds.astype(np.float64), "share of prompts", compared_with(self._operand, self.operands, sign)
+        return replace(self, values=values, name=name, unit=unit, compared=self, scale="yes/no", worth=(0.0, 1.0), operands=made_of)
 
     def _scaled(self, how: Callable, by: float, name: str) -> "Measurement":
         scale, worth = self._kept(how, by)
-        return replace(self, values=how(self.values, by), scale=scale, worth=worth, size=abs(float(how(self.size, by))), name=name)
+        made_of = tuple(one._replace(sign=-one.sign) for one in self.operands) if by < 0 else self.operands
+        size = abs(float(how(self.size, by)))
+        return replace(self, values=how(self.values, by), scale=scale, worth=worth, size=size, name=name, operands=made_of)
 
     def _kept(self, how: Callable, number: float) -> tuple[Scale, tuple[float, float]]:
         """The scale, and what no and yes count, after a calculation that all values undergo."""
@@ -192,7 +208,8 @@ class Measurement(LikeArray):
                 if math.isclose(unchanged, float(how(yes, other_yes)), abs_tol=1e-12 * size):  # where both answer alike they cancel
                     scale, worth = "difference", (unchanged, unchanged + yes - no)
             values = how(self._plain(), other._plain())
-            return replace(self, values=values, scale=scale, worth=worth, size=size, compared=None, name=name, **texts)
+            alone: dict[str, Any] = {"compared": None, "under": "", "operands": ()}
+            return replace(self, values=values, scale=scale, worth=worth, size=size, name=name, **alone, **texts)
         number = float(other)
         size, name = max(self._largest(), abs(number)), named(self.name, f"{other}")
         scale, worth = self._kept(how, number)

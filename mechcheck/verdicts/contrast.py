@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from mechcheck.verdicts.verdict import Expectation
 
 
+Beside = Mapping[str, "Measurement"]
+"""For one expectation: label of a contrast run -> what it measured."""
+
 FRUITLESS = 4
 """Runs without an answer after which no more are tried."""
 
@@ -41,6 +44,14 @@ class Contrast:
     def rejected(self) -> int:
         """Runs that came out refuted; what decides nothing rejects nothing."""
         return sum(run.verdict == "refuted" for run in self.runs)
+
+    def beside(self, labels: Sequence[str]) -> list[Beside]:
+        """For each expectation, by its label in their order, what the runs that reached it measured."""
+        found: list[Beside] = []
+        for place in range(len(labels)):
+            reached = ((run.label, run.result(labels, place)) for run in self.runs)
+            found.append({label: result.measured for label, result in reached if result is not None})
+        return found
 
 
 def contrast(trial: Trial, expectations: "Sequence[Expectation]", samples: "Sequence[Measurement]") -> Contrast:

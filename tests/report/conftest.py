@@ -39,12 +39,12 @@ def browser() -> Iterator[Browser]:
 def write(tmp_path: Path):
     """Write the page of an evidence, packed or not, and return its path."""
 
-    def writer(evidence: dict, packed: bool | None = None) -> Path:
+    def writer(evidence: dict, packed: bool | None = None, prompts: dict | None = None) -> Path:
         path = tmp_path / f"index-{packed}.html"
         with pytest.MonkeyPatch.context() as patch:
             if packed is not None:
                 patch.setattr(_render, "_INLINE", -1 if packed else 10**9)
-            write_report(evidence, path)
+            write_report(evidence, path, prompts)
         return path
 
     return writer

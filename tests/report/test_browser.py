@@ -3,11 +3,13 @@
 import json
 import shutil
 import subprocess
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from browser import Browser
+from made_prompts import check, difference, texts, told, values
 from steps import Json, compared_figures, every_figure, needs_browser, opened
 
 from mechcheck.measures.figures.model import AttentionView
@@ -129,9 +131,11 @@ def axe(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
-def test_axe_finds_nothing(browser: Browser, write, rich: Json, axe: str, dark: bool) -> None:
+def test_axe_finds_nothing(browser: Browser, write, rich: Json, axe: str, dark: bool, tmp_path: Path) -> None:
     rich["claims"][0]["figures"] = [*every_figure(), *compared_figures()]
-    browser.open(write(rich), dark=dark)
+    known = texts(60)
+    prompts = told(tmp_path, known, **{rich["claims"][0]["id"]: [difference(values(60), known), check(values(60), known)]})
+    browser.open(write(rich, prompts=prompts), dark=dark)
     for claim in rich["claims"]:
         opened(browser, claim["id"])
     browser.evaluate(f"(() => {{ {axe}\n; }})()")

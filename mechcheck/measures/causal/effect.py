@@ -4,12 +4,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from mechcheck.engine.run import AnyMetric, sweep
-from mechcheck.notation.interventions import Intervention
+from mechcheck.engine.run import AnyMetric, as_list, sweep
+from mechcheck.notation.interventions import UNTOUCHED, Intervention, kinds_text
 from mechcheck.notation.metrics import as_metric, logit_diff
 from mechcheck.notation.sites import Sites
 from mechcheck.prompts.prompt_set import PromptSet
 from mechcheck.stats.measurement import Measurement
+from mechcheck.stats.operands import Operand, subtracted
 
 if TYPE_CHECKING:
     from transformer_lens.model_bridge import TransformerBridge
@@ -37,6 +38,14 @@ class Effect:
     def each(self, many: Sequence[Sites]) -> list[Measurement]:
         """The effect at each set of sites."""
         metric = as_metric(self.metric)
-        clean, *changed = sweep(self.model, self.prompts, [[], *(self.intervention(sites) for sites in many)], metric)
+        changes = [self.intervention(sites) for sites in many]
+        clean, *changed = sweep(self.model, self.prompts, [[], *changes], metric)
         name = self.name or f"{metric.name} lost"
-        return [Measurement(clean - values, self.prompts.ids, self.prompts.templates, name, metric.unit) for values in changed]
+        untouched = Operand(f"{metric.name}, {UNTOUCHED}", metric.unit, clean, 1)
+        return [
+            Measurement(
+                clean - values, self.prompts.ids, self.prompts.templates, name, metric.unit,
+                operands=subtracted(untouched, Operand(f"{metric.name}, {kinds_text(as_list(change))}", metric.unit, values, -1)),
+            )
+            for values, change in zip(changed, changes, strict=True)
+        ]  # fmt: skip

@@ -11,11 +11,12 @@ import numpy as np
 
 from mechcheck.engine.run import run, sweep
 from mechcheck.measures.subspaces.pairs import Pairs, Tokens, check_unseen, pairs_of
-from mechcheck.notation.interventions import Intervention, Patch
+from mechcheck.notation.interventions import UNTOUCHED, Intervention, Patch
 from mechcheck.notation.metrics import logit_diff
 from mechcheck.notation.sites import Sites
 from mechcheck.prompts.prompt_set import PromptSet
 from mechcheck.stats.measurement import Measurement
+from mechcheck.stats.operands import Operand, subtracted
 
 if TYPE_CHECKING:
     from transformer_lens.model_bridge import TransformerBridge
@@ -86,7 +87,9 @@ def whole_of(sites: Sites) -> Sites:
 
 
 def _shift(clean: np.ndarray, changed: np.ndarray, base: PromptSet, what: str) -> Measurement:
-    return Measurement(clean - changed, base.ids, base.templates, f"shift to the expected token ({what})", "logits")
+    whole = Operand(f"logit difference, {UNTOUCHED}", "logits", clean, 1), Operand(f"logit difference ({what})", "logits", changed, -1)
+    name = f"shift to the expected token ({what})"
+    return Measurement(clean - changed, base.ids, base.templates, name, "logits", operands=subtracted(*whole))
 
 
 def _preferred(differences: np.ndarray, base: PromptSet, what: str) -> Measurement:

@@ -1,0 +1,1 @@
+"""The values of single prompts, and the prompts' texts, as they lie beside the evidence."""

@@ -1,0 +1,105 @@
+"""The prompts of one check: the value of each, what it was made of, and which speak most against what is claimed."""
+
+import math
+from typing import Any, Literal, NamedTuple
+
+from mechcheck.report._claims import Region, check_place, region
+
+Json = dict[str, Any]
+
+MOST = 2000
+"""Prompts of a check that are on the page; the worst, where there are more."""
+
+
+class Column(NamedTuple):
+    """A number for each prompt."""
+
+    name: str
+    unit: str
+    role: Literal["operand", "value", "beside"]
+    values: list[str]
+    """With four significant digits."""
+
+
+class Check(NamedTuple):
+    """All prompts of one check."""
+
+    place: int
+    title: str
+    side: Region
+    """Between what the value of a prompt lies on the claimed side; both None where nobody knows."""
+    tie: int
+    """Among equal values those are worse whose first operand is smaller (1) or larger (-1); 0 where neither is."""
+    columns: list[Column]
+    """The value comes first, what it was made of and what decoys gave stand behind it."""
+    order: list[int]
+    """The rows, worst first."""
+    wrong: set[int]
+    """Rows whose value is not on the claimed side."""
+    ids: list[str]
+    templates: list[str]
+    ratio: bool
+    """Whether the check is of a ratio of means, of which the values say what each prompt adds to it."""
+    beside: int
+    """Decoys, or positive controls, whose mean one of the columns is."""
+
+    @property
+    def few(self) -> list[Column]:
+        """The columns that stand beside the worst prompts: without decoys."""
+        return [column for column in self.columns if column.role != "beside"]
+
+
+def meaning(expectation: Json, check: Check) -> str:
+    """What to make of single prompts, where what is claimed is of all of them together."""
+    n, wrong, said = len(check.ids), len(check.wrong), []
+    if check.side != (None, None):
+        where = f"{wrong:,} of {n:,} values are not on the claimed side" if wrong else f"All {n:,} values are on the claimed side"
+        said.append(f"{where}; what is claimed is {'their share' if expectation['kind'] == 'rate' else 'their mean'}, not each of them.")
+    if check.ratio:
+        said.append(
+            "A ratio of means has no value for a single prompt: shown is what each adds to it, to first order; their mean is the ratio."
+        )
+    if n > MOST:
+        said.append(f"The page has the worst {MOST:,} of them.")
+    return " ".join(said)
+
+
+def check_of(claim: Json, place: int, found: Json) -> Check:
+    expectation, unit, operands, decoys = (
+        claim["expectations"][place],
+        claim["expectations"][place]["unit"],
+        found["operands"],
+        found["decoys"],
+    )
+    value = Column(found["name"] or "value", unit, "value", [*map(_digits, found["values"])])
+    columns = [value, *(Column(one["name"] or "value", one["unit"], "operand", [*map(_digits, one["values"])]) for one in operands)]
+    if decoys is not None:
+        columns.append(Column("", unit, "beside", [*map(_digits, decoys["values"])]))
+    side, sign = _side(expectation), operands[0]["sign"] if operands else 0
+    tie = sign if side.high is None else -sign if side.low is None else 0
+    # As they are shown, so that a script, which knows no more digits, orders them alike.
+    scores = [_score(float(shown), side) for shown in value.values]
+    firsts = [tie * float(shown) for shown in columns[1].values] if tie else [0.0] * len(scores)
+    order = sorted(range(len(scores)), key=lambda i: (math.isnan(scores[i]), scores[i], 0.0 if math.isnan(firsts[i]) else firsts[i]))
+    wrong = {i for i, score in enumerate(scores) if score <= 0 and side != (None, None)}
+    title = f"{check_place(claim, place)}{expectation['label']}"
+    beside = 0 if decoys is None else decoys["n"]
+    return Check(place, title, side, tie, columns, order, wrong, found["ids"], found["templates"], found["ratio"], beside)
+
+
+def _side(expectation: Json) -> Region:
+    """Where the value of a prompt is to lie: for a rate on the side of yes or of no, else where the mean is to lie."""
+    claimed = region(expectation)
+    if expectation["kind"] != "rate":
+        return claimed
+    return Region(*(None if end is None else 0.5 for end in claimed))
+
+
+def _score(value: float, side: Region) -> float:
+    """How far inside the claimed side, or, negative, outside; where nobody knows the side, the value itself."""
+    ends = [*([] if side.low is None else [value - side.low]), *([] if side.high is None else [side.high - value])]
+    return min(ends, default=value)
+
+
+def _digits(value: float) -> str:
+    return f"{value:.4g}"

@@ -1,0 +1,233 @@
+"""Single prompts on the page: the worst stand in it, all are packed, and what they mean is said."""
+
+import json
+import math
+import re
+from types import SimpleNamespace
+
+import pytest
+from made_prompts import check, difference, texts, told, values
+from page_reader import Page, claim_html
+from test_pack import unpacked
+
+from mechcheck.report import _prompts, _texts, _values, render
+from mechcheck.report._prompts import Prompts
+
+TEXTS = texts(12)
+
+
+def page_of(make: SimpleNamespace, tmp_path, checks, expectations, known=TEXTS, which="all", **changes) -> str:
+    """The page of one claim."""
+    evidence = make.evidence([make.claim("c", expectations=expectations, **changes)])
+    return render(evidence, told(tmp_path, known, c=checks), tmp_path, which)
+
+
+def shown(make: SimpleNamespace, tmp_path, found, expectation) -> _values.Check:
+    """One check, as the page has it."""
+    claim = make.claim("c", expectations=[expectation])
+    (made,) = Prompts(told(tmp_path, TEXTS, c=[found]), tmp_path).checks(claim)
+    return made
+
+
+@pytest.mark.parametrize(
+    ("expectation", "order", "wrong"),
+    [
+        ({"kind": "above", "threshold": 0.5}, [2, 0, 3, 1], {2, 0}),
+        ({"kind": "below", "threshold": 0.5}, [1, 3, 0, 2], {1, 3}),
+        ({"kind": "between", "threshold": [0.0, 0.5]}, [1, 2, 3, 0], {2, 1, 3}),
+        ({"kind": "equivalent", "threshold": 1.0, "margin": 1.5}, [2, 1, 0, 3], {2}),
+        ({"kind": "greater", "threshold": 0.9}, [2, 0, 3, 1], {2, 0, 3}),
+        ({"kind": "rate", "threshold": 0.9}, [2, 0, 3, 1], {2, 0}),
+        ({"kind": "rate", "threshold": 0.9, "region": [None, 0.9]}, [1, 3, 0, 2], {1, 3}),
+        ({"kind": "rate", "threshold": 0.9, "region": [None, None]}, [2, 0, 3, 1], set()),
+    ],
+)
+def test_worst_is_what_is_furthest_on_the_wrong_side(make, tmp_path, expectation, order, wrong):
+    found = shown(make, tmp_path, check([0.25, 2.0, -1.0, 0.75], TEXTS), make.expectation(**expectation))
+    assert (found.order, found.wrong) == (order, wrong)
+
+
+def test_what_is_on_the_threshold_is_not_on_the_claimed_side(make, tmp_path):
+    assert shown(make, tmp_path, check([0.5, 0.75], TEXTS), make.expectation(threshold=0.5)).wrong == {0}
+
+
+@pytest.mark.parametrize(
+    ("region", "sign", "order"), [([0.9, None], 1, [1, 2, 0]), ([0.9, None], -1, [0, 2, 1]), ([None, 0.9], 1, [0, 2, 1])]
+)
+def test_yes_and_no_are_told_apart_by_what_was_compared(make, tmp_path, region, sign, order):
+    compared = {"name": "preference", "unit": "logits", "values": [3.0, -2.0, 1.0], "sign": sign}
+    found = check([1.0, 1.0, 1.0], TEXTS, operands=[compared])
+    assert shown(make, tmp_path, found, make.expectation(kind="rate", threshold=0.9, region=region)).order == order
+
+
+def test_values_that_are_none_stand_last(make, tmp_path):
+    found = shown(make, tmp_path, check([math.nan, 2.0, math.inf, -math.inf], TEXTS), make.expectation(threshold=0.5))
+    assert (found.order, found.columns[0].values) == ([3, 1, 2, 0], ["nan", "2", "inf", "-inf"])
+
+
+def test_the_worst_five_stand_in_the_page_with_what_they_were_made_of(make, tmp_path):
+    found = difference([float(i) - 2.5 for i in range(12)], TEXTS)
+    html = page_of(make, tmp_path, [found], [make.expectation(threshold=0.0, unit="logits")])
+    section = re.search(r'<section class="each".*?</section>', html, re.DOTALL)[0]
+    rows = re.findall(r"<tr( class=\"wrong\")?><td>(\S+?)<td dir=\"auto\">(.*)<td>(\S+?)<td>(\S+?)$", section, re.MULTILINE)
+    assert [(wrong != "", value, clean) for wrong, value, _, clean, _ in rows] == [
+        (True, "-2.5", "0.5"), (True, "-1.5", "1.5"), (True, "-0.5", "2.5"), (False, "0.5", "3.5"), (False, "1.5", "4.5"),
+    ]  # fmt: skip
+    assert {patched for *_, patched in rows} == {"3"}
+    assert rows[0][2] == 'When <b class="ans"> Mary<sub>S</sub></b>  went home went <b> to<sub>END</sub></b> '
+    assert "asked for <bdi> Mary</bdi>" in rows[1][2]  # which does not stand in it
+    heads = re.findall(r'<th scope="col">(?:<bdi>)?([^<]*)', section)
+    assert heads == ["preference (logits)", "prompt", "preference, untouched (logits)", "preference, Patch (logits)"]
+    assert "The worst 5 of 12 for logit difference above 0 (> 0 logits). 3 of 12 values are not on the claimed side" in Page(section).text
+
+
+@pytest.mark.parametrize("which", ["all", "worst"])
+def test_the_worst_need_no_script_on_a_large_page_either(make, tmp_path, monkeypatch, which):
+    monkeypatch.setattr("mechcheck.report._render._INLINE", -1)
+    html = page_of(make, tmp_path, [difference(values(12), TEXTS)], [make.expectation()], which=which)
+    assert re.sub(r"<script.*?</script>", "", html, flags=re.DOTALL).count("went home went") == 5
+    assert ("data-spec=" in html) == (which == "all")
+
+
+def test_all_of_them_are_packed_and_what_is_equal_is_packed_once(make, tmp_path):
+    clean = values(12)
+    pair = [difference(clean, TEXTS), difference(clean, TEXTS)]
+    evidence = make.evidence([make.claim(name, expectations=[make.expectation()]) for name in "ab"])
+    html = render(evidence, told(tmp_path, TEXTS, a=pair[:1], b=pair[1:]), tmp_path)
+    parts = unpacked(html)
+    first, second = (json.loads(parts[int(number)]) for number in re.findall(r'data-spec="(\d+)"', html))
+    assert first["checks"] == second["checks"]
+    assert (first["texts"], first["file"], second["file"]) == (second["texts"], "samples/r/a.npz", "samples/r/b.npz")
+    names, columns = zip(*first["checks"][0]["columns"], strict=True)
+    assert names == ("preference (logits)", "preference, untouched (logits)", "preference, Patch (logits)", "decoys, mean of 2 (logits)")
+    assert [float(x) for x in parts[columns[0]].split()] == pytest.approx(clean, rel=5e-4)
+    assert first["checks"][0]["rows"] is None  # those of the set, in its order
+    known = json.loads(parts[first["texts"]])
+    assert (known["between"], known["words"][:2], known["tokens"][1]) == ("", ["When", " Mary"], "0 2 3 4 3 5")
+
+
+def test_prompts_of_another_order_or_without_texts(make, tmp_path):
+    found = check([1.0, 2.0, 3.0], TEXTS) | {"ids": [TEXTS["ids"][4], "somewhere else", TEXTS["ids"][0]]}
+    html = page_of(make, tmp_path, [found], [make.expectation()])
+    parts = unpacked(html)
+    (told_of,) = json.loads(parts[int(re.search(r'data-spec="(\d+)"', html)[1])])["checks"]
+    assert parts[told_of["rows"]] == "4 -1 0"
+    assert json.loads(parts[told_of["unknown"]])[1] == ["template 1", "somewhere else"]
+    assert "somewhere , template 1" in Page(page_of(make, tmp_path, [found], [make.expectation()], known=None)).text
+
+
+def test_each_check_has_its_own_values_and_the_deciding_one_is_shown(make, tmp_path):
+    checks = [check([1.0] * 12, TEXTS), difference(values(12), TEXTS), check([], TEXTS)]
+    expectations = [
+        make.expectation(label="one"),
+        make.expectation(label="two"),
+        make.expectation(label="three", kind="for_all", threshold=0.5),
+    ]
+    html = page_of(make, tmp_path, checks, expectations, deciding=1)
+    spec = json.loads(unpacked(html)[int(re.search(r'data-spec="(\d+)"', html)[1])])
+    assert ([one["title"] for one in spec["checks"]], spec["chosen"]) == (["check 1 of 3: one", "check 2 of 3: two"], 1)
+    assert "The worst 5 of 12 for check 2 of 3: two" in Page(html).text
+    assert "samples[&#34;ids_1&#34;], samples[&#34;values_1&#34;]" in html
+
+
+@pytest.mark.parametrize(
+    ("found", "expectation", "said"),
+    [
+        (
+            {"ratio": True},
+            {"kind": "above"},
+            "A ratio of means has no value for a single prompt: shown is what each adds to it, to first order",
+        ),
+        ({}, {"kind": "rate", "threshold": 0.5}, "what is claimed is their share, not each of them"),
+        ({"values": [1.0, 2.0]}, {"kind": "above"}, "All 2 values are on the claimed side"),
+        ({}, {"kind": "rate", "threshold": 0.5, "region": [None, None]}, "The lowest 2 of 2 for logit difference above 0"),
+    ],
+)
+def test_what_they_mean_is_said(make, tmp_path, found, expectation, said):
+    html = page_of(make, tmp_path, [check([-1.0, 2.0], TEXTS) | found], [make.expectation(**expectation)])
+    assert said in Page(html).text
+
+
+def test_a_positive_control_is_no_decoy(make, tmp_path):
+    found = check([1.0, 2.0], TEXTS, decoys={"n": 1, "values": [0.0, 0.0]})
+    html = page_of(make, tmp_path, [found], [make.expectation()], expect="refuted", verdict="refuted")
+    spec = json.loads(unpacked(html)[int(re.search(r'data-spec="(\d+)"', html)[1])])
+    assert spec["checks"][0]["columns"][1][0] == "positive control (logits)"
+
+
+def test_where_there_are_very_many_the_worst_are_on_the_page(make, tmp_path, monkeypatch):
+    for module in (_prompts, _values):
+        monkeypatch.setattr(module, "MOST", 4)
+    html = page_of(make, tmp_path, [check([9.0, 1.0, 8.0, 2.0, 3.0, -1.0], TEXTS)], [make.expectation()])
+    parts = unpacked(html)
+    (told_of,) = json.loads(parts[int(re.search(r'data-spec="(\d+)"', html)[1])])["checks"]
+    assert (parts[told_of["columns"][0][1]], parts[told_of["rows"]], told_of["n"]) == ("1 2 3 -1", "1 3 4 5", 6)
+    assert "The page has the worst 4 of them." in told_of["meaning"]
+
+
+def test_the_middle_of_a_long_prompt_is_left_out(make, tmp_path, monkeypatch):
+    monkeypatch.setattr(_texts, "_LONGEST", 4)
+    html = page_of(make, tmp_path, [check([1.0], TEXTS)], [make.expectation()])
+    assert 'When <b class="ans"> Mary<sub>S</sub></b> […] went <b> to' in html
+
+
+def test_hostile_texts_are_written_out(make, tmp_path):
+    script, turned = "<script>alert(1)</script>", "\u202eevil"
+    known = texts(2, words=[script, turned, "\n", "</script>", "\x1b", "to"])
+    known["names"][1], known["templates"][0] = script, f"{script}\x1e"
+    found = difference([1.0, 2.0], known, name=script)
+    html = page_of(make, tmp_path, [found], [make.expectation(label=script, unit=turned)], known=known)
+    assert "<script>alert" not in html
+    assert "&lt;script&gt;alert" in html
+    parts = unpacked(html)
+    spec = json.loads(parts[int(re.search(r'data-spec="(\d+)"', html)[1])])
+    sets = json.loads(parts[spec["texts"]])
+    assert (sets["words"][:2], sets["words"][4]) == ([script, "\\u202eevil"], "\\u001b")
+    assert (sets["names"][1], sets["templates"][0]) == (script, f"{script}\\u001e")
+    for part in parts:
+        assert not re.search(r"[\x00-\x08\x0e-\x1f\u202e]", part)
+
+
+def test_problems_are_told_beside_what_there_is(make, tmp_path):
+    evidence = make.evidence([make.claim("c")])
+    found = told(tmp_path, None, c=[])
+    found["claims"]["c"]["problems"] = ["its samples are not beside the evidence (no <b>)"]
+    html = claim_html(render(evidence, found, tmp_path), "c")
+    assert "Not every prompt is shown: its samples are not beside the evidence (no <b>)" in Page(html).text
+    assert "The first 1 of 400" in Page(html).text  # as the evidence has them
+
+
+def test_the_samples_are_linked_to_where_they_lie_below_the_page(make, tmp_path):
+    evidence = make.evidence([make.claim("c", expectations=[make.expectation()])])
+    found = told(tmp_path / "a b", TEXTS, c=[check([1.0], TEXTS)])
+    for folder, link in ((tmp_path, "a%20b/samples/r/c.npz"), (tmp_path / "a b", "samples/r/c.npz"), (tmp_path / "c", None), (None, None)):
+        html = render(evidence, found, folder)
+        assert re.findall(r'<a href="([^"]*npz)"', html) == ([] if link is None else [link])
+        assert "<code>samples/r/c.npz</code>" in html
+
+
+def test_prompts_without_a_value_are_counted(make, tmp_path):
+    some = check([1.0, 2.0, 3.0], TEXTS)
+    assert "9 of the claim's 12 prompts have no value here." in Page(page_of(make, tmp_path, [some], [make.expectation()])).text
+    other = some | {"ids": ["a", "b", "c"]}
+    assert "These are other prompts than the claim's 12." in Page(page_of(make, tmp_path, [other], [make.expectation()])).text
+    whole = Page(page_of(make, tmp_path, [check(values(12), TEXTS)], [make.expectation()])).text
+    assert "have no value here" not in whole
+    assert "other prompts" not in whole
+
+
+def test_decoys_that_decided_nothing_and_tries_that_are_not_recorded_are_told(make):
+    decoys = make.rich_claims()[0]["decoys"]
+    for rejected, supported, said in (
+        (8, 0, "8 of 8 rejected."),
+        (5, 1, "5 of 8 rejected, 1 satisfied the claim too, 2 decided nothing."),
+        (5, 0, "5 of 8 rejected, 3 decided nothing."),
+    ):
+        claim = make.claim("c", decoys=decoys | {"rejected": rejected, "supported": supported})
+        text = Page(render(make.evidence([claim]))).text
+        assert said in text
+        assert "tried how often is not recorded" in text
+    assert (
+        "not recorded"
+        not in Page(render(make.evidence([make.claim("c", verdict="skipped", met=None, expectations=[], deciding=None)]))).text
+    )
