@@ -161,10 +161,10 @@ from .measures.stream.steering import (
     swap_directions as swap_directions,
     steering_curve as steering_curve,
     steering_curves as steering_curves,
-    steering_figure as steering_figure,
     random_directions as random_directions,
     shuffled_vectors as shuffled_vectors,
 )
+from .measures.stream.curves import steering_figure as steering_figure
 
 # generated text
 from .measures.text.generation import generate as generate

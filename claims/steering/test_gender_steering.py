@@ -35,6 +35,7 @@ MODELS = ["names-gpt2-seed0", "names-gpt2-seed1", "names-gpt2-seed4", "names-gpt
 PRONOUNS = {"men": "himself", "women": "herself"}
 VERBS = ("hurt", "blamed", "praised")
 LEARNT, SEED, CONTROLS = 480, 0, 20
+BESIDE = 5  # controls that are looked at and decide nothing
 SWEPT = (-2.0, -1.0, -0.5, 0.0, 0.5, 1.0, 1.5, 2.0)
 
 
@@ -103,7 +104,7 @@ def random_curves(model, prompts, scales):
     """What random directions do to the pronouns about each gender."""
     return {
         f"random directions, {gender}": steering_curves(
-            model, about(prompts, gender), random_directions(other_gender(model, gender), CONTROLS, SEED), at_the_name(model), scales
+            model, about(prompts, gender), random_directions(other_gender(model, gender), BESIDE, SEED), at_the_name(model), scales
         )
         for gender in PRONOUNS
     }

@@ -30,6 +30,7 @@ from mechcheck import (
 SOURCE = "Turner et al. 2023, arXiv:2308.10248; Jorgensen et al. 2023, arXiv:2312.03813"
 SHORTCUT = "names-gpt2-seed0"  # writes against the giver directly, so nothing behind these heads is waiting to be read
 LEARNT, SEED, CONTROLS = 1920, 0, 20
+BESIDE = 5  # controls that are looked at and decide nothing
 VECTORS: dict = {}  # of each model and site, so that they are learnt once
 SWEPT = (-4.0, -2.0, -1.0, -0.5, 0.0, 0.5, 1.0, 2.0, 4.0)
 
@@ -103,7 +104,7 @@ def test_shift_is_linear(model, prompts, circuit, check, reach, direction):
     curve = steering_curve(model, prompts, added, site, scales)
     check.below(curve.nonlinearity, 0.05)
     check.below(curve.slope, -1.0)
-    drawn = random_directions(names, CONTROLS, SEED)
+    drawn = random_directions(names, BESIDE, SEED)
     title = f"Logit difference within {reach:g} of the natural scale"
     check.figure(lambda: curve.figure(title, {"random directions": steering_curves(model, prompts, drawn, site, scales)}))
 

@@ -10,8 +10,8 @@ from mechcheck.measures.attention.rollup import AttentionRollup
 from mechcheck.measures.heads.composition import Composition
 from mechcheck.measures.heads.detection import Detection
 from mechcheck.measures.stream.attribution import DirectLogitAttribution
+from mechcheck.measures.stream.curves import SteeringCurve, steering_figure
 from mechcheck.measures.stream.lens import LensMap, LensReading
-from mechcheck.measures.stream.steering import SteeringCurve, steering_figure
 from mechcheck.stats.estimates import Confidence, estimate_mean
 
 N = 5
@@ -106,8 +106,9 @@ def test_controls_stand_beside_a_steering_curve():
     for other in (curve((1.0, 3.0)), curve((1.0, -2.0), "nats")):
         with pytest.raises(MechcheckError, match="'Steered': the curves of a figure have the same scales and the same unit"):
             steering_figure("Steered", {"one": steered, "other": other})
-    with pytest.raises(MechcheckError, match="there is one at least"):
-        steering_figure("Steered", {})
+    for curves, none in (({}, {"random": controls}), ({"mean": steered}, {"random": []})):
+        with pytest.raises(MechcheckError, match="there is one at least"):
+            steering_figure("Steered", curves, none)
     single = SteeringCurve((0.0, 1.0), drawn((2,))[:, :1], IDS[:1], TEMPLATES[:1], "logit difference", "logits").figure()
     assert np.isnan(single.bands["mean, with 95% interval"]).all()  # one prompt has no interval
 

@@ -5,7 +5,9 @@ import base64
 import numpy as np
 import pytest
 from browser import Browser
-from steps import TOKENS, Json, compared_figures, fill_in, needs_browser, opened
+from steps import TOKENS, Json, compared_figures, every_figure, fill_in, needs_browser, opened
+
+from mechcheck import RecordedFigure
 
 pytestmark = needs_browser
 
@@ -107,3 +109,14 @@ def test_attention_as_lines_has_a_line_for_each_weight_and_of_a_marked_token_its
     assert page.evaluate(lines) == (values > 0.99).sum()
     assert page.problems() == []
     assert page.requests() == [url for url in page.requests() if url.startswith("file:")]
+
+
+@pytest.mark.parametrize("width", [390, 1400])
+def test_no_figure_is_wider_than_its_page(browser: Browser, tmp_path, width: int) -> None:
+    browser.call("Emulation.setDeviceMetricsOverride", width=width, height=900, deviceScaleFactor=1, mobile=width < 480)
+    try:
+        for record in (*every_figure(), *compared_figures()):
+            browser.open(RecordedFigure(record).save(tmp_path / "figure.html"))
+            assert browser.evaluate("document.documentElement.scrollWidth") == width, record["title"]
+    finally:
+        browser.call("Emulation.clearDeviceMetricsOverride")
