@@ -6,16 +6,11 @@ const AT_ONCE = 120;
 function claimList(list, form) {
   const claims = [...list.querySelectorAll("details.claim")];
   const homes = new Map(claims.map((claim) => [claim, claim.parentElement]));
-  const byId = new Map(claims.map((claim) => [claim.querySelector(".body").id, claim]));
   const byTest = document.getElementById("by-test");
   const tests = [...byTest.querySelectorAll(".test")];
   const folds = [...byTest.querySelectorAll("details.lines")];
   const entries = new Map([...document.querySelectorAll("#contents a")].map((link) => [link.hash, link.parentElement]));
   const files = [...byTest.querySelectorAll(".file")].map((file) => [file, entries.get(`#${file.firstElementChild.id}`)]);
-  for (const claim of claims) {
-    const chip = claim.querySelector(".chip").classList;
-    claim.dataset.met = chip.contains("met") ? "yes" : chip.contains("unmet") ? "no" : "none";
-  }
   const flat = list.appendChild(make("div", {}));
   const [shown, everything, regroup, keys] = ["shown", "everything", "regroup", "keys"].map((id) => document.getElementById(id));
   const texts = new Map();
@@ -44,7 +39,7 @@ function claimList(list, form) {
       const out = !fits(claim);
       if (claim.hidden !== out) {
         claim.hidden = out;
-        for (const mark of marks.get(claim) ?? []) mark.classList.toggle("out", out);
+        for (const mark of marksOf(claim)) mark.classList.toggle("out", out);
       }
       if (out) continue;
       n += 1;
@@ -143,7 +138,7 @@ function claimList(list, form) {
       writeAddress("replaceState", target, wanted);
     }
     for (let at = place; at; at = at.parentElement.closest("details")) if (at.matches("details")) at.open = true;
-    const claim = byId.get(target);
+    const claim = claimAt(target);
     const head = claim ?? place;
     head.scrollIntoView({ block: "start" });
     // Rows on the way have a height only once they are seen: the first time it is a guess.
@@ -173,7 +168,7 @@ function claimList(list, form) {
   }
 
   const lines = () => [...list.querySelectorAll("summary.line, .lines:not([open]) > summary")];
-  const missed = () => Object.assign([...list.querySelectorAll('[data-met="no"] > summary')], { unfold: true });
+  const missed = () => Object.assign([...list.querySelectorAll("summary.line:has(.unmet)")], { unfold: true });
 
   function key(event) {
     if (event.ctrlKey || event.metaKey || event.altKey || keys.open || event.target.closest("input, select, textarea")) return;
@@ -186,16 +181,22 @@ function claimList(list, form) {
     action();
   }
 
-  // Of the marks, those beside the tests are dimmed with their claims; all tell more than a verdict only here, to keep the page small.
-  const marks = new Map();
-  for (const mark of byTest.querySelectorAll("a.mark")) {
-    const claim = byId.get(mark.hash.slice(1));
-    marks.set(claim, [...(marks.get(claim) ?? []), mark]);
+  const claimAt = (id) => document.getElementById(id)?.closest("details.claim");
+
+  // The marks beside the tests, which are dimmed with their claims.
+  let marks = null;
+  function marksOf(claim) {
+    if (!marks) {
+      marks = new Map(claims.map((one) => [one, []]));
+      for (const mark of byTest.querySelectorAll("a.mark")) marks.get(claimAt(mark.hash.slice(1))).push(mark);
+    }
+    return marks.get(claim);
   }
 
+  // A mark tells more than its verdict only here, to keep the page small.
   function nameMarks() {
     for (const mark of document.querySelectorAll("a.mark")) {
-      const claim = byId.get(mark.hash.slice(1));
+      const claim = claimAt(mark.hash.slice(1));
       const said = [".chip", ".c-statement strong", "code.id"].map((part) => claim.querySelector(part).textContent.replace(/^\W /, ""));
       mark.title = `${said[0]}: ${said[1]} ${said[2]}`;
       mark.setAttribute("aria-label", mark.title);

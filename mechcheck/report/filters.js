@@ -49,11 +49,13 @@ function filterForm(form, changed) {
   function test(textOf) {
     const verdicts = pressed();
     const words = form.text.value.toLowerCase().split(/\s+/).filter(Boolean);
-    const equal = ["met", "kind", "model", "task"].filter((name) => form[name].value);
+    const equal = ["kind", "model", "task"].filter((name) => form[name].value);
+    const met = { yes: ".met", no: ".unmet", none: ":not(.met, .unmet)" }[form.met.value];
     const source = form.source.value;
     return (claim) =>
       (!verdicts.length || verdicts.includes(claim.dataset.verdict)) &&
       equal.every((name) => claim.dataset[name] === form[name].value) &&
+      (!met || claim.querySelector(".chip").matches(met)) &&
       (!source || claim.querySelector(".source bdi")?.textContent === source) &&
       words.every((word) => textOf(claim).includes(word));
   }

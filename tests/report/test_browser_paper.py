@@ -33,7 +33,9 @@ def test_on_a_phone_nothing_covers_the_title_and_nothing_is_wider_than_the_page(
     phone.open(write(rich))
     for claim in rich["claims"]:
         opened(phone, claim["id"])
-    phone.evaluate("new Promise((resolve) => setTimeout(resolve, 50))")
+    through = """(async () => { for (let y = 0; y < document.documentElement.scrollHeight; y += innerHeight) { scrollTo(0, y);
+      await new Promise((resolve) => requestAnimationFrame(() => requestAnimationFrame(resolve))); } })()"""
+    phone.evaluate(through)
     assert phone.evaluate("document.documentElement.scrollWidth <= innerWidth")
     title = """(() => { scrollTo(0, 0); const range = document.createRange(); range.selectNodeContents(document.querySelector('h1'));
       const box = range.getBoundingClientRect();
