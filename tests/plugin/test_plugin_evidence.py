@@ -6,7 +6,7 @@ import xml.etree.ElementTree as ElementTree
 import numpy as np
 import pytest
 
-from mechcheck.evidence.store import slug
+from mechcheck.evidence.store import slug, texts_file
 
 MODEL = "names-gpt2-seed1"
 THREE = """
@@ -43,7 +43,7 @@ def test_samples_are_what_was_estimated(claims):
         MODEL,
     )
     claim = run.claim()
-    assert [p.name for p in run.samples.iterdir()] == [f"{slug(claim['id'])}.npz"]
+    assert {p.name for p in run.samples.iterdir()} == {f"{slug(claim['id'])}.npz", texts_file(claim["prompts"]["texts_sha256"])}
     samples = np.load(run.samples / f"{slug(claim['id'])}.npz", allow_pickle=False)
     assert len(claim["expectations"]) == 3
     for i, expectation in enumerate(claim["expectations"]):

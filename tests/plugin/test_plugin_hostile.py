@@ -186,7 +186,7 @@ def test_nothing_secret_is_kept(claims, pytester, capsys, monkeypatch, options):
     capsys.readouterr()
     assert cli.main(["summary", str(run.report)]) == 0
     outputs["summary"] = capsys.readouterr().out
-    for path in (run.report / "samples").glob("*.npz"):
+    for path in run.samples.glob("*.npz"):
         with np.load(path) as stored:
             outputs[path.name] = " ".join(str(word) for name in stored.files for word in stored[name].tolist())
     del outputs["junit.xml"]  # pytest's own prefix is in it, which was asked for; looked at below

@@ -87,11 +87,11 @@ def whole_of(sites: Sites) -> Sites:
 
 
 def _shift(clean: np.ndarray, changed: np.ndarray, base: PromptSet, what: str) -> Measurement:
-    whole = Operand(f"logit difference, {UNTOUCHED}", "logits", clean, 1), Operand(f"logit difference ({what})", "logits", changed, -1)
+    whole = Operand(f"logit difference, {UNTOUCHED}", "logits", clean, 1), Operand(f"logit difference, {what}", "logits", changed, -1)
     name = f"shift to the expected token ({what})"
     return Measurement(clean - changed, base.ids, base.templates, name, "logits", operands=subtracted(*whole))
 
 
 def _preferred(differences: np.ndarray, base: PromptSet, what: str) -> Measurement:
-    measured = Measurement(differences, base.ids, base.templates, "logit difference", "logits")
+    measured = Measurement(differences, base.ids, base.templates, "logit difference", "logits", under=what)
     return (measured < 0).named(f"accuracy ({what})")
