@@ -9,6 +9,8 @@ Json = dict[str, Any]
 
 MOST = 2000
 """Prompts of a check that are on the page; the worst, where there are more."""
+_ALL_DIGITS = 17
+"""Significant digits with which a float64 is read back as it was."""
 
 
 class Column(NamedTuple):
@@ -18,7 +20,7 @@ class Column(NamedTuple):
     unit: str
     role: Literal["operand", "value", "beside"]
     values: list[str]
-    """With four significant digits."""
+    """With four significant digits, or as many as it takes to tell them apart and on which side of a threshold they lie."""
 
 
 class Check(NamedTuple):
@@ -52,8 +54,13 @@ class Check(NamedTuple):
 def meaning(expectation: Json, check: Check) -> str:
     """What to make of single prompts, where what is claimed is of all of them together."""
     n, wrong, said = len(check.ids), len(check.wrong), []
-    if check.side != (None, None):
-        where = f"{wrong:,} of {n:,} values are not on the claimed side" if wrong else f"All {n:,} values are on the claimed side"
+    undefined = check.columns[0].values.count("nan")
+    if undefined:
+        said.append(f"{undefined:,} of {n:,} values are undefined.")
+    if check.side != (None, None) and undefined < n:
+        where = f"{wrong:,} of {n:,} values are not on the claimed side"
+        if not wrong:
+            where = f"All {'others' if undefined else f'{n:,} values'} are on the claimed side"
         said.append(f"{where}; what is claimed is {'their share' if expectation['kind'] == 'rate' else 'their mean'}, not each of them.")
     if check.ratio:
         said.append(
@@ -71,16 +78,16 @@ def check_of(claim: Json, place: int, found: Json) -> Check:
         found["operands"],
         found["decoys"],
     )
-    value = Column(found["name"] or "value", unit, "value", [*map(_digits, found["values"])])
-    columns = [value, *(Column(one["name"] or "value", one["unit"], "operand", [*map(_digits, one["values"])]) for one in operands)]
-    if decoys is not None:
-        columns.append(Column("", unit, "beside", [*map(_digits, decoys["values"])]))
     side, sign = _side(expectation), operands[0]["sign"] if operands else 0
+    value = Column(found["name"] or "value", unit, "value", _shown(found["values"], side.edges))
+    columns = [value, *(Column(one["name"] or "value", one["unit"], "operand", _shown(one["values"])) for one in operands)]
+    if decoys is not None:
+        columns.append(Column("", unit, "beside", _shown(decoys["values"])))
     tie = sign if side.high is None else -sign if side.low is None else 0
     # As they are shown, so that a script, which knows no more digits, orders them alike.
     scores = [_score(float(shown), side) for shown in value.values]
     firsts = [tie * float(shown) for shown in columns[1].values] if tie else [0.0] * len(scores)
-    order = sorted(range(len(scores)), key=lambda i: (math.isnan(scores[i]), scores[i], 0.0 if math.isnan(firsts[i]) else firsts[i]))
+    order = sorted(range(len(scores)), key=lambda i: (math.isnan(scores[i]), _or_zero(scores[i]), _or_zero(firsts[i])))
     wrong = {i for i, score in enumerate(scores) if score <= 0 and side != (None, None)}
     title = f"{check_place(claim, place)}{expectation['label']}"
     beside = 0 if decoys is None else decoys["n"]
@@ -101,5 +108,30 @@ def _score(value: float, side: Region) -> float:
     return min(ends, default=value)
 
 
-def _digits(value: float) -> str:
-    return f"{value:.4g}"
+def _or_zero(value: float) -> float:
+    """For an order, in which NaN has no place."""
+    return 0.0 if math.isnan(value) else value
+
+
+def _shown(values: list[float], edges: tuple[float, ...] = ()) -> list[str]:
+    """The numbers of one column; more digits than four where they differ by little of their size, as 10000.1 and 10000.4 do."""
+    finite = [value for value in values if math.isfinite(value)]
+    largest, apart = max(map(abs, finite), default=0.0), max(finite, default=0.0) - min(finite, default=0.0)
+    digits = 4
+    if 0 < apart < math.inf:
+        digits = min(max(digits, 3 + math.floor(math.log10(largest)) - math.floor(math.log10(apart))), _ALL_DIGITS)
+    return [_digits(value, digits, edges) for value in values]
+
+
+def _digits(value: float, digits: int, edges: tuple[float, ...]) -> str:
+    """The number; more digits where rounding would put it on a threshold that it misses, or beyond one."""
+    shown = f"{value:.{digits}g}"
+    while any(_where(float(shown), edge) != _where(value, edge) for edge in edges) and digits < _ALL_DIGITS:
+        digits += 1
+        shown = f"{value:.{digits}g}"
+    return shown
+
+
+def _where(value: float, edge: float) -> int:
+    """Above (1), below (-1) or at (0) a threshold, or nowhere (0)."""
+    return (value > edge) - (value < edge)

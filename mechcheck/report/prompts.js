@@ -79,7 +79,7 @@ async function promptRows(spec, which, texts) {
     const id = row < 0 ? unknown[i][1] : texts.id(row);
     return {
       row, id, value, score,
-      tie: check.tie ? check.tie * number(columns[1][i]) : 0,
+      tie: check.tie ? check.tie * number(columns[1][i]) || 0 : 0, // NaN has no place in an order
       wrong: ends.length > 0 && score <= 0,
       broken: broken.has(id),
       values: columns.map((column) => column[i]),
@@ -209,7 +209,8 @@ function histogram(check, rows) {
     parts.push(svgMake("rect", bar));
   });
   for (const edge of check.edges) parts.push(svgMake("path", { class: "thr", d: `M${x(edge)} 0V${floor}` }));
-  const short = (value) => String(Number(value.toPrecision(3)));
+  const digits = [3, 4, 5, 6, 8, 10, 12, 15].find((many) => low.toPrecision(many) !== high.toPrecision(many)) ?? 17;
+  const short = (value) => String(Number(value.toPrecision(digits)));
   for (const [value, end] of [[low, "low"], [high, "high"]]) {
     parts.push(svgMake("text", { x: x(value), y: floor + 16, class: end }, short(value)));
   }

@@ -122,8 +122,8 @@ def decide_contest(measured: Measurement, among: Among, label: str, quantile: fl
     if not np.isfinite(means).all():
         which = among.labels[int(np.argmin(np.isfinite(means)))]
         raise NonFiniteError(f"{measured.name or 'effect'} is not finite for {among.kind.partition(' like ')[0]} ({which})")
-    rival = controls[int(np.argsort(means)[math.ceil(quantile * (len(means) - 1))])]
-    difference = (measured - rival).named(label, measured.unit)
+    rival = int(np.argsort(means)[math.ceil(quantile * (len(means) - 1))])
+    difference = (_of(measured, "the claim's own") - _of(controls[rival], f"control: {among.labels[rival]}")).named(label, measured.unit)
     interval = estimate_mean(difference, confidence)
     paired, p_refuted = p_values(interval, REGION, confidence)
     control = Control(among.kind, tuple(means), among.labels, measured.mean)
@@ -135,3 +135,8 @@ def decide_contest(measured: Measurement, among: Among, label: str, quantile: fl
         few = f"only {len(means)} {among.noun}, with which the rank's p-value is at best {1 / (1 + len(means)):.3f}; it takes {needed}"
         estimate = replace(estimate, caveat="; ".join(filter(None, [estimate.caveat, few])))
     return Contest(difference, estimate, verdict, rank if paired is None else max(rank, paired), p_refuted, control)
+
+
+def _of(measured: Measurement, whose: str) -> Measurement:
+    """The same, and whose it is: the effects of the claim and of its rival are else called the same."""
+    return replace(measured, under=", ".join(filter(None, [measured.under, whose])))

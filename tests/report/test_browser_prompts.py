@@ -1,5 +1,6 @@
 """Every prompt of a claim in a real browser: sorted, searched, read by keys. Skipped where there is no Chromium."""
 
+import math
 import time
 from types import SimpleNamespace
 
@@ -55,8 +56,10 @@ def click(browser: Browser, label: str) -> None:
         (THERE, {"kind": "rate", "threshold": 0.5}),
         (THERE, {"kind": "rate", "threshold": 0.5, "region": [None, 0.5]}),
         (check([float("nan"), float("inf"), 2.0, float("-inf"), 1.0], TEXTS), {"threshold": 0.0}),
+        (check([10000.0 + value / 10 for value in values(N)], TEXTS), {"threshold": 10000.1}),
+        (difference([math.nan, 1.0, math.nan, 1.0, 1.0], TEXTS), {"threshold": 0.0}),
     ],
-    ids=["above", "below", "between", "rate", "rate below", "not finite"],
+    ids=["above", "below", "between", "rate", "rate below", "not finite", "far from zero", "undefined"],
 )
 def test_the_browser_has_the_order_of_the_page(browser: Browser, page, make: SimpleNamespace, found: Json, expectation: Json) -> None:
     evidence, known = page([found], [make.expectation(**expectation)])
@@ -126,10 +129,18 @@ def test_the_histogram_counts_every_value(browser: Browser, page, make: SimpleNa
     most = int(label.rpartition(" ")[2])
     assert label.startswith(f"histogram of 60 values from {min(LOST['values']):.3g} to ")
     assert sum(round(height * most / max(heights)) for height in heights) == 60
+    assert len(set(heights)) > 3
     side, threshold = browser.evaluate(
         "[document.querySelector('.histogram .side').x.baseVal.value, document.querySelector('.histogram .thr').getBBox().x]"
     )
     assert side == pytest.approx(threshold)
+
+
+def test_the_ends_of_a_histogram_are_told_apart(browser: Browser, page, make: SimpleNamespace) -> None:
+    page([check([10000.1, 10000.4, 10001.5], TEXTS)], [make.expectation(threshold=10000.2)])
+    assert browser.evaluate("[...document.querySelectorAll('.histogram text')].map((end) => end.textContent)") == ["10000", "10002"]
+    page([check([10000.1, 10000.2, 10000.3], TEXTS)], [make.expectation(threshold=10000.2)])
+    assert browser.evaluate("[...document.querySelectorAll('.histogram text')].map((end) => end.textContent)") == ["10000.1", "10000.3"]
 
 
 def test_counterexamples_are_marked(browser: Browser, page, make: SimpleNamespace) -> None:

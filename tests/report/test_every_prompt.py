@@ -65,6 +65,24 @@ def test_values_that_are_none_stand_last(make, tmp_path):
     assert (found.order, found.columns[0].values) == ([3, 1, 2, 0], ["nan", "2", "inf", "-inf"])
 
 
+@pytest.mark.parametrize(
+    ("values", "threshold", "shown_as", "wrong"),
+    [
+        ([10000.1, 10000.7, 10000.4, 10001.0], 10000.4, ["10000.1", "10000.7", "10000.4", "10001.0"], {0, 2}),
+        ([-1e6, -1e6 - 0.25, -1e6 + 0.5], -1e6, ["-1000000", "-1000000.2", "-999999.5"], {0, 1}),
+        ([0.50000004, 0.4999999, 2.0], 0.5, ["0.50000004", "0.4999999", "2"], {1}),
+        ([1 / 3, 1 / 7, -2 / 3], 0.0, ["0.3333", "0.1429", "-0.6667"], {2}),
+        ([1e30, 2e-30, -1e300], 0.0, ["1e+30", "2e-30", "-1e+300"], {2}),
+    ],
+)
+def test_rounding_puts_no_value_on_another_side_nor_all_on_one_number(make, tmp_path, values, threshold, shown_as, wrong):
+    found = shown(make, tmp_path, check(values, TEXTS), make.expectation(threshold=threshold))
+    texts_shown = [float(text) for text in found.columns[0].values]
+    assert texts_shown == pytest.approx([float(text) for text in shown_as], rel=1e-7)
+    assert (found.wrong, found.order) == (wrong, sorted(range(len(values)), key=lambda i: values[i]))
+    assert max(len(text.strip("-")) for text in found.columns[0].values) <= 10
+
+
 def test_the_worst_five_stand_in_the_page_with_what_they_were_made_of(make, tmp_path):
     found = difference([float(i) - 2.5 for i in range(12)], TEXTS)
     html = page_of(make, tmp_path, [found], [make.expectation(threshold=0.0, unit="logits")])
@@ -140,12 +158,16 @@ def test_each_check_has_its_own_values_and_the_deciding_one_is_shown(make, tmp_p
         ),
         ({}, {"kind": "rate", "threshold": 0.5}, "what is claimed is their share, not each of them"),
         ({"values": [1.0, 2.0]}, {"kind": "above"}, "All 2 values are on the claimed side"),
+        ({"values": [1.0, math.nan]}, {"kind": "above"}, "1 of 2 values are undefined. All others are on the claimed side"),
+        ({"values": [math.nan, -1.0]}, {"kind": "above"}, "1 of 2 values are undefined. 1 of 2 values are not on the claimed side"),
+        ({"values": [math.nan, math.nan]}, {"kind": "above"}, "(> 0 logits). 2 of 2 values are undefined."),
         ({}, {"kind": "rate", "threshold": 0.5, "region": [None, None]}, "The lowest 2 of 2 for logit difference above 0"),
     ],
 )
 def test_what_they_mean_is_said(make, tmp_path, found, expectation, said):
     html = page_of(make, tmp_path, [check([-1.0, 2.0], TEXTS) | found], [make.expectation(**expectation)])
     assert said in Page(html).text
+    assert ("All 2 values" in Page(html).text) == said.startswith("All 2 values")
 
 
 def test_a_positive_control_is_no_decoy(make, tmp_path):

@@ -194,6 +194,12 @@ class TestBeatsRandom:
         assert found.p == pytest.approx(p)
         assert found.estimate.caveat is None
 
+    def test_the_effects_that_are_compared_are_told_apart(self, check):
+        check.beats_random(lambda sites: around(float(str(sites).rpartition(".")[2])).named("lost"), heads("0.60"), n=60, quantile=1.0)
+        own, rival = check.samples[0].operands
+        assert (own.name, rival.name) == ("lost, the claim's own", "lost, control: 0.59")
+        assert own.values.mean() - rival.values.mean() == pytest.approx(1.0)
+
     def test_a_tie_counts_against_the_claim(self, check):
         check.beats_random(lambda sites: around(1.0), heads("0.3"))
         assert check.expectations[0].p == 1.0
