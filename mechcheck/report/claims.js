@@ -74,12 +74,14 @@ function claimList(list, form) {
     model: (claim) => claim.dataset.model,
   };
 
-  // By a column, upwards or ("-") downwards; by none, each claim stands with its test.
-  function sort(by) {
+  // By a column, upwards or ("-") downwards; by none, or by what is none, each claim stands with its test.
+  function sort(asked) {
+    const buttons = [...document.querySelectorAll("[data-sort]")];
+    const by = buttons.some((button) => button.dataset.sort === asked.replace("-", "")) ? asked : "";
     if (by === sorted) return;
     sorted = by;
     const key = by.replace("-", "");
-    for (const button of document.querySelectorAll("[data-sort]")) {
+    for (const button of buttons) {
       delete button.dataset.order;
       button.removeAttribute("aria-label");
       if (button.dataset.sort !== key) continue;

@@ -3,6 +3,7 @@
 import json
 from types import SimpleNamespace
 
+import pytest
 from browser import Browser
 from steps import Json, fill_in, needs_browser, opened, shown
 
@@ -74,6 +75,14 @@ def test_a_filtered_view_can_be_sent_as_a_link(browser: Browser, write, make: Si
     assert len(shown(browser)) == 80
     back(browser)
     assert set(shown(browser)) == wanted
+
+
+@pytest.mark.parametrize("sort", ["__proto__", "-valueOf", "constructor", "--effect", "<script>"])
+def test_an_address_that_sorts_by_no_column_leaves_the_claims_by_test(browser: Browser, write, make: SimpleNamespace, sort: str) -> None:
+    browser.open(write(make.evidence([make.claim("a"), make.claim("b", met=False, verdict="refuted")])), f"sort={sort}&met=no")
+    assert browser.problems() == []
+    assert browser.evaluate("document.getElementById('by-test').hidden") is False
+    assert browser.evaluate("document.getElementById('shown').value") == "1 of 2 shown"
 
 
 def test_back_undoes_a_choice_and_all_that_was_typed(browser: Browser, write, make: SimpleNamespace) -> None:
