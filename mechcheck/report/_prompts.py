@@ -12,7 +12,7 @@ from mechcheck.report._claims import edges, region
 from mechcheck.report._glyphs import threshold_text
 from mechcheck.report._pack import Pack
 from mechcheck.report._texts import Part, packed_texts, parts_of
-from mechcheck.report._values import MOST, Check, Column, check_of, meaning
+from mechcheck.report._values import MOST, Check, Column, bins, check_of, meaning
 
 Json = dict[str, Any]
 Which = Literal["all", "worst", "none"]
@@ -86,14 +86,17 @@ class Prompts:
 
     def _meaning(self, claim: Json, check: Check) -> str:
         """What to make of these values, and which of the claim's prompts have none."""
-        key, left = self._told[claim["id"]]["texts"], ""
-        if key is not None:
-            known, n = self._rows[key], len(self._texts[key]["ids"])
-            here = {known[name] for name in check.ids if name in known}
-            if not here:
+        told, left = self._told[claim["id"]], ""
+        if told["texts"] is not None:
+            known = self._texts[told["texts"]]["ids"]  # one that was drawn twice stands there twice
+            n, here = len(known), set(check.ids)
+            missing = sum(name not in here for name in known)
+            if missing == n:
                 left = f"These are other prompts than the claim's {n:,}."
-            elif len(here) < n:
-                left = f"{n - len(here):,} of the claim's {n:,} prompts have no value here."
+            elif missing:
+                left = f"{missing:,} of the claim's {n:,} prompts have no value here."
+        elif not told["problems"]:
+            left = "The texts of these prompts are not kept: they are told by their ids."
         return f"{meaning(claim['expectations'][check.place], check)} {left}".strip()
 
     def heading(self, claim: Json, check: Check, column: Column) -> str:
@@ -143,8 +146,9 @@ class Prompts:
             "meaning": self._meaning(claim, check),
             "side": check.side,
             "tie": check.tie,
-            "edges": () if expectation["kind"] == "rate" or region(expectation) == (None, None) else edges(expectation),
+            "edges": _ends(expectation),
             "n": len(check.ids),
+            "bins": None if len(chosen) == len(check.ids) else bins(check, _ends(expectation)),
             "rows": None if rows == [*range(len(rows))] else pack.data(group, " ".join(map(str, rows))),
             "unknown": None if unknown is None else pack.data(group, _json(unknown)),
             "columns": [[self.heading(claim, check, c), pack.data(group, " ".join(c.values[i] for i in chosen))] for c in check.columns],
@@ -159,6 +163,11 @@ class Prompts:
         answer, foil = (texts[what][at] if texts[what] is not None else None for what in ("answers", "foils"))
         parts = parts_of(texts, at, answer, foil)
         return Line(parts, None if any(part.look == "ans" for part in parts) else answer, values, wrong)
+
+
+def _ends(expectation: Json) -> tuple[float, ...]:
+    """The thresholds that stand on the axis of single values."""
+    return () if expectation["kind"] == "rate" or region(expectation) == (None, None) else edges(expectation)
 
 
 def _below(folder: Path, page: Path) -> Path | None:

@@ -1,6 +1,7 @@
 """The prompts of one check: the value of each, what it was made of, and which speak most against what is claimed."""
 
 import math
+from collections import Counter
 from typing import Any, Literal, NamedTuple
 
 from mechcheck.report._claims import Region, check_place, region
@@ -69,6 +70,17 @@ def meaning(expectation: Json, check: Check) -> str:
     if n > MOST:
         said.append(f"The page has the worst {MOST:,} of them.")
     return " ".join(said)
+
+
+def bins(check: Check, edges: tuple[float, ...]) -> Json | None:
+    """The histogram of all values, for a script that has the worst of them only: its ends, among them the thresholds, and its bins."""
+    values = [value for shown in check.columns[0].values if math.isfinite(value := float(shown))]
+    low, high = min([*values, *edges], default=0.0), max([*values, *edges], default=0.0)
+    if len(values) < 2 or not 0 < high - low < math.inf:
+        return None
+    n = min(32, max(8, math.ceil(math.sqrt(len(values)))))
+    counts = Counter(min(n - 1, math.floor(n * ((value - low) / (high - low)))) for value in values)
+    return {"low": low, "high": high, "least": min(values), "most": max(values), "counts": [counts[i] for i in range(n)]}
 
 
 def check_of(claim: Json, place: int, found: Json) -> Check:

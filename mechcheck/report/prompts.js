@@ -186,24 +186,33 @@ function promptView(check, rows) {
   return { node, told };
 }
 
-// The values of all prompts in bins, over the claimed side.
-function histogram(check, rows) {
-  const [width, height, floor] = [480, 96, 74];
+// Where the values of all prompts lie; the page says it itself where it has the worst of them only.
+function binned(check, rows) {
   const values = rows.map((row) => row.value).filter(Number.isFinite);
   const marks = [...values, ...check.edges];
   const [low, high] = [Math.min(...marks), Math.max(...marks)];
-  if (values.length < 2 || low === high) return "";
+  if (values.length < 2 || !(high > low && high - low < Infinity)) return null;
   const n = Math.min(32, Math.max(8, Math.ceil(Math.sqrt(values.length))));
-  const bins = Array.from({ length: n }, () => 0);
-  for (const value of values) bins[Math.min(n - 1, Math.floor((n * (value - low)) / (high - low)))] += 1;
-  const highest = Math.max(...bins);
+  const counts = Array.from({ length: n }, () => 0);
+  for (const value of values) counts[Math.min(n - 1, Math.floor(n * ((value - low) / (high - low))))] += 1;
+  return { low, high, least: Math.min(...values), most: Math.max(...values), counts };
+}
+
+// The values of all prompts in bins, over the claimed side.
+function histogram(check, rows) {
+  const [width, height, floor] = [480, 96, 74];
+  const found = rows.length < check.n ? check.bins : binned(check, rows);
+  if (!found) return "";
+  const { low, high, counts } = found;
+  const n = counts.length;
+  const highest = Math.max(...counts);
   const x = (value) => 6 + ((value - low) / (high - low)) * (width - 12);
   const parts = [];
   if (check.edges.length) {
     const [from, to] = [check.side[0] ?? low, check.side[1] ?? high].map(x);
     parts.push(svgMake("rect", { class: "side", x: from, y: 0, width: Math.max(0, to - from), height: floor }));
   }
-  bins.forEach((many, i) => {
+  counts.forEach((many, i) => {
     const size = (many / highest) * (floor - 8);
     const bar = { class: "bin", x: x(low) + (i * (width - 12)) / n, y: floor - size, width: (width - 12) / n - 1, height: size };
     parts.push(svgMake("rect", bar));
@@ -214,7 +223,7 @@ function histogram(check, rows) {
   for (const [value, end] of [[low, "low"], [high, "high"]]) {
     parts.push(svgMake("text", { x: x(value), y: floor + 16, class: end }, short(value)));
   }
-  const label = `histogram of ${values.length} values from ${short(Math.min(...values))} to ${short(Math.max(...values))}; the fullest of ${n} bins has ${highest}`;
+  const label = `histogram of ${counts.reduce((all, many) => all + many)} values from ${short(found.least)} to ${short(found.most)}; the fullest of ${n} bins has ${highest}`;
   const view = { class: "histogram", viewBox: `0 0 ${width} ${height}`, width, height, role: "img", "aria-label": label };
   return make("div", { className: "scroll" }, svgMake("svg", view, ...parts));
 }

@@ -11,6 +11,7 @@ from steps import Json, fill_in, needs_browser, opened
 
 from mechcheck.report import write_report
 from mechcheck.report._prompts import Prompts
+from mechcheck.report._values import MOST
 
 pytestmark = needs_browser
 
@@ -163,6 +164,16 @@ def test_everything_is_reached_by_the_keyboard(browser: Browser, page, make: Sim
     assert [name for name in reached if name in ("prompt", "template", "25 more", "all 60")] == ["prompt", "template", "25 more", "all 60"]
     browser.press("Enter")
     assert len(column(browser)) == 60
+
+
+@pytest.mark.parametrize("n", [MOST, 2 * MOST])
+def test_a_histogram_is_of_all_values_also_where_the_page_has_the_worst_only(browser: Browser, page, make: SimpleNamespace, n: int) -> None:
+    known = texts(n)
+    page([check(values(n), known)], [make.expectation(threshold=0.5)], known=known)
+    label = browser.evaluate("document.querySelector('.histogram').getAttribute('aria-label')")
+    assert label.startswith(f"histogram of {n} values from {min(values(n)):.3g} to {max(values(n)):.3g}; the fullest of 32 bins has ")
+    heights = browser.evaluate("[...document.querySelectorAll('.histogram .bin')].map((bar) => Number(bar.getAttribute('height')))")
+    assert sum(round(height * int(label.rpartition(" ")[2]) / max(heights)) for height in heights) == n
 
 
 def test_sorting_two_thousand_is_quick(browser: Browser, page, make: SimpleNamespace) -> None:

@@ -185,6 +185,7 @@ def test_where_there_are_very_many_the_worst_are_on_the_page(make, tmp_path, mon
     (told_of,) = json.loads(parts[int(re.search(r'data-spec="(\d+)"', html)[1])])["checks"]
     assert (parts[told_of["columns"][0][1]], parts[told_of["rows"]], told_of["n"]) == ("1 2 3 -1", "1 3 4 5", 6)
     assert "The page has the worst 4 of them." in told_of["meaning"]
+    assert told_of["bins"] == {"low": -1.0, "high": 9.0, "least": -1.0, "most": 9.0, "counts": [1, 1, 1, 1, 0, 0, 0, 2]}
 
 
 def test_the_middle_of_a_long_prompt_is_left_out(make, tmp_path, monkeypatch):
@@ -236,6 +237,16 @@ def test_prompts_without_a_value_are_counted(make, tmp_path):
     whole = Page(page_of(make, tmp_path, [check(values(12), TEXTS)], [make.expectation()])).text
     assert "have no value here" not in whole
     assert "other prompts" not in whole
+    twice = TEXTS | {"ids": [*TEXTS["ids"][:11], TEXTS["ids"][0]]}
+    for n, left in ((12, ""), (11, ""), (10, "1 of the claim's 12 prompts have no value here.")):
+        text = Page(page_of(make, tmp_path, [check(values(n), twice)], [make.expectation()], known=twice)).text
+        assert "".join(re.findall(r"\d+ of the claim's .*? here\.", text)) == left
+
+
+def test_prompts_whose_texts_are_not_kept_are_said_to_be_known_by_their_ids(make, tmp_path):
+    found, said = [check(values(3), TEXTS)], "The texts of these prompts are not kept: they are told by their ids."
+    assert said in Page(page_of(make, tmp_path, found, [make.expectation()], known=None)).text
+    assert said not in Page(page_of(make, tmp_path, found, [make.expectation()])).text
 
 
 def test_decoys_that_decided_nothing_and_tries_that_are_not_recorded_are_told(make):
