@@ -11,6 +11,8 @@ import numpy as np
 
 from mechcheck.base.reading import LARGEST_DATA, read_bytes
 
+_MOST = LARGEST_DATA // 8
+"""Values of all arrays together."""
 _NUMBERS, _WHOLE = "iufb", "iu"
 _KINDS = {
     "values": (_NUMBERS, 1), "denominator": (_NUMBERS, 1), "operands": (_NUMBERS, 2), "decoys": (_NUMBERS, 2), "operand_signs": (_WHOLE, 1),
@@ -42,6 +44,9 @@ def read_arrays(path: Path, digest: str | None = None) -> dict[str, np.ndarray]:
     packed.seek(0)
     with np.load(packed, allow_pickle=False) as stored:
         arrays = {name: stored[name] for name in stored.files}
+    # Empty texts take no bytes, and small numbers become large ones on the way to a page.
+    if (many := sum(array.size for array in arrays.values())) > _MOST:
+        raise ValueError(f"it has {many:,} values, and samples have {_MOST:,} at most")
     for name, array in arrays.items():
         stem, _, number = name.rpartition("_")
         kinds, dimensions = _KINDS.get(stem if number.isdecimal() else name, ("U", 1))
