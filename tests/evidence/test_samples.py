@@ -86,6 +86,23 @@ def test_samples_that_are_not_what_they_should_be(tmp_path, changes, said):
         read_values(path, checks)
 
 
+def test_samples_of_another_run_are_told_by_their_templates_where_the_mean_is_the_same(tmp_path):
+    path, (expectation,) = written(tmp_path, CLEAN)
+    told = {name: {"value": value, "n": n} for name, (value, n) in CLEAN.by_template.items()}
+    read_values(path, [expectation | {"by_template": told}])
+    (tmp_path / "a.npz").write_bytes(packed_values([replace(CLEAN, values=CLEAN.values[::-1])]))
+    read_values(path, [expectation])  # of which nothing else is known
+    with pytest.raises(MechcheckError, match=r"of another run than the evidence: .* on 4 prompts of"):
+        read_values(path, [expectation | {"by_template": told}])
+    first = next(iter(told))
+    (tmp_path / "a.npz").write_bytes(packed_values([CLEAN]))
+    moved = told | {first: told[first] | {"n": told[first]["n"] - 1}, "another": {"value": 0.0, "n": 1}}
+    with pytest.raises(MechcheckError, match="on 3 prompts of"):
+        read_values(path, [expectation | {"by_template": moved}])
+    del moved["another"]  # as where two templates have come to one name
+    read_values(path, [expectation | {"by_template": moved}])
+
+
 def test_operands_of_another_number_of_prompts_are_left_out(tmp_path):
     path, checks = written(tmp_path, LOST)
     with np.load(path) as stored:

@@ -92,13 +92,29 @@ def read_values(path: Path, expectations: Sequence[Json]) -> list[Sample]:
     except Exception as error:  # as many kinds as files can be damaged in
         raise MechcheckError(f"its samples cannot be read ({path}: {type(error).__name__}: {error})") from error
     for sample, expectation in zip(found, expectations, strict=True):
-        value, mean = expectation["estimate"]["value"], sample.measured.mean
-        if value is not None and not math.isclose(mean, value, rel_tol=1e-6, abs_tol=1e-9):
+        if differs := _difference(sample.measured, expectation):
             raise MechcheckError(
-                f"its samples are of another run than the evidence: {expectation['label']} was estimated as "
-                f"{value:.6g}, the samples' mean is {mean:.6g} ({path})"
+                f"its samples are of another run than the evidence: {expectation['label']} was estimated as {differs} ({path})"
             )
     return found
+
+
+def _difference(measured: Measurement, expectation: Json) -> str:
+    """What the evidence says, and what the samples do, where that is not the same."""
+    estimate, by_template = expectation["estimate"], expectation["by_template"]
+    if estimate["value"] is not None and not _alike_as_float(measured.mean, estimate["value"]):
+        return f"{estimate['value']:.6g}, the samples' mean is {measured.mean:.6g}"
+    # Other prompts may have the same mean, as those of yes and no often do, but hardly in each template.
+    whole = sum(one["n"] for one in by_template.values()) == estimate["n"]  # else names were shortened until two were the same
+    for template, (mean, n) in measured.by_template.items():
+        told = by_template.get(template)
+        if told and (whole if told["n"] != n else not _alike_as_float(mean, told["value"])):
+            return f"{told['value']:.6g} on {told['n']} prompts of {template}, the samples' mean is {mean:.6g} on {n}"
+    return ""
+
+
+def _alike_as_float(a: float, b: float) -> bool:
+    return math.isclose(a, b, rel_tol=1e-6, abs_tol=1e-9)
 
 
 def _sample(stored: Mapping[str, np.ndarray], i: int) -> Sample:
