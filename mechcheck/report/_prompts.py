@@ -114,7 +114,7 @@ class Prompts:
         check, file = self.shown(claim), self._told[claim["id"]]["file"]
         assert check is not None, "asked for claims with such a check only"
         i = check.place
-        return f'import numpy as np\nsamples = np.load("{file}")\nvalues = dict(zip(samples["ids_{i}"], samples["values_{i}"]))'
+        return f'import numpy as np\nsamples = np.load("{file}")\nids, values = samples["ids_{i}"], samples["values_{i}"]'
 
     def spec(self, claim: Json, pack: Pack, group: str) -> int:
         """The number of the part by which a script finds all that it draws the claim's prompts from."""

@@ -5,6 +5,7 @@ import math
 import re
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 from made_prompts import check, difference, texts, told, values
 from page_reader import Page, claim_html
@@ -227,6 +228,17 @@ def test_the_samples_are_linked_to_where_they_lie_below_the_page(make, tmp_path)
         html = render(evidence, found, folder)
         assert re.findall(r'<a href="([^"]*npz)"', html) == ([] if link is None else [link])
         assert "<code>samples/r/c.npz</code>" in html
+
+
+def test_three_lines_load_every_value_also_of_prompts_that_were_drawn_twice(make, tmp_path, monkeypatch):
+    claim = make.claim("c", expectations=[make.expectation(), make.expectation()], deciding=1)
+    found = told(tmp_path, TEXTS, c=[check([5.0], TEXTS), check([1.0, 2.0, 4.0], TEXTS)])
+    (tmp_path / "samples" / "r").mkdir(parents=True)
+    np.savez(tmp_path / "samples" / "r" / "c.npz", values_0=[5.0], ids_0=["a"], values_1=[1.0, 2.0, 4.0], ids_1=["a", "b", "a"])
+    monkeypatch.chdir(tmp_path)
+    names: dict = {}
+    exec(Prompts(found).python(claim), names)  # noqa: S102
+    assert (names["ids"].tolist(), names["values"].tolist()) == (["a", "b", "a"], [1.0, 2.0, 4.0])
 
 
 def test_prompts_without_a_value_are_counted(make, tmp_path):
