@@ -92,7 +92,8 @@ def check_of(claim: Json, place: int, found: Json) -> Check:
     )
     side, sign = _side(expectation), operands[0]["sign"] if operands else 0
     value = Column(found["name"] or "value", unit, "value", _shown(found["values"], side.edges))
-    columns = [value, *(Column(one["name"] or "value", one["unit"], "operand", _shown(one["values"])) for one in operands)]
+    names = _told_apart([one["name"] or "value" for one in operands])
+    columns = [value, *(Column(name, one["unit"], "operand", _shown(one["values"])) for name, one in zip(names, operands, strict=True))]
     if decoys is not None:
         columns.append(Column("", unit, "beside", _shown(decoys["values"])))
     tie = sign if side.high is None else -sign if side.low is None else 0
@@ -104,6 +105,15 @@ def check_of(claim: Json, place: int, found: Json) -> Check:
     title = f"{check_place(claim, place)}{expectation['label']}"
     beside = 0 if decoys is None else decoys["n"]
     return Check(place, title, side, tie, columns, order, wrong, found["ids"], found["templates"], found["ratio"], beside)
+
+
+def _told_apart(names: list[str]) -> list[str]:
+    """Names of columns; of those that are called the same, as runs under one method at different sites are, which is the first says so."""
+    times, seen, told = Counter(names), Counter[str](), []
+    for name in names:
+        seen[name] += 1
+        told.append(f"{name}, number {seen[name]}" if times[name] > 1 else name)
+    return told
 
 
 def _side(expectation: Json) -> Region:

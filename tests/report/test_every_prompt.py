@@ -230,6 +230,13 @@ def test_the_samples_are_linked_to_where_they_lie_below_the_page(make, tmp_path)
         assert "<code>samples/r/c.npz</code>" in html
 
 
+def test_columns_that_are_called_the_same_are_numbered(make, tmp_path):
+    one = {"name": "preference, mean ablation", "unit": "logits", "values": [1.0], "sign": 1}
+    found = check([1.0], TEXTS, operands=[one, one | {"name": "loss"}, one | {"sign": -1}])
+    names = [column.name for column in shown(make, tmp_path, found, make.expectation()).columns]
+    assert names == ["preference", "preference, mean ablation, number 1", "loss", "preference, mean ablation, number 2"]
+
+
 def test_three_lines_load_every_value_also_of_prompts_that_were_drawn_twice(make, tmp_path, monkeypatch):
     claim = make.claim("c", expectations=[make.expectation(), make.expectation()], deciding=1)
     found = told(tmp_path, TEXTS, c=[check([5.0], TEXTS), check([1.0, 2.0, 4.0], TEXTS)])
@@ -237,7 +244,7 @@ def test_three_lines_load_every_value_also_of_prompts_that_were_drawn_twice(make
     np.savez(tmp_path / "samples" / "r" / "c.npz", values_0=[5.0], ids_0=["a"], values_1=[1.0, 2.0, 4.0], ids_1=["a", "b", "a"])
     monkeypatch.chdir(tmp_path)
     names: dict = {}
-    exec(Prompts(found).python(claim), names)  # noqa: S102
+    exec(Prompts(found).python(claim), names)
     assert (names["ids"].tolist(), names["values"].tolist()) == (["a", "b", "a"], [1.0, 2.0, 4.0])
 
 
