@@ -123,7 +123,7 @@ from .measures.attention.rollup import (
     rollout_to as rollout_to,
 )
 from .measures.attention.change import attention_change as attention_change, counterfactual_maps as counterfactual_maps
-from .measures.attention.view import attention_view as attention_view
+from .measures.attention.view import attention_view as attention_view, attention_views as attention_views
 from .prompts.words import NEGATIONS as NEGATIONS, Word as Word, words_of as words_of, find_words as find_words
 from .measures.attention.between_words import word_attention as word_attention, WordAttention as WordAttention
 from .prompts.labels import token_labels as token_labels
@@ -164,6 +164,7 @@ from .measures.stream.steering import (
     random_directions as random_directions,
     shuffled_vectors as shuffled_vectors,
 )
+from .measures.stream.curves import steering_figure as steering_figure
 
 # generated text
 from .measures.text.generation import generate as generate
@@ -249,6 +250,7 @@ from .measures.figures.model import (
     CircuitEdge as CircuitEdge,
     SearchTrace as SearchTrace,
 )
+from .measures.figures.compared import Compared as Compared
 from .measures.figures.edges import edge_graph as edge_graph, path_graph as path_graph, path_heatmap as path_heatmap
 
 # errors

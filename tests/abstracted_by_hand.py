@@ -7,7 +7,7 @@ import torch
 from mechcheck.notation.sites import Sites
 
 
-def in_turn(prompts, found, refs, key, names):
+def in_turn(found, refs, key, names):
     """The next but so many of all, by what it is for: draws that are known."""
     chosen, step = [], 1 + ["source of first", "source of second", "first to second", "elsewhere"].index(key.split(" ", 2)[2])
     for ref in refs:

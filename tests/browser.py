@@ -128,6 +128,7 @@ class Browser:
         named = {
             "Enter": ("Enter", 13, "\r"),
             "Tab": ("Tab", 9, ""),
+            "Escape": ("Escape", 27, ""),
             "ArrowRight": ("ArrowRight", 39, ""),
             "ArrowDown": ("ArrowDown", 40, ""),
         }

@@ -155,6 +155,7 @@ CALLS: dict[str, Callable[[Bench], Any]] = {
     "attention_change": lambda b: m.attention_change(b.model, b.prompts).mean_difference.values,
     "counterfactual_maps": lambda b: [f.values for maps in m.counterfactual_maps(b.model, b.prompts, b.last).values() for f in maps],
     "attention_view": lambda b: list(m.attention_view(b.model, b.prompts, b.last).patterns.values()),
+    "attention_views": lambda b: list(m.attention_views(b.model, b.prompts, b.last, [0]).figures["prompt 0"].patterns.values()),
     "attention_distance": lambda b: m.attention_distance(b.model, b.prompts).values,
     "attention_entropy": lambda b: m.attention_entropy(b.model, b.prompts).values,
     "word_attention": lambda b: [side.values for side in m.word_attention(b.model, b.prompts, ["Mary"])],

@@ -10,7 +10,7 @@ from mechcheck.notation.sites import Site
 from mechcheck.prompts.prompt_set import PromptSet
 
 
-def in_turn(prompts, found, refs, key, names):
+def in_turn(found, refs, key, names):
     """The next of the class, by ids, and for keys and values the ones behind it: draws that are known."""
     chosen, step = [], STEPS.get(key[-12:], 1)
     for ref in refs:

@@ -8,6 +8,7 @@ import pytest
 from browser import CHROMIUM, Browser
 
 from mechcheck.measures.figures.charts import Bars, Lines, Table, head_heatmap
+from mechcheck.measures.figures.compared import Compared
 from mechcheck.measures.figures.model import AttentionView, CircuitGraph, LensGrid, SearchTrace
 from mechcheck.report import anchor
 
@@ -39,6 +40,32 @@ def every_figure() -> list[Json]:
         SearchTrace("Search", [("0.1", 0.5), ("1.0", 0.1)], "p(answer)", start=0.9, goal=0.2),
         Table("Calibration", ["detector", "precision"], [["variance", 0.8], ["always yes", None]]),
         Bars("Ranking", ["0.1", "1.0"], [2.0, -1.0], [1.0, -2.0], [3.0, 0.0], "logits", 1.0),
+    ]  # fmt: skip
+    return [figure.data() for figure in figures]
+
+
+def compared_figures() -> list[Json]:
+    """What is compared, one beside the other or one at a time; a search that tells what changed; inputs apart, and an edge of no worth."""
+    rng = np.random.default_rng(1)
+    heats = {
+        name: head_heatmap("unseen", np.array(values), "logits") for name, values in (("clean", [[0.5, 0.25]]), ("ablated", [[-2.0, 1.0]]))
+    }
+    views, grids = {}, {}
+    for name, tokens in (("prompt 0", TOKENS), ("prompt 1", TOKENS[:3])):
+        n = len(tokens)
+        scores = [np.tril(rng.random((n, n))) + np.eye(n) for _ in range(2)]
+        patterns = {f"0.{i}": each / each.sum(1, keepdims=True) for i, each in enumerate(scores)}
+        views[name] = AttentionView("unseen", tokens, patterns, patterns)
+    for name, p in (("clean", 0.75), ("corrupted", 0.125)):
+        top = [[[(f" {name}", p)] for _ in TOKENS]]
+        grids[name] = LensGrid("unseen", TOKENS, ["out"], np.full((1, len(TOKENS)), p), np.full((1, len(TOKENS)), 1 - p), top)
+    steps = [("0.1", 0.5), ("0.0 1.0", 0.875), ("1.0", 0.75)]
+    changes = [(["0.1"], []), (["0.0", "1.0"], ["0.1"]), ([], ["0.0"])]
+    nodes = [("0.1", 0, "S-inhibition"), ("1.0", 1, "name mover"), ("logits", 2, "")]
+    edges = [("0.1", "1.0", 2.0, "q"), ("0.1", "1.0", 1.0, "k"), ("1.0", "logits", -1.0), ("0.1", "logits", 1e-8)]
+    figures = [
+        Compared("Heads compared", heats), Compared("Prompts", views), Compared("Runs", grids),
+        SearchTrace("Search of sets", steps, "p(answer)", start=0.0, changes=changes), CircuitGraph("Inputs", nodes, edges, "logits"),
     ]  # fmt: skip
     return [figure.data() for figure in figures]
 

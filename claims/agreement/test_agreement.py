@@ -4,6 +4,7 @@ import pytest
 
 from mechcheck import (
     Ablate,
+    Compared,
     Patch,
     attention_to,
     attention_to_positions,
@@ -46,8 +47,8 @@ def test_attend_to_the_subject(model, prompts, circuit, check):
     check.above(to_subject, 0.3)
     check.greater(to_subject.named("attention to the subject"), to_other.named("to the nearer noun"), margin=0.1)
     maps = attention_to_positions(model, prompts, "END", ["SUBJECT", "DISTRACTOR"]).mean(-1)
-    check.figure(head_heatmap("Attention from the masked verb to the subject", maps[:, :, 0], "attention"))
-    check.figure(head_heatmap("Attention from the masked verb to the nearer noun", maps[:, :, 1], "attention"))
+    heats = {to: head_heatmap(to, maps[:, :, i], "attention") for i, to in enumerate(("to the subject", "to the nearer noun"))}
+    check.figure(Compared("Attention from the masked verb", heats))
 
 
 @claim(

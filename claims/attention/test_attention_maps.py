@@ -3,11 +3,12 @@
 import torch
 
 from mechcheck import (
+    Compared,
     Heatmap,
     Measurement,
     Patch,
     attention_rollup,
-    attention_view,
+    attention_views,
     claim,
     rollout_to,
     row_cosines,
@@ -61,9 +62,10 @@ def test_most_is_fetched_from_the_indirect_object(model, prompts, circuit, check
     from_io, from_all = fetched[row, :, prompts.position("IO")].mean(-1), fetched.sum(-1).mean(-1)
     measured, whole = (Measurement(x.numpy(), prompts.ids, prompts.templates, "norm written", "|z W_O|") for x in (from_io, from_all))
     check.above(measured / whole, 0.5, "share of what name movers write at END that comes from the indirect object > 0.5")
-    check.figure(lambda: attention_view(model, prompts, f"0-{model.cfg.n_layers - 1}.0-{model.cfg.n_heads - 1}", through="v_o"))
+    check.figure(lambda: attention_views(model, prompts, f"0-{model.cfg.n_layers - 1}.0-{model.cfg.n_heads - 1}", through="v_o"))
     first, labels = prompts[[0]], token_labels(prompts, 0)
+    alike = {}
     for of, name in (("pattern", "before the value matrix"), ("z", "behind it")):
         cosines = row_cosines(model, first, movers, of)[0, 0, : len(labels), : len(labels)].cpu().numpy()
-        title = f"How alike two positions are in {str(movers.at(None)).split()[0]}, {name}"
-        check.figure(Heatmap(title, cosines, labels, labels, "position", "position", "cosine"))
+        alike[name] = Heatmap(name, cosines, labels, labels, "position", "position", "cosine")
+    check.figure(Compared(f"How alike two positions are in {str(movers.at(None)).split()[0]}", alike))

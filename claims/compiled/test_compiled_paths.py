@@ -74,15 +74,13 @@ def edge_effects(model, prompts, circuit, ablated, others):
 
 
 def circuit_graph(title, model, circuit, shares):
-    """Edges that were built or have an effect; of what is read as query, key and value the one with the larger effect."""
+    """Edges that were built or have an effect; what is read as query, key and value apart."""
     places = {role: str(sites.at(None)) for role, sites in circuit.items()} | {LOGITS: LOGITS}
     nodes = [CircuitNode(places[role], sites.pairs[0][0], role) for role, sites in circuit.items()]
-    drawn = {}
-    for edge, share in shares.items():
-        if edge in BUILT or abs(share) > NONE:
-            ends = places[edge.writer], places[edge.reader]
-            drawn[ends] = max(drawn.get(ends, 0.0), share, key=abs)
-    edges = [CircuitEdge(*ends, share) for ends, share in drawn.items()]
+    edges = [
+        CircuitEdge(places[edge.writer], places[edge.reader], share, edge.by[0] if edge.by in READ_AS else "")
+        for edge, share in shares.items() if edge in BUILT or abs(share) > NONE
+    ]  # fmt: skip
     return CircuitGraph(title, [*nodes, CircuitNode(LOGITS, model.cfg.n_layers)], edges, "of the way")
 
 

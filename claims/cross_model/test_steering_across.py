@@ -10,7 +10,6 @@ import torch
 from mechcheck import (
     Bars,
     Heatmap,
-    Lines,
     Measurement,
     activations,
     align,
@@ -20,6 +19,7 @@ from mechcheck import (
     random_directions,
     steering_curve,
     steering_curves,
+    steering_figure,
     swap_directions,
     unexplained,
 )
@@ -73,10 +73,8 @@ def search_figure(found):
 
 def scale_figure(model, prompts, site, named, drawn):
     curves = steering_curves(model, prompts, [*named.values(), *drawn], site, SWEPT)
-    means = np.stack([curve.mean for curve in curves])
-    rest = means[len(named) :]
-    series = dict(zip(named, means, strict=False))
-    return Lines("Logit difference against scale", SWEPT, series, "scale", "logits", {"random directions": (rest.min(0), rest.max(0))})
+    controls = {"random directions": curves[len(named) :]}
+    return steering_figure("Logit difference against scale", dict(zip(named, curves, strict=False)), controls)
 
 
 @pytest.mark.parametrize("role", ROLES)

@@ -1,6 +1,6 @@
 """Name movers: they attend from END to the indirect object and copy its name to the output."""
 
-from mechcheck import attention_to, attention_to_positions, claim, copying_scores, direct_logit_attribution, head_heatmap
+from mechcheck import Compared, attention_to, attention_to_positions, claim, copying_scores, direct_logit_attribution, head_heatmap
 
 WANG = "Wang et al. 2022, arXiv:2211.00593"
 SHORTCUT = "names-gpt2-seed0"
@@ -18,8 +18,8 @@ def test_attend_to_io(model, prompts, circuit, check):
     check.above(to_io, 0.3)
     check.greater(to_io.named("attention to IO"), to_s1.named("to S1"), margin=0.1)
     maps = attention_to_positions(model, prompts, "END", ["IO", "S1", "S2"]).mean(-1)
-    for i, key in enumerate(("IO", "S1", "S2")):
-        check.figure(head_heatmap(f"Attention from END to {key}", maps[:, :, i], "attention"))
+    heats = {f"to {key}": head_heatmap(key, maps[:, :, i], "attention") for i, key in enumerate(("IO", "S1", "S2"))}
+    check.figure(Compared("Attention from END", heats))
 
 
 @claim("Name movers copy the name they attend to", source=WANG, task="ioi", kind="structure", expect={SHORTCUT: "refuted"})

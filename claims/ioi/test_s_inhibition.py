@@ -7,7 +7,7 @@ from mechcheck import (
     Effect,
     Patch,
     attention_to,
-    attention_view,
+    attention_views,
     claim,
     direct_logit_attribution,
     head_heatmap,
@@ -36,7 +36,7 @@ def recovery_by_head(model, prompts, clean, flipped):
 @claim("S-inhibition heads attend from END to the second subject", source=WANG, task="ioi", kind="structure", expect={SHORTCUT: "refuted"})
 def test_attend_to_s2(model, prompts, circuit, check):
     check.above(attention_to(model, prompts, circuit["s_inhibition"], "END", "S2"), 0.3)
-    check.figure(lambda: attention_view(model, prompts, circuit["s_inhibition"] | circuit["name_mover"]))
+    check.figure(lambda: attention_views(model, prompts, circuit["s_inhibition"] | circuit["name_mover"]))
 
 
 @pytest.mark.parametrize("method", ["zero", "mean", "resample", "patched"])

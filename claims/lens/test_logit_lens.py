@@ -6,7 +6,7 @@ Thresholds were fixed, and lenses fitted, on discovery prompts; the claims are m
 import numpy as np
 import pytest
 
-from mechcheck import LensGrid, Lines, Measurement, claim, fit_tuned_lens, ioi_prompts, logit_lens, logit_lens_map, reinitialised
+from mechcheck import Compared, LensGrid, Lines, Measurement, claim, fit_tuned_lens, ioi_prompts, logit_lens, logit_lens_map, reinitialised
 
 NOSTALGEBRAIST = "nostalgebraist 2020, interpreting GPT: the logit lens"
 BELROSE = "Belrose et al. 2023, arXiv:2303.08112"
@@ -15,17 +15,19 @@ FITTED_ON, STEPS, SEED, TOP = 480, 100, 0, 3
 
 def dashboard(model, prompts, row=0):
     """P(correct) and P(incorrect) over layer and position, for one clean prompt and its corrupted twin."""
-    for name, some in (("Clean", prompts[[row]]), ("Corrupted", prompts.counterfactual[[row]])):
+    grids = {}
+    for name, some in (("clean", prompts[[row]]), ("corrupted", prompts.counterfactual[[row]])):
         found, length = logit_lens_map(model, some, top=TOP), int(some.lengths[0])
-        answer, foil = (some.vocabulary[int(token)].strip() for token in (some.answers[0], some.foils[0]))
-        yield LensGrid(
-            f"{name} prompt: p({answer}), correct, and p({foil}), incorrect",
+        grids[name] = LensGrid(
+            name,
             some.words[0],
             [*map(str, range(model.cfg.n_layers)), "out"],
             found.p_answer[:, :length, 0],
             found.p_foil[:, :length, 0],
             [state[:length] for state in found.foremost()],
         )
+    answer, foil = (prompts.vocabulary[int(tokens[row])].strip() for tokens in (prompts.answers, prompts.foils))
+    return Compared(f"Logit lens: the answer is {answer}, the foil {foil}", grids)
 
 
 def over_layers(reading, corrupted):
@@ -47,8 +49,7 @@ def test_answer_resolves_in_the_name_movers_layers(model, prompts, circuit, chec
     check.rate(reading.at_layer(min(layers), "rank") < 1, below=0.25, label="share with the answer first, before the name movers < 0.25")
     check.rate(reading.at_layer(max(layers) + 1, "rank") < 1, above=0.9, label="share with the answer first, behind the name movers > 0.9")
     check.between(reading.resolution(), min(layers) + 0.5, max(layers) + 1.5)
-    for figure in dashboard(model, prompts) if check.draws else ():
-        check.figure(figure)
+    check.figure(lambda: dashboard(model, prompts))
     check.figure(lambda: over_layers(reading, logit_lens(model, prompts.counterfactual)))
 
 

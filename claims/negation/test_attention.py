@@ -3,6 +3,7 @@
 import pytest
 
 from mechcheck import (
+    Compared,
     attention_to,
     claim,
     compare_heads,
@@ -28,8 +29,8 @@ def test_attend_to_the_negation_word(model, prompts, circuit, check, weighting):
     found, chosen = word_attention(model, prompts, at="END", weighting=weighting), circuit["negation_heads"]
     check.above(found.words.of(chosen), 0.3)
     check.greater(found.words.of(chosen), found.others.of(chosen), margin=0.1)
-    check.figure(head_heatmap("From the mask to the negation word", found.words.mean, found.words.unit))
-    check.figure(head_heatmap("From the mask to the average other word", found.others.mean, found.others.unit))
+    words = {"to the negation word": found.words, "to the average other word": found.others}
+    check.figure(Compared("From the mask", {to: head_heatmap(to, scores.mean, scores.unit) for to, scores in words.items()}))
 
 
 @claim(
@@ -72,8 +73,8 @@ def test_replacing_the_word_takes_the_attention_away(model, prompts, circuit, ch
     here, there = (attention_to(model, some, chosen, "END", "SWITCH") for some in (prompts, prompts.counterfactual))
     check.greater(here.named("attention to the negation word"), there.named("to the word in its place"), margin=0.3)
     for maps in counterfactual_maps(model, prompts, chosen).values() if check.draws else ():
-        for heatmap in maps:
-            check.figure(heatmap)
+        for figure in maps.compared():
+            check.figure(figure)
 
 
 @pytest.mark.parametrize("statements", ["double"])

@@ -9,13 +9,13 @@ import pytest
 
 from mechcheck import (
     Bars,
-    Lines,
     claim,
     class_vectors,
     foil_probability,
     induction_prompts,
     ioi_prompts,
     kl_divergence,
+    logit_diff,
     probability,
     provenance,
     random_directions,
@@ -23,12 +23,14 @@ from mechcheck import (
     resid_post,
     steering_curve,
     steering_curves,
+    steering_figure,
     swap_directions,
 )
 
 SOURCE = "Turner et al. 2023, arXiv:2308.10248; Jorgensen et al. 2023, arXiv:2312.03813"
 SHORTCUT = "names-gpt2-seed0"  # writes against the giver directly, so nothing behind these heads is waiting to be read
 LEARNT, SEED, CONTROLS = 1920, 0, 20
+BESIDE = 5  # controls that are looked at and decide nothing
 VECTORS: dict = {}  # of each model and site, so that they are learnt once
 SWEPT = (-4.0, -2.0, -1.0, -0.5, 0.0, 0.5, 1.0, 2.0, 4.0)
 
@@ -55,19 +57,12 @@ def other_people(directions, seed):
 
 
 def sweep_figures(model, prompts, directions, site, seed):
-    """Logit difference and probabilities against the scale, beside the range of random directions."""
-    controls = random_directions(directions, CONTROLS, seed)
-    curves = steering_curves(model, prompts, [directions, other_people(directions, seed), *controls], site, SWEPT)
-    drawn = np.stack([curve.mean for curve in curves[2:]])
-    series = {"giver's name for receiver's": curves[0].mean, "names of another prompt": curves[1].mean}
-    yield Lines(
-        "Logit difference against scale", SWEPT, series, "scale", "logits", bands={"random directions": (drawn.min(0), drawn.max(0))}
-    )
-    chances = {
-        f"p({who})": steering_curve(model, prompts, directions, site, SWEPT, metric).mean
-        for who, metric in (("receiver", probability), ("giver", foil_probability))
-    }
-    yield Lines("Probability against scale", SWEPT, chances, "scale", "probability")
+    """Logit difference and probabilities against the scale, beside what random directions do."""
+    tried = [directions, other_people(directions, seed), *random_directions(directions, CONTROLS, seed)]
+    for title, metric in (("Logit difference", logit_diff), ("p(receiver)", probability), ("p(giver)", foil_probability)):
+        names, others, *controls = steering_curves(model, prompts, tried, site, SWEPT, metric)
+        curves = {"giver's name for receiver's": names, "names of another prompt": others}
+        yield steering_figure(f"{title} against scale", curves, {"random directions": controls})
 
 
 @pytest.mark.parametrize("direction", ["names"])
@@ -109,7 +104,9 @@ def test_shift_is_linear(model, prompts, circuit, check, reach, direction):
     curve = steering_curve(model, prompts, added, site, scales)
     check.below(curve.nonlinearity, 0.05)
     check.below(curve.slope, -1.0)
-    check.figure(lambda: Lines(f"Logit difference within {reach:g} of the natural scale", scales, {"mean": curve.mean}, "scale", "logits"))
+    drawn = random_directions(names, BESIDE, SEED)
+    title = f"Logit difference within {reach:g} of the natural scale"
+    check.figure(lambda: curve.figure(title, {"random directions": steering_curves(model, prompts, drawn, site, scales)}))
 
 
 @pytest.mark.parametrize("scale", [1.0])

@@ -1,17 +1,15 @@
 """Steering by gender in a model trained by others: "her" for "his" after a vector is added at the noun."""
 
-import numpy as np
 import pytest
 
 from mechcheck import (
-    Lines,
     claim,
     class_vectors,
     foil_probability,
     gendered_pronoun_prompts,
+    logit_diff,
     probability,
     random_directions,
-    steering_curve,
     steering_curves,
     swap_directions,
 )
@@ -29,15 +27,10 @@ def exchange(model, prompts, site):
 
 
 def sweep_figures(model, prompts, directions, site, seed):
-    curves = steering_curves(model, prompts, [directions, *random_directions(directions, CONTROLS, seed)], site, SWEPT)
-    drawn = np.stack([curve.mean for curve in curves[1:]])
-    bands = {"random directions": (drawn.min(0), drawn.max(0))}
-    yield Lines("Logit difference against scale", SWEPT, {"to the other gender": curves[0].mean}, "scale", "logits", bands)
-    chances = {
-        name: steering_curve(model, prompts, directions, site, SWEPT, metric).mean
-        for name, metric in (("p(own pronoun)", probability), ("p(other pronoun)", foil_probability))
-    }
-    yield Lines("Probability against scale", SWEPT, chances, "scale", "probability")
+    tried = [directions, *random_directions(directions, CONTROLS, seed)]
+    for title, metric in (("Logit difference", logit_diff), ("p(own pronoun)", probability), ("p(other pronoun)", foil_probability)):
+        curve, *controls = steering_curves(model, prompts, tried, site, SWEPT, metric)
+        yield curve.figure(f"{title} against scale", {"random directions": controls})
 
 
 @pytest.mark.parametrize("direction", ["gender"])

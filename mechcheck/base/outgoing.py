@@ -5,7 +5,7 @@ import re
 from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 Value = TypeVar("Value")
 
@@ -50,22 +50,26 @@ def without_secrets(text: str, *, home: bool = False) -> str:
     Known as secret are: the values of this process's environment variables whose names say so (HF_TOKEN, AWS_SECRET_ACCESS_KEY), what
     stands behind such a name and "=" or ":", passwords in addresses, and what begins as the tokens of well-known services do.
     """
-    values, folder = _known(tuple(value for name, value in os.environ.items() if _NAMES.search(name)), _home())
-    if values is not None:
-        text = values.sub(HIDDEN, text)
-    text = _SECRETS.sub(_hidden, text)
-    return text if home or folder is None else folder.sub("~", text)
+    return _sought().hide(text, home=home)
 
 
 def outgoing(value: Value) -> Value:
     """The same dictionaries, lists and texts, each text printable and without secrets."""
+    return _cleaned(value, _sought(), {})
+
+
+def _cleaned(value: Value, sought: "_Sought", known: dict[str, str]) -> Value:
+    """The same, where it is known what is sought, and what has become of texts that were seen before: most stand there often."""
     cleaned: Any = value
     if isinstance(value, str):
-        cleaned = without_secrets(printable(value))
+        if value not in known:
+            known[value] = sought.hide(printable(value))
+        cleaned = known[value]
     elif isinstance(value, Mapping):
-        cleaned = {outgoing(key): outgoing(one) for key, one in value.items()}
+        cleaned = {_cleaned(key, sought, known): _cleaned(one, sought, known) for key, one in value.items()}
     elif isinstance(value, list | tuple) and value and not isinstance(value[0], int | float):  # of numbers there are many
-        cleaned = type(value)(map(outgoing, value)) if type(value) in (list, tuple) else [outgoing(one) for one in value]
+        every = [_cleaned(one, sought, known) for one in value]
+        cleaned = tuple(every) if type(value) is tuple else every
     return cleaned
 
 
@@ -91,11 +95,29 @@ def _hidden(found: re.Match[str]) -> str:
     return (found["before"] or found["alone"] or found["named"] or found["bearer"] or "") + HIDDEN
 
 
+class _Sought(NamedTuple):
+    """What this process must not tell."""
+
+    values: re.Pattern[str] | None
+    """Of environment variables with a secret's name."""
+    home: re.Pattern[str] | None
+
+    def hide(self, text: str, *, home: bool = False) -> str:
+        if self.values is not None:
+            text = self.values.sub(HIDDEN, text)
+        text = _SECRETS.sub(_hidden, text)
+        return text if home or self.home is None else self.home.sub("~", text)
+
+
+def _sought() -> _Sought:
+    return _patterns(tuple(value for name, value in os.environ.items() if _NAMES.search(name)), _home())
+
+
 @lru_cache(maxsize=4)
-def _known(values: tuple[str, ...], home: str | None) -> tuple[re.Pattern[str] | None, re.Pattern[str] | None]:
+def _patterns(values: tuple[str, ...], home: str | None) -> _Sought:
     long = sorted({value for value in values if len(value) >= _SHORTEST}, key=len, reverse=True)
     every = re.compile("|".join(map(re.escape, long))) if long else None
-    return every, None if home is None else re.compile(re.escape(home) + r"(?![\w.-])")
+    return _Sought(every, None if home is None else re.compile(re.escape(home) + r"(?![\w.-])"))
 
 
 def _home() -> str | None:

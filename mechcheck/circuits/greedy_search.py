@@ -4,10 +4,10 @@ Both searches rank sites by what changing each does alone, keep the best, try al
 Every set is measured by real forward passes on all prompts. Nothing is drawn at random, and of equals the earlier site is taken.
 """
 
+import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from itertools import combinations
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
@@ -73,12 +73,15 @@ class SearchResult:
     def figure(self, title: str, score_label: str = "score") -> SearchTrace:
         """Each step's best set with its score, as the report draws it."""
         details: dict[str, list] = {
-            "step": [step.stage for step in self.steps],
+            "stage": [step.stage for step in self.steps],
             "sets measured": [step.evaluated for step in self.steps],
         }
         if any(step.reached is not None for step in self.steps):
             details["prompts at the target"] = [step.reached for step in self.steps]
-        return SearchTrace(title, [(str(step.sites), step.score) for step in self.steps], score_label, self.untouched, details=details)
+        sets = [Sites(), *(step.sites for step in self.steps)]
+        changes = [([*map(str, now - before)], [*map(str, before - now)]) for before, now in itertools.pairwise(sets)]
+        steps = [(str(step.sites), step.score) for step in self.steps]
+        return SearchTrace(title, steps, score_label, self.untouched, details=details, changes=changes)
 
     def _repr_html_(self) -> str:
         return self.figure("Search")._repr_html_()
@@ -246,7 +249,7 @@ def _grow(bench: _Bench, best: _Trial, kept: Sequence[Site], size: int, pairs: b
 def _pairs(kept: Sequence[Site], budget: float) -> list[Sites]:
     """All pairs of the best sites, of as many of these as the budget has pairs for."""
     many = max(m for m in range(2, len(kept) + 1) if m == 2 or math.comb(m, 2) <= budget)
-    return [Sites(pair) for pair in combinations(kept[:many], 2)]
+    return [Sites(pair) for pair in itertools.combinations(kept[:many], 2)]
 
 
 def _prune(bench: _Bench, best: _Trial) -> _Trial:

@@ -207,11 +207,8 @@ def _verify(chosen: argparse.Namespace) -> int:
 
 
 def _support(chosen: argparse.Namespace) -> int:
-    import torch
-
     from mechcheck.conformance.support_table import bugs, markdown, support_table
 
-    torch.set_num_threads(1)  # for models this small further threads only wait for each other
     table = support_table(processes=os.cpu_count() or 1)
     text = markdown(table)
     print(text, end="")

@@ -227,7 +227,10 @@ ROWS: dict[str, dict[str, Try]] = {
         "`counterfactual_maps`": lambda b: [
             figure.values for maps in m.counterfactual_maps(b.model, b.prompts, "0.1").values() for figure in maps
         ],
-        "`attention_view`": lambda b: list(m.attention_view(b.model, b.prompts, "0.1").patterns.values()),
+        "`attention_view`, `attention_views`": lambda b: [
+            list(view.patterns.values())
+            for view in (m.attention_view(b.model, b.prompts, "0.1"), *m.attention_views(b.model, b.prompts, "0.1", [0]).figures.values())
+        ],
         "`attention_distance`": lambda b: m.attention_distance(b.model, b.prompts).values,
         "`attention_entropy`": lambda b: m.attention_entropy(b.model, b.prompts).values,
         "`word_attention`, `find_words`, `words_of`": lambda b: [side.values for side in m.word_attention(b.model, b.prompts)],

@@ -16,6 +16,7 @@ import torch
 
 from mechcheck.base.device import to_numpy
 from mechcheck.base.errors import HookError, MechcheckError, ModelError, SelfCheckWarning, SiteError
+from mechcheck.base.forking import why_no_copy
 from mechcheck.base.loaded import Processing
 from mechcheck.conformance.layouts import LAYOUTS, Layout, layout_prompts, save_layout
 from mechcheck.conformance.native_layouts import NATIVE_LAYOUTS, save_native_layout
@@ -57,8 +58,8 @@ def support_table(layouts: Iterable[str] | None = None, processes: int = 1) -> T
     names = list(layouts or columns())
     if processes == 1:
         return {name: _of_layout(name) for name in names}
-    # A forked process would wait for threads of torch that it does not have.
-    with ProcessPoolExecutor(processes, get_context("spawn"), _one_thread) as pool:
+    torch.set_num_threads(1)  # for models this small further threads only wait for each other, and a copy would wait for ever
+    with ProcessPoolExecutor(processes, get_context("spawn" if why_no_copy() else "fork"), _one_thread) as pool:
         return dict(zip(names, pool.map(_of_layout, names), strict=True))
 
 

@@ -9,7 +9,7 @@ from torch import Tensor
 from mechcheck.compiled import Attention, Near, Row
 from mechcheck.engine.edit import Rows
 from mechcheck.engine.hooks import Reader
-from mechcheck.engine.run import observe
+from mechcheck.engine.run import observe_all
 from mechcheck.measures.attention.patterns import pattern_hook
 from mechcheck.notation.circuit import Circuit
 from mechcheck.notation.interventions import Ablate, Intervention, Patch
@@ -52,7 +52,7 @@ def measure_row(model: "TransformerBridge", prompts: PromptSet, row: Row, circui
         circuit: its roles (`known_circuit`).
     """
     readers: dict = {(i, place): _reader(place, wanted) for i, wanted in enumerate(row.attention) for place in circuit[wanted.role].pairs}
-    seen = observe(model, prompts, readers, row_interventions(row, circuit))
+    seen = observe_all(model, prompts, readers, row_interventions(row, circuit))
     found = []
     for i, wanted in enumerate(row.attention):
         shares = [float(seen.recorded[i, place].cpu().double().mean()) for place in circuit[wanted.role].pairs]

@@ -1,4 +1,5 @@
-// The attention viewer: pick heads, set a threshold, click a token; raw and value-weighted attention side by side.
+// The attention viewer: pick a prompt and heads, set a threshold, click a token; raw and value-weighted attention side by side,
+// as matrices or as lines.
 
 const viewers = new WeakMap();
 
@@ -47,14 +48,14 @@ function pressable(className, action, ...content) {
 }
 
 function attentionViewer(figure) {
-  const { labels, patterns, weighted } = JSON.parse(figure.querySelector("script").textContent);
-  const n = labels.length;
-  const names = patterns.map(({ head }) => head);
-  const sets = [weightSet("attention", patterns)];
-  if (weighted) sets.push(weightSet("value-weighted attention", weighted));
+  const views = JSON.parse(figure.querySelector("script").textContent);
+  const names = views[0].patterns.map(({ head }) => head);
   const picked = new Set([0]);
+  const { fontFamily } = getComputedStyle(figure);
   let pinned = null;
   let shown = [];
+  let panelOf = matrixPanel;
+  let name, labels, sets, panels, tokens;
 
   const which = make("output", { className: "which" });
   const out = make("output", { className: "readout", "aria-live": "polite" });
@@ -63,16 +64,37 @@ function attentionViewer(figure) {
   const combine = make("select", {}, make("option", {}, "mean"), make("option", {}, "largest"));
   const several = make("label", {}, "several heads: ", combine);
   const stretch = make("input", { type: "checkbox" });
-  const { fontFamily } = getComputedStyle(figure);
-  const panels = sets.map((set) => matrixPanel(set, labels, fontFamily, { pin, point }));
-  const heads = names.map((name, i) => {
-    const thumb = pixels(document.createElement("canvas"), sets[0].heads[i], n, sets[0].most);
-    return pressable("head-button", () => pick(i, !picked.has(i)), thumb, make("span", {}, name));
-  });
-  const tokens = labels.map((label, i) => {
-    const bars = make("span", { className: "bars" }, make("i", { className: "from" }), make("i", { className: "to" }));
-    return pressable("tok", () => pin(i), make("bdi", {}, label), bars);
-  });
+  const prompt = make("select", {}, ...views.map(({ said }, i) => make("option", { value: i }, said)));
+  const thumbs = names.map(() => document.createElement("canvas"));
+  const heads = names.map((name, i) => pressable("head-button", () => pick(i, !picked.has(i)), thumbs[i], make("span", {}, name)));
+  const ofAll = document.createElement("canvas");
+  const mean = pressable("head-button", pickMean, ofAll, make("span", {}, "mean"));
+  const row = make("div", { className: "tokens" });
+  const place = make("div", { className: "panels" });
+
+  // Shows a prompt: what is picked stays picked.
+  function open(view) {
+    ({ name, labels } = view);
+    pinned = null;
+    out.textContent = "";
+    sets = [weightSet("attention", view.patterns)];
+    if (view.weighted) sets.push(weightSet("value-weighted attention", view.weighted));
+    thumbs.forEach((canvas, i) => pixels(canvas, sets[0].heads[i], labels.length, sets[0].most));
+    const all = combined(sets[0].heads, "mean");
+    pixels(ofAll, all, labels.length, largest(all) || 1);
+    tokens = labels.map((label, i) => {
+      const bars = make("span", { className: "bars" }, make("i", { className: "from" }), make("i", { className: "to" }));
+      return pressable("tok", () => pin(i), make("bdi", {}, label), bars);
+    });
+    row.replaceChildren(...tokens);
+    lay();
+  }
+
+  function lay() {
+    panels = sets.map((set) => panelOf(set, labels, fontFamily, { pin, point }));
+    place.replaceChildren(...panels.map((panel) => panel.node));
+    update();
+  }
 
   function pick(i, on) {
     on ? picked.add(i) : picked.delete(i);
@@ -85,19 +107,25 @@ function attentionViewer(figure) {
     update();
   }
 
+  function pickMean() {
+    combine.value = "mean";
+    pickAll(true);
+  }
+
   function pin(token) {
     pinned = pinned === token ? null : token;
     update();
   }
 
   function point(r, c) {
-    const found = sets.map((set, i) => `${set.name} ${shown[i][r * n + c].toFixed(3)}`);
+    const found = sets.map((set, i) => `${set.name} ${shown[i][r * labels.length + c].toFixed(3)}`);
     out.textContent = `from ${isolated(labels[r])} to ${isolated(labels[c])}: ${found.join(" · ")}`;
     for (const panel of panels) panel.cursorTo(r, c);
   }
 
   // What the marked token attends to, and what attends to it, as bars below the tokens.
   function markTokens() {
+    const n = labels.length;
     const share = (value) => `${pinned === null ? 0 : Math.min(100, (100 * Math.abs(value)) / sets[0].most)}%`;
     tokens.forEach((button, i) => {
       button.setAttribute("aria-pressed", i === pinned);
@@ -108,40 +136,51 @@ function attentionViewer(figure) {
 
   function update() {
     const chosen = [...picked];
-    shown = sets.map((set) => (chosen.length ? combined(chosen.map((i) => set.heads[i]), combine.value) : new Float32Array(n * n)));
+    const empty = () => new Float32Array(labels.length ** 2);
+    shown = sets.map((set) => (chosen.length ? combined(chosen.map((i) => set.heads[i]), combine.value) : empty()));
+    // A mean is smaller than what it is of, and has a scale of its own.
+    const isMean = chosen.length > 1 && combine.value === "mean";
     panels.forEach((panel, i) => {
-      const most = stretch.checked ? largest(shown[i]) || 1 : sets[i].most;
-      panel.draw(shown[i], most, threshold.valueAsNumber * sets[i].most, pinned);
+      const most = stretch.checked || isMean ? largest(shown[i]) || 1 : sets[i].most;
+      panel.draw(shown[i], most, threshold.valueAsNumber * most, pinned, isMean ? "the mean, on a scale of its own" : "");
     });
     heads.forEach((button, i) => button.setAttribute("aria-pressed", picked.has(i)));
+    mean.setAttribute("aria-pressed", isMean && chosen.length === names.length);
     told.textContent = threshold.valueAsNumber.toFixed(2);
     several.hidden = chosen.length < 2;
+    stretch.parentElement.hidden = isMean;
     which.textContent =
       chosen.length > 12 ? `${combine.value} of ${chosen.length} heads`
       : chosen.length > 1 ? `${combine.value} of heads ${chosen.map((i) => names[i]).join(", ")}`
       : chosen.length ? `head ${names[chosen[0]]}` : "no head is picked";
+    if (name) which.textContent += ` on ${name}`;
     markTokens();
   }
 
+  const stretched = make("label", {}, stretch, " colours up to the largest shown");
+  const drawnAs = choice("drawn as", ["matrix", "lines"], (value) => {
+    panelOf = value === "lines" ? linesPanel : matrixPanel;
+    lay();
+  });
   for (const control of [threshold, combine, stretch]) control.addEventListener("input", update);
-  const quick = names.length > 1 ? [pressable("", () => pickAll(true), "all"), pressable("", () => pickAll(false), "none")] : [];
+  prompt.addEventListener("input", () => open(views[prompt.value]));
+  const quick = names.length > 1 ? [mean, pressable("", () => pickAll(true), "all"), pressable("", () => pickAll(false), "none")] : [];
   const sample = (kind) => make("i", { className: `${kind} sample` });
   figure.querySelector("figcaption").after(
+    make("div", { className: "controls prompts", hidden: views.length < 2 }, make("label", {}, "prompt ", prompt)),
     make("div", { className: "picker" }, ...heads, ...quick),
     make(
       "div", { className: "controls" },
-      make("label", {}, "hide weights below ", threshold, " ", told, weighted ? " of the scale" : ""),
-      several,
-      make("label", {}, stretch, " colours up to the largest shown"),
+      drawnAs, make("label", {}, "hide weights below ", threshold, " ", told, " of the scale"), several, stretched,
     ),
-    make("div", { className: "tokens" }, ...tokens),
+    row,
     make("p", { className: "small muted" }, "Click a token: ", sample("from"), " what it attends to, ", sample("to"), " what attends to it."),
     which,
-    make("div", { className: "panels" }, ...panels.map((panel) => panel.node)),
+    place,
     out,
   );
   figure.querySelector("details.links").open = false;
-  update();
+  open(views[0]);
   viewers.set(figure, {
     has: (head) => names.includes(head),
     pick(head) {

@@ -7,7 +7,7 @@ from markupsafe import Markup
 
 from mechcheck.base.text import shorten
 from mechcheck.drawing.axis import Axis, padded
-from mechcheck.drawing.numbers import MISSING, short
+from mechcheck.drawing.numbers import MISSING, alike
 from mechcheck.drawing.svg import path, svg, text
 from mechcheck.drawing.text import width
 
@@ -16,6 +16,10 @@ Column = Sequence[float | None]
 
 _SERIES = 6  # how many styles of line there are
 _MARKED = 60  # points of a curve up to which each has a mark
+_NOTED = 12  # steps of a search up to which each says at its point what it changed
+SITES = ("added", "removed", "set")
+"""Columns of a search's table that name sites, some of which look like numbers."""
+_EXACT = 6  # digits of what stands at round numbers: ticks, and most values of x
 
 
 class Chart(NamedTuple):
@@ -43,26 +47,38 @@ def lines(figure: Json) -> Chart:
     for label, low, high in bands:
         head += [f"{label}, low", f"{label}, high"]
         columns += [low, high]
-    table = [[short(x), *(_shown(c[i]) for c in columns)] for i, x in enumerate(xs)]
+    across = len(columns)
+    shown = alike([y for i in range(len(xs)) for y in (c[i] for c in columns)])  # all are on one axis
+    table = [[x, *shown[i * across : (i + 1) * across]] for i, x in enumerate(alike(xs, _EXACT))]
     return Chart(figure["title"], picture, legend, head, table)
 
 
 def search(figure: Json) -> Chart:
-    """The score after each step of a search, and the steps as a table."""
+    """The score after each step of a search, and the steps as a table: what came and what went, where the search says so."""
     data = figure["data"]
-    scores = [step["score"] for step in data["steps"]]
-    xs = [float(i + 1) for i in range(len(scores))]
-    rows = [[str(i + 1), step["site"], _shown(step["score"])] for i, step in enumerate(data["steps"])]
-    if data["start"] is not None:
-        xs, scores, rows = [0.0, *xs], [data["start"], *scores], [["0", "(start)", _shown(data["start"])], *rows]
-    for column in data["details"]:
-        told = [_told(cell) for cell in column["cells"]]
-        rows = [[*row, cell] for row, cell in zip(rows, [""] * (len(rows) - len(told)) + told, strict=True)]
-    goal = data["goal"]
-    picture = _curves(figure["title"], xs, [(data["score_label"], scores)], [], "step", data["score_label"], goal)
-    legend = [(svg("key", 28, 12, path("thr", "M1 6H27")), f"goal {short(goal)}")] if goal is not None else []
-    head = ["step", "added", data["score_label"], *(column["label"] for column in data["details"])]
-    return Chart(figure["title"], picture, legend, head, rows)
+    steps, goal, told = data["steps"], data["goal"], any("added" in step for step in data["steps"])
+    begun = [] if data["start"] is None else [data["start"]]
+    scores = [*begun, *(step["score"] for step in steps)]
+    xs = [float(i + 1 - len(begun)) for i in range(len(scores))]
+    *shown, aim = alike([*scores, goal])
+    came, went, sites = (*([" ".join(step.get(way, ())) for step in steps] for way in ("added", "removed")), [s["site"] for s in steps])
+    blank = [""] * len(begun)
+    columns = [("added", ["(start)"] * len(begun) + (came if told else sites))]
+    columns += [("removed", blank + went)] if any(went) else []
+    columns += [("set", blank + sites)] if told else []
+    columns.append((data["score_label"], shown))
+    columns += [(column["label"], blank + _told(column["cells"])) for column in data["details"]]
+    notes = [_note(a, b) for a, b in zip(came, went, strict=True)] if told and len(steps) <= _NOTED else []
+    line = [(data["score_label"], scores)]
+    picture = _curves(figure["title"], xs, line, [], "step", data["score_label"], goal, blank + notes)
+    legend = [(svg("key", 28, 12, path("thr", "M1 6H27")), f"goal {aim}")] if goal is not None else []
+    rows = [list(row) for row in zip([f"{x:g}" for x in xs], *(cells for _, cells in columns), strict=True)]
+    return Chart(figure["title"], picture, legend, ["step", *(name for name, _ in columns)], rows)
+
+
+def _note(came: str, went: str) -> str:
+    """What a step changed, as it stands beside its point."""
+    return shorten(" ".join([*(f"+{site}" for site in came.split()), *(f"\N{MINUS SIGN}{site}" for site in went.split())]), 20)
 
 
 def bars(figure: Json) -> Chart:
@@ -76,16 +92,22 @@ def bars(figure: Json) -> Chart:
     row, span = 20, 340
     height = row * len(labels)
     axis = padded([*ends, *edges], gutter, gutter + span, 0.03)
-    parts = [path("grid", f"M{axis(t)} 0V{height}") + text(axis(t), height + 15, short(t)) for t in axis.ticks()]
+    shown = alike([*values, *lows, *highs])
+    told = zip(*(shown[i : i + len(values)] for i in range(0, len(shown), len(values) or 1)), strict=True)
+    table = [[label, *cells] for label, cells in zip(labels, told, strict=True)]
+    marks = axis.ticks()
+    parts = [
+        path("grid", f"M{axis(t)} 0V{height}") + text(axis(t), height + 15, said)
+        for t, said in zip(marks, alike(marks, _EXACT), strict=True)
+    ]
     for i, (label, value, low, high) in enumerate(zip(labels, values, lows, highs, strict=True)):
-        parts.append(_bar(axis, i * row, row, label, value, low, high))
+        parts.append(_bar(axis, i * row, row, label, value, low, high, shown[i]))
     parts.append(path("axis", f"M{axis(0)} 0V{height}"))
     if data["threshold"] is not None:
         parts.append(path("thr", f"M{axis(data['threshold'])} 0V{height}"))
     parts.append(text(round(gutter + span / 2, 1), height + 32, data["unit"], "label"))
     title = f"{figure['title']}: {len(labels)} values; the numbers are in the table below"
-    picture = svg("chart", round(gutter + span + 64), height + 38, *parts, label=title)
-    table = [[label, *map(_shown, cells)] for label, *cells in zip(labels, values, lows, highs, strict=True)]
+    picture = svg("chart ranking", round(gutter + span + 64), height + 38, *parts, label=title)
     head = ["", data["unit"] or "value", "low", "high"]
     if data["low"] is None:
         head, table = head[:2], [line[:2] for line in table]
@@ -95,7 +117,9 @@ def bars(figure: Json) -> Chart:
 _LONGEST = 34
 
 
-def _bar(axis: Axis, top: float, row: float, label: str, value: float | None, low: float | None, high: float | None) -> Markup:
+def _bar(
+    axis: Axis, top: float, row: float, label: str, value: float | None, low: float | None, high: float | None, shown: str,
+) -> Markup:  # fmt: skip
     middle = round(top + row / 2, 1)
     named = text(axis.start - 6, middle + 3.5, shorten(label, _LONGEST), "y name")
     if value is None:
@@ -107,7 +131,7 @@ def _bar(axis: Axis, top: float, row: float, label: str, value: float | None, lo
     whisker = Markup("")
     if low is not None and high is not None:
         whisker = path("whisker", f"M{axis(low)} {middle}H{axis(high)}M{axis(low)} {middle - 3}v6M{axis(high)} {middle - 3}v6")
-    return named + drawn + whisker + text(axis.end + 8, middle + 3.5, short(value), "v")
+    return named + drawn + whisker + text(axis.end + 8, middle + 3.5, shown, "v")
 
 
 def _fitted(ys: Column, xs: Sequence[float]) -> list[float | None]:
@@ -115,15 +139,10 @@ def _fitted(ys: Column, xs: Sequence[float]) -> list[float | None]:
     return [*ys[: len(xs)], *([None] * (len(xs) - len(ys)))]
 
 
-def _shown(x: float | None) -> str:
-    return MISSING if x is None else short(x)
-
-
-def _told(cell: Any) -> str:
-    """A cell of a table in words."""
-    if isinstance(cell, bool):
-        return "yes" if cell else "no"
-    return cell if isinstance(cell, str) else _shown(cell)
+def _told(column: Sequence[Any]) -> list[str]:
+    """The cells of a column in words; its numbers alike."""
+    numbers = iter(alike([cell for cell in column if not isinstance(cell, (str, bool))]))
+    return [("yes" if cell else "no") if isinstance(cell, bool) else cell if isinstance(cell, str) else next(numbers) for cell in column]
 
 
 class Cells(NamedTuple):
@@ -139,7 +158,8 @@ def table(figure: Json) -> Cells:
     """A table's cells in words, and which of its columns are to be set as numbers."""
     head, rows = figure["data"]["columns"], figure["data"]["rows"]
     numeric = [_all_numbers([row[i] for row in rows]) for i in range(len(head))]
-    return Cells(head, [[_told(cell) for cell in row] for row in rows], numeric)
+    columns = [_told([row[i] for row in rows]) for i in range(len(head))]
+    return Cells(head, [list(cells) for cells in zip(*columns, strict=True)], numeric)
 
 
 def _all_numbers(column: Sequence[Any]) -> bool:
@@ -149,7 +169,7 @@ def _all_numbers(column: Sequence[Any]) -> bool:
 
 def _curves(
     title: str, xs: Sequence[float], series: Sequence[tuple[str, Column]], bands: Sequence[tuple[str, Column, Column]],
-    x_label: str, y_label: str, goal: float | None = None,
+    x_label: str, y_label: str, goal: float | None = None, notes: Sequence[str] = (),
 ) -> Markup:  # fmt: skip
     known = [y for column in (*(c for _, c in series), *(c for _, *ends in bands for c in ends)) for y in column if y is not None]
     known += [] if goal is None else [goal]
@@ -166,7 +186,12 @@ def _curves(
     parts += [_series(i, list(zip(xs, column, strict=True)), across, up) for i, (_, column) in enumerate(series)]
     if goal is not None:
         parts.append(path("thr", f"M{across.start} {up(goal)}H{across.end}"))
-    return svg("chart", wide, high, *parts, label=f"{title}: {y_label} against {x_label}; the numbers are in the table below")
+    for x, y, note in zip(xs, series[0][1] if notes else (), notes, strict=False):
+        if note and y is not None:
+            # At the ends a note would reach beyond the picture.
+            side = " first" if across(x) < wide / 4 else " y" if across(x) > 3 * wide / 4 else ""
+            parts.append(text(across(x), round(up(y) - 8, 1), note, f"note{side}"))
+    return svg("chart curves", wide, high, *parts, label=f"{title}: {y_label} against {x_label}; the numbers are in the table below")
 
 
 def _band(xs: Sequence[float], low: Column, high: Column, across: Axis, up: Axis) -> Markup:
@@ -222,10 +247,11 @@ def _series(index: int, points: list[tuple[float, float | None]], across: Axis, 
 
 def _frame(across: Axis, up: Axis, x_label: str, y_label: str, counted: bool) -> Markup:
     parts = []
-    for t in up.ticks():
-        parts.append(path("grid", f"M{across.start} {up(t)}H{across.end}") + text(across.start - 6, up(t) + 3.5, short(t), "y"))
-    for t in (t for t in across.ticks(6) if t.is_integer() or not counted):
-        parts.append(path("tick", f"M{across(t)} {up.start}v4") + text(across(t), up.start + 16, short(t)))
+    heights, places = up.ticks(), [t for t in across.ticks(6) if t.is_integer() or not counted]
+    for t, said in zip(heights, alike(heights, _EXACT), strict=True):
+        parts.append(path("grid", f"M{across.start} {up(t)}H{across.end}") + text(across.start - 6, up(t) + 3.5, said, "y"))
+    for t, said in zip(places, alike(places, _EXACT), strict=True):
+        parts.append(path("tick", f"M{across(t)} {up.start}v4") + text(across(t), up.start + 16, said))
     if up.low < 0 < up.high:
         parts.append(path("axis", f"M{across.start} {up(0)}H{across.end}"))
     parts.append(path("axis", f"M{across.start} {up.start}H{across.end}"))

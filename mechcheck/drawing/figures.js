@@ -18,6 +18,7 @@ const isolated = (name) => `\u2068${name}\u2069`;
 function wireFigures(root) {
   root.querySelectorAll("figure.attention").forEach(attentionViewer);
   root.querySelectorAll("figure.circuit").forEach(circuitViewer);
+  root.querySelectorAll("figure.switched").forEach(switchPanes);
   for (const figure of root.querySelectorAll("figure.heat")) {
     paint(figure);
     readOut(figure);
@@ -29,6 +30,39 @@ function addSaveButtons(root) {
   for (const figure of root.querySelectorAll("figure")) {
     if (!figure.parentElement.closest("figure")) figure.append(saveButtons(figure));
   }
+}
+
+// One of several values to be chosen, as buttons beside each other; one alone is no choice.
+let choices = 0;
+function choice(legend, values, choose) {
+  const name = `choice${(choices += 1)}`;
+  const options = values.map((value, i) => {
+    const radio = make("input", { type: "radio", name, checked: i === 0 });
+    radio.addEventListener("change", () => choose(value));
+    return make("label", {}, radio, make("bdi", {}, value));
+  });
+  return make("fieldset", { className: "choice", hidden: values.length < 2 }, make("legend", {}, legend), ...options);
+}
+
+// Of the panes of a figure the one that the reader has chosen.
+function switchPanes(figure) {
+  const panes = [...figure.querySelectorAll(".pane")];
+  const chosen = {};
+  const asked = { run: "run", what: "shown" };
+  const show = () => {
+    for (const pane of panes) pane.hidden = !(pane.open = Object.keys(asked).every((key) => pane.dataset[key] === chosen[key]));
+  };
+  const sets = Object.entries(asked).map(([key, legend]) => {
+    const values = [...new Set(panes.map((pane) => pane.dataset[key]))];
+    [chosen[key]] = values;
+    return choice(legend, values, (value) => {
+      chosen[key] = value;
+      show();
+    });
+  });
+  figure.classList.add("chosen");
+  figure.querySelector("figcaption").after(make("div", { className: "controls" }, ...sets));
+  show();
 }
 
 // Writes and colours the cells of a heatmap that came without them, as the page has them where it has them.
@@ -67,7 +101,7 @@ function readOut(figure) {
   const out = make("output", { className: "readout", "aria-live": "polite" });
   let row = 0;
   let column = 0;
-  figure.querySelector(".key").after(out);
+  figure.append(out);
   if (!exact.length) return;
   figure.classList.toggle("linked", figure.matches(".heads") && Boolean(figure.closest(".body").querySelector("figure.attention")));
 

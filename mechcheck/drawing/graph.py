@@ -11,13 +11,15 @@ from typing import Any, NamedTuple
 from markupsafe import Markup
 
 from mechcheck.base.text import shorten
-from mechcheck.drawing.numbers import MISSING, short, with_unit
+from mechcheck.drawing.numbers import MISSING, alike, with_unit
 from mechcheck.drawing.svg import svg, text
 from mechcheck.drawing.text import width
 
 Json = dict[str, Any]
 
 _ROW, _BOX, _TOP, _GAP, _LANE = 54, 34, 30, 110, 18
+_TALLER = 20  # pixels more for a box with several inputs, where the widest edges would run into each other
+_INSET = 7  # of the first and the last input of a box
 _LONGEST = 22
 _LABELLED = 16  # edges up to which each shows its weight
 _STYLES = 6
@@ -33,10 +35,12 @@ class Graph(NamedTuple):
     """Class and name of what edges are read as, where they say it: query, key, value, and what is none of these."""
     head: list[str]
     edges: list[tuple[str, ...]]
+    nil: list[str]
+    """Edges that are not drawn, since their effect is zero."""
 
 
 INPUTS = {"q": "query", "k": "key", "v": "value"}
-_PORTS = {"q": -10, "k": 0, "v": 10, "": 0}
+_PORTS = {"q": -1, "k": 0, "v": 1, "": 0}
 _OTHER = "other"
 
 
@@ -44,15 +48,21 @@ class _Place(NamedTuple):
     left: float
     right: float
     y: float
+    high: float = _BOX
+
+    def port(self, read_as: str) -> "_Place":
+        """Where it is read as its query, key or value."""
+        return self._replace(y=self.y + _PORTS[read_as] * (self.high / 2 - _INSET))
 
 
 def graph(figure: Json) -> Graph:
     """Draw a circuit."""
-    nodes, edges, unit = figure["data"]["nodes"], figure["data"]["edges"], figure["data"]["unit"]
-    level = figure["data"].get("level")
+    nodes, unit, level = figure["data"]["nodes"], figure["data"]["unit"], figure["data"].get("level")
+    told = _told(figure["data"]["edges"])
+    edges = [e for e in told if not e["nil"]]
     columns = _ordered(nodes, edges)
     ports = {n["label"]: sorted({_read_as(e) for e in edges if e["target"] == n["label"]} - {""}, key=list(INPUTS).index) for n in nodes}
-    places, size = _placed(columns, any(ports.values()))
+    places, size = _placed(columns, ports)
     strongest = max((abs(e["weight"]) for e in edges), default=0.0) or 1.0
     roles = list(dict.fromkeys(n["role"] for n in nodes))
     # Heavy edges first, so that light ones stay visible on top of them.
@@ -62,11 +72,22 @@ def graph(figure: Json) -> Graph:
     drawn = [_edge(places[e["target"]], curves[_key(e)], e, strongest, unit, bool(inputs), level) for e in by_weight]
     weights = _weights(by_weight, curves) if len(edges) <= _LABELLED else []
     heads = [text(places[column[0]["label"]].left, 14, _layer(column), "first") for column in columns]
+    nil = [f"{e['source']} → {e['target']}{f' ({read})' if (read := _input(e)) else ''}" for e in told if e["nil"]]
     boxes = [_box(n, places[n["label"]], roles.index(n["role"]) % _STYLES, ports[n["label"]]) for n in nodes]
     label = f"{figure['title']}: {len(nodes)} parts and {len(edges)} edges; the edges are in the table below"
     picture = svg("chart graph", *size, *heads, *drawn, *boxes, *weights, label=label)
     head = ["from", "to", *(["read as"] if inputs else []), unit or "weight", *([f"{level:.0%} interval"] if level else [])]
-    return Graph(figure["title"], picture, unit, inputs, head, [_row(e, bool(inputs), level) for e in by_weight])
+    return Graph(figure["title"], picture, unit, inputs, head, [_row(e, bool(inputs), level) for e in by_weight], nil)
+
+
+def _told(edges: list[Json]) -> list[Json]:
+    """Edges with their numbers in words, all alike, and with whether these words are nothing but zeros."""
+    ends = [e.get(end) for e in edges for end in ("weight", "low", "high")]
+    shown = alike(ends)
+    return [
+        e | {"shown": shown[3 * i], "interval": _interval(*shown[3 * i + 1 : 3 * i + 3]), "nil": not shown[3 * i].strip("-0.")}
+        for i, e in enumerate(edges)
+    ]
 
 
 def _read_as(edge: Json) -> str:
@@ -92,12 +113,11 @@ def _inputs(edges: list[Json]) -> list[tuple[str, str]]:
 
 def _row(edge: Json, inputs: bool, level: float | None) -> tuple[str, ...]:
     as_what = [_input(edge)] if inputs else []
-    return (edge["source"], edge["target"], *as_what, short(edge["weight"]), *([_interval(edge)] if level else []))
+    return (edge["source"], edge["target"], *as_what, edge["shown"], *([edge["interval"]] if level else []))
 
 
-def _interval(edge: Json) -> str:
-    low, high = edge.get("low"), edge.get("high")
-    return MISSING if low is None or high is None else f"[{short(low)}, {short(high)}]"
+def _interval(low: str, high: str) -> str:
+    return MISSING if MISSING in (low, high) else f"[{low}, {high}]"
 
 
 def _layer(column: list[Json]) -> str:
@@ -120,25 +140,27 @@ def _ordered(nodes: list[Json], edges: list[Json]) -> list[list[Json]]:
     return columns
 
 
-def _placed(columns: list[list[Json]], ported: bool) -> tuple[dict[str, _Place], tuple[float, float]]:
+def _placed(columns: list[list[Json]], ports: Mapping[str, list[str]]) -> tuple[dict[str, _Place], tuple[float, float]]:
     """Where each part stands, and how large the picture is."""
     tallest = max((len(column) for column in columns), default=0)
-    places, left, room = {}, 6.0, 34 if ported else 16
+    taller = _TALLER * any(len(read) > 1 for read in ports.values())
+    row, places, left, room = _ROW + taller, {}, 6.0, 34 if any(ports.values()) else 16
     for column in columns:
         wide = max(max(width(shorten(n["label"], _LONGEST), 12), width(shorten(n["role"], _LONGEST), 10)) for n in column) + room
-        first = _TOP + (tallest - len(column)) * _ROW / 2
+        first = _TOP + (tallest - len(column)) * row / 2
         for i, n in enumerate(column):
-            places[n["label"]] = _Place(round(left, 1), round(left + wide, 1), first + i * _ROW + _BOX / 2)
+            middle = first + i * row + (_BOX + taller) / 2
+            places[n["label"]] = _Place(round(left, 1), round(left + wide, 1), middle, _BOX + _TALLER * (len(ports[n["label"]]) > 1))
         left += wide + _GAP
-    return places, (round(max(left - _GAP + 44, 40)), _TOP + tallest * _ROW)
+    return places, (round(max(left - _GAP + 44, 40)), _TOP + tallest * row)
 
 
 def _box(node: Json, place: _Place, style: int, ports: list[str]) -> Markup:
     shape = Markup('<rect x="{}" y="{}" width="{}" height="{}" rx="6"/>').format(
-        place.left, place.y - _BOX / 2, round(place.right - place.left, 1), _BOX
+        place.left, place.y - place.high / 2, round(place.right - place.left, 1), place.high
     )
     middle = round((place.left + place.right) / 2, 1)
-    letters = Markup("").join(text(place.left + 7, place.y + _PORTS[port] + 3, port, f"port {port}") for port in ports)
+    letters = Markup("").join(text(place.left + 7, place.port(port).y + 3, port, f"port {port}") for port in ports)
     name = text(middle, place.y + (-2 if node["role"] else 4), shorten(node["label"], _LONGEST), "name")
     role = text(middle, place.y + 11, shorten(node["role"], _LONGEST), "role") if node["role"] else Markup("")
     return Markup('<g class="node s{}" data-label="{}"><title>{}</title>{}{}{}{}</g>').format(
@@ -184,7 +206,7 @@ class _Curve(NamedTuple):
     def meets(self, boxes: Collection[_Place]) -> bool:
         """Whether it runs through one of these."""
         points = [self.at(step / 50) for step in range(51)]
-        return any(box.left < x < box.right and abs(y - box.y) < _BOX / 2 + 2 for box in boxes for x, y in points)
+        return any(box.left < x < box.right and abs(y - box.y) < box.high / 2 + 2 for box in boxes for x, y in points)
 
 
 _Curves = dict[tuple[str, str, str], _Curve]
@@ -195,7 +217,7 @@ def _curves(edges: list[Json], places: Mapping[str, _Place], size: tuple[float, 
     curves, height = {}, size[1]
     lanes: dict[tuple[str, str], float] = {}
     for source, target, read_as in map(_key, edges):
-        curve = _curve(places[source], _port(places[target], read_as))
+        curve = _curve(places[source], places[target].port(read_as))
         between = {p for p in places.values() if places[source].right < p.left and p.right < places[target].left}
         if curve.meets(between):
             if (target, read_as) not in lanes:
@@ -203,10 +225,6 @@ def _curves(edges: list[Json], places: Mapping[str, _Place], size: tuple[float, 
             curve = curve._replace(lane=_Lane(min(p.left for p in between), max(p.right for p in between), lanes[target, read_as]))
         curves[source, target, read_as] = curve
     return curves, (size[0], height)
-
-
-def _port(place: _Place, read_as: str) -> _Place:
-    return place._replace(y=place.y + _PORTS[read_as])
 
 
 def _curve(source: _Place, target: _Place) -> _Curve:
@@ -222,10 +240,10 @@ def _curve(source: _Place, target: _Place) -> _Curve:
 def _edge(target: _Place, curve: _Curve, edge: Json, strongest: float, unit: str, inputs: bool, level: float | None) -> Markup:
     thick = round(1 + 5 * abs(edge["weight"]) / strongest, 1)
     read_as = _read_as(edge)
-    target = _port(target, read_as)
+    target = target.port(read_as)
     tip = f"M{target.left} {target.y}l-9-5v10z" if curve.rightwards else f"M{target.right} {target.y}l9-5v10z"
-    told = f"{edge['source']} → {edge['target']}{f' ({read})' if (read := _input(edge)) else ''}: {with_unit(short(edge['weight']), unit)}"
-    told += f", {level:.0%} interval {_interval(edge)}" if level else ""
+    told = f"{edge['source']} → {edge['target']}{f' ({read})' if (read := _input(edge)) else ''}: {with_unit(edge['shown'], unit)}"
+    told += f", {level:.0%} interval {edge['interval']}" if level else ""
     kind = (f" {read_as or 'o'}" if inputs else "") + (" minus" if edge["weight"] < 0 else "")
     of = Markup('class="edge{}" stroke-width="{}" data-size="{}" data-reads="{}"').format(
         kind, thick, f"{abs(edge['weight']):.4g}", read_as
@@ -241,5 +259,5 @@ def _weights(edges: list[Json], curves: _Curves) -> list[Markup]:
         curve = curves[_key(e)]
         share = 0.5 if not curve.rightwards else 0.28 if out[e["source"]] < into[e["target"]] else 0.7
         x, y = curve.at(share)
-        labels.append(text(x, round(y - 4, 1), short(e["weight"]), "weight"))
+        labels.append(text(x, round(y - 4, 1), e["shown"], "weight"))
     return labels

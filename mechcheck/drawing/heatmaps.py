@@ -1,6 +1,7 @@
-"""Grids of colour: heatmaps as tables or pictures; the logit lens, and the attention of heads, as several of them."""
+"""Grids of colour: heatmaps as tables or pictures, alone or several on one scale; the grids of a logit lens, the attention of heads."""
 
 import base64
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from mechcheck.drawing.numbers import MISSING, fixed, grid_decimals, short
@@ -11,6 +12,7 @@ Json = dict[str, Any]
 Grid = list[list[float | None]]
 
 LARGEST_TABLE = 20
+_FINE = 2  # decimals of probabilities
 
 
 class Heatmap(NamedTuple):
@@ -52,32 +54,72 @@ def heatmap(figure: Json) -> Heatmap:
     return _drawn(figure["title"], data, grid, scale_for([x for line in grid for x in line if x is not None]))
 
 
-class Lens(NamedTuple):
-    """A logit lens: a grid for the answer, one for the foil, one of the most probable tokens."""
+class Group(NamedTuple):
+    """Heatmaps on one scale."""
 
     title: str
     grids: list[Heatmap]
+
+    @property
+    def scale(self) -> str:
+        """What is to be said of the scale, beside the one colour bar of all."""
+        return f"one scale for all {len(self.grids)}" if len(self.grids) > 1 else ""
+
+    @property
+    def missing(self) -> bool:
+        """Whether any of them has a cell without a value."""
+        return any(one.missing for one in self.grids)
+
+
+def compared(figure: Json) -> Group:
+    """Heatmaps beside each other, on the scale and with the decimals of all their values together."""
+    every = [figure["data"], *figure["data"]["others"]]
+    grids = [_filled(data["values"]) for data in every]
+    known = [x for grid in grids for line in grid for x in line if x is not None]
+    scale, decimals = scale_for(known), grid_decimals(known)
+    return Group(
+        figure["title"], [_drawn(d.get("name", ""), d, grid, scale, decimals=decimals) for d, grid in zip(every, grids, strict=True)]
+    )
 
 
 _PROBABILITIES = Scale(0.0, 1.0, False)
 
 
+class Pane(NamedTuple):
+    """One of the grids between which a lens is switched."""
+
+    run: str
+    """Clean, or corrupted; empty where there is one run."""
+    what: str
+    map: Heatmap
+
+
+class Lens(NamedTuple):
+    """A logit lens: of each run a grid for the answer, one for the foil, one of the most probable tokens."""
+
+    title: str
+    panes: list[Pane]
+
+
 def lens(figure: Json) -> Lens:
-    """The grids of a logit lens, all on the scale from 0 to 1."""
+    """The grids of a logit lens, all on the scale from 0 to 1; the first of them is the one that is seen."""
     data = figure["data"]
+    return Lens(figure["title"], [pane for one in (data, *data.get("others", ())) for pane in _panes(one)])
+
+
+def _panes(data: Json) -> Iterator[Pane]:
     axes = {"rows": data["layers"], "cols": data["tokens"], "row_label": "layer", "col_label": "token", "unit": "probability"}
-    grids = [
-        _drawn(title, axes, _filled(data[key]), _PROBABILITIES)
-        for key, title in (("p_answer", "p(answer)"), ("p_foil", "p(foil)"))
-        if data[key] is not None
-    ]
+    run = data.get("name", "")
+    for key, what in (("p_answer", "p(answer)"), ("p_foil", "p(foil)")):
+        if data[key] is not None:
+            yield Pane(run, what, _drawn(": ".join(filter(None, (run, what))), axes, _filled(data[key]), _PROBABILITIES, decimals=_FINE))
     if data["top"]:
-        grids.append(_top(axes, data["top"]))
-    return Lens(figure["title"], grids)
+        top = _top(axes, data["top"])
+        yield Pane(run, top.title, top._replace(title=": ".join(filter(None, (run, top.title)))))
 
 
-def attention(figure: Json) -> Lens:
-    """A grid per head, from each token (row) to each token (column), and below them the same weighted by values.
+def attention(figure: Json) -> Group:
+    """A grid per head, from each token (row) to each token (column), and below them the same weighted by values; on the first prompt.
 
     Each of the two sets has one scale: attention reaches to 1, other weights to the largest of any head.
     """
@@ -94,7 +136,7 @@ def attention(figure: Json) -> Lens:
             _drawn(f"head {head['head']}{of}", axes | {"unit": unit}, _filled(unpacked(head, len(labels))), scale, largest=0)
             for head in heads
         ]
-    return Lens(figure["title"], grids)
+    return Group(figure["title"], grids)
 
 
 def unpacked(head: Json, n: int) -> list[list[float | None]]:
@@ -127,9 +169,10 @@ def _names(given: list[str], n: int) -> list[str]:
     return [visible(token(name)) for name in given] if len(given) == n else [str(i) for i in range(n)]
 
 
-def _drawn(title: str, axes: Json, grid: Grid, scale: Scale, largest: int = LARGEST_TABLE) -> Heatmap:
+def _drawn(title: str, axes: Json, grid: Grid, scale: Scale, largest: int = LARGEST_TABLE, decimals: int | None = None) -> Heatmap:
     n_cols = len(grid[0]) if grid else 0
-    decimals = grid_decimals([x for line in grid for x in line if x is not None])
+    if decimals is None:
+        decimals = grid_decimals([scale.low, scale.high, *(x for line in grid for x in line if x is not None)])
     steps = [[scale.step(x) for x in line] for line in grid]
     large = n_cols > 0 and max(len(grid), n_cols) > largest
     cols = _names(axes["cols"], n_cols)
@@ -146,9 +189,9 @@ def _drawn(title: str, axes: Json, grid: Grid, scale: Scale, largest: int = LARG
         picture=png(steps) if large else None,
         ramp=ramp,
         scale=f"{ramp} {scale.low!r} {scale.high!r} {decimals}",
-        low=short(scale.low) if scale is _PROBABILITIES else fixed(scale.low, decimals),
+        low=fixed(scale.low, decimals),
         middle="0" if scale.diverging else "",
-        high=short(scale.high) if scale is _PROBABILITIES else fixed(scale.high, decimals),
+        high=fixed(scale.high, decimals),
         tall=any(len(c) > 5 for c in cols),
         missing=any(x is None for line in grid for x in line),
         hints=[],

@@ -8,7 +8,7 @@ from mechcheck.drawing import attention, charts, graph, heatmaps
 Json = dict[str, Any]
 
 _PREPARED: dict[str, Callable[[Json], Any]] = {
-    "heatmap": heatmaps.heatmap,
+    "heatmap": lambda figure: (heatmaps.compared if "others" in figure["data"] else heatmaps.heatmap)(figure),
     "lens": heatmaps.lens,
     "lines": charts.lines,
     "bars": charts.bars,

@@ -29,15 +29,43 @@ function place(rect, x, y, width, height) {
   }
 }
 
+// The colour bar below a panel, with the ends of the scale.
+function weightKey(name, signed) {
+  const [low, high] = [0, 1].map(() => make("span", { className: "num" }));
+  const of = make("span");
+  return {
+    node: make("div", { className: "key" }, low, make("span", { className: `ramp ${signed ? "div" : "seq"}` }), high, of),
+    tell(most, note) {
+      low.textContent = signed ? String(-Number(most.toPrecision(3))) : "0";
+      high.textContent = String(Number(most.toPrecision(3)));
+      of.textContent = [name, note].filter(Boolean).join(" · ");
+    },
+  };
+}
+
+// How far the longest label reaches.
+function longest(labels, size, fontFamily) {
+  const ruler = document.createElement("canvas").getContext("2d");
+  ruler.font = `bold ${size}px ${fontFamily}`;
+  return Math.ceil(Math.max(...labels.map((label) => ruler.measureText(label).width)));
+}
+
+// What the arrow keys do to a row and a column, and Enter to the row.
+function arrows(event, at, go, pin) {
+  const step = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1] }[event.key];
+  if (step) go(at[0] + step[0], at[1] + step[1]);
+  else if (event.key === "Enter") pin(at[0]);
+  else return;
+  event.preventDefault();
+}
+
 // `name` tells what the weights are, `signed` whether some are negative. `pin(token)` is called where a token is to be
 // marked, `point(row, column)` where a cell is pointed at; the panel is told to `draw` and to move its cursor from outside.
 function matrixPanel({ name, signed }, labels, fontFamily, { pin, point }) {
   const n = labels.length;
   const cell = Math.max(9, Math.min(24, Math.floor(440 / n)));
   const size = Math.max(8, Math.min(12, cell - 1));
-  const ruler = document.createElement("canvas").getContext("2d");
-  ruler.font = `bold ${size}px ${fontFamily}`;
-  const gutter = Math.ceil(Math.max(...labels.map((label) => ruler.measureText(label).width))) + 8;
+  const gutter = longest(labels, size, fontFamily) + 8;
   const end = gutter + n * cell;
   const canvas = document.createElement("canvas");
   const image = svgMake("image", { x: gutter, y: gutter, width: n * cell, height: n * cell, class: "cells" });
@@ -57,12 +85,8 @@ function matrixPanel({ name, signed }, labels, fontFamily, { pin, point }) {
   );
   svg.style.fontSize = `${size}px`;
   svg.setAttribute("aria-label", `${name} from each token (rows) to each token (columns): arrow keys read out, Enter marks a token`);
-  const [low, high] = [0, 1].map(() => make("span", { className: "num" }));
-  const bar = make("span", { className: `ramp ${signed ? "div" : "seq"}` });
-  const node = make(
-    "div", { className: "panel" },
-    make("div", { className: "scroll" }, svg), make("div", { className: "key" }, low, bar, high, make("span", {}, name)),
-  );
+  const key = weightKey(name, signed);
+  const node = make("div", { className: "panel" }, make("div", { className: "scroll" }, svg), key.node);
   let at = [0, 0];
 
   // A marked token keeps its row and its column; the rest fades.
@@ -88,20 +112,13 @@ function matrixPanel({ name, signed }, labels, fontFamily, { pin, point }) {
     if (r >= 0 && r < 1 && c >= 0 && c < 1) go(Math.floor(r * n), Math.floor(c * n));
   });
   svg.addEventListener("focus", () => go(...at));
-  svg.addEventListener("keydown", (event) => {
-    const step = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1] }[event.key];
-    if (step) go(at[0] + step[0], at[1] + step[1]);
-    else if (event.key === "Enter") pin(at[0]);
-    else return;
-    event.preventDefault();
-  });
+  svg.addEventListener("keydown", (event) => arrows(event, at, go, pin));
 
   return {
     node,
     // Colours reach up to `most`; weights smaller than `floor` are left out.
-    draw(values, most, floor, token) {
-      low.textContent = signed ? String(-Number(most.toPrecision(3))) : "0";
-      high.textContent = String(Number(most.toPrecision(3)));
+    draw(values, most, floor, token, note) {
+      key.tell(most, note);
       const shown = values.map((value) => (Math.abs(value) < floor ? 0 : value));
       image.setAttribute("href", pixels(canvas, shown, n, most).toDataURL());
       mark(token);

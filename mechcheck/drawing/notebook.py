@@ -14,11 +14,11 @@ Json = dict[str, Any]
 
 
 def shown(figure: Json) -> str:
-    """A figure: a picture, a table, or, where one picks heads and tokens, a page within the page."""
+    """A figure: a picture, a table, or, where one picks heads and tokens or switches between grids, a page within the page."""
     if figure["kind"] == "table":
         view = charts.table(figure)
         return table(figure["title"], view.head, view.rows, view.numeric)
-    if figure["kind"] == "attention":
+    if figure["kind"] == "attention" or (figure["kind"] == "lens" and "others" in figure["data"]):
         return _within(figure)
     return picture(figure)
 
@@ -51,10 +51,18 @@ def _cell(tag: str, said: str, side: str) -> Markup:
 
 def _within(figure: Json) -> str:
     """The page of a figure in a frame of its own, which may run the page's script and nothing else of the notebook's."""
-    across = len(figure["data"]["tokens"])
-    high = 330 + 60 * (len(figure["data"]["patterns"]) // 20) + max(120, min(24 * across, 440) + 90)
     frame = Markup(
         '<iframe sandbox="allow-scripts allow-downloads" title="{}" style="width:100%;height:{}px;border:0;resize:vertical" '
         'srcdoc="{}"></iframe>'
-    ).format(figure["title"], high, escape(page(figure)))
+    ).format(figure["title"], _high(figure), escape(page(figure)))
     return str(frame)
+
+
+def _high(figure: Json) -> int:
+    """Pixels in which all of it can be seen, about; of several prompts, the longest."""
+    every = [figure["data"], *figure["data"].get("others", ())]
+    if figure["kind"] == "lens":
+        return 260 + 24 * len(every[0]["layers"])
+    across = max(len(one["tokens"]) for one in every)
+    picked = 330 + 60 * (len(every[0]["patterns"]) // 20) + 40 * (len(every) > 1)
+    return picked + max(120, min(24 * across, 440) + 90)

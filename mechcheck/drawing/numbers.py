@@ -9,6 +9,7 @@ MISSING = "–"
 UNDEFINED = "undefined"
 _MOST_DECIMALS = 6
 _LARGE = 1e6
+_SMALL = 1e-4
 
 
 def decimals_for(width: float) -> int:
@@ -32,7 +33,7 @@ def short(x: float) -> str:
     """About three significant digits, for a number that stands alone (a threshold, a tick)."""
     if x == 0 or not math.isfinite(x):
         return "0" if x == 0 else str(x)
-    if abs(x) >= _LARGE or abs(x) < 1e-4:
+    if abs(x) >= _LARGE or abs(x) < _SMALL:
         return f"{x:.2e}"
     text = f"{x:.{max(0, 2 - math.floor(math.log10(abs(x))))}f}"
     return text.rstrip("0").rstrip(".") if "." in text else text
@@ -43,6 +44,8 @@ def interval_decimals(low: float | None, high: float | None, thresholds: Iterabl
     ends = [end for end in (low, high) if end is not None]
     width = ends[-1] - ends[0] if ends else 0.0
     decimals = decimals_for(width or abs(ends[-1] if ends else 0.0))
+    if any(abs(end) >= _SMALL for end in ends):
+        decimals = min(decimals, _MOST_DECIMALS)  # 1.000000 and not 1.00e+00, however narrow the interval is
     for end in ends:
         for threshold in thresholds:
             while end != threshold and decimals < _MOST_DECIMALS and fixed(end, decimals) == fixed(threshold, decimals):
@@ -63,9 +66,37 @@ def estimate_text(value: float | None, low: float | None, high: float | None, th
 
 
 def grid_decimals(values: Sequence[float]) -> int:
-    """Decimals that show the largest of many values with three significant digits."""
+    """Decimals that show the largest of many values with three significant digits; fewer where nothing is lost by it.
+
+    More than `fixed` writes where the largest is too large or too small for them, so that all are in scientific notation, or none.
+    """
     largest = max((abs(v) for v in values), default=0.0)
-    return 0 if largest == 0 else max(0, 2 - math.floor(math.log10(largest)))
+    if largest == 0 or not math.isfinite(largest):
+        return 0
+    return _MOST_DECIMALS + 1 if largest >= _LARGE else _fewest(values, max(0, 2 - math.floor(math.log10(largest))))
+
+
+def alike(values: Sequence[float | None], digits: int = 3) -> list[str]:
+    """The numbers of one column or axis, all written with the same decimals, or all in scientific notation; a dash where there is none.
+
+    The largest has `digits` significant digits, and so have those down to a thousandth of it, as far as so many decimals show them.
+    """
+    sizes = [abs(v) for v in values if v is not None and v != 0 and math.isfinite(v)]
+    decimals = 0
+    if sizes:
+        least = min(size for size in sizes if size >= max(sizes) / 1000)
+        most, fine = (digits - 1 - math.floor(math.log10(size)) for size in (max(sizes), least))
+        scientific = not _SMALL <= max(sizes) < _LARGE
+        known = [v for v in values if v is not None and math.isfinite(v)]
+        decimals = _MOST_DECIMALS + 1 if scientific else _fewest(known, min(max(0, most, min(digits, fine)), _MOST_DECIMALS))
+    return [MISSING if v is None else fixed(v, decimals) for v in values]
+
+
+def _fewest(values: Sequence[float], decimals: int) -> int:
+    """So many decimals, or as few as write the same numbers."""
+    while 0 < decimals <= _MOST_DECIMALS and all(fixed(v, decimals).endswith("0") for v in values):
+        decimals -= 1
+    return decimals
 
 
 def with_unit(text: str, unit: str) -> str:

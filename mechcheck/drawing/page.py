@@ -17,7 +17,7 @@ Json = dict[str, Any]
 
 _HERE = Path(__file__).parent
 _SHEETS = ("base.css", "figures.css", "pictures.css")
-_SCRIPTS = ("figures.js", "matrix.js", "attention.js", "circuit.js", "save.js")
+_SCRIPTS = ("figures.js", "matrix.js", "lines.js", "attention.js", "circuit.js", "save.js")
 
 
 def environment(*folders: Path) -> jinja2.Environment:

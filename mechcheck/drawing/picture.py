@@ -20,6 +20,8 @@ Json = dict[str, Any]
 
 _MARGIN = 12
 _WIDEST = 1000.0  # of several grids beside each other
+_NAMED = 6  # edges without an effect that are told by name
+_PAIR = 1500.0  # of heatmaps that are compared: two of twenty tokens fit
 _TITLE = 560.0  # pixels that a title may have more than its picture
 # What only a picture by itself has; the rest of its style is that of pictures on a page.
 _OWN = """svg { height: auto; font-family: system-ui, -apple-system, "Segoe UI", Roboto, "DejaVu Sans", sans-serif; }
@@ -86,8 +88,7 @@ def _sample(mark: Markup, label: str) -> Block:
 def _search(figure: Json) -> Block:
     """The steps are told below the curve, since it is the sites that one wants to know."""
     view = charts.search(figure)
-    sites = 1  # the column of these, though "0.3" looks like a number
-    numeric = [i != sites and all(_is_number(row[i]) for row in view.table) for i in range(len(view.head))]
+    numeric = [name not in charts.SITES and all(_is_number(row[i]) for row in view.table) for i, name in enumerate(view.head)]
     return below([_chart(view), table(view.head, view.table, numeric)])
 
 
@@ -108,18 +109,36 @@ def _graph(figure: Json) -> Block:
     view = graph.graph(figure)
     told = f"the wider an edge, the more {view.unit}".rstrip() + "; dashed below zero"
     parts = [framed(view.svg), words(plain(told), "cell", _TITLE)]
+    if view.nil:
+        some = [*view.nil[:_NAMED], *([f"{len(view.nil) - _NAMED} more"] if len(view.nil) > _NAMED else [])]
+        parts.append(words(plain(f"not drawn, as the effect is zero: {', '.join(some)}"), "cell", _TITLE))
     if view.inputs:
         parts.append(beside([words(f"read as {name}", f"cell edge {kind}", _TITLE) for kind, name in view.inputs], _TITLE))
     return below(parts, gap=4)
 
 
+def _heatmap(figure: Json) -> Block:
+    """By itself, or with others on one scale, which is told once."""
+    if "others" not in figure["data"]:
+        return grid(heatmaps.heatmap(figure))
+    view = heatmaps.compared(figure)
+    told = [key(view.grids[0]._replace(missing=view.missing)), words(view.scale, "cell", _TITLE)]
+    return below([beside([grid(heat, titled=True, keyed=False) for heat in view.grids], _PAIR), beside(told, _PAIR, gap=16)])
+
+
 def _lens(figure: Json) -> Block:
-    return beside([grid(heat, titled=True) for heat in heatmaps.lens(figure).grids], _WIDEST)
+    """All that a page switches between, one run below the other, with one colour bar."""
+    every = heatmaps.lens(figure).panes
+    runs = [list(panes) for _, panes in groupby(every, lambda pane: pane.run)]
+    drawn = [beside([grid(pane.map, titled=True, keyed=False) for pane in panes], _WIDEST) for panes in runs]
+    return below([*drawn, key(every[0].map._replace(missing=any(pane.map.missing for pane in every)))], gap=16)
 
 
 def _attention(figure: Json) -> Block:
-    """Heads of a set have one scale, which is told once."""
-    sets = []
+    """Heads of a set have one scale, which is told once; of several prompts the first is drawn."""
+    others = len(figure["data"].get("others", ()))
+    told = f"{figure['data'].get('name', '')}, the first of {others + 1} prompts; a page (.html) has them all"
+    sets = [words(plain(told), "cell", _TITLE)] if others else []
     for _, heats in groupby(heatmaps.attention(figure).grids, lambda heat: heat.unit):
         of_set = list(heats)
         sets.append(below([beside([grid(heat, titled=True, keyed=False) for heat in of_set], _WIDEST), key(of_set[0])]))
@@ -127,7 +146,7 @@ def _attention(figure: Json) -> Block:
 
 
 _DRAWN: dict[str, Callable[[Json], Block]] = {
-    "heatmap": lambda figure: grid(heatmaps.heatmap(figure)),
+    "heatmap": _heatmap,
     "lens": _lens,
     "lines": lambda figure: _chart(charts.lines(figure)),
     "bars": lambda figure: _chart(charts.bars(figure)),

@@ -7,7 +7,7 @@ from markupsafe import Markup
 
 from mechcheck.drawing.axis import Axis, padded
 from mechcheck.drawing.blocks import Block, framed
-from mechcheck.drawing.numbers import short
+from mechcheck.drawing.numbers import alike, short
 from mechcheck.drawing.svg import circle, path, svg, text
 
 _WIDE, _ROOM, _MARGIN = 460, 54, 14
@@ -29,7 +29,10 @@ def stacked(axis: Axis, values: Sequence[float], floor: float, room: float) -> l
 
 def ticks(axis: Axis, y: float) -> Markup:
     """The axis at a height, with its numbers below."""
-    marks = (path("tick", f"M{axis(t)} {y}v4") + text(axis(t), y + 15, short(t)) for t in axis.ticks(4))
+    marks = (
+        path("tick", f"M{axis(t)} {y}v4") + text(axis(t), y + 15, said)
+        for t, said in zip(axis.ticks(4), alike(axis.ticks(4), 6), strict=True)
+    )
     return path("axis", f"M{axis.start} {y}H{axis.end}") + Markup("").join(marks)
 
 

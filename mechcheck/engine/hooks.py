@@ -2,6 +2,7 @@
 
 import inspect
 import itertools
+import re
 from collections import defaultdict
 from collections.abc import Callable, Collection, Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -37,6 +38,10 @@ class Node(NamedTuple):
     """As the hook's edits find it."""
     left: Tensor
     """As the model goes on with it."""
+
+
+_BEFORE_ALL = {"hook_embed", "hook_pos_embed"}
+"""Hooks of no layer that fire before the first one does."""
 
 
 class Recording(NamedTuple):
@@ -77,7 +82,22 @@ def record(
         with torch.no_grad():
             out = forward(model, rows, readers, changes, kept, columns=columns)
         logits.append(select(out, at if columns is None else torch.searchsorted(columns, at.contiguous())))
-    return Recording(torch.cat(logits), {key: torch.cat(parts) for key, parts in kept.items()})
+    return Recording(torch.cat(logits), _joined(kept))
+
+
+def read(model: "TransformerBridge", prompts: PromptSet, readers: Mapping[Any, Reader], changes: Sequence[Edit] = ()) -> dict[Any, Tensor]:
+    """What the readers keep, of runs that end behind the last layer that they or the edits are in. Arguments and errors: as `record`."""
+    check_fits_once(model, prompts)
+    kept: dict[Hashable, list[Tensor]] = defaultdict(list)
+    for rows in _batches(model, prompts):
+        with torch.no_grad():
+            forward(model, rows, readers, changes, kept, to_the_end=False)
+    return _joined(kept)
+
+
+def _joined(kept: Mapping[Hashable, Sequence[Tensor]]) -> dict[Any, Tensor]:
+    """What was kept of each batch, as of one."""
+    return {key: torch.cat([*parts]) for key, parts in kept.items()}
 
 
 def forward(
@@ -88,6 +108,7 @@ def forward(
     kept: dict[Hashable, list[Tensor]],
     nodes: dict[str, Node | None] | None = None,
     columns: Int[Tensor, " column"] | None = None,
+    to_the_end: bool = True,
 ) -> Float[Tensor, "row column d_vocab"]:
     """One forward pass of one batch: its logits at every position, as `record` keeps them.
 
@@ -98,13 +119,16 @@ def forward(
         nodes: the keys are hooks whose activations are to be nodes of a graph of gradients, which begins with the first of them; each is
             put here as it comes. The caller has turned gradients on.
         columns: the positions whose logits are made, where the model can leave the others out; None: all.
+        to_the_end: whether logits are wanted; what comes back is nobody's where they are not.
     """
     tokens = rows.prompts.tokens[rows.where].to(model.cfg.device)
     fired: set[str] = set()
     hooks = _hooks(model, rows, readers, changes, kept, fired, {} if nodes is None else nodes)
     check_exist(model, hooks)
     with as_loaded(model), model.hooks(fwd_hooks=list(hooks.items())):
-        some = {} if columns is None else {"logits_to_keep": columns.to(tokens.device)}
+        some: dict[str, Any] = {} if columns is None else {"logits_to_keep": columns.to(tokens.device)}
+        if not to_the_end and (stop := _behind(hooks)) is not None and stop < model.cfg.n_layers:
+            some["stop_at_layer"] = stop
         out = model(tokens, **attention_mask(model, rows), **some)
     silent = sorted(set(hooks) - fired)
     if silent:
@@ -123,6 +147,12 @@ def _needed(
     able = "logits_to_keep" in inspect.signature(getattr(model, "original_model", model).forward).parameters
     shown = any(name.startswith("unembed") for name, _ in readers.values())
     return columns if able and not shown and len(columns) < width else None
+
+
+def _behind(hooks: Collection[str]) -> int | None:
+    """The first layer behind all of these hooks; None where one of them is in no layer."""
+    layers = [re.match(r"blocks\.(\d+)\.", name) for name in hooks if name not in _BEFORE_ALL]
+    return 1 + max((int(found[1]) for found in layers if found), default=0) if all(layers) else None
 
 
 @contextmanager

@@ -9,15 +9,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 from jaxtyping import Float
+from torch import Tensor
 
 from mechcheck.base.device import to_numpy, usual_torch
 from mechcheck.base.errors import MechcheckError, SelfCheckWarning
 from mechcheck.base.progress import progress
 from mechcheck.engine.answers import sweep_answers
 from mechcheck.engine.arithmetic.model import Arithmetic, Unserved, arithmetic
-from mechcheck.engine.edit import Activation
+from mechcheck.engine.edit import Activation, Edit
 from mechcheck.engine.edits import Captures, capture_all, edits_of
-from mechcheck.engine.hooks import LOGIT_BYTES, Reader, Recording, check_exist, record
+from mechcheck.engine.hooks import LOGIT_BYTES, Reader, Recording, check_exist, read, record
 from mechcheck.engine.reading import Read, Reading, check_unseen, read_by
 from mechcheck.engine.selfcheck import disagreement
 from mechcheck.engine.site_readers import of_sites, site_readers
@@ -238,14 +239,32 @@ def observe(
     prompts: PromptSet,
     readers: Mapping[Any, Reader],
     interventions: Sequence[Intervention] | Intervention = (),
-) -> Recording:
-    """Run the prompts under the interventions and keep what the readers want of that same forward pass."""
+) -> dict[Any, Tensor]:
+    """What the readers keep of the prompts under the interventions: of the model up to the last layer that is concerned."""
     listed = as_list(interventions)
-    captures = capture_all(model, prompts, [listed])
-    check_sites(model, [site for i in listed for site in i.sites])
-    found = record(model, prompts, readers, edits_of(model, prompts, listed, captures))
+    found = read(model, prompts, readers, _edits(model, prompts, listed))
     tell(Ran(prompts, [listed]))
     return found
+
+
+def observe_all(
+    model: "TransformerBridge",
+    prompts: PromptSet,
+    readers: Mapping[Any, Reader],
+    interventions: Sequence[Intervention] | Intervention = (),
+) -> Recording:
+    """The same, and the logits at END of that same forward pass."""
+    listed = as_list(interventions)
+    found = record(model, prompts, readers, _edits(model, prompts, listed))
+    tell(Ran(prompts, [listed]))
+    return found
+
+
+def _edits(model: "TransformerBridge", prompts: PromptSet, interventions: Sequence[Intervention]) -> list[Edit]:
+    """The interventions of a single run as edits."""
+    captures = capture_all(model, prompts, [interventions])
+    check_sites(model, [site for i in interventions for site in i.sites])
+    return edits_of(model, prompts, interventions, captures)
 
 
 def capture(
@@ -259,7 +278,7 @@ def capture(
         interventions: what is changed in that run; a site that is changed itself is read as it was put there.
     """
     check_sites(model, sites)
-    return of_sites(observe(model, prompts, site_readers(sites), interventions).recorded)
+    return of_sites(observe(model, prompts, site_readers(sites), interventions))
 
 
 def one_each(metric: AnyMetric, instead: str) -> Metric:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from torch import Tensor
 
 from mechcheck.engine.edit import Activation, Rows, read_site
-from mechcheck.engine.hooks import Reader, record
+from mechcheck.engine.hooks import Reader, read
 from mechcheck.notation.sites import Site
 from mechcheck.prompts.prompt_set import PromptSet
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 def capture_sites(model: "TransformerBridge", prompts: PromptSet, sites: Sequence[Site]) -> Mapping[Site, Activation]:
     """Read the sites in one plain run."""
-    return of_sites(record(model, prompts, site_readers(sites)).recorded)
+    return of_sites(read(model, prompts, site_readers(sites)))
 
 
 def site_readers(sites: Iterable[Site]) -> dict[Any, Reader]:

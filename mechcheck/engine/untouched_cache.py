@@ -3,7 +3,7 @@
 import weakref
 from collections import OrderedDict
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from torch import Tensor
 
@@ -17,8 +17,17 @@ if TYPE_CHECKING:
 
 # What all remembered runs may take together; the ones that were not used for longest go first.
 RUN_BYTES = 512 * 2**20
+
+
+class _Kept(NamedTuple):
+    model: "weakref.ref[TransformerBridge]"
+    run: Untouched
+    nbytes: int
+    """Counted once: a run does not grow, and every sweep asks what all of them take."""
+
+
 # A model's arithmetic stands for the model and its weights: it is another one as soon as they change.
-_runs: OrderedDict[tuple[Arithmetic, PromptSet], tuple["weakref.ref[TransformerBridge]", Untouched]] = OrderedDict()
+_runs: OrderedDict[tuple[Arithmetic, PromptSet], _Kept] = OrderedDict()
 
 
 def untouched_run(
@@ -29,7 +38,8 @@ def untouched_run(
     like: Untouched | None = None,
 ) -> Untouched:
     """As `untouched`, from memory where it is there."""
-    _, found = _runs.get((known, prompts), (None, None))
+    kept = _runs.get((known, prompts))
+    found = kept and kept.run
     if found is None or extra - set(found.extra):
         found = untouched(model, known, prompts, extra | (frozenset(found.extra) if found else frozenset()), like)
     remember(model, known, prompts, found)
@@ -38,16 +48,18 @@ def untouched_run(
 
 def remember(model: "TransformerBridge", known: Arithmetic, prompts: PromptSet, run: Untouched) -> None:
     """Keep a run for those who ask for it next."""
-    _runs[known, prompts] = (weakref.ref(model), run)
+    kept = _runs.get((known, prompts))
+    _runs[known, prompts] = kept if kept and kept.run is run else _Kept(weakref.ref(model), run, _bytes(run))
     _runs.move_to_end((known, prompts))
     _forget_what_is_too_much()
 
 
 def _forget_what_is_too_much() -> None:
-    for key in [key for key, (model, _) in _runs.items() if model() is None]:
+    for key in [key for key, kept in _runs.items() if kept.model() is None]:
         del _runs[key]
-    while _runs and sum(_bytes(run) for _, run in _runs.values()) > RUN_BYTES:
-        _runs.popitem(last=False)
+    taken = sum(kept.nbytes for kept in _runs.values())
+    while taken > RUN_BYTES:
+        taken -= _runs.popitem(last=False)[1].nbytes
 
 
 def forget_runs() -> None:

@@ -16,7 +16,7 @@ from mechcheck.prompts import checks
 from mechcheck.prompts.candidates import Asked, Candidates, Given, check_apart, compared, prompt_id
 from mechcheck.prompts.limits import check_fits
 from mechcheck.prompts.padding import token_rows, without_padding
-from mechcheck.prompts.reading import Place, Texts, asked_read, at_word, check_whole, each_read, masked_ends, place_at, texts_of
+from mechcheck.prompts.reading import Place, Texts, asked_read, at_each_word, check_whole, each_read, masked_ends, place_at, texts_of
 from mechcheck.prompts.spans import END as END
 from mechcheck.prompts.spans import Placed, Places, named_places
 from mechcheck.prompts.tokens import Reader, TokenPolicy
@@ -241,10 +241,7 @@ class PromptSet(Placed, Asked):
         decode, policy = reader.decode(every, asked.every), reader.policy
 
         def build(rows: list[Sequence[int]], read: Texts, **made: PromptSet) -> PromptSet:
-            ends: dict[str, list[int | Sequence[int]]] = {
-                name: [at_word(reader, *one, whole=name in whole) for one in zip(rows, at, read, strict=True)]
-                for name, at in at_words.items()
-            }
+            ends = {name: at_each_word(reader, rows, at, read, whole=name in whole) for name, at in at_words.items()}
             if END not in shared | ends and reader.mask is not None:
                 ends |= {name: [*at] for name, at in masked_ends(rows, reader.mask, answered=bool(asked.every)).items()}
             return cls.from_tokens(

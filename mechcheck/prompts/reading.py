@@ -62,10 +62,16 @@ def place_at(reader: Reader, row: Sequence[int], at: Place, text: str | Sequence
     return list(found) if whole else found[-1]
 
 
-def at_word(reader: Reader, row: Sequence[int], index: int, text: str | Sequence[int], *, whole: bool) -> int | Sequence[int]:
-    """The position of the last token of the text's word number `index`, or of all of its tokens."""
-    end = reader.end_of(row, index, _written(text))
-    return list(range(reader.start_of(row, index, _written(text)), end + 1)) if whole else end
+def at_each_word(
+    reader: Reader, rows: Sequence[Sequence[int]], at: Sequence[int], texts: Texts, *, whole: bool
+) -> list[int | Sequence[int]]:
+    """In each prompt the position of the last token of its text's word of that number, or of all of its tokens."""
+    reader.prepare_ends(texts, at)
+    ends = [reader.end_of(row, index, _written(text)) for row, index, text in zip(rows, at, texts, strict=True)]
+    if not whole:
+        return [*ends]
+    starts = [reader.start_of(row, index, _written(text)) for row, index, text in zip(rows, at, texts, strict=True)]
+    return [list(range(start, end + 1)) for start, end in zip(starts, ends, strict=True)]
 
 
 def _written(text: str | Sequence[int]) -> str:

@@ -1,4 +1,4 @@
-"""The fragment by which a claim is linked to, on the page and from elsewhere."""
+"""The fragments by which claims and files are linked to, on the page and from elsewhere."""
 
 import hashlib
 import re
@@ -6,11 +6,14 @@ import re
 _SAFE = re.compile(r"[A-Za-z0-9_.-]+")
 
 
-def anchor(claim_id: str) -> str:
-    """The HTML id of a claim: `claim-<id>`, and a hash where the id has characters that a URL fragment cannot carry."""
+def anchor(claim_id: str, kind: str = "claim") -> str:
+    """The HTML id of a claim: `claim-<id>`, and a hash where the id has characters that a URL fragment cannot carry.
+
+    Other kinds of things have anchors of their own: a "file" by its path.
+    """
     if _SAFE.fullmatch(claim_id):
-        return f"claim-{claim_id}"
+        return f"{kind}-{claim_id}"
     # Two ids that differ only in such characters must not share an anchor.
     digest = hashlib.sha256(claim_id.encode("utf-8", "backslashreplace")).hexdigest()[:8]
     slug = re.sub(r"[^A-Za-z0-9_.]+", "-", claim_id).strip("-")[:80]
-    return f"claim-{slug}-{digest}" if slug else f"claim-{digest}"
+    return f"{kind}-{slug}-{digest}" if slug else f"{kind}-{digest}"

@@ -1,6 +1,6 @@
-"""What a claim says on one line, and how claims are ordered and grouped: no HTML here."""
+"""What a claim says on one line, and what claims are ordered by: no HTML here."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from mechcheck.drawing.numbers import MISSING, estimate_text
@@ -135,6 +135,7 @@ class Decoys(NamedTuple):
     good: int
     n: int
     word: str
+    """What the good ones are: "rejected", or a "positive control"."""
 
 
 def decoys(claim: Json) -> Decoys | None:
@@ -143,7 +144,7 @@ def decoys(claim: Json) -> Decoys | None:
     if not runs or not runs["n"]:
         return None
     if claim["expect"] == "refuted":
-        return Decoys(runs["supported"], runs["n"], "supported")
+        return Decoys(runs["supported"], runs["n"], "positive controls" if runs["n"] > 1 else "positive control")
     return Decoys(runs["rejected"], runs["n"], "rejected")
 
 
@@ -176,113 +177,3 @@ def labelled(claim: Json, rows: Sequence[Sequence[float | None]], place: int) ->
     """Label and value of each decoy that gave the expectation at that place a value."""
     runs = claim["decoys"]["runs"] if claim["decoys"] else []
     return [(run["label"], value) for run, values in zip(runs, rows, strict=True) if (value := values[place]) is not None]
-
-
-class Count(NamedTuple):
-    """How many claims came out with a verdict, and how many of them were met."""
-
-    verdict: str
-    n: int
-    met: int
-
-
-def counts(claims: Iterable[Json]) -> list[Count]:
-    """One count per verdict that occurs, in a fixed order."""
-    tally = {v: [0, 0] for v in VERDICTS}
-    for claim in claims:
-        tally[claim["verdict"]][0] += 1
-        tally[claim["verdict"]][1] += bool(claim["met"])
-    return [Count(v, n, met) for v, (n, met) in tally.items() if n]
-
-
-class Shown(NamedTuple):
-    """The claims of one kind of evidence on a card, and what they come to."""
-
-    kind: str
-    claims: list[Json]
-    state: str
-    text: str
-
-
-class Card(NamedTuple):
-    """A circuit: what has been claimed about one task on one model, by kind of evidence."""
-
-    task: str
-    model: str
-    circuits: list[Json]
-    """Claims of one task may be about several: those of a study, beside those of the phenomenon."""
-    kinds: list[Shown]
-
-
-def _shown(kind: str, claims: list[Json]) -> Shown:
-    judged = [c for c in claims if c["met"] is not None]
-    met = sum(bool(c["met"]) for c in judged)
-    if not claims:
-        return Shown(kind, claims, "none", "no claim")
-    if not judged:
-        return Shown(kind, claims, "none", "not run")
-    state = "all" if met == len(judged) else "some" if met else "failed"
-    return Shown(kind, claims, state, f"{met} of {len(judged)} as claimed")
-
-
-def cards(claims: Sequence[Json]) -> list[Card]:
-    """One card per task and model, in the order in which they first occur; `unplaced` has the claims that never had a model."""
-    groups: dict[tuple[str, str], list[Json]] = {}
-    for claim in claims:
-        if claim["model"]:
-            groups.setdefault((claim["task"] or "", model_name(claim)), []).append(claim)
-    result = []
-    for (task, model), members in groups.items():
-        kinds = [_shown(kind, [c for c in members if c["kind"] == kind]) for kind in KINDS]
-        if unclassified := [c for c in members if c["kind"] is None]:
-            kinds.append(_shown("no kind given", unclassified))
-        result.append(Card(task, model, _different(c["circuit"] for c in members if c["circuit"]), kinds))
-    return result
-
-
-def _different(circuits: Iterable[Json]) -> list[Json]:
-    found: list[Json] = []
-    for circuit in circuits:
-        if circuit not in found:
-            found.append(circuit)
-    return found
-
-
-def unplaced(claims: Iterable[Json]) -> list[Json]:
-    """Claims that no card shows, because they never had a model."""
-    return [c for c in claims if not c["model"]]
-
-
-class Grid(NamedTuple):
-    """The verdicts of one test under each of its arguments (columns) on each model (rows)."""
-
-    title: str
-    columns: list[str]
-    rows: list[tuple[str, list[Json | None]]]
-    shown: str | None
-    """Which check every cell shows ("" where none was measured); None where they show different ones, and each has to say which."""
-
-
-# A test with more variants than this is better looked at in the list of claims.
-_LARGEST_GRID = 160
-
-
-def grids(claims: Iterable[Json]) -> dict[str, Grid]:
-    """Claim id -> the grid of all claims made by the same test; claims that stand alone have none."""
-    tests: dict[tuple[str, str], list[Json]] = {}
-    for claim in claims:
-        tests.setdefault((claim["nodeid"].partition("[")[0], claim["statement"]), []).append(claim)
-    return {claim["id"]: grid for members in tests.values() if (grid := _grid(members)) for claim in members}
-
-
-def _grid(members: Sequence[Json]) -> Grid | None:
-    only_methods = all(list(claim["params"]) == ["method"] for claim in members)
-    names = {id(c): c["params"]["method"] if only_methods else ", ".join(f"{k}={v}" for k, v in c["params"].items()) for c in members}
-    columns, models = list(dict.fromkeys(names.values())), list(dict.fromkeys(map(model_name, members)))
-    if len(members) < 2 or len(columns) * len(models) > _LARGEST_GRID:
-        return None
-    found = {(model_name(claim), names[id(claim)]): claim for claim in members}
-    title = "Under each method" if only_methods else "The same test, otherwise" if len(columns) > 1 else "On each model"
-    shown = {(check_name(claim), deciding["unit"]) for claim in members if (deciding := headline(claim))}
-    common = next(iter(shown))[0] if len(shown) == 1 else None if shown else ""
-    return Grid(title, columns, [(model, [found.get((model, column)) for column in columns]) for model in models], common)

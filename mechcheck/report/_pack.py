@@ -54,7 +54,7 @@ class Pack:
         blocks: list[list[str]] = []
         places = [(0, 0)] * len(parts)
         room = 0
-        for number in sorted(range(len(parts)), key=lambda i: (self._groups[i], i)):
+        for number in sorted(range(len(parts)), key=lambda i: (self._groups[i], parts[i])):
             if not blocks or len(parts[number]) > room:
                 blocks.append([])
                 room = _BLOCK

@@ -11,8 +11,11 @@ from markupsafe import Markup
 
 from mechcheck.drawing import numbers, text
 from mechcheck.drawing.page import environment, policy, script, style
-from mechcheck.report import _claims, _decoys, _glyphs, _tries
+from mechcheck.report import _claims, _decoys, _glyphs, _tally, _tries
 from mechcheck.report._anchor import anchor
+from mechcheck.report._cards import cards, unplaced
+from mechcheck.report._grids import grids
+from mechcheck.report._groups import folders
 from mechcheck.report._pack import Pack
 from mechcheck.report._prompts import Prompts, Which
 from mechcheck.report._sources import Sources
@@ -20,9 +23,11 @@ from mechcheck.report._sources import Sources
 Json = dict[str, Any]
 
 _HERE = Path(__file__).parent
-_SCRIPTS = ("claims.js", "opening.js", "prompts.js", "page.js")
+_SCRIPTS = ("filters.js", "claims.js", "opening.js", "prompts.js", "wide.js", "page.js")
 # Up to this many characters of pictures and tables (about 60 claims), all of them stand in the page and read without a script.
 _INLINE = 1_200_000
+# Up to this many claims, the lines of all are in sight at once; above, those of a test with several claims wait behind its verdicts.
+_UNFOLDED = 60
 _COLUMNS = (
     ("rank", "verdict"), ("statement", "claim"), ("model", "model"), ("effect", "effect"), ("low", "interval"),
     ("", "vs. threshold"), ("n", "n (clusters)"), ("decoys", "decoys"),
@@ -40,6 +45,7 @@ def _environment() -> jinja2.Environment:
         numbers=numbers,
         linked=text.linked,
         token=text.token,
+        tally=_tally,
         tries=_tries,
     )
     return env
@@ -86,11 +92,15 @@ def _page(evidence: Json, pack: Pack, prompts: Prompts) -> str:
                 **evidence["run"],
             },
             claims=claims,
-            counts=_claims.counts(claims),
-            cards=_claims.cards(evidence["claims"]),
-            unplaced=_claims.unplaced(claims),
-            grids=_claims.grids(evidence["claims"]),
+            counts=_tally.counts(claims),
+            came=_tally.outcome(claims),
+            folders=folders(evidence["claims"]),
+            unfolded=len(claims) <= _UNFOLDED,
+            cards=cards(evidence["claims"]),
+            unplaced=unplaced(claims),
+            grids=grids(evidence["claims"]),
             models=sorted({_claims.model_name(c) for c in claims} - {""}),
+            kinds=[kind for kind in _claims.KINDS if any(c["kind"] == kind for c in claims)],
             tasks=sorted({c["task"] for c in claims if c["task"]}),
             columns=[*_COLUMNS, ("drift", "drift")] if drifts else _COLUMNS,
             drifts=drifts,

@@ -1,7 +1,7 @@
-"""The models and circuits that claims were measured on, each told once and pointed to."""
+"""The models and circuits that claims were measured on, and the works that they cite, each told once and pointed to."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 Json = dict[str, Any]
@@ -17,7 +17,9 @@ class Source(NamedTuple):
 class Sources:
     """The different models and circuits of a run, in the order in which they first occur."""
 
-    def __init__(self, claims: Iterable[Json]) -> None:
+    def __init__(self, claims: Sequence[Json]) -> None:
+        self.works = sorted({claim["source"] for claim in claims if claim["source"]})
+        """What claims cite, in the order of the alphabet."""
         self._known: dict[str, dict[str, Source]] = {"model": {}, "circuit": {}}
         for claim in claims:
             for kind, known in self._known.items():

@@ -28,8 +28,9 @@ function themeSwitch(button) {
 (() => {
   const list = document.getElementById("claims");
   // Drawing a claim waits until it is opened: a page may hold a thousand.
-  list.addEventListener("toggle", (event) => event.target.matches("details.claim[open]") && openClaim(event.target), true);
+  list.addEventListener("toggle", (event) => event.target.matches("details.claim[open]") && openClaim(event.target).then(() => watchWide(event.target)), true);
+  watchWide(document);
+  addEventListener("resize", () => watchWide(document));
   themeSwitch(document.getElementById("theme"));
-  document.getElementById("keys").hidden = false;
   claimList(list, document.getElementById("filters"));
 })();

@@ -7,6 +7,7 @@ import pytest
 from tiny import random_prompts
 
 from mechcheck.base.errors import MechcheckError
+from mechcheck.circuits import edge_contexts
 from mechcheck.circuits.discovery import Discovery, discover_edges, ranked, smallest_faithful
 from mechcheck.circuits.edge_methods import information_flow
 from mechcheck.circuits.edge_scores import edge_scores
@@ -20,7 +21,8 @@ LENGTHS = (7, 7, 10, 10)
 
 
 @pytest.mark.parametrize("method", get_args(Discovery))
-def test_every_method_finds_a_circuit_for_a_file(tiny, tmp_path, method):
+def test_every_method_finds_a_circuit_for_a_file(tiny, tmp_path, monkeypatch, method):
+    monkeypatch.setattr(edge_contexts, "_PARTS", 0)  # the model as it stands alone: what lesions add is test_edge_contexts' matter
     model, prompts = tiny("gpt2"), random_prompts(3, LENGTHS)
     cut = Cut(model, prompts)
     done = discover_edges(cut, method, size=12, resamples=None if method == "contexts" else 3)

@@ -237,15 +237,19 @@ def test_a_target_that_is_not_reached(world):
 def test_figure(world):
     found = targeted(world({"0": 0.1, "01": 0.2}, {"01": 0.9}), share=0.8)
     data = found.figure("The search", "p(foil)").data()
-    assert data["data"]["steps"] == [{"site": "0.0", "score": 0.1}, {"site": "0.0 0.1", "score": 0.2}, {"site": "0.0", "score": 0.1}]
+    assert data["data"]["steps"] == [
+        {"site": "0.0", "score": 0.1, "added": ["0.0"], "removed": []},
+        {"site": "0.0 0.1", "score": 0.2, "added": ["0.1"], "removed": []},
+        {"site": "0.0", "score": 0.1, "added": [], "removed": ["0.1"]},
+    ]
     assert {column["label"]: column["cells"] for column in data["data"]["details"]} == {
-        "step": ["single", "pair", "prune"],
+        "stage": ["single", "pair", "prune"],
         "sets measured": [4, 6, 2],
         "prompts at the target": [0.0, 0.9, 0.0],
     }
     assert data["data"]["start"] == 0.0
     plain_search = generic(world({"0": 1.0}), size=1).figure("The search").data()
-    assert [column["label"] for column in plain_search["data"]["details"]] == ["step", "sets measured"]
+    assert [column["label"] for column in plain_search["data"]["details"]] == ["stage", "sets measured"]
 
 
 @pytest.mark.parametrize(

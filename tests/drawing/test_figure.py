@@ -6,7 +6,7 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 from browser import Browser
-from steps import TOKENS, every_figure, needs_browser
+from steps import TOKENS, compared_figures, every_figure, needs_browser
 
 from mechcheck import MechcheckError, RecordedFigure, head_heatmap
 from mechcheck.measures.figures.charts import Table
@@ -52,7 +52,7 @@ def test_a_path_that_cannot_be_written_is_named(tmp_path) -> None:
         FIGURE.save(tmp_path / "folder.svg")
 
 
-@pytest.mark.parametrize("record", every_figure(), ids=lambda record: record["kind"])
+@pytest.mark.parametrize("record", [*every_figure(), *compared_figures()], ids=lambda record: record["title"])
 def test_a_recorded_figure_is_drawn_as_it_was(record) -> None:
     again = RecordedFigure(json.loads(json.dumps(record)))
     assert again.data() == record
@@ -125,3 +125,16 @@ def test_attention_answers_within_a_notebook(browser: Browser, tmp_path) -> None
         assert browser.problems() == []
     inside = "document.querySelector('iframe').contentDocument.documentElement"
     assert browser.evaluate(f"{inside}.scrollHeight <= {inside}.clientHeight")
+
+
+@needs_browser
+@pytest.mark.parametrize("record", compared_figures()[1:3], ids=lambda record: record["title"])
+def test_what_is_switched_fits_within_a_notebook(browser: Browser, tmp_path, record) -> None:
+    html = RecordedFigure(record)._repr_html_().replace('sandbox="allow-scripts allow-downloads"', "")
+    path = tmp_path / "notebook.html"
+    path.write_text(f"<!DOCTYPE html><meta charset='utf-8'>{html}", encoding="utf-8")
+    browser.open(path)
+    inside = "document.querySelector('iframe').contentDocument"
+    assert browser.evaluate(f"{inside}.querySelectorAll('.choice:not([hidden]) input').length") == (5 if record["kind"] == "lens" else 2)
+    assert browser.evaluate(f"{inside}.documentElement.scrollHeight <= {inside}.documentElement.clientHeight")
+    assert browser.problems() == []

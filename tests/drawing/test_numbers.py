@@ -6,7 +6,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mechcheck.drawing.numbers import date_text, estimate_text, fixed, p_text, percent, seconds, short, sort_key, with_unit
+from mechcheck.drawing.numbers import (
+    alike,
+    date_text,
+    estimate_text,
+    fixed,
+    grid_decimals,
+    p_text,
+    percent,
+    seconds,
+    short,
+    sort_key,
+    with_unit,
+)
 
 
 @pytest.mark.parametrize(
@@ -18,6 +30,7 @@ from mechcheck.drawing.numbers import date_text, estimate_text, fixed, p_text, p
         (-0.636, -1.572, 0.299, ("-0.64", "[-1.57, 0.30]")),
         (3e-7, 2.9e-7, 3.1e-7, ("3.00e-07", "[2.90e-07, 3.10e-07]")),
         (1.0, 1.0, 1.0, ("1.00", "[1.00, 1.00]")),
+        (1.0, 1.0 - 1e-9, 1.0, ("1.000000", "[1.000000, 1.000000]")),
         (0.0, 0.0, 0.0, ("0.000", "[0.000, 0.000]")),
     ],
 )
@@ -42,6 +55,35 @@ def test_no_negative_zero() -> None:
 )
 def test_short_numbers(x: float, expected: str) -> None:
     assert short(x) == expected
+
+
+@pytest.mark.parametrize(
+    ("column", "written"),
+    [
+        ([5.05, 4.641, 3.6, None], ["5.05", "4.64", "3.60", "–"]),
+        ([1.0, 1.14e-7, -0.218, -2e-8], ["1.000", "0.000", "-0.218", "0.000"]),
+        ([240, 0.523, 12], ["240.000", "0.523", "12.000"]),
+        ([240, 6], ["240", "6"]),
+        ([23.997, -3.809, 1e-7], ["24.00", "-3.81", "0.00"]),
+        ([1.0, 0.5], ["1.0", "0.5"]),
+        ([1.5e7, 12.5, 0.0], ["1.50e+07", "1.25e+01", "0"]),
+        ([3e-5, -2e-6], ["3.00e-05", "-2.00e-06"]),
+        ([], []),
+    ],
+)
+def test_a_column_is_written_in_one_way(column: list[float | None], written: list[str]) -> None:
+    assert alike(column) == written
+
+
+def test_ticks_are_exact_and_alike() -> None:
+    assert alike([1000.0, 1000.5, 1001.0], 6) == ["1000.0", "1000.5", "1001.0"]
+    assert alike([0.0, 0.25, 0.5], 6) == ["0.00", "0.25", "0.50"]
+
+
+def test_a_grid_is_in_scientific_notation_as_a_whole() -> None:
+    """Whatever its smallest number is, and with as few decimals as write the same numbers."""
+    assert [fixed(x, grid_decimals([1.5e7, 12.6])) for x in (1.5e7, 12.6)] == ["1.50e+07", "1.26e+01"]
+    assert [grid_decimals(values) for values in ([1.0, 0.25], [3.0, 2.0], [0.5, 0.1234], [2e-9], [])] == [2, 0, 3, 11, 0]
 
 
 def test_words_around_numbers() -> None:

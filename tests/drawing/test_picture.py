@@ -6,20 +6,24 @@ from xml.etree import ElementTree
 
 import pytest
 from browser import Browser
-from steps import every_figure, needs_browser
+from steps import compared_figures, every_figure, needs_browser
 
 from mechcheck.base.errors import MechcheckError
 from mechcheck.drawing.picture import picture, style
 
 HOSTILE = "</style><script>alert(1)</script> & \"quotes\" 'too' \x00\x1b\u202e ]]> שלום a long title that goes on and on"
 FIGURES = every_figure()
+MORE = [*FIGURES, *compared_figures()]
 SVG = "{http://www.w3.org/2000/svg}"
 
 
 def named(value: object, name: str) -> object:
     """The same with this in the place of every text that is not a number or packed bytes."""
     if isinstance(value, dict):
-        return {key: v if key in ("kind", "values", "head", "label", "source", "target") else named(v, name) for key, v in value.items()}
+        return {
+            key: v if key in ("kind", "values", "head", "label", "source", "target", "reads") else named(v, name)
+            for key, v in value.items()
+        }
     return [named(v, name) for v in value] if isinstance(value, list) else name if isinstance(value, str) else value
 
 
@@ -27,7 +31,7 @@ def texts(svg: str) -> list[str]:
     return [node.text or "" for node in ElementTree.fromstring(svg).iter(f"{SVG}text")]
 
 
-@pytest.mark.parametrize("figure", FIGURES, ids=lambda figure: figure["kind"])
+@pytest.mark.parametrize("figure", MORE, ids=lambda figure: figure["title"])
 def test_every_kind_is_an_svg_that_needs_nothing(figure: dict) -> None:
     svg = picture(figure)
     root = ElementTree.fromstring(svg)
@@ -41,7 +45,7 @@ def test_every_kind_is_an_svg_that_needs_nothing(figure: dict) -> None:
     assert (paper.get("class"), paper.get("width")) == ("paper", root.get("width"))
 
 
-@pytest.mark.parametrize("figure", FIGURES, ids=lambda figure: figure["kind"])
+@pytest.mark.parametrize("figure", MORE, ids=lambda figure: figure["title"])
 def test_text_from_outside_stays_text(figure: dict) -> None:
     svg = picture(named(figure, HOSTILE))
     root = ElementTree.fromstring(svg)
@@ -87,7 +91,7 @@ def test_a_kind_of_a_newer_version_is_refused() -> None:
 @needs_browser
 def test_no_text_is_cut_off_in_a_browser(browser: Browser, tmp_path) -> None:
     long = "some label that is rather long, longer than its picture is wide, and goes on further"
-    figures = [*FIGURES, *(named(figure, long) for figure in FIGURES)]
+    figures = [*MORE, *(named(figure, long) for figure in MORE)]
     cut = """(() => { const svg = document.documentElement, all = svg.getBoundingClientRect();
       return [...svg.querySelectorAll('text')].map((t) => [t.textContent, t.getBoundingClientRect()])
         .filter(([, b]) => b.width && (b.left < all.left || b.right > all.right || b.top < all.top || b.bottom > all.bottom))
@@ -109,7 +113,7 @@ def test_a_picture_does_not_style_the_page_around_it(browser: Browser, tmp_path)
     looks = """[...document.querySelectorAll('#own *')].map((node) => { const style = getComputedStyle(node);
       return JSON.stringify(Object.fromEntries([...style].map((name) => [name, style.getPropertyValue(name)]))); })"""
     seen = []
-    for i, before in enumerate(["", "".join(map(picture, FIGURES))]):
+    for i, before in enumerate(["", "".join(map(picture, MORE))]):
         path = tmp_path / f"{i}.html"
         path.write_text(f'<!DOCTYPE html><meta charset="utf-8"><div id="own" style="width:300px;height:100px">{beside}</div>{before}')
         browser.open(path)

@@ -81,7 +81,7 @@ def test_a_missing_value_breaks_the_line(make: SimpleNamespace) -> None:
     drawn = lines(make.lines())
     paths = re.findall(r'class="line" d="([^"]*)"', drawn.svg)
     assert [p.count("M") for p in paths] == [1, 2, 1]
-    assert drawn.table[3] == ["2", "-3.5", "–", "4.4"]
+    assert drawn.table[3] == ["2.0", "-3.5", "–", "4.4"]  # x is 0.5 elsewhere
     # x runs from 58 to 446 pixels over 0..8; a greater y is further up.
     first = [float(x) for x in re.findall(r"[ML]([\d.]+) ", paths[0])]
     assert (first[0], first[2], first[-1]) == (58.0, 106.5, 446.0)
@@ -104,7 +104,7 @@ def test_a_band_has_the_colour_of_its_series_or_none(make: SimpleNamespace) -> N
     assert all(upper < lower for (_, upper), (_, lower) in zip(first[:3], first[:2:-1], strict=True))
     assert [label for _, label in drawn.legend][-1] == "90% of random <directions>"
     assert drawn.head[-4:] == ["other name, low", "other name, high", "90% of random <directions>, low", "90% of random <directions>, high"]
-    assert drawn.table[3][-2:] == ["-4", "–"]
+    assert drawn.table[3][-2:] == ["-4.0", "–"]  # on the axis of 6.1
 
 
 def test_bars_start_at_zero_and_have_their_intervals(make: SimpleNamespace) -> None:
@@ -132,7 +132,7 @@ def test_a_search_is_a_curve_and_a_table_of_its_steps() -> None:
             "details": [{"label": "flipped", "cells": [False, True]}]}  # fmt: skip
     drawn = search({"kind": "search", "title": "t", "data": data})
     assert drawn.head == ["step", "added", "p", "flipped"]
-    assert drawn.table == [["0", "(start)", "0.9", ""], ["1", "0.3", "0.5", "no"], ["2", "1.0", "–", "yes"]]
+    assert drawn.table == [["0", "(start)", "0.90", ""], ["1", "0.3", "0.50", "no"], ["2", "1.0", "–", "yes"]]
     assert [label for _, label in drawn.legend] == ["goal 0.25"]
     (line,) = re.findall(r'class="line" d="([^"]*)"', drawn.svg)
     assert numbers(r"[ML]([\d.]+) ", line) == [58.0, 252.0]
@@ -205,8 +205,8 @@ def test_queries_keys_and_values_arrive_at_places_of_their_own() -> None:
     assert re.findall(r'class="port (\w)"', drawn.svg) == ["q", "k", "v"]
     assert drawn.inputs == [("q", "query"), ("k", "key"), ("v", "value"), ("o", "other")]
     assert drawn.head == ["from", "to", "read as", "logits", "95% interval"]
-    assert ("a", "b", "key @S2", "1", "–") in drawn.edges
-    assert "a → b (key @S2): 1 logits, 95% interval –" in drawn.svg
+    assert ("a", "b", "key @S2", "1.0", "–") in drawn.edges
+    assert "a → b (key @S2): 1.0 logits, 95% interval –" in drawn.svg
     plain = graph({"kind": "circuit", "title": "t", "data": {"nodes": nodes, "edges": [edges[3]], "unit": ""}})
     assert (plain.inputs, plain.head) == ([], ["from", "to", "weight"])
     assert "port" not in plain.svg
@@ -215,13 +215,13 @@ def test_queries_keys_and_values_arrive_at_places_of_their_own() -> None:
 def test_a_lens_is_on_the_scale_of_probabilities(make: SimpleNamespace) -> None:
     top = [[[{"token": "Mary\n", "p": 0.75}, {"token": "b", "p": None}], []]]
     data = {"tokens": ["x", "y"], "layers": ["7"], "p_answer": [[0.5, 0.0]], "p_foil": [[0.25, None]], "top": top}
-    answer, foil, best = lens({"kind": "lens", "title": "t", "data": data}).grids
-    assert answer.cells == [[("b12", "0.500"), ("b0", "0.000")]]
-    assert foil.cells == [[("b6", "0.250"), ("nil", "–")]]
-    assert (answer.low, answer.high, answer.rows, answer.cols) == ("0", "1", ["7"], ["x", "y"])
+    answer, foil, best = (pane.map for pane in lens({"kind": "lens", "title": "t", "data": data}).panes)
+    assert answer.cells == [[("b12", "0.50"), ("b0", "0.00")]]
+    assert foil.cells == [[("b6", "0.25"), ("nil", "–")]]
+    assert (answer.low, answer.high, answer.rows, answer.cols) == ("0.00", "1.00", ["7"], ["x", "y"])
     assert best.cells == [[("b18", "Mary⏎"), ("nil", "–")]]
     assert best.hints == [["Mary⏎ 0.75, b –", ""]]
-    assert len(lens({"kind": "lens", "title": "t", "data": data | {"p_foil": None, "top": None}}).grids) == 1
+    assert len(lens({"kind": "lens", "title": "t", "data": data | {"p_foil": None, "top": None}}).panes) == 1
 
 
 def test_repeated_tokens_are_numbered() -> None:
@@ -236,7 +236,7 @@ def test_the_strongest_links_of_a_head_are_told_without_the_resting_place() -> N
         {"kind": "attention", "title": "t", "data": {"tokens": ["a", "b", "a"], "patterns": [packed, *many], "weighted": None}}
     )
     assert drawn.links[:3] == [("0.3", "a_2", "a_2", "0.25"), ("0.3", "b", "b", "0.11"), ("0.3", "a_2", "b", "0.01")]
-    assert drawn.data["labels"] == ["a_1", "b", "a_2"]
+    assert (len(drawn.data), drawn.data[0]["labels"], drawn.first) == (1, ["a_1", "b", "a_2"], "")
     assert drawn.left_out == 7
 
 

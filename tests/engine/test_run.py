@@ -178,7 +178,7 @@ def test_all_neurons_zero_leave_the_mlp_its_bias(tiny, layout):
 
 
 def record_mlp(model, prompts, change):
-    return observe(model, prompts, {0: ("blocks.0.hook_mlp_out", lambda x, rows: x.clone())}, change).recorded[0]
+    return observe(model, prompts, {0: ("blocks.0.hook_mlp_out", lambda x, rows: x.clone())}, change)[0]
 
 
 def test_capture_gives_the_hugging_face_activations(tiny, hugging_face, layout):

@@ -3,15 +3,16 @@
 import numpy as np
 import pytest
 
-from mechcheck import HeadScores, Interactions, heads
+from mechcheck import HeadScores, Interactions, MechcheckError, heads
 from mechcheck.circuits.greedy_search import SearchResult, SearchStep
 from mechcheck.measures.attention.induction_report import Repeat, SequenceReport
 from mechcheck.measures.attention.rollup import AttentionRollup
 from mechcheck.measures.heads.composition import Composition
 from mechcheck.measures.heads.detection import Detection
 from mechcheck.measures.stream.attribution import DirectLogitAttribution
+from mechcheck.measures.stream.curves import SteeringCurve, steering_figure
 from mechcheck.measures.stream.lens import LensMap, LensReading
-from mechcheck.measures.stream.steering import SteeringCurve
+from mechcheck.stats.estimates import Confidence, estimate_mean
 
 N = 5
 IDS, TEMPLATES = tuple("abcde"), ("t",) * N
@@ -77,12 +78,39 @@ def test_a_steering_curve_is_drawn_from_the_smallest_scale():
     curve = SteeringCurve((1.0, -2.0, 0.0), values, IDS, TEMPLATES, "logit difference", "logits")
     figure = curve.figure()
     assert figure.x == [-2.0, 0.0, 1.0]
-    np.testing.assert_array_equal(figure.series["mean"], values.mean(-1)[[1, 2, 0]])
+    (label,) = figure.series
+    assert label == "mean, with 95% interval"
+    np.testing.assert_array_equal(figure.series[label], values.mean(-1)[[1, 2, 0]])
+    for i, row in enumerate((1, 2, 0)):
+        interval = estimate_mean(curve.at(curve.scales[row]), Confidence()).estimate
+        assert [end[i] for end in figure.bands[label]] == [interval.low, interval.high]
     low, high = figure.bands["middle half of the prompts"]
     np.testing.assert_allclose(low, np.sort(values[[1, 2, 0]])[:, 1])  # of five, the second and the fourth
     np.testing.assert_allclose(high, np.sort(values[[1, 2, 0]])[:, 3])
     assert (figure.title, figure.y_label) == ("logit difference", "logits")
     shown(curve, figure)
+
+
+def test_controls_stand_beside_a_steering_curve():
+    def curve(scales: tuple[float, ...], unit: str = "logits") -> SteeringCurve:
+        return SteeringCurve(scales, drawn((len(scales),)), IDS, TEMPLATES, "logit difference", unit)
+
+    steered, controls = curve((1.0, -2.0)), [curve((1.0, -2.0)), curve((-2.0, 1.0)), curve((1.0, -2.0))]
+    figure = steered.figure("Steered", {"random": controls})
+    assert list(figure.series) == ["mean, with 95% interval", "random: mean and range of 3"]
+    label = "random: mean and range of 3"
+    means = np.array([[one.at(scale).mean for scale in (-2.0, 1.0)] for one in controls])
+    np.testing.assert_allclose(figure.series[label], means.mean(0))
+    np.testing.assert_allclose(figure.bands[label], [means.min(0), means.max(0)])
+    assert "middle half of the prompts" not in figure.bands
+    for other in (curve((1.0, 3.0)), curve((1.0, -2.0), "nats")):
+        with pytest.raises(MechcheckError, match="'Steered': the curves of a figure have the same scales and the same unit"):
+            steering_figure("Steered", {"one": steered, "other": other})
+    for curves, none in (({}, {"random": controls}), ({"mean": steered}, {"random": []})):
+        with pytest.raises(MechcheckError, match="there is one at least"):
+            steering_figure("Steered", curves, none)
+    single = SteeringCurve((0.0, 1.0), drawn((2,))[:, :1], IDS[:1], TEMPLATES[:1], "logit difference", "logits").figure()
+    assert np.isnan(single.bands["mean, with 95% interval"]).all()  # one prompt has no interval
 
 
 def test_direct_effects_of_heads_and_mlps():

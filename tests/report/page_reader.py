@@ -5,11 +5,11 @@ from html.parser import HTMLParser
 
 from mechcheck.report import anchor
 
-VOID = {"meta", "input", "img", "br", "link", "col"}
+VOID = {"meta", "input", "img", "br", "link", "col", "wbr"}
 
 
 # HTML allows to leave out their end tags.
-OPTIONAL = {"td", "th", "tr", "option", "dt", "dd", "thead", "tbody"}
+OPTIONAL = {"td", "th", "tr", "option", "dt", "dd", "li", "thead", "tbody"}
 
 
 INLINE = {"a", "b", "bdi", "code", "i", "small", "span", "strong", "sub", "sup"}

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from browser import Browser
-from steps import TOKENS, every_figure, fill_in, needs_browser, opened
+from steps import TOKENS, compared_figures, every_figure, fill_in, needs_browser, opened
 
 from mechcheck.drawing.palette import STEPS, colour
 from mechcheck.measures.figures.model import CircuitGraph
@@ -122,7 +122,7 @@ def test_heatmaps_read_out_their_exact_values(browser: Browser, write, make: Sim
 
 
 def test_every_figure_can_be_saved(browser: Browser, write, make: SimpleNamespace) -> None:
-    figures = every_figure()
+    figures = [*every_figure(), *compared_figures()]
     browser.open(write(make.evidence([make.claim("c", figures=figures)])), dark=True)
     opened(browser, "c")
     saved = browser.evaluate(
@@ -165,9 +165,9 @@ def test_a_circuit_is_thinned_read_out_and_leads_to_its_evidence(browser: Browse
     assert (browser.evaluate(read), browser.evaluate(shown)) == ("", 4)
     # By keys: the strongest first, each with its value and interval.
     browser.evaluate("document.querySelector('svg.graph').focus()")
-    assert browser.evaluate(read) == "\u2068input → 0.1 (query): 4 logits, 95% interval [3, 5]\u2069"
+    assert browser.evaluate(read) == "\u2068input → 0.1 (query): 4.00 logits, 95% interval [3.00, 5.00]\u2069"
     browser.press("ArrowRight")
-    assert browser.evaluate(read) == "\u20680.1 → 1.0 (key): -2 logits, 95% interval [-2.5, -1.5]\u2069"
+    assert browser.evaluate(read) == "\u20680.1 → 1.0 (key): -2.00 logits, 95% interval [-2.50, -1.50]\u2069"
     # A check that names the edge is where Enter leads; an edge without one is a row of the table.
     browser.press("Enter")
     assert "worth of 0.1->1.0.k" in browser.evaluate("document.activeElement.textContent")
@@ -178,12 +178,12 @@ def test_a_circuit_is_thinned_read_out_and_leads_to_its_evidence(browser: Browse
         "input",
         "0.1",
         "value",
-        "1",
-        "[0.5, 1.5]",
+        "1.00",
+        "[0.50, 1.50]",
     ]
     # By the pointer.
     browser.evaluate("document.querySelectorAll('.edge[data-size]')[3].dispatchEvent(new MouseEvent('mouseenter'))")
-    assert browser.evaluate(read).startswith("\u20681.0 → logits: 0.5 logits")
+    assert browser.evaluate(read).startswith("\u20681.0 → logits: 0.50 logits")
     browser.evaluate("document.querySelectorAll('.edge[data-size]')[3].dispatchEvent(new MouseEvent('click', { bubbles: true }))")
     assert browser.evaluate("document.activeElement.cells[1].textContent.trim()") == "logits"
     # The slider hides what is weaker, and what it leaves without edges fades.

@@ -8,7 +8,8 @@ from types import SimpleNamespace
 from page_reader import Page, claim_html
 
 from mechcheck.report import anchor, render
-from mechcheck.report._claims import contrast_values, grids
+from mechcheck.report._claims import contrast_values
+from mechcheck.report._grids import grids
 
 
 def test_every_claim_is_there_once(rich: dict) -> None:
@@ -85,7 +86,7 @@ def test_nothing_is_loaded_from_elsewhere(rich: dict) -> None:
             assert (attributes.get(name) or "data:").startswith("data:"), (tag, name)
         if "href" in attributes:
             assert tag == "a"
-            assert re.match(r"#(claim|model|circuit|h)-|https://arxiv\.org/abs/|https://evil\.example/", attributes["href"] or "")
+            assert re.match(r"#(claim|file|model|circuit|h)-|https://arxiv\.org/abs/|https://evil\.example/", attributes["href"] or "")
         assert tag not in {"link", "iframe", "object", "embed", "base", "use", "image"}
         assert "style" not in attributes
     style = html[html.index("<style>") : html.index("</style>")]
@@ -133,15 +134,18 @@ def test_an_expected_refutation_is_as_claimed(make: SimpleNamespace) -> None:
     surprise = make.claim("c", expect="refuted", verdict="supported", met=False)
     html = render(make.evidence([expected, plain, surprise]))
     text = Page(html).text
-    assert "1 of 3 claims came out as claimed; 2 did not." in text
+    assert "1 of 3 claims came out as claimed; 2 did not: 1 supported against expectation, 1 refuted." in text
     assert "✗ 2 refuted1 as expected" in text
     a, b, c = (Page(claim_html(html, i)).text for i in "abc")
     assert a.startswith("✗ refuted, as expected")
-    assert "1 of 2 supported" in a
+    assert "1 of 2 positive controls" in a
+    assert "c-decoys warn" not in html
     assert b.startswith("✗ refuted Ablating")
     assert c.startswith("✓ supported, expected refuted")
     assert 'chip v-refuted met"' in claim_html(html, "a")
     assert 'chip v-supported unmet"' in claim_html(html, "c")
+    none = expected | {"decoys": decoys | {"n": 1, "supported": 0}}
+    assert '<span class="c-decoys warn">0 of 1 <small>positive control</small>' in render(make.evidence([none]))
     # What did not come out as claimed stands first.
     assert html.index('id="claim-b"') < html.index('id="claim-c"') < html.index('id="claim-a"')
 
@@ -158,11 +162,12 @@ def test_a_card_shows_what_has_been_shown_and_what_has_not(make: SimpleNamespace
     first, second = (Page(part).text for part in html.split('<article class="card">')[1:])
     assert first.startswith("ioi on names-gpt2-s0")
     assert re.search(
-        r"behaviour ✓.* 1 of 1 as claimed structure no claim necessity ✓.*\?.* 1 of 2 as claimed sufficiency –.* not run", first
+        r"behaviour ✓.* 1 of 1 as claimed structure no claim necessity ✓.*\?.* 1 of 2 as claimed, 1 inconclusive sufficiency –.* not run",
+        first,
     )
     assert "specificity no claim generalisation no claim circuit: s_inhibition 0.3@END, name_mover 1.0 1.2@END" in first
     assert second.startswith("ioi on other")
-    assert "0 of 1 as claimed" in second
+    assert "0 of 1 as claimed, 1 vacuous" in second
 
 
 def test_sentinels_are_quiet_when_they_pass_and_loud_when_they_fail(make: SimpleNamespace) -> None:

@@ -20,6 +20,7 @@ MADE_BY = {
     "SearchTrace": ("SearchTrace(", ".figure(", "search_figure"),
     "Bars": ("Bars(", "ranking_figure"),
     "CircuitGraph": ("CircuitGraph(", "edge_graph(", "path_graph("),
+    "Lines": ("Lines(", "steering_figure("),
     "Table": ("Table(", ".figure(", "induction_reports"),
 }
 

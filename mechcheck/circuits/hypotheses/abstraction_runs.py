@@ -176,7 +176,7 @@ class Runs:
         """For each prompt another one, with its counterfactuals or (clean) without."""
         among = self.each[: len(self.prompts)] if clean else self.each
         found = classes(among, nothing, what)
-        return drawn(among, found, list(range(len(self.prompts))), f"abstraction {self.seed} {what}", self.prompts.ids)
+        return drawn(found, list(range(len(self.prompts))), f"abstraction {self.seed} {what}", self.prompts.ids)
 
     @cached_property
     def _aligned(self) -> dict[Site, Activation]:

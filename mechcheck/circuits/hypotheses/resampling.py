@@ -23,6 +23,8 @@ class Classes(NamedTuple):
     """Of each prompt: its template and length, and what matters."""
     members: dict[tuple[Kind, Hashable], list[int]]
     """The prompts of each, of equal ones the first alone, in the order of their ids."""
+    places: Sequence[int]
+    """Where each prompt, or its equal, stands among these."""
 
     def alone(self, rows: Sequence[int]) -> int:
         """How many of these no other agrees with."""
@@ -87,7 +89,13 @@ def classes(prompts: Sequence[Prompt], feature: Callable[[Prompt], Hashable], wh
         except Exception as error:
             raise _failed(what, prompt, error) from error
         of.append(own)
-    return Classes(of, {own: [rows[name] for name in sorted(rows)] for own, rows in members.items()})
+    names = {own: sorted(rows) for own, rows in members.items()}
+    places = {own: {name: place for place, name in enumerate(some)} for own, some in names.items()}
+    return Classes(
+        of,
+        {own: [members[own][name] for name in some] for own, some in names.items()},
+        [places[own][prompt.id] for own, prompt in zip(of, prompts, strict=True)],
+    )
 
 
 def _failed(what: str, prompt: Prompt, error: Exception) -> CircuitError:
@@ -107,20 +115,23 @@ def check_resampled(prompts: Sequence[Prompt]) -> None:
         )
 
 
-def drawn(prompts: Sequence[Prompt], found: Classes, refs: Sequence[int], key: str, names: Sequence[str]) -> list[int]:
+def drawn(found: Classes, refs: Sequence[int], key: str, names: Sequence[str]) -> list[int]:
     """For each of `refs` another prompt of its class, itself where it is alone.
 
     A draw depends on the key, on the name of the prompt that it is for, and on which prompts there are: not on their order.
 
     Args:
-        prompts: all.
-        found: their classes.
+        found: the classes of all prompts.
         refs: the prompts that others are to agree with.
         key: what the draws are for.
         names: of the prompts that are measured, one for each of `refs`.
     """
     chosen = []
     for ref, name in zip(refs, names, strict=True):
-        others = [row for row in found.members[found.of[ref]] if prompts[row].id != prompts[ref].id]
-        chosen.append(others[seed_from(f"{key}|{name}") % len(others)] if others else ref)
+        alike, own = found.members[found.of[ref]], found.places[ref]
+        if len(alike) == 1:
+            chosen.append(ref)
+        else:
+            place = seed_from(f"{key}|{name}") % (len(alike) - 1)
+            chosen.append(alike[place + (place >= own)])
     return chosen

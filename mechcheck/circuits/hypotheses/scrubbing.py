@@ -250,7 +250,7 @@ class _Runs:
         return self.prompts[self._drawn(self._classes[nothing], refs, f"{key} elsewhere")]
 
     def _drawn(self, found: Classes, refs: list[int], key: str) -> list[int]:
-        return drawn(self.each, found, refs, key, self.measured.ids)
+        return drawn(found, refs, key, self.measured.ids)
 
 
 def _put(values: Mapping[Site, Activation]) -> list[Put]:

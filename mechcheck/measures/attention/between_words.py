@@ -145,7 +145,7 @@ def _attention_sums(
         return _weighted_sums(broken_rows_as_nan(pattern), weights[:, rows.where])
 
     readers: dict = {layer: (pattern_hook(layer), keep) for layer in range(model.cfg.n_layers)}
-    recorded = observe(model, prompts, readers, interventions).recorded
+    recorded = observe(model, prompts, readers, interventions)
     return _stacked([recorded[layer] for layer in range(model.cfg.n_layers)])
 
 

@@ -13,6 +13,7 @@ from mechcheck.engine.run import observe
 from mechcheck.measures.attention.patterns import attention, head_pairs, pattern_readers, visible_keys
 from mechcheck.measures.attention.value_weighted import row_cosines, value_weighted_attention
 from mechcheck.measures.figures.charts import Heatmap
+from mechcheck.measures.figures.compared import Compared
 from mechcheck.measures.head_scores import HeadScores
 from mechcheck.notation.sites import Sites
 from mechcheck.prompts.labels import token_labels
@@ -45,6 +46,12 @@ class AttentionMaps(NamedTuple):
     original_weighted: Heatmap
     counterfactual_weighted: Heatmap
 
+    def compared(self) -> tuple[Compared, Compared]:
+        """Each pair as one figure on one scale: the attention on both statements, and what is weighted on both."""
+        pairs = (self.original, self.counterfactual), (self.original_weighted, self.counterfactual_weighted)
+        one, other = (Compared(a.title.removesuffix(", original"), {"original": a, "counterfactual": b}) for a, b in pairs)
+        return one, other
+
 
 def attention_change(model: "TransformerBridge", prompts: PromptSet, source: PromptSet | None = None) -> AttentionChange:
     """Compare every head's attention and output on two aligned sets of statements.
@@ -67,7 +74,7 @@ def attention_change(model: "TransformerBridge", prompts: PromptSet, source: Pro
     readers: dict[Any, Reader] = pattern_readers(pairs)
     for layer in layers:
         readers["z", layer] = (f"blocks.{layer}.attn.hook_z", lambda z, rows: z)
-    one, two = (observe(model, some, readers).recorded for some in (prompts, other))
+    one, two = (observe(model, some, readers) for some in (prompts, other))
     lengths = prompts.lengths.tolist()
     shape = (len(layers), n_heads, len(prompts))
     largest, mean, alike, fetched = (np.full(shape, np.nan) for _ in range(4))

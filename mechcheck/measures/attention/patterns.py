@@ -45,7 +45,7 @@ def attention(
         SiteError: no heads, or heads the model does not have.
     """
     pairs = head_pairs(model, sites)
-    recorded = observe(model, prompts, pattern_readers(pairs), interventions).recorded
+    recorded = observe(model, prompts, pattern_readers(pairs), interventions)
     return torch.stack([recorded[pair] for pair in pairs], dim=1)
 
 
@@ -161,5 +161,5 @@ def _between(layer: int, head: int | None, query: str, key: str) -> Reader:
 def _numpy_of(
     model: "TransformerBridge", prompts: PromptSet, readers: dict, interventions: Sequence[Intervention] | Intervention
 ) -> dict[object, np.ndarray]:
-    recorded = observe(model, prompts, readers, interventions).recorded
+    recorded = observe(model, prompts, readers, interventions)
     return {key: to_numpy(value) for key, value in recorded.items()}

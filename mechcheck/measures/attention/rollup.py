@@ -145,7 +145,7 @@ def attention_rollout(
     check_loaded(model)
     layers = range(model.cfg.n_layers)
     readers: dict[int, Reader] = {layer: (pattern_hook(layer), mean_over_heads) for layer in layers}
-    recorded = observe(model, prompts, readers, interventions).recorded
+    recorded = observe(model, prompts, readers, interventions)
     real = is_token(Rows(prompts, slice(None))).to(recorded[0].device)
     outside = ~(real[:, :, None] & real[:, None, :])
     stay = torch.eye(prompts.tokens.shape[1], dtype=recorded[0].dtype, device=recorded[0].device)

@@ -59,7 +59,7 @@ def attention_scores(
                 f"blocks.{layer}.attn.hook_{name}",
                 lambda x, rows, head=head, group=group: x[:, :, head // group(x)],
             )
-    recorded = observe(model, prompts, readers, interventions).recorded
+    recorded = observe(model, prompts, readers, interventions)
     found = []
     for pair in pairs:
         visible = visible_keys(model, prompts, pair[0]).to(model.cfg.device)

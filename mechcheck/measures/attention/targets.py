@@ -65,7 +65,7 @@ def target_scores(
 
     check_loaded(model)
     readers: dict = {layer: (pattern_hook(layer), keep) for layer in range(model.cfg.n_layers)}
-    recorded = observe(model, prompts, readers, interventions).recorded
+    recorded = observe(model, prompts, readers, interventions)
     values = torch.stack([recorded[layer].T for layer in range(model.cfg.n_layers)])
     return HeadScores(to_numpy(values), prompts.ids, prompts.templates, name, "share of attention")
 

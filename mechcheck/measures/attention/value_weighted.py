@@ -69,7 +69,7 @@ def value_weighted_attention(
             f"blocks.{layer}.attn.hook_v",
             lambda values, rows, layer=layer, head=head: norms(values, rows, layer, head),
         )
-    recorded = observe(model, prompts, readers, interventions).recorded
+    recorded = observe(model, prompts, readers, interventions)
     return torch.stack([recorded[pair] * recorded["norm", *pair][:, None, :] for pair in pairs], dim=1)
 
 
@@ -106,7 +106,7 @@ def row_cosines(
         return z[:, :, head] if w_o is None else z[:, :, head] @ w_o[layer, head].to(z.dtype)
 
     outputs: dict = {pair: (f"blocks.{pair[0]}.attn.hook_z", lambda z, rows, pair=pair: output(z, *pair)) for pair in pairs}
-    recorded = observe(model, prompts, pattern_readers(pairs) if of == "pattern" else outputs, interventions).recorded
+    recorded = observe(model, prompts, pattern_readers(pairs) if of == "pattern" else outputs, interventions)
     return torch.stack([_cosines(recorded[pair], prompts) for pair in pairs], dim=1)
 
 

@@ -165,16 +165,23 @@ class SearchTrace(Figure):
     """The score at which the search stops."""
     details: Mapping[str, Sequence[Cell]] = field(default_factory=dict)
     """Further columns, one cell per step."""
+    changes: Sequence[tuple[Sequence[str], Sequence[str]]] = ()
+    """(added, removed) of each step, where its site is the whole set that the score is of."""
 
     def __post_init__(self) -> None:
         for name, column in self.details.items():
             if len(column) != len(self.steps):
                 raise MechcheckError(f"the search {self.title!r} has {len(self.steps)} steps and {len(column)} cells of {name!r}")
+        if self.changes and len(self.changes) != len(self.steps):
+            raise MechcheckError(f"the search {self.title!r} has {len(self.steps)} steps and {len(self.changes)} changes")
 
     def data(self) -> dict[str, Any]:
         """The figure as the evidence schema has it."""
+        steps: list[dict[str, Any]] = [{"site": str(site), "score": number(score)} for site, score in self.steps]
+        for step, (added, removed) in zip(steps, self.changes, strict=False):
+            step |= {"added": [*added], "removed": [*removed]}
         found = {
-            "steps": [{"site": str(site), "score": number(score)} for site, score in self.steps],
+            "steps": steps,
             "score_label": self.score_label,
             "start": None if self.start is None else number(self.start),
             "goal": None if self.goal is None else number(self.goal),

@@ -47,7 +47,7 @@ def copying_scores(model: "TransformerBridge", prompts: PromptSet, at: str = "IO
         return select(values, rows.at(at))
 
     readers: dict = {layer: (f"blocks.{layer}.attn.hook_v", value_at) for layer in layers}
-    recorded = observe(model, prompts, readers).recorded
+    recorded = observe(model, prompts, readers)
     tokens = select(prompts.tokens, prompts.position(at))
     if (beyond := tokens >= model.W_U.shape[1]).any():  # a native model can have another vocabulary for its output
         row = int(beyond.int().argmax())

@@ -15,7 +15,7 @@ from mechcheck.base.errors import MechcheckError
 from mechcheck.drawing.figure import Pictured
 from mechcheck.engine.edit import Rows, select
 from mechcheck.engine.hooks import Recording
-from mechcheck.engine.run import as_list, observe
+from mechcheck.engine.run import as_list, observe_all
 from mechcheck.measures.figures.charts import Heatmap
 from mechcheck.measures.head_scores import HeadScores
 from mechcheck.models.architecture import require_folded
@@ -107,7 +107,7 @@ def _record(model: "TransformerBridge", prompts: PromptSet, interventions: list[
         hooks[f"z {layer}"] = f"blocks.{layer}.attn.hook_z"
         if not model.cfg.attn_only:
             hooks[f"mlp {layer}"] = f"blocks.{layer}.hook_mlp_out"
-    return observe(model, prompts, {key: (name, at_end) for key, name in hooks.items()}, interventions)
+    return observe_all(model, prompts, {key: (name, at_end) for key, name in hooks.items()}, interventions)
 
 
 def _parts(model: "TransformerBridge", prompts: PromptSet, run: Recording, scale: Float[Tensor, "prompt 1"]) -> DirectLogitAttribution:

@@ -213,7 +213,7 @@ def _streams(
         return activation if positions is None else torch.stack([select(activation, rows.at(name)) for name in positions], dim=1)
 
     hooks = stream_hooks(model)
-    recorded = observe(model, prompts, {name: (name, stream) for name in hooks}, interventions).recorded
+    recorded = observe(model, prompts, {name: (name, stream) for name in hooks}, interventions)
     streams = torch.stack([recorded[name] for name in hooks])
     everywhere = np.arange(streams.shape[2])[None] < prompts.lengths.numpy()[:, None]
     return streams, everywhere if positions is None else np.ones(streams.shape[1:3], dtype=bool)

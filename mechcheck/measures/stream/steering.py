@@ -5,25 +5,20 @@ al. 2023 (arXiv:2312.03813).
 """
 
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, TypeVar
 
-import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from mechcheck.base.device import usual_torch
 from mechcheck.base.errors import MechcheckError, PromptError
-from mechcheck.drawing.figure import Pictured
 from mechcheck.engine.run import AnyMetric, capture, sweep
-from mechcheck.measures.figures.charts import Lines
+from mechcheck.measures.stream.curves import SteeringCurve
 from mechcheck.notation.interventions import Steer
 from mechcheck.notation.metrics import as_metric, logit_diff
 from mechcheck.notation.sites import Site, Sites
 from mechcheck.prompts.prompt_set import PromptSet
-from mechcheck.stats.arrays import LikeArray
-from mechcheck.stats.measurement import Measurement
 
 if TYPE_CHECKING:
     from transformer_lens.model_bridge import TransformerBridge
@@ -33,65 +28,6 @@ Vector = Float[Tensor, " d"]
 Direction = Float[Tensor, "*prompt d"]
 """One vector for all prompts, [d], or one for each, [prompt, d]."""
 Against = Literal["counterfactual", "reference"] | PromptSet
-
-
-@dataclass(frozen=True, eq=False)
-class SteeringCurve(Pictured, LikeArray):
-    """A metric at each scale of a steering vector."""
-
-    scales: tuple[float, ...]
-    values: Float[np.ndarray, "scale prompt"]
-    ids: tuple[str, ...]
-    templates: tuple[str, ...]
-    name: str
-    unit: str
-
-    @property
-    def mean(self) -> Float[np.ndarray, " scale"]:
-        """The mean over prompts."""
-        return self.values.mean(-1)
-
-    def figure(self, title: str | None = None) -> Lines:
-        """The mean over prompts against the scale, with the middle half of the prompts as a band."""
-        order = np.argsort(self.scales, kind="stable")
-        low, high = np.quantile(self.values[order], (0.25, 0.75), axis=-1)
-        named, scales = self.name if title is None else title, [self.scales[i] for i in order]
-        bands = {"middle half of the prompts": (low, high)}
-        return Lines(named, scales, {"mean": self.mean[order].tolist()}, "scale", self.unit or self.name, bands)
-
-    def at(self, scale: float) -> Measurement:
-        """The metric at one of the scales."""
-        if scale not in self.scales:
-            raise MechcheckError(f"scale {scale:g} was not swept; there are {', '.join(f'{known:g}' for known in self.scales)}")
-        return self._measurement(self.values[self.scales.index(scale)], f"{self.name} at scale {scale:g}", self.unit)
-
-    @property
-    def slope(self) -> Measurement:
-        """Each prompt's least-squares slope of the metric against the scale."""
-        return self._measurement(self._fit()[0], f"slope of {self.name}", f"{self.unit} per unit of scale")
-
-    @property
-    def nonlinearity(self) -> Measurement:
-        """The share of the metric's variation with the scale that each prompt's own straight line leaves unexplained.
-
-        A ratio of means: prompts on which the vector does nothing neither count as straight nor as crooked.
-        """
-        _, residual = self._fit()
-        spread = self._measurement(np.square(self.values - self.values.mean(0)).sum(0), "", "")
-        missed = self._measurement(np.square(residual).sum(0), "", "")
-        return (missed / spread).named(f"nonlinear share of {self.name}", "share")
-
-    def _fit(self) -> tuple[Float[np.ndarray, " prompt"], Float[np.ndarray, "scale prompt"]]:
-        """Slopes, and what is left of the values beside each prompt's line."""
-        x = np.asarray(self.scales) - np.mean(self.scales)
-        if len(set(self.scales)) < 3:
-            raise MechcheckError(f"a line through {len(set(self.scales))} scales says nothing; sweep at least 3")
-        centred = self.values - self.values.mean(0)
-        slope = x @ centred / (x @ x)
-        return slope, centred - np.outer(x, slope)
-
-    def _measurement(self, values: Float[np.ndarray, " prompt"], name: str, unit: str) -> Measurement:
-        return Measurement(values, self.ids, self.templates, name, unit)
 
 
 def steering_vector(model: "TransformerBridge", prompts: PromptSet, at: Sites, against: Against = "counterfactual") -> Vector:

@@ -92,7 +92,7 @@ def fit_tuned_lens(
 def _real_streams(model: "TransformerBridge", prompts: PromptSet) -> list[Rows]:
     """Each state's stream at every position that is no padding."""
     hooks = stream_hooks(model)
-    recorded = observe(model, prompts, {name: (name, lambda activation, _: activation) for name in hooks}).recorded
+    recorded = observe(model, prompts, {name: (name, lambda activation, _: activation) for name in hooks})
     real = torch.arange(prompts.tokens.shape[1])[None] < prompts.lengths[:, None]
     return [recorded[name][real.to(recorded[name].device)] for name in hooks]
 

@@ -8,11 +8,12 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from mechcheck.base.forking import why_no_copy
 from mechcheck.plugin.watch.child import Told, read_told
 from mechcheck.plugin.watch.choices import Known
 from mechcheck.plugin.watch.files import State, changes, settled, snapshot
 from mechcheck.plugin.watch.keys import ask, has_keys, next_key, single_keys
-from mechcheck.plugin.watch.processes import Run, load_everything, load_model, why_no_copy, worth_keeping
+from mechcheck.plugin.watch.processes import Run, load_everything, load_model, worth_keeping
 
 USAGE = 4
 """How pytest ends where its arguments are no good."""

@@ -17,18 +17,6 @@ SMALL_KEPT, OTHERS_KEPT = 15, 3
 """Models that are loaded ahead, embedded and others: one fewer than stay in memory."""
 
 
-def why_no_copy() -> str | None:
-    """Why runs have to load everything anew; None where they need not."""
-    if not hasattr(os, "fork"):
-        return "this system cannot copy a process"
-    if sys.platform == "darwin":
-        return "macOS does not allow a copied process to use its libraries for linear algebra and graphics"
-    torch = sys.modules.get("torch")
-    if torch is not None and torch.cuda.is_initialized():
-        return "CUDA has been used in this process, and a copy could not use it"
-    return None
-
-
 def load_everything() -> None:
     """Import what claims import, once. Nothing of it runs in several threads: a copy of the process would wait for threads it has not."""
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")

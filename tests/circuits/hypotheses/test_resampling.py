@@ -26,7 +26,7 @@ def test_another_that_agrees_whatever_the_order(pairs, key, rng):
     prompts = prompts_of(pairs)
     found = classes(prompts, lambda prompt: prompt["A"], "it")
     rows = list(range(len(prompts)))
-    chosen = drawn(prompts, found, rows, str(key), [prompt.id for prompt in prompts])
+    chosen = drawn(found, rows, str(key), [prompt.id for prompt in prompts])
     sizes = Counter(prompt["A"] for prompt in prompts)
     for row, other in enumerate(chosen):
         assert prompts[row]["A"] == prompts[other]["A"]
@@ -34,17 +34,17 @@ def test_another_that_agrees_whatever_the_order(pairs, key, rng):
     assert found.alone(rows) == sum(sizes[prompt["A"]] == 1 for prompt in prompts)
     order = rng.sample(rows, len(rows))
     turned = [prompts[row] for row in order]
-    again = drawn(turned, classes(turned, lambda prompt: prompt["A"], "it"), rows, str(key), [prompt.id for prompt in turned])
+    again = drawn(classes(turned, lambda prompt: prompt["A"], "it"), rows, str(key), [prompt.id for prompt in turned])
     assert [turned[row].id for row in again] == [prompts[chosen[row]].id for row in order]
 
 
 def test_draws_are_even_and_depend_on_what_they_are_for():
     prompts = prompts_of([(0, i) for i in range(4)])
     found = classes(prompts, lambda prompt: 0, "it")
-    counts = Counter(drawn(prompts, found, [0], f"key {i}", ["name"])[0] for i in range(600))
+    counts = Counter(drawn(found, [0], f"key {i}", ["name"])[0] for i in range(600))
     assert set(counts) == {1, 2, 3}
     assert min(counts.values()) > 150
-    names = Counter(drawn(prompts, found, [0], "key", [f"name {i}"])[0] for i in range(600))
+    names = Counter(drawn(found, [0], "key", [f"name {i}"])[0] for i in range(600))
     assert min(names.values()) > 150
 
 
@@ -52,7 +52,7 @@ def test_templates_and_lengths_are_kept_apart_and_the_same_prompt_counts_once():
     prompts = [*prompts_of([(0, 1), (0, 2), (0, 3)], ["t", "t", "u"]), Prompt((0, 1, 2), {"A": 0}, "t", "longer"), prompts_of([(0, 1)])[0]]
     found = classes(prompts, lambda prompt: prompt["A"], "it")
     assert sorted(map(sorted, found.members.values())) == [[0, 1], [2], [3]]
-    assert drawn(prompts, found, [0, 1, 2, 4], "key", "abcd") == [1, 0, 2, 1]
+    assert drawn(found, [0, 1, 2, 4], "key", "abcd") == [1, 0, 2, 1]
 
 
 def test_what_cannot_be_compared_or_resampled_is_refused():

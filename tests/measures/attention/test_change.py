@@ -90,6 +90,11 @@ def test_the_four_maps_of_a_head(tiny, weighted):
             assert figure.data()["kind"] == "heatmap"
         assert len({figure.title for figure in four}) == 4
         assert all(figure.title.startswith(f"{pair[0]}.{pair[1]} ") for figure in four)
+        plain, by_value = four.compared()
+        assert list(plain.figures.values()) == [four.original, four.counterfactual]
+        assert list(by_value.figures.values()) == [four.original_weighted, four.counterfactual_weighted]
+        assert list(plain.figures) == list(by_value.figures) == ["original", "counterfactual"]
+        assert plain.title == f"{pair[0]}.{pair[1]} share of attention"
 
 
 def test_errors(tiny):

@@ -11,8 +11,8 @@ from tiny import HUGGING_FACE, SAME_FORWARD, random_prompts
 from mechcheck.base.errors import MechcheckError, PromptError
 from mechcheck.engine.run import run
 from mechcheck.measures.stream import steering as _steering
+from mechcheck.measures.stream.curves import SteeringCurve
 from mechcheck.measures.stream.steering import (
-    SteeringCurve,
     class_vectors,
     random_directions,
     shuffled_vectors,
