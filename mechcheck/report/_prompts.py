@@ -86,12 +86,17 @@ class Prompts:
 
     def _meaning(self, claim: Json, check: Check) -> str:
         """What to make of these values, and which of the claim's prompts have none."""
-        key, left = self._told[claim["id"]]["texts"], ""
+        key = self._told[claim["id"]]["texts"]
+        left = (
+            "Their texts are not kept."
+            if claim["prompts"]
+            else "The test made these prompts itself: their ids and templates are known alone."
+        )
         if key is not None:
             known, n = self._rows[key], len(self._texts[key]["ids"])
-            here = {known[name] for name in check.ids if name in known}
+            here, left = {known[name] for name in check.ids if name in known}, ""
             if not here:
-                left = f"These are other prompts than the claim's {n:,}."
+                left = f"These are other prompts than the claim's {n:,}: their ids and templates are known alone."
             elif len(here) < n:
                 left = f"{n - len(here):,} of the claim's {n:,} prompts have no value here."
         return f"{meaning(claim['expectations'][check.place], check)} {left}".strip()
@@ -103,7 +108,7 @@ class Prompts:
             one = "positive control" if claim["expect"] == "refuted" else "decoy"
             name = one if check.beside == 1 else f"{one}s, mean of {check.beside}"
         if column.role == "value" and check.ratio:
-            name = f"added to {name}"
+            name = "added to the ratio"
         return f"{name} ({column.unit})" if column.unit else name
 
     def python(self, claim: Json) -> str:

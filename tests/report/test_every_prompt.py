@@ -210,10 +210,15 @@ def test_prompts_without_a_value_are_counted(make, tmp_path):
     some = check([1.0, 2.0, 3.0], TEXTS)
     assert "9 of the claim's 12 prompts have no value here." in Page(page_of(make, tmp_path, [some], [make.expectation()])).text
     other = some | {"ids": ["a", "b", "c"]}
-    assert "These are other prompts than the claim's 12." in Page(page_of(make, tmp_path, [other], [make.expectation()])).text
+    assert (
+        "These are other prompts than the claim's 12: their ids and templates are known alone."
+        in Page(page_of(make, tmp_path, [other], [make.expectation()])).text
+    )
+    for prompts, said in ((make.claim()["prompts"], "Their texts are not kept."), (None, "The test made these prompts itself")):
+        assert said in Page(page_of(make, tmp_path, [some], [make.expectation()], known=None, prompts=prompts)).text
     whole = Page(page_of(make, tmp_path, [check(values(12), TEXTS)], [make.expectation()])).text
-    assert "have no value here" not in whole
-    assert "other prompts" not in whole
+    for said in ("have no value here", "other prompts", "not kept", "made these prompts itself"):
+        assert said not in whole
 
 
 def test_decoys_that_decided_nothing_and_tries_that_are_not_recorded_are_told(make):
