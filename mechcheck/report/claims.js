@@ -125,6 +125,12 @@ function claimList(list, form) {
     write(false);
   }
 
+  // Rows on the way have a height only once they are seen, which takes some frames: until then it is a guess.
+  function bring(place, frames) {
+    place.scrollIntoView({ block: "start" });
+    if (frames) requestAnimationFrame(() => bring(place, frames - 1));
+  }
+
   function follow() {
     const { target, wanted: asked } = readAddress();
     typing = false;
@@ -139,10 +145,7 @@ function claimList(list, form) {
     }
     for (let at = place; at; at = at.parentElement.closest("details")) if (at.matches("details")) at.open = true;
     const claim = claimAt(target);
-    const head = claim ?? place;
-    head.scrollIntoView({ block: "start" });
-    // Rows on the way have a height only once they are seen: the first time it is a guess.
-    requestAnimationFrame(() => head.scrollIntoView({ block: "start" }));
+    bring(claim ?? place, 4);
     claim?.querySelector("summary").focus({ preventScroll: true });
   }
 

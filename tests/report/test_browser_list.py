@@ -10,7 +10,9 @@ from mechcheck.report import anchor
 
 pytestmark = needs_browser
 
-SETTLED = "new Promise((resolve) => requestAnimationFrame(() => setTimeout(resolve, 30)))"
+# What a link leads to is brought into sight over some frames.
+SETTLED = """new Promise((resolve) => { let frames = 8;
+  const next = () => (frames-- ? requestAnimationFrame(next) : resolve()); next(); })"""
 AT = "document.activeElement.closest('details.claim')?.querySelector('.body').id ?? document.activeElement.className"
 
 
@@ -213,7 +215,7 @@ def test_an_opened_claim_keeps_its_title_in_sight(browser: Browser, write, make:
     name = evidence["claims"][9]["id"]
     browser.evaluate(f"location.hash = {json.dumps(anchor(name))}")
     opened(browser, name)
-    browser.evaluate("new Promise((resolve) => setTimeout(resolve, 200))")
+    browser.evaluate(SETTLED)
     browser.evaluate(f"scrollBy(0, document.getElementById({json.dumps(anchor(name))}).offsetHeight - 300)")
     browser.evaluate(SETTLED)
     seen = """[[...document.elementsFromPoint(700, 12)].find((e) => e.matches('summary'))?.innerText, document.elementFromPoint(700, 12)
