@@ -86,19 +86,16 @@ class Prompts:
 
     def _meaning(self, claim: Json, check: Check) -> str:
         """What to make of these values, and which of the claim's prompts have none."""
-        key = self._told[claim["id"]]["texts"]
-        left = (
-            "Their texts are not kept."
-            if claim["prompts"]
-            else "The test made these prompts itself: their ids and templates are known alone."
-        )
-        if key is not None:
-            known, n = self._rows[key], len(self._texts[key]["ids"])
-            here, left = {known[name] for name in check.ids if name in known}, ""
-            if not here:
-                left = f"These are other prompts than the claim's {n:,}: their ids and templates are known alone."
-            elif len(here) < n:
-                left = f"{n - len(here):,} of the claim's {n:,} prompts have no value here."
+        key, own = self._told[claim["id"]]["texts"], claim["prompts"]["n"] if claim["prompts"] else 0
+        known = {} if key is None else self._rows[key]
+        rows = {known[name] for name in check.ids if name in known}
+        here, left = sum(row < own for row in rows), ""  # the claim's own prompts come first
+        if not rows:
+            left = "Their texts are not kept: their ids and templates are known alone."
+        elif own and not here:
+            left = f"These are other prompts than the claim's {own:,}."
+        elif here < own:
+            left = f"{own - here:,} of the claim's {own:,} prompts have no value here."
         return f"{meaning(claim['expectations'][check.place], check)} {left}".strip()
 
     def heading(self, claim: Json, check: Check, column: Column) -> str:

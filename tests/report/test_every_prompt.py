@@ -207,18 +207,23 @@ def test_the_samples_are_linked_to_where_they_lie_below_the_page(make, tmp_path)
 
 
 def test_prompts_without_a_value_are_counted(make, tmp_path):
+    """A claim's own prompts come first among the known ones; here the last two of twelve are others."""
+    own = make.claim()["prompts"] | {"n": 10}
+
+    def said(found, **changes):
+        return Page(page_of(make, tmp_path, [found], [make.expectation()], **{"prompts": own} | changes)).text
+
     some = check([1.0, 2.0, 3.0], TEXTS)
-    assert "9 of the claim's 12 prompts have no value here." in Page(page_of(make, tmp_path, [some], [make.expectation()])).text
-    other = some | {"ids": ["a", "b", "c"]}
-    assert (
-        "These are other prompts than the claim's 12: their ids and templates are known alone."
-        in Page(page_of(make, tmp_path, [other], [make.expectation()])).text
-    )
-    for prompts, said in ((make.claim()["prompts"], "Their texts are not kept."), (None, "The test made these prompts itself")):
-        assert said in Page(page_of(make, tmp_path, [some], [make.expectation()], known=None, prompts=prompts)).text
-    whole = Page(page_of(make, tmp_path, [check(values(12), TEXTS)], [make.expectation()])).text
-    for said in ("have no value here", "other prompts", "not kept", "made these prompts itself"):
-        assert said not in whole
+    other = some | {"ids": TEXTS["ids"][-2:], "values": [1.0, 2.0], "templates": TEXTS["templates"][-2:]}
+    assert "7 of the claim's 10 prompts have no value here." in said(some)
+    assert "These are other prompts than the claim's 10." in said(other)
+    unknown = "Their texts are not kept: their ids and templates are known alone."
+    for found, changes in ((some, {"known": None}), (some, {"known": None, "prompts": None}), (some | {"ids": ["a", "b", "c"]}, {})):
+        assert unknown in said(found, **changes)
+    for found, changes in ((check(values(10), TEXTS), {}), (check(values(12), TEXTS), {}), (some, {"prompts": None})):
+        whole = said(found, **changes)
+        for words in ("have no value here", "other prompts", "not kept"):
+            assert words not in whole
 
 
 def test_decoys_that_decided_nothing_and_tries_that_are_not_recorded_are_told(make):
