@@ -75,7 +75,8 @@ def write_run(folder: Path, n_claims: int, n_prompts: int) -> dict[str, Any]:
     digest, content = packed_texts(prompts)
     (samples / texts_file(digest)).write_bytes(content)
     for claim, lost, beside in claims_of(n_claims, prompts, rng):
-        claim["prompts"] |= {"texts_sha256": digest, "n": n_prompts}
+        claim["prompts"]["n"] = n_prompts
+        claim["texts"] = [digest]
         (samples / f"{slug(claim['id'])}.npz").write_bytes(packed_values([lost], [beside]))
         claims.append(claim)
     return made_evidence.evidence(claims)

@@ -147,8 +147,7 @@ class Parts:
 
     def adopt(self, record: Json) -> None:
         """Keep what another process wrote of a claim: it may be gone when that is needed again."""
-        digest = (record.get("prompts") or {}).get("texts_sha256")
-        for name in (_record_name(record), _samples_name(record["id"]), *([_texts_name(digest)] if digest else [])):
+        for name in (_record_name(record), _samples_name(record["id"]), *map(_texts_name, record.get("texts", []))):
             if name not in self.kept or not self.kept[name].own:
                 for content in self._on_disk(name):
                     self.kept[name] = Kept(zlib.compress(content, 1), self._stamp(name), own=False)

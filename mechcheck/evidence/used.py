@@ -94,6 +94,7 @@ class Used:
     def __init__(self) -> None:
         self._found: dict[_Kind, _Found] = {}
         self._readings = Readings()
+        self._sets: dict[int, PromptSet] = {}
         self._compared: dict[tuple[_Kind, int, int], tuple[PromptSet, PromptSet]] = {}  # kept, so that no id is given to another set
 
     @contextmanager
@@ -107,8 +108,14 @@ class Used:
         told = [_told(kind, found) for kind, found in self._found.items()]
         return {"interventions": told, "caveats": caveats_of(told, self._readings)}
 
+    @property
+    def sets(self) -> list[PromptSet]:
+        """All sets of prompts that were run."""
+        return [*self._sets.values()]
+
     def _see(self, ran: Ran) -> None:
         self._readings.add(ran)
+        self._sets[id(ran.prompts)] = ran.prompts
         for variant in ran.variants:
             for intervention in variant:
                 self._add(intervention, ran.prompts)

@@ -23,6 +23,7 @@ from mechcheck.verdicts.supplies import CircuitFor, PromptsFor, circuit_of, prep
 from mechcheck.verdicts.words import check_lines, deciding_first, verdict_word
 
 if TYPE_CHECKING:
+    from mechcheck.evidence.used import Used
     from mechcheck.verdicts.guard import Guard
 
 OUTCOME = pytest.StashKey[Outcome]()
@@ -97,7 +98,7 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, object, o
             state = "interrupted"
         raise
     finally:
-        subject = _with_texts(pyfuncitem, subject, trial.arguments, outcome) | used.record()
+        subject = subject | _texts(pyfuncitem, subject, trial.arguments, used, outcome) | used.record()
         record = _finish(pyfuncitem, case, outcome, subject, time.perf_counter() - started, state)
     _conclude(record)
     return result
@@ -142,12 +143,15 @@ def _finish(
     return record
 
 
-def _with_texts(item: pytest.Item, subject: Record, arguments: Mapping[str, Any], outcome: Outcome) -> Record:
-    """What a claim was measured on, once the texts of its prompts are kept: those of a claim that measured nothing are not."""
+def _texts(item: pytest.Item, subject: Record, arguments: Mapping[str, Any], used: "Used", outcome: Outcome) -> Record:
+    """By which hashes the texts of the prompts behind a claim's checks are found, once they are kept; those behind a search are many."""
+    from mechcheck.evidence.samples.texts import sets_behind
+
     settings = item.config.stash[SETTINGS]
-    if settings.prompts == "none" or not outcome.samples or subject["prompts"] is None:
-        return subject
-    return subject | {"prompts": subject["prompts"] | {"texts_sha256": settings.parts.save_texts(arguments["prompts"])}}
+    pairs = zip(outcome.expectations, outcome.samples, strict=True)
+    ids = () if settings.prompts == "none" else {name for e, measured in pairs if e.kind != "for_all" for name in measured.ids}
+    own = arguments["prompts"] if subject["prompts"] else None
+    return {"texts": [settings.parts.save_texts(some) for some in sets_behind(ids, own, used.sets)]} if ids else {}
 
 
 def _guard(item: pytest.Function, case: Case) -> "Guard":

@@ -86,17 +86,16 @@ class Prompts:
 
     def _meaning(self, claim: Json, check: Check) -> str:
         """What to make of these values, and which of the claim's prompts have none."""
-        told, left = self._told[claim["id"]], ""
-        if told["texts"] is not None:
-            known = self._texts[told["texts"]]["ids"]  # one that was drawn twice stands there twice
-            n, here = len(known), set(check.ids)
-            missing = sum(name not in here for name in known)
-            if missing == n:
-                left = f"These are other prompts than the claim's {n:,}."
-            elif missing:
-                left = f"{missing:,} of the claim's {n:,} prompts have no value here."
-        elif not told["problems"]:
-            left = "The texts of these prompts are not kept: they are told by their ids."
+        key, own = self._told[claim["id"]]["texts"], claim["prompts"]["n"] if claim["prompts"] else 0
+        known, here, left = [] if key is None else self._texts[key]["ids"], set(check.ids), ""
+        # The claim's own prompts come first; one that was drawn twice stands there twice.
+        missing = sum(name not in here for name in known[:own])
+        if here.isdisjoint(known):
+            left = "Their texts are not kept: their ids and templates are known alone."
+        elif own and missing == own:
+            left = f"These are other prompts than the claim's {own:,}."
+        elif missing:
+            left = f"{missing:,} of the claim's {own:,} prompts have no value here."
         return f"{meaning(claim['expectations'][check.place], check)} {left}".strip()
 
     def heading(self, claim: Json, check: Check, column: Column) -> str:
@@ -106,7 +105,7 @@ class Prompts:
             one = "positive control" if claim["expect"] == "refuted" else "decoy"
             name = one if check.beside == 1 else f"{one}s, mean of {check.beside}"
         if column.role == "value" and check.ratio:
-            name = f"added to {name}"
+            name = "added to the ratio"
         return f"{name} ({column.unit})" if column.unit else name
 
     def python(self, claim: Json) -> str:

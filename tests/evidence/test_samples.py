@@ -1,7 +1,6 @@
 """The values of single prompts, and the prompts' texts, beside the evidence: what is written is read, and nothing else is."""
 
 import io
-import zipfile
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -16,7 +15,7 @@ from mechcheck.evidence.parts import Parts
 from mechcheck.evidence.samples import texts as texts_
 from mechcheck.evidence.samples.arrays import packed_arrays
 from mechcheck.evidence.samples.shown import prompts_of
-from mechcheck.evidence.samples.texts import packed_texts, read_texts
+from mechcheck.evidence.samples.texts import joined, packed_texts, read_texts, sets_behind
 from mechcheck.evidence.samples.values import packed_values, read_values
 from mechcheck.evidence.store import slug, texts_file
 from mechcheck.prompts.prompt_set import PromptSet
@@ -184,37 +183,48 @@ def test_a_file_that_the_evidence_does_not_name_is_not_read(tmp_path):
             read_texts(tmp_path, name)
 
 
-def test_a_bomb_is_not_unpacked(tmp_path):
-    packed = io.BytesIO()
-    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as members, members.open("words.npy", "w", force_zip64=True) as stream:
-        for _ in range(33):
-            stream.write(bytes(1 << 24))
-    digest = texts_.sha256(packed.getvalue()).hexdigest()
-    (tmp_path / texts_file(digest)).write_bytes(packed.getvalue())
-    with pytest.raises(MechcheckError, match="unpacked it would have 553,"):
-        read_texts(tmp_path, digest)
+def texts_of(prompts, tmp_path):
+    digest, content = packed_texts(prompts)
+    (tmp_path / texts_file(digest)).write_bytes(content)
+    return read_texts(tmp_path, digest)
 
 
-@pytest.mark.parametrize(("kind", "size"), [("<U0", 2**33), ("|i1", 2**26 + 1)])
-def test_more_values_than_samples_have_are_not_let_in(tmp_path, kind, size):
-    """Empty texts take no room in a file, nor in memory before they are taken out one by one."""
-    header = f"{{'descr': '{kind}', 'fortran_order': False, 'shape': ({size},), }}".ljust(117) + "\n"
-    packed = io.BytesIO()
-    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as members:
-        content = b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header.encode()
-        members.writestr("words.npy" if kind == "<U0" else "tokens.npy", content + bytes(size if kind == "|i1" else 0))
-    digest = texts_.sha256(packed.getvalue()).hexdigest()
-    (tmp_path / texts_file(digest)).write_bytes(packed.getvalue())
-    assert len(packed.getvalue()) < 100_000
-    with pytest.raises(MechcheckError, match=f"it has {size:,} values, and samples have 67,108,864 at most"):
-        read_texts(tmp_path, digest)
+def said(texts, row):
+    """A prompt as a reader sees it."""
+    return [(texts.words[token], texts.names[mark]) for token, mark in zip(texts.tokens[row], texts.marks[row], strict=True)]
+
+
+def test_several_sets_as_one(tmp_path):
+    """Whatever their words and names are numbered; what is not marked stays so; of a set that is asked nothing nothing is told."""
+    rows = [[3, 1, 2], [2, 2]]
+    mute = PromptSet.from_tokens(rows, positions={"A": [1, 0]}, pad=0, decode={1: "one", 2: "two", 3: "three"})
+    sets = [texts_of(PROMPTS, tmp_path), texts_of(mute, tmp_path)]
+    both = joined(sets)
+    assert (both.ids, both.templates) == ([*PROMPTS.ids, *mute.ids], [*PROMPTS.templates, *mute.templates])
+    n = len(PROMPTS)
+    assert [said(both, row) for row in range(n + 2)] == [*(said(sets[0], row) for row in range(n)), *(said(sets[1], row) for row in (0, 1))]
+    assert said(both, n) == [("three", ""), ("one", "A"), ("two", "END")]
+    assert all(mark == 0 or both.names[mark] for row in both.marks for mark in row)
+    assert both.answers == [*sets[0].answers, None, None]
+    assert joined(sets[:1]).tokens == sets[0].tokens
+
+
+def test_whose_texts_are_kept():
+    """The claim's own, also where nothing was measured on them; others only where a prompt behind a check is in no other."""
+    few, one, far = PROMPTS[:2], PROMPTS[:1], random_prompts(9, [4, 7])
+    assert sets_behind(few.ids, None, [one, few, far]) == [few]
+    assert sets_behind(far.ids, PROMPTS, [one, few, far]) == [PROMPTS, far]
+    assert sets_behind([*PROMPTS.ids, *far.ids], None, [one, far, PROMPTS]) == [PROMPTS, far]
+    assert sets_behind([], None, [one]) == []
+    many = [random_prompts(seed, [4]) for seed in range(20)]
+    assert len(sets_behind([some.ids[0] for some in many], PROMPTS, many)) == 8
 
 
 def run_with(tmp_path, **prompts):
     """A run of two claims, the first of which has texts."""
     digest, content = packed_texts(PROMPTS)
-    about = {"ids_sha256": "c" * 64, "n": 48, "templates": 12, "examples": [], "texts_sha256": digest, **prompts}
-    path = write_run(tmp_path, claim("a", LOST, SHARE, prompts=about), claim("b", OLD))
+    about = {"ids_sha256": "c" * 64, "n": 48, "templates": 12, "examples": [], **prompts}
+    path = write_run(tmp_path, claim("a", LOST, SHARE, prompts=about) | {"texts": [digest]}, claim("b", OLD))
     (tmp_path / "samples" / texts_file(digest)).write_bytes(content)
     (tmp_path / "samples" / f"{slug('a')}.npz").write_bytes(packed_values([LOST, SHARE], [{"0.1": DECOY, "0.2": CLEAN}]))
     return SimpleNamespace(digest=digest, evidence=read_json(path), samples=tmp_path / "samples")
@@ -274,7 +284,7 @@ def test_texts_are_kept_once_and_by_whoever_needs_them_again(tmp_path):
     file = parts.folder / "samples" / texts_file(digest)
     before = file.stat().st_ino
     assert (parts.save_texts(PROMPTS), file.stat().st_ino) == (digest, before)
-    parts.save_record(record := {"id": "a", "nodeid": "test.py::a", "prompts": {"texts_sha256": digest}})
+    parts.save_record(record := {"id": "a", "nodeid": "test.py::a", "texts": [digest]})
     owner.adopt(record)
     file.unlink()
     owner.heal()  # as when a worker is gone with what it wrote

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from mechcheck.base.errors import HookError
+from mechcheck.models import fingerprint
 from mechcheck.models.fingerprint import ModelState, check_untouched
 
 
@@ -21,9 +22,11 @@ def test_changed_weights_are_noticed(own_model):
     check_untouched(before)
 
 
+@pytest.mark.parametrize("kept", [fingerprint.KEPT, 0], ids=["copied", "too large to copy"])
 @pytest.mark.parametrize("dim", [0, 1])
-def test_swapped_weights_are_noticed(own_model, dim):
+def test_swapped_weights_are_noticed(own_model, monkeypatch, dim, kept):
     """Two heads that change places leave the sum of all weights as it was."""
+    monkeypatch.setattr(fingerprint, "KEPT", kept)
     before = ModelState(own_model)
     with torch.no_grad():
         own_model.embed.weight.copy_(own_model.embed.weight.flip(dim))

@@ -43,7 +43,7 @@ def test_samples_are_what_was_estimated(claims):
         MODEL,
     )
     claim = run.claim()
-    assert {p.name for p in run.samples.iterdir()} == {f"{slug(claim['id'])}.npz", texts_file(claim["prompts"]["texts_sha256"])}
+    assert {p.name for p in run.samples.iterdir()} == {f"{slug(claim['id'])}.npz", texts_file(claim["texts"][0])}
     samples = np.load(run.samples / f"{slug(claim['id'])}.npz", allow_pickle=False)
     assert len(claim["expectations"]) == 3
     for i, expectation in enumerate(claim["expectations"]):

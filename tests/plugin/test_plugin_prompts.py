@@ -56,12 +56,13 @@ TWO = """
 def test_every_prompt_is_kept_and_shown(claims, processes):
     run = claims(TWO, *processes)
     assert run.verdicts == {"test_loss": "supported", "test_there": "supported", "test_nothing": "errored"}
-    digests = {name: run.claim(name)["prompts"].get("texts_sha256") for name in run.verdicts}
+    digests = {name: run.claim(name).get("texts") for name in run.verdicts}
     assert digests["test_loss"] == digests["test_there"] is not None
     assert digests["test_nothing"] is None
-    texts = read_texts(run.samples, digests["test_loss"])
+    (digest,) = digests["test_loss"]
+    texts = read_texts(run.samples, digest)
     assert [texts.words[number] for number in texts.tokens[1]] == ["When", "left", "left", "John"]
-    assert {path.name for path in run.samples.glob("prompts-*")} == {texts_file(digests["test_loss"])}
+    assert {path.name for path in run.samples.glob("prompts-*")} == {texts_file(digest)}
 
     told = prompts_of(run.evidence, run.report)["claims"]
     (lost,) = told["test_loss"]["checks"]
@@ -85,9 +86,41 @@ def test_fewer_of_them(claims, which, processes):
     assert 'class="block"' not in page
     assert page.count('<section class="each"') == (2 if which == "worst" else 0)
     assert len([*run.samples.glob("prompts-*.npz")]) == (1 if which == "worst" else 0)
-    assert ("texts_sha256" in run.claim("loss")["prompts"]) == (which == "worst")
+    assert ("texts" in run.claim("loss")) == (which == "worst")
     assert len([*run.samples.glob("test_*.npz")]) == 2  # the values are there to be compared with in any case
     assert page.count("The first 8 of 24") == (1 if which == "worst" else 3)  # as the evidence has them, without a value
+
+
+OWN = """
+from mechcheck import claim, probability, run, task_prompts
+
+@claim("On prompts that it makes itself", models=["names-gpt2-seed4"], decoy={"n": 9})
+def test_own(model, check, n=8):
+    some, others = (task_prompts("ioi", model, n=n, seed=seed) for seed in (1, 2))
+    check.above(run(model, some), -99.0)
+    check.below(run(model, others), 99.0)
+
+@claim("On others as well", models=["names-gpt2-seed4"], decoy={"n": 9})
+def test_others(model, prompts, check, n=8):
+    check.above(run(model, prompts, metric=probability), -99.0)
+    check.above(run(model, task_prompts("ioi", model, n=n, seed=1)), -99.0)
+"""
+
+
+def test_prompts_that_a_claim_makes_itself_are_shown_too(claims):
+    run = claims(OWN.replace("\n", "\n    "), "--mech-profile=smoke")
+    own, others = (run.claim(name) for name in ("test_own", "test_others"))
+    assert own["prompts"] is None
+    assert len(set(own["texts"])) == 2
+    assert others["texts"][1] == own["texts"][0]  # of seed 1
+    found = [read_texts(run.samples, digest) for digest in own["texts"]]
+    for claim in (own, others):
+        told = prompts_of(run.evidence, run.report)
+        known = told["texts"][told["claims"][claim["id"]]["texts"]]["ids"]
+        assert all(set(one["ids"]) <= set(known) for one in told["claims"][claim["id"]]["checks"])
+    assert {len(some.ids) for some in found} == {8}
+    page = (run.report / "index.html").read_text(encoding="utf-8")
+    assert "texts are not kept" not in page
 
 
 def test_no_other_word_is_taken(claims):

@@ -249,23 +249,27 @@ def test_three_lines_load_every_value_also_of_prompts_that_were_drawn_twice(make
 
 
 def test_prompts_without_a_value_are_counted(make, tmp_path):
+    """A claim's own prompts come first among the known ones; here the last two of twelve are others."""
+    own = make.claim()["prompts"] | {"n": 10}
+
+    def said(found, **changes):
+        return Page(page_of(make, tmp_path, [found], [make.expectation()], **{"prompts": own} | changes)).text
+
     some = check([1.0, 2.0, 3.0], TEXTS)
-    assert "9 of the claim's 12 prompts have no value here." in Page(page_of(make, tmp_path, [some], [make.expectation()])).text
-    other = some | {"ids": ["a", "b", "c"]}
-    assert "These are other prompts than the claim's 12." in Page(page_of(make, tmp_path, [other], [make.expectation()])).text
-    whole = Page(page_of(make, tmp_path, [check(values(12), TEXTS)], [make.expectation()])).text
-    assert "have no value here" not in whole
-    assert "other prompts" not in whole
-    twice = TEXTS | {"ids": [*TEXTS["ids"][:11], TEXTS["ids"][0]]}
-    for n, left in ((12, ""), (11, ""), (10, "1 of the claim's 12 prompts have no value here.")):
-        text = Page(page_of(make, tmp_path, [check(values(n), twice)], [make.expectation()], known=twice)).text
+    other = some | {"ids": TEXTS["ids"][-2:], "values": [1.0, 2.0], "templates": TEXTS["templates"][-2:]}
+    assert "7 of the claim's 10 prompts have no value here." in said(some)
+    assert "These are other prompts than the claim's 10." in said(other)
+    unknown = "Their texts are not kept: their ids and templates are known alone."
+    for found, changes in ((some, {"known": None}), (some, {"known": None, "prompts": None}), (some | {"ids": ["a", "b", "c"]}, {})):
+        assert unknown in said(found, **changes)
+    for found, changes in ((check(values(10), TEXTS), {}), (check(values(12), TEXTS), {}), (some, {"prompts": None})):
+        whole = said(found, **changes)
+        for words in ("have no value here", "other prompts", "not kept"):
+            assert words not in whole
+    twice = TEXTS | {"ids": [*TEXTS["ids"][:9], TEXTS["ids"][0], *TEXTS["ids"][10:]]}
+    for n, left in ((10, ""), (9, ""), (8, "1 of the claim's 10 prompts have no value here.")):
+        text = said(check(values(n), twice), known=twice)
         assert "".join(re.findall(r"\d+ of the claim's .*? here\.", text)) == left
-
-
-def test_prompts_whose_texts_are_not_kept_are_said_to_be_known_by_their_ids(make, tmp_path):
-    found, said = [check(values(3), TEXTS)], "The texts of these prompts are not kept: they are told by their ids."
-    assert said in Page(page_of(make, tmp_path, found, [make.expectation()], known=None)).text
-    assert said not in Page(page_of(make, tmp_path, found, [make.expectation()])).text
 
 
 def test_decoys_that_decided_nothing_and_tries_that_are_not_recorded_are_told(make):

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from mechcheck.base.errors import MechcheckError
-from mechcheck.evidence.samples.texts import read_texts
+from mechcheck.evidence.samples.texts import joined, read_texts
 from mechcheck.evidence.samples.values import Sample, effects, read_values
 from mechcheck.evidence.store import SAMPLES, slug
 
@@ -23,7 +23,7 @@ def prompts_of(evidence: Json, folder: Path) -> Json:
 
     Returns:
         `folder`; `claims`: id -> `file`, seen from the folder, `texts` (a key of the following, or None), `checks`, and `problems`;
-        `texts`: the sets of prompts, by their hash.
+        `texts`: the sets of prompts, by their hashes.
     """
     named = evidence["run"].get("samples", SAMPLES)
     texts: dict[str, Json | str] = {}
@@ -35,13 +35,13 @@ def prompts_of(evidence: Json, folder: Path) -> Json:
 
 
 def _claim(claim: Json, folder: Path, file: str, texts: dict[str, Json | str]) -> Json:
-    digest, problems = (claim["prompts"] or {}).get("texts_sha256"), []
-    if digest is not None and digest not in texts:
+    key, problems = " ".join(claim.get("texts", [])), []
+    if key and key not in texts:
         try:
-            texts[digest] = read_texts(folder / os.path.dirname(file), digest)._asdict()
+            texts[key] = joined([read_texts(folder / os.path.dirname(file), digest) for digest in claim["texts"]])._asdict()
         except MechcheckError as error:
-            texts[digest] = str(error)
-    known = None if digest is None else texts[digest]
+            texts[key] = str(error)
+    known = texts.get(key)
     if isinstance(known, str):
         problems.append(known)
     try:
@@ -49,7 +49,7 @@ def _claim(claim: Json, folder: Path, file: str, texts: dict[str, Json | str]) -
     except MechcheckError as error:
         checks = []
         problems.append(str(error).replace(str(folder / file), file))  # wherever the folder may be
-    return {"file": file, "texts": digest if isinstance(known, dict) else None, "checks": checks, "problems": problems}
+    return {"file": file, "texts": key if isinstance(known, dict) else None, "checks": checks, "problems": problems}
 
 
 def _check(sample: Sample) -> Json:

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from hashlib import sha256
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from mechcheck.prompts.prompt_set import PromptSet
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
+_SETS = 8
+"""Whose texts are kept of one claim."""
 
 
 class Texts(NamedTuple):
@@ -34,8 +36,34 @@ class Texts(NamedTuple):
     """What tokens are called: the named positions and spans that they stand at, several of them apart by spaces; the first is none."""
     marks: list[list[int]]
     """For each token of each prompt its place among the names."""
-    answers: list[str] | None
-    foils: list[str] | None
+    answers: Sequence[str | None] | None
+    foils: Sequence[str | None] | None
+
+
+def sets_behind(ids: Iterable[str], own: "PromptSet | None", others: Iterable["PromptSet"]) -> list["PromptSet"]:
+    """The sets that these prompts are of: the claim's own first, and of the others the largest ones, as far as any is still without."""
+    chosen = [] if own is None else [own]
+    left = set(ids).difference(*(some.ids for some in chosen))
+    for some in sorted(others, key=len, reverse=True):
+        if len(chosen) < _SETS and not left.isdisjoint(some.ids):
+            chosen.append(some)
+            left.difference_update(some.ids)
+    return chosen
+
+
+def joined(texts: Sequence[Texts]) -> Texts:
+    """Several sets as one, in their order."""
+    first_word, first_name = ([0, *accumulate(len(getattr(one, what)) for one in texts)] for what in ("words", "names"))
+    return Texts(
+        ids=[text for one in texts for text in one.ids],
+        templates=[text for one in texts for text in one.templates],
+        words=[text for one in texts for text in one.words],
+        tokens=[[token + first for token in row] for one, first in zip(texts, first_word, strict=False) for row in one.tokens],
+        names=[name for one in texts for name in one.names],
+        marks=[[mark and mark + first for mark in row] for one, first in zip(texts, first_name, strict=False) for row in one.marks],
+        answers=[text for one in texts for text in one.answers or [None] * len(one.ids)],
+        foils=[text for one in texts for text in one.foils or [None] * len(one.ids)],
+    )
 
 
 @lru_cache(maxsize=4)  # one claim after the other is measured on the same ones
