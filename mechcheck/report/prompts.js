@@ -113,7 +113,8 @@ function promptView(check, rows) {
   const all = make("button", { type: "button" });
   const body = make("tbody");
   const heads = new Map();
-  const ends = ["worst", "best"].map((name) => pressable("", () => sort(name, 1), `${name} first`));
+  // Where the page has the worst only, the best of these are not the best.
+  const ends = (rows.length < check.n ? ["worst"] : ["worst", "best"]).map((name) => pressable("", () => sort(name, 1), `${name} first`));
 
   function sort(by, direction) {
     [order, sign, most] = [by, direction, ROWS];

@@ -172,6 +172,8 @@ def test_a_histogram_is_of_all_values_also_where_the_page_has_the_worst_only(bro
     page([check(values(n), known)], [make.expectation(threshold=0.5)], known=known)
     label = browser.evaluate("document.querySelector('.histogram').getAttribute('aria-label')")
     assert label.startswith(f"histogram of {n} values from {min(values(n)):.3g} to {max(values(n)):.3g}; the fullest of 32 bins has ")
+    ends = browser.evaluate("[...document.querySelectorAll('.every [aria-pressed]')].map((button) => button.textContent)")
+    assert ends == (["worst first", "best first"] if n == MOST else ["worst first"])
     heights = browser.evaluate("[...document.querySelectorAll('.histogram .bin')].map((bar) => Number(bar.getAttribute('height')))")
     assert sum(round(height * int(label.rpartition(" ")[2]) / max(heights)) for height in heights) == n
 
