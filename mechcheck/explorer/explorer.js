@@ -1,0 +1,92 @@
+// Puts the page together: every change makes a state, which goes into the address, is asked about, and is shown.
+
+(() => {
+  const PLACES = ["page", "task", "text", "positions", "counterfactual", "answer", "foil", "references", "heads", "do", "attention"];
+  const MOST = 30; // of what was tried
+  let state = readState(location.hash);
+  let running = new AbortController();
+  const kept = () => history.state ?? { depth: 0, tried: [] };
+
+  const question = () => {
+    const { task, row, ...body } = state;
+    return body;
+  };
+
+  function change(some) {
+    const next = { ...state, ...some };
+    if (written(next) === written(state)) return;
+    history.pushState({ depth: kept().depth + 1, tried: kept().tried }, "", written(next));
+    show(next);
+  }
+
+  async function show(next) {
+    state = next;
+    running.abort();
+    const { signal } = (running = new AbortController());
+    fill();
+    if (!state.text && state.task) {
+      const found = await ask("example", { task: state.task, row: state.row }, signal);
+      if (!found) return;
+      if (found.problems) return tell(found.problems, PLACES);
+      state = { ...state, ...found };
+      history.replaceState(kept(), "", written(state));
+      fill();
+    }
+    const found = state.text.trim() ? await ask("predict", question(), signal) : { problems: [] };
+    if (!found) return;
+    tell(found.problems, PLACES);
+    if (!found.prompt) {
+      // What is shown would be of another prompt.
+      prompt.show({ tokens: [], counterfactual: [], differs: [], positions: {} });
+      heads.show([], {}, state);
+      showPrediction({ tables: [], numbers: [] });
+      return showMaps({ figure: "" }, found.problems);
+    }
+    prompt.show(found.prompt);
+    heads.show(found.sites, found.prompt.positions, state);
+    showPrediction(found, said(state));
+    keep(found);
+    const maps = found.sites.length ? await ask("attention", question(), signal) : { figure: "" };
+    if (maps) showMaps(maps, found.problems);
+  }
+
+  function fill() {
+    prompt.fill(state);
+    heads.fill(state);
+    byId("undo").disabled = !kept().depth;
+    tries();
+  }
+
+  function showMaps({ figure, problems = [] }, known) {
+    tell([...known, ...problems.filter(({ where }) => where === "attention" || where === "page")], PLACES);
+    byId("maps").innerHTML = figure || '<p class="muted">of the heads that are chosen</p>';
+    wireFigures(byId("maps"));
+    addSaveButtons(byId("maps"));
+  }
+
+  // What was tried stays with the history of this tab, each with the number that it came to.
+  function keep({ numbers }) {
+    const { values, name } = numbers[0];
+    const one = { said: said(state), address: written(state), text: state.text, came: `${name} ${number(values.at(-1))}` };
+    const others = kept().tried.filter(({ said, text }) => said !== one.said || text !== one.text);
+    history.replaceState({ ...kept(), tried: [one, ...others].slice(0, MOST) }, "");
+    tries();
+  }
+
+  function tries() {
+    byId("tried").replaceChildren(...kept().tried.map(({ said, address, text, came }) => {
+      const button = make("button", { type: "button", title: text, "aria-current": address === written(state) }, said);
+      button.addEventListener("click", () => change(readState(address)));
+      return make("li", {}, button, " ", make("small", { className: "muted" }, came));
+    }));
+  }
+
+  const prompt = promptPanel(change);
+  const heads = headsPanel(change);
+  const blank = { text: "", counterfactual: "", references: [], answer: "", foil: "", positions: {} };
+  byId("task").addEventListener("change", ({ target }) => change(target.value ? { ...blank, task: target.value, row: 0 } : { task: "", row: 0 }));
+  byId("another").addEventListener("click", () => change({ ...blank, task: state.task, row: state.row + 1 }));
+  byId("undo").addEventListener("click", () => history.back());
+  addEventListener("popstate", () => show(readState(location.hash)));
+  show(state);
+})();
