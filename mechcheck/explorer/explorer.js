@@ -59,8 +59,14 @@
 
   function showMaps({ figure, problems = [] }, known) {
     tell([...known, ...problems.filter(({ where }) => where === "attention" || where === "page")], PLACES);
+    const looked = byId("maps").querySelector(".prompts select")?.value; // before or after
     byId("maps").innerHTML = figure || '<p class="muted">of the heads that are chosen</p>';
     wireFigures(byId("maps"));
+    const select = byId("maps").querySelector(".prompts select");
+    if (select?.options[looked]) {
+      select.value = looked;
+      select.dispatchEvent(new Event("input"));
+    }
     addSaveButtons(byId("maps"));
   }
 

@@ -5,7 +5,8 @@ function headsPanel(change) {
   const cells = [...grid.querySelectorAll(".cell")];
   const width = grid.tHead.rows[0].cells.length - 1;
   let sites = []; // the chosen ones as "0.3@END"
-  let drag = null; // whether those that are passed over are chosen or left
+  let dragging = null; // whether those that are passed over are chosen or left
+  let dragged = false; // whether the click that comes next is the end of that
 
   const headOf = (site) => site.split("@")[0];
   const chosen = (head) => sites.some((site) => headOf(site) === head);
@@ -20,7 +21,6 @@ function headsPanel(change) {
     paint();
   }
 
-  // Heads that stand where the page says are written without their place, so that moving that moves them.
   const commit = () => change({ heads: sites.join(" ") });
 
   function go(index) {
@@ -30,29 +30,30 @@ function headsPanel(change) {
     to.focus();
   }
 
+  // A finger scrolls a grid that is larger than the page, and taps; a mouse or a pen drags.
   grid.addEventListener("pointerdown", (event) => {
     const cell = event.target.closest(".cell");
-    if (!cell || event.button) return;
-    cell.releasePointerCapture(event.pointerId); // a finger would hold on to the first one
-    drag = !chosen(cell.dataset.head);
-    set(cell.dataset.head, drag);
+    if (!cell || event.button || event.pointerType === "touch") return;
+    dragging = !chosen(cell.dataset.head);
+    dragged = true;
+    set(cell.dataset.head, dragging);
   });
   grid.addEventListener("pointerover", (event) => {
     const cell = event.target.closest(".cell");
-    if (drag !== null && cell) set(cell.dataset.head, drag);
+    if (dragging !== null && cell) set(cell.dataset.head, dragging);
   });
   addEventListener("pointerup", () => {
-    if (drag !== null) commit();
-    drag = null;
+    if (dragging !== null) commit();
+    dragging = null;
   });
-  addEventListener("pointercancel", () => (drag = null));
   grid.addEventListener("click", (event) => {
     const cell = event.target.closest(".cell");
-    if (!cell) return;
-    go(cells.indexOf(cell));
-    if (event.detail) return; // a pointer's click, which is done already
-    set(cell.dataset.head, !chosen(cell.dataset.head));
-    commit();
+    if (cell) go(cells.indexOf(cell));
+    if (cell && !dragged) {
+      set(cell.dataset.head, !chosen(cell.dataset.head));
+      commit();
+    }
+    dragged = false;
   });
   grid.addEventListener("keydown", (event) => {
     const step = { ArrowUp: -width, ArrowDown: width, ArrowLeft: -1, ArrowRight: 1 }[event.key];

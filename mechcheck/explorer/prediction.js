@@ -36,4 +36,5 @@ function showPrediction(found, what) {
   const names = ["as it is", what];
   byId("tables").replaceChildren(...found.tables.map((rows, i) => predictionTable(names[i], rows)));
   byId("numbers").replaceChildren(...predictionNumbers(found));
+  byId("spoken").textContent = found.tables.map(([{ token, p }], i) => `${names[i]}: ${isolated(token)} ${p.toFixed(3)}`).join("; ");
 }

@@ -61,6 +61,7 @@ def test_the_s_inhibition_heads_patched_by_role_flip_the_prediction(opened, link
     assert float(before) > 5
     assert after.startswith("−")
     assert found["rank of the answer"] == "0 → 29"
+    assert browser.evaluate("document.getElementById('spoken').textContent").split("; ")[1].endswith("0.995")
     assert browser.problems() == []
     # Nothing but the page itself was asked.
     assert {url.split("?")[0].split("#")[0].rsplit("/", 1)[0] for url in browser.requests()} <= {
@@ -116,6 +117,22 @@ def test_heads_are_chosen_by_drag_and_by_click(opened):
     browser.call("Input.dispatchMouseEvent", type="mousePressed", x=x, y=y, clickCount=1, **pointer)
     browser.call("Input.dispatchMouseEvent", type="mouseReleased", x=x, y=y, clickCount=1, button="left")
     assert browser.evaluate("document.getElementById('heads').value") == "0.1 0.3"
+
+
+def test_a_finger_taps(opened):
+    browser = opened()
+    browser.call("Emulation.setTouchEmulationEnabled", enabled=True)
+    try:
+        for chosen in (["0.2"], []):
+            x, y = browser.evaluate(
+                "(() => { const r = document.querySelector(`[data-head='0.2']`).getBoundingClientRect(); return [r.x + 9, r.y + 9]; })()"
+            )
+            browser.call("Input.dispatchTouchEvent", type="touchStart", touchPoints=[{"x": x, "y": y}])
+            browser.call("Input.dispatchTouchEvent", type="touchEnd", touchPoints=[])
+            browser.until(f"{CHOSEN}.join() === '{''.join(chosen)}'")
+            browser.until(f"document.getElementById('heads').value === '{''.join(chosen)}'")
+    finally:
+        browser.call("Emulation.setTouchEmulationEnabled", enabled=False)
 
 
 def test_the_keyboard_is_enough(opened):
@@ -207,6 +224,13 @@ def test_attention_before_and_after(opened):
     options = browser.evaluate("[...document.querySelector('#maps .prompts select').options].map((o) => o.textContent.split(':')[0])")
     assert options == ["before", "after"]
     assert browser.evaluate("[...document.querySelectorAll('#maps .head-button span')].map((s) => s.textContent)") == ["0.3", "1.0", "mean"]
+    # What is looked at stays looked at.
+    look = "(() => { const s = document.querySelector('#maps .prompts select'); s.value = 1; s.dispatchEvent(new Event('input')); })()"
+    browser.evaluate(look)
+    drawn = browser.evaluate("document.querySelector('#maps figure').dataset.mark = 'old'")
+    do(browser, "zero")
+    browser.until(f"document.querySelector('#maps figure')?.dataset.mark !== '{drawn}'")
+    assert browser.evaluate("document.querySelector('#maps .which').textContent") == "head 0.3 on after"
     browser.evaluate("document.getElementById('clear').click()")
     browser.until(f"{MAPS} === 0")
 
