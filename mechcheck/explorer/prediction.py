@@ -9,7 +9,7 @@ from mechcheck.engine.run import logits_at_end, sweep_metrics
 from mechcheck.explorer.bodies import Json
 from mechcheck.notation.distribution_metrics import entropy, top_probability
 from mechcheck.notation.interventions import Intervention
-from mechcheck.notation.metrics import Logits, Metric, foil_probability, kl_divergence, logit_diff, probability, rank
+from mechcheck.notation.metrics import Metric, foil_probability, kl_divergence, logit_diff, probability, rank
 from mechcheck.prompts.prompt_set import PromptSet
 
 if TYPE_CHECKING:
@@ -32,20 +32,20 @@ def metrics_for(prompts: PromptSet) -> list[Metric]:
     return [logit_diff, *found] if len(prompts.answers) and len(prompts.foils) else found
 
 
-def predicted(model: "TransformerBridge", prompts: PromptSet, done: Sequence[Intervention]) -> Json:
-    """Metrics and tables of one prompt; what it is under the interventions is left out where there are none."""
-    variants = [[], list(done)] if done else [[]]
+def predicted(model: "TransformerBridge", prompts: PromptSet, done: Intervention | None) -> list[Json]:
+    """Each metric of one prompt, untouched and under the intervention; only the first where there is none."""
+    variants = [[]] if done is None else [[], [done]]
     metrics = metrics_for(prompts)
     values = sweep_metrics(model, prompts, variants, metrics)
-    numbers = [
+    return [
         {"name": metric.name, "unit": metric.unit, "values": [float(row[0]) for row in found]}
         for metric, found in zip(metrics, values, strict=True)
     ]
-    return {"numbers": numbers, "tables": [_table(model, prompts, logits_at_end(model, prompts, variant)) for variant in variants]}
 
 
-def _table(model: "TransformerBridge", prompts: PromptSet, logits: Logits) -> list[Json]:
+def likeliest(model: "TransformerBridge", prompts: PromptSet, done: Sequence[Intervention] = ()) -> list[Json]:
     """The most likely tokens, and the answer and the foil where these are not among them."""
+    logits = logits_at_end(model, prompts, done)
     shares = logits[0].double().softmax(-1)
     order = shares.argsort(descending=True, stable=True).tolist()
     asked = {int(found[0]): name for name, found in (("answer", prompts.answers), ("foil", prompts.foils)) if len(found)}

@@ -82,7 +82,10 @@ class Server:
 
     def __init__(self, model: "TransformerBridge"):
         self.workbench = Workbench(model)
-        self._socket = socket.create_server(("127.0.0.1", 0))
+        # asyncio sends at once on what says that it is TCP; otherwise the end of each answer waits 40 ms for an acknowledgement.
+        self._socket = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+        self._socket.bind(("127.0.0.1", 0))
+        self._socket.listen()
         port, token = self._socket.getsockname()[1], secrets.token_urlsafe(24)
         self.link = f"http://127.0.0.1:{port}/?token={token}"
         inner = application(self.workbench, token, port)

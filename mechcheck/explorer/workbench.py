@@ -10,7 +10,7 @@ from mechcheck.compiled import blueprint, compiled_models, task_of
 from mechcheck.explorer.bodies import Json, Problem
 from mechcheck.explorer.change import change, chosen_heads
 from mechcheck.explorer.maps import attention_figure
-from mechcheck.explorer.prediction import predicted
+from mechcheck.explorer.prediction import likeliest, predicted
 from mechcheck.explorer.prompt import Prepared, example, prepare
 from mechcheck.models.loading import provenance
 from mechcheck.notation.sites import Sites
@@ -33,6 +33,7 @@ class Workbench:
         self.model = model
         self.name = provenance(model).name
         self._prepared = lru_cache(64)(lambda key: prepare(model, json.loads(key)))
+        self._untouched = lru_cache(64)(lambda key: likeliest(model, self._prepared(key).prompts))
         self._drawn = lru_cache(16)(lambda task: task_prompts(task, model, n=DRAWN, seed=SEED))
 
     @cached_property
@@ -51,18 +52,17 @@ class Workbench:
         """The prompt, the prediction before and after, and what did not fit."""
         prepared = self._prompt(body)
         problems, done, sites = list(prepared.problems), None, Sites()
+        tables = [self._untouched(_prompt_of(body))]
         try:
             sites = chosen_heads(self.model, body)
             done = change(sites, prepared, body)
-            found = predicted(self.model, prepared.prompts, [] if done is None else [done])
-        except Problem as problem:
-            problems.append(problem)
-            found = predicted(self.model, prepared.prompts, [])
-        except MechcheckError as error:  # of the engine, about what is done
-            problems.append(Problem("do", error))
-            found = predicted(self.model, prepared.prompts, [])
+            numbers = predicted(self.model, prepared.prompts, done)
+            tables += [] if done is None else [likeliest(self.model, prepared.prompts, [done])]
+        except MechcheckError as error:
+            problems.append(error if isinstance(error, Problem) else Problem("do", error))
+            numbers = predicted(self.model, prepared.prompts, None)
         told = {"prompt": prepared.told, "sites": [site.place for site in sites], "problems": [one.told for one in problems]}
-        return found | told
+        return {"numbers": numbers, "tables": tables} | told
 
     def attention(self, body: Json) -> Json:
         """The figure of the chosen heads, empty where none are."""
@@ -99,7 +99,7 @@ class Workbench:
         return sorted(found - {""}, key=lambda word: (len(word), word))
 
     def _prompt(self, body: Json) -> Prepared:
-        return self._prepared(json.dumps({name: body[name] for name in _OF_PROMPT}, sort_keys=True))
+        return self._prepared(_prompt_of(body))
 
     def _roles(self) -> list[Json]:
         """Roles of heads in the circuits that are recorded for these weights."""
@@ -126,4 +126,7 @@ class Workbench:
         return dict(circuit.roles)
 
 
-_OF_PROMPT = ("text", "counterfactual", "references", "answer", "foil", "positions")
+def _prompt_of(body: Json) -> str:
+    """What of a body the prompt follows from, by which what is known of it is found again."""
+    names = ("text", "counterfactual", "references", "answer", "foil", "positions")
+    return json.dumps({name: body[name] for name in names})
