@@ -45,7 +45,7 @@
     prompt.show(found.prompt);
     heads.show(found.sites, found.prompt.positions, state);
     showPrediction(found, said(state));
-    keep(found);
+    if (!found.problems.some(({ where }) => where === "heads" || where === "do")) keep(found);
     const maps = found.sites.length ? await ask("attention", question(), signal) : { figure: "" };
     if (maps) showMaps(maps, found.problems);
   }

@@ -186,8 +186,10 @@ def test_a_typed_prompt_with_its_counterfactual_answer_and_foil(opened):
     choose(browser, "heads", "0.3@END")
     do(browser, "patch")
     browser.until(f"{LIKELIEST}[1] === 'John foil'")
+    tried = browser.evaluate("document.getElementById('tried').textContent")
     choose(browser, "heads", "0.3@NOWHERE")
     assert "NOWHERE" in shown(browser, "heads")
+    assert browser.evaluate("document.getElementById('tried').textContent") == tried
     choose(browser, "text", "When Zanzibar")
     assert "Zanzibar" in shown(browser, "text")
     assert browser.evaluate("document.querySelectorAll('.next, .tok, #numbers > div').length") == 0
