@@ -80,11 +80,13 @@
   }
 
   function tries() {
+    const held = document.activeElement?.closest("#tried button")?.textContent;
     byId("tried").replaceChildren(...kept().tried.map(({ said, address, text, came }) => {
       const button = make("button", { type: "button", title: text, "aria-current": address === written(state) }, said);
       button.addEventListener("click", () => change(readState(address)));
       return make("li", {}, button, " ", make("small", { className: "muted" }, came));
     }));
+    if (held) [...byId("tried").querySelectorAll("button")].find(({ textContent }) => textContent === held)?.focus();
   }
 
   const prompt = promptPanel(change);

@@ -18,7 +18,9 @@ if TYPE_CHECKING:
     from transformer_lens.model_bridge import TransformerBridge
 
 MOST = 32
-"""Heads at a time: a map is a picture with a pixel for each pair of tokens, and there are four for each head."""
+"""Heads at a time."""
+WEIGHTS = 1 << 22
+"""Weights at a time, of which each head has one for every pair of tokens: they travel to the page four times over."""
 
 
 @cache
@@ -33,8 +35,10 @@ def attention_figure(model: "TransformerBridge", prompts: PromptSet, sites: Site
         Problem: too many heads.
     """
     pairs = sorted(set(sites.pairs))
-    if len(pairs) > MOST:
-        raise Problem("attention", f"{len(pairs)} heads are chosen, and maps are drawn of {MOST} at most")
+    length = int(prompts.lengths[0])
+    most = min(MOST, max(1, WEIGHTS // length**2))
+    if len(pairs) > most:
+        raise Problem("attention", f"{len(pairs)} heads are chosen, and of {length} tokens the maps of {most} are drawn at most")
     names = " ".join(f"{layer}.{head}" for layer, head in pairs)
     title = f"Attention of {names}"
     before = attention_view(model, prompts, names, title=title)

@@ -122,7 +122,7 @@ def _places(positions: dict[str, int], length: int) -> dict[str, int]:
     beyond = [name for name, at in positions.items() if at >= length]
     if beyond:
         raise MechcheckError(f"{', '.join(beyond)}: the prompt has {length} tokens and no such position; name it anew")
-    unnamed = [name for name in positions if not name.isidentifier()]
+    unnamed = [name for name in positions if not (name.isascii() and name.isidentifier())]
     if unnamed:
         raise MechcheckError(f"{unnamed[0]!r} is no name of a position: letters, digits and _ make one")
     return positions

@@ -47,7 +47,7 @@ def page(about: Json) -> str:
 
 def application(workbench: Workbench, token: str, port: int) -> Guard:
     """What answers requests: one at a time goes to the model, in a thread, so that the page and refusals are never waited for."""
-    one_at_a_time = anyio.CapacityLimiter(1)
+    one_at_a_time = anyio.Lock()
 
     async def first(request: Request) -> Response:
         return HTMLResponse(page(workbench.about))
@@ -63,7 +63,10 @@ def application(workbench: Workbench, token: str, port: int) -> Guard:
                 return _told(413, Problem("page", f"more than {LIMIT} bytes were sent"))
         try:
             body = read_body(asked, raw)
-            return JSONResponse(await anyio.to_thread.run_sync(getattr(workbench, asked), body, limiter=one_at_a_time))
+            async with one_at_a_time:
+                if await request.is_disconnected():  # the page asks something else by now
+                    return Response(status_code=499)
+                return JSONResponse(await anyio.to_thread.run_sync(getattr(workbench, asked), body))
         except Problem as problem:
             return _told(422, problem)
         except (MechcheckError, HookError, NonFiniteError) as error:

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import mechcheck as m
+from mechcheck.explorer import maps
 from mechcheck.explorer.prediction import TOP, rank_of_foil
 from mechcheck.explorer.workbench import DRAWN, Workbench
 
@@ -142,6 +143,13 @@ def test_attention_is_the_report_s_figure_before_and_after(bench, body, prompts)
     assert bench.attention(body)["figure"] == ""
 
 
+def test_maps_have_a_limit(bench, body, monkeypatch):
+    monkeypatch.setattr(maps, "WEIGHTS", 3 * 19**2)
+    assert bench.attention(body | {"heads": "0.0-2"})["figure"]
+    with pytest.raises(m.MechcheckError, match="4 heads are chosen, and of 19 tokens the maps of 3 are drawn"):
+        bench.attention(body | {"heads": "0.0-3"})
+
+
 @pytest.mark.parametrize(
     ("changed", "where", "told"),
     [
@@ -151,6 +159,7 @@ def test_attention_is_the_report_s_figure_before_and_after(bench, body, prompts)
         ({"foil": "Olga"}, "foil", "the foil is the answer"),
         ({"positions": {"S2": 40}}, "positions", "no such position"),
         ({"positions": {"S 2": 1}}, "positions", "no name of a position"),
+        ({"positions": {"Ö": 1}}, "positions", "no name of a position"),
         ({"heads": "7.1"}, "heads", "7.1"),
         ({"heads": "the third"}, "heads", "cannot read 'the'"),
         ({"heads": "0.3@NOWHERE"}, "heads", "no position is called 'NOWHERE'"),

@@ -97,9 +97,10 @@ def test_what_was_tried_can_be_gone_back_to(opened):
     do(browser, "patch")
     browser.until(f"{CAPTION} === 'patch 0.3'")
     assert browser.evaluate("[...document.querySelectorAll('#tried button')].map((b) => b.textContent)") == ["patch 0.3", "zero 0.3"]
-    browser.evaluate("document.querySelectorAll('#tried button')[1].click()")
+    browser.evaluate("(() => { const b = document.querySelectorAll('#tried button')[1]; b.focus(); b.click(); })()")
     browser.until(f"{CAPTION} === 'zero 0.3'")
     assert browser.evaluate("document.querySelector('#do :checked').value") == "zero"
+    assert browser.evaluate("document.activeElement.textContent") == "zero 0.3"
 
 
 def test_heads_are_chosen_by_drag_and_by_click(opened):

@@ -1,6 +1,7 @@
 """Who is answered: the page of the link alone; and what is sent is looked at before it is used."""
 
 import json
+import socket
 import threading
 import time
 
@@ -103,21 +104,30 @@ def test_every_schema_is_of_known_words(body):
     assert set(SCHEMAS) == {"predict", "attention", "complete", "example"}
 
 
-def test_the_model_is_asked_one_thing_at_a_time_and_the_page_does_not_wait(monkeypatch):
+@pytest.fixture
+def slow(monkeypatch):
+    """A server whose completions wait until they are let go: (its asker, what is inside, how many were inside at a time, let them go)."""
     server = Server(load_model("names-gpt2-seed4"))
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
-    asker = Asker(server.link)
-    inside, most, release = [], [], threading.Event()
+    inside, seen, release = [], [], threading.Event()
 
-    def slow(body):
+    def complete(body):
         inside.append(body["start"])
-        most.append(len(inside))
+        seen.append((body["start"], len(inside)))
         release.wait(10)
         inside.remove(body["start"])
         return {"words": [body["start"]]}
 
-    monkeypatch.setattr(server.workbench, "complete", slow)
+    monkeypatch.setattr(server.workbench, "complete", complete)
+    yield Asker(server.link), inside, seen, release
+    release.set()
+    server.stop()
+    thread.join(10)
+
+
+def test_the_model_is_asked_one_thing_at_a_time_and_the_page_does_not_wait(slow):
+    asker, inside, seen, release = slow
     answers: list = []
     asking = [threading.Thread(target=lambda n=n: answers.append(asker.ask("complete", {"start": str(n)}).json)) for n in range(3)]
     for one in asking:
@@ -129,7 +139,23 @@ def test_the_model_is_asked_one_thing_at_a_time_and_the_page_does_not_wait(monke
     release.set()
     for one in asking:
         one.join(10)
-    server.stop()
-    thread.join(10)
     assert sorted(one["words"][0] for one in answers) == ["0", "1", "2"]
-    assert most == [1, 1, 1]
+    assert [many for _, many in seen] == [1, 1, 1]
+
+
+def test_what_nobody_waits_for_any_more_is_not_computed(slow):
+    asker, inside, seen, release = slow
+    first = threading.Thread(target=lambda: asker.ask("complete", {"start": "first"}))
+    first.start()
+    while not inside:
+        time.sleep(0.01)
+    body = b'{"start": "given up"}'
+    head = "".join(f"{name}: {value}\r\n" for name, value in {**asker.own, "Content-Length": len(body)}.items())
+    with socket.create_connection(("127.0.0.1", asker.port)) as given_up:
+        given_up.sendall(f"POST /api/complete HTTP/1.1\r\n{head}\r\n".encode() + body)
+        time.sleep(0.1)
+    time.sleep(0.1)
+    release.set()
+    first.join(10)
+    assert asker.ask("complete", {"start": "last"}).json == {"words": ["last"]}
+    assert [start for start, _ in seen] == ["first", "last"]
