@@ -36,6 +36,7 @@ def _table(properties: Json) -> Json:
 SCHEMAS: dict[str, Json] = {
     "predict": _table({**_PROMPT, **_CHANGE}),
     "attention": _table({**_PROMPT, **_CHANGE}),
+    "effects": _table({**_PROMPT, **_CHANGE}),
     "complete": _table({"start": _TEXT}),
     "example": _table({"task": _TEXT, "row": {"type": "integer", "minimum": 0}}),
 }

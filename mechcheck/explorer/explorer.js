@@ -7,8 +7,11 @@
   let running = new AbortController();
   const kept = () => history.state ?? { depth: 0, tried: [] };
 
+  const NOTHING = { name: "", values: {} };
+  let marked = ""; // what the effects in the grid are of
+
   const question = () => {
-    const { task, row, ...body } = state;
+    const { task, row, each, ...body } = state;
     return body;
   };
 
@@ -47,7 +50,20 @@
     showPrediction(found, said(state));
     if (!found.problems.some(({ where }) => where === "heads" || where === "do")) keep(found);
     const maps = found.sites.length ? await ask("attention", question(), signal) : { figure: "" };
-    if (maps) showMaps(maps, found.problems);
+    if (!maps) return;
+    showMaps(maps, found.problems);
+    await markHeads(found.problems, signal);
+  }
+
+  // Each head's own effect, which does not depend on those that are chosen.
+  async function markHeads(known, signal) {
+    const asked = state.each && state.do !== "none" ? { ...question(), heads: "" } : null;
+    if (marked === JSON.stringify(asked)) return;
+    const found = asked ? await ask("effects", asked, signal) : NOTHING;
+    if (!found) return;
+    if (found.problems) tell([...known, ...found.problems], PLACES);
+    marked = found.problems ? "" : JSON.stringify(asked);
+    heads.mark(found.problems ? NOTHING : found);
   }
 
   function fill() {

@@ -67,6 +67,7 @@ function headsPanel(change) {
   byId("role")?.addEventListener("change", ({ target }) => change({ heads: target.value }));
   byId("clear").addEventListener("click", () => change({ heads: "" }));
   byId("do").addEventListener("change", ({ target }) => change({ do: target.value }));
+  byId("each").addEventListener("change", ({ target }) => change({ each: target.checked ? "1" : "" }));
   byId("factor").addEventListener("change", ({ target }) => change({ factor: Number.isFinite(target.valueAsNumber) ? target.valueAsNumber : 0 }));
   byId("at").addEventListener("change", () => {
     change({ at: [...byId("at").querySelectorAll("input:checked")].map(({ value }) => value) });
@@ -81,6 +82,25 @@ function headsPanel(change) {
       if (kind) kind.checked = true;
       byId("by").hidden = state.do !== "scale";
       byId("factor").value = state.factor;
+      byId("each").checked = state.each === "1";
+      byId("each-row").hidden = state.do === "none";
+    },
+    // Writes each head's own effect into its cell, with a bar as long as its share of the largest.
+    mark({ name, values }) {
+      byId("each-name").textContent = name || "its effect, in its cell";
+      const most = Math.max(...Object.values(values).map(Math.abs)) || 1;
+      for (const cell of cells) {
+        const value = values[cell.dataset.head];
+        const written = value === undefined ? "" : fixed(value, 2).replace("-", MINUS);
+        cell.setAttribute("aria-label", `head ${cell.dataset.head}${written && `: ${written}`}`);
+        if (value === undefined) {
+          cell.replaceChildren();
+          continue;
+        }
+        const bar = make("i", { className: value < 0 ? "to" : "from" });
+        bar.style.width = `${(100 * Math.abs(value)) / most}%`;
+        cell.replaceChildren(written, bar);
+      }
     },
     show(found, positions, state) {
       // Without the places that the page itself added, as the text has them.

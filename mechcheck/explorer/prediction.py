@@ -43,6 +43,17 @@ def predicted(model: "TransformerBridge", prompts: PromptSet, done: Intervention
     ]
 
 
+def effects(model: "TransformerBridge", prompts: PromptSet, variants: Sequence[Intervention]) -> tuple[str, list[float]]:
+    """What each of these interventions alone does: how far it moves the logit difference, or, without one to move, the distribution.
+
+    Returns:
+        the name of that number, and one for each intervention.
+    """
+    metric = logit_diff if logit_diff in metrics_for(prompts) else kl_divergence
+    values = sweep_metrics(model, prompts, [[], *([one] for one in variants)], [metric])[0][:, 0]
+    return (f"change of the {metric.name}" if metric is logit_diff else metric.name), [float(x - values[0]) for x in values[1:]]
+
+
 def likeliest(model: "TransformerBridge", prompts: PromptSet, done: Sequence[Intervention] = ()) -> list[Json]:
     """The most likely tokens, and the answer and the foil where these are not among them."""
     logits = logits_at_end(model, prompts, done)

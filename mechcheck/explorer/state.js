@@ -2,13 +2,14 @@
 
 const EMPTY = {
   task: "", row: 0, text: "", counterfactual: "", references: [], answer: "", foil: "", positions: {}, do: "none", heads: "", at: [], factor: 2,
+  each: "",
 };
 
 // The state that an address has.
 function readState(fragment) {
   const given = new URLSearchParams(fragment.replace(/^#/, ""));
   const state = structuredClone(EMPTY);
-  for (const name of ["task", "text", "counterfactual", "answer", "foil", "do", "heads"]) {
+  for (const name of ["task", "text", "counterfactual", "answer", "foil", "do", "heads", "each"]) {
     if (given.has(name)) state[name] = given.get(name);
   }
   for (const [name, of] of [["references", "reference"], ["at", "at"]]) state[name] = given.getAll(of);
@@ -26,7 +27,7 @@ function readState(fragment) {
 // The address of a state, without what is as it is to begin with.
 function written(state) {
   const given = new URLSearchParams();
-  for (const name of ["task", "row", "text", "counterfactual", "answer", "foil", "do", "heads", "factor"]) {
+  for (const name of ["task", "row", "text", "counterfactual", "answer", "foil", "do", "heads", "factor", "each"]) {
     if (state[name] !== EMPTY[name]) given.set(name, state[name]);
   }
   for (const text of state.references) given.append("reference", text);

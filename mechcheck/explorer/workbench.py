@@ -10,7 +10,7 @@ from mechcheck.compiled import blueprint, compiled_models, task_of
 from mechcheck.explorer.bodies import Json, Problem
 from mechcheck.explorer.change import change, chosen_heads
 from mechcheck.explorer.maps import attention_figure
-from mechcheck.explorer.prediction import likeliest, predicted
+from mechcheck.explorer.prediction import effects, likeliest, predicted
 from mechcheck.explorer.prompt import Prepared, example, prepare
 from mechcheck.models.loading import provenance
 from mechcheck.notation.sites import Sites
@@ -71,6 +71,17 @@ class Workbench:
         if not len(sites):
             return {"figure": ""}
         return {"figure": attention_figure(self.model, prepared.prompts, sites, change(sites, prepared, body))}
+
+    def effects(self, body: Json) -> Json:
+        """What is done, to each head of the model alone: "layer.head" -> its effect; none where nothing is done."""
+        prepared, config = self._prompt(body), self.model.cfg
+        names = [f"{layer}.{head}" for layer in range(config.n_layers) for head in range(config.n_heads)]
+        each = [change(chosen_heads(self.model, body | {"heads": name}), prepared, body) for name in names]
+        done = [one for one in each if one is not None]
+        if not done:
+            return {"name": "", "values": {}}
+        name, values = effects(self.model, prepared.prompts, done)
+        return {"name": name, "values": dict(zip(names, values, strict=True))}
 
     def complete(self, body: Json) -> Json:
         """Words of the vocabulary that begin as what is typed, the shortest first."""

@@ -143,6 +143,21 @@ def test_attention_is_the_report_s_figure_before_and_after(bench, body, prompts)
     assert bench.attention(body)["figure"] == ""
 
 
+def test_each_head_s_own_effect_is_that_of_a_sweep(bench, body, prompts):
+    found = bench.effects(body | {"do": "patch", "heads": "0.3", "at": ["END"]})
+    assert found["name"] == "change of the logit difference"
+    names = [f"{layer}.{head}" for layer in range(2) for head in range(4)]
+    values = m.sweep(bench.model, prompts, [[], *(m.Patch(m.heads(name, at="END")) for name in names)])[:, 0]
+    assert found["values"] == pytest.approx(dict(zip(names, values[1:] - values[0], strict=True)), abs=1e-6)
+    assert min(found["values"], key=found["values"].get) == "0.3"
+    assert bench.effects(body)["values"] == {}
+    moved = bench.effects(body | {"do": "zero", "foil": ""})
+    assert moved["name"] == "KL from the untouched run"
+    assert min(moved["values"].values()) > 0
+    with pytest.raises(m.MechcheckError, match="counterfactual"):
+        bench.effects(body | {"do": "patch", "counterfactual": ""})
+
+
 def test_maps_have_a_limit(bench, body, monkeypatch):
     monkeypatch.setattr(maps, "WEIGHTS", 3 * 19**2)
     assert bench.attention(body | {"heads": "0.0-2"})["figure"]

@@ -120,6 +120,25 @@ def test_heads_are_chosen_by_drag_and_by_click(opened):
     assert browser.evaluate("document.getElementById('heads').value") == "0.1 0.3"
 
 
+def test_each_head_shows_what_it_does_alone(opened):
+    browser = opened("task=ioi&do=patch&at=END")
+    assert browser.evaluate("document.querySelectorAll('.cell i').length") == 0
+    browser.evaluate("document.getElementById('each').click()")
+    browser.until("document.querySelectorAll('.cell i').length === 8")
+    widths = browser.evaluate(
+        "[...document.querySelectorAll('.cell')].map((c) => [c.dataset.head, parseFloat(c.querySelector('i').style.width)])"
+    )
+    assert [head for head, width in widths if width == 100] == ["0.3"]
+    assert browser.evaluate("document.querySelector('[data-head=\"0.3\"]').ariaLabel").startswith("head 0.3: −20.")
+    # Choosing heads leaves them; doing nothing takes them away.
+    choose(browser, "heads", "0.3")
+    browser.until(f"{CAPTION} === 'patch 0.3 at END'")
+    assert browser.evaluate("document.querySelectorAll('.cell i').length") == 8
+    do(browser, "none")
+    browser.until("document.querySelectorAll('.cell i').length === 0")
+    assert browser.problems() == []
+
+
 def test_a_finger_taps(opened):
     browser = opened()
     browser.call("Emulation.setTouchEmulationEnabled", enabled=True)
@@ -241,7 +260,8 @@ def test_attention_before_and_after(opened):
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
 @pytest.mark.parametrize("width", [1400, 390])
 def test_axe_finds_nothing_and_nothing_reaches_beyond_the_page(opened, axe, dark, width):
-    browser = opened("task=ioi&heads=0.3@END&do=patch", dark=dark)
+    browser = opened("task=ioi&heads=0.3@END&do=patch&each=1", dark=dark)
+    browser.until("document.querySelectorAll('.cell i').length === 8")
     browser.call("Emulation.setDeviceMetricsOverride", width=width, height=900, deviceScaleFactor=1, mobile=False)
     browser.until(f"{MAPS} === 1")
     browser.evaluate("document.querySelector('#tokens button').click()")

@@ -95,13 +95,13 @@ def test_other_addresses_are_not_there(asker):
 
 
 def test_every_schema_is_of_known_words(body):
-    for asked in ("predict", "attention"):
+    for asked in ("predict", "attention", "effects"):
         assert read_body(asked, json.dumps(body).encode()) == body
         with pytest.raises(Problem, match="one of none, zero"):
             read_body(asked, json.dumps(body | {"do": "steer"}).encode())
         with pytest.raises(Problem, match="factor: a number is expected"):
             read_body(asked, json.dumps(body | {"factor": float("nan")}).encode())
-    assert set(SCHEMAS) == {"predict", "attention", "complete", "example"}
+    assert set(SCHEMAS) == {"predict", "attention", "effects", "complete", "example"}
 
 
 @pytest.fixture
