@@ -97,12 +97,13 @@ class Browser:
         message, _, self._rest = self._rest.partition(b"\0")
         return json.loads(message)
 
-    def open(self, path: Path, fragment: str = "", *, script: bool = True, dark: bool = False) -> None:
-        """Load a page from a file and wait until it is loaded."""
+    def open(self, page: Path | str, fragment: str = "", *, script: bool = True, dark: bool = False) -> None:
+        """Load a page, from a file or an address, and wait until it is loaded."""
+        address = page if isinstance(page, str) else page.as_uri()
         self.call("Emulation.setScriptExecutionDisabled", value=not script)
         self.call("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": "dark" if dark else "light"}])
         # The same file with another fragment would not be loaded anew.
-        for url in ("about:blank", path.as_uri() + (f"#{fragment}" if fragment else "")):
+        for url in ("about:blank", address + (f"#{fragment}" if fragment else "")):
             self.events.clear()
             self.call("Page.navigate", url=url)
             self.wait_event("Page.loadEventFired")
@@ -122,6 +123,15 @@ class Browser:
         if "exceptionDetails" in answer:
             raise RuntimeError(f"{expression[:200]}: {answer['exceptionDetails']}")
         return answer["result"].get("value")
+
+    def until(self, expression: str, seconds: float = 20) -> Any:
+        """Wait until an expression is true of the page, and return its value."""
+        deadline = time.monotonic() + seconds
+        while not (found := self.evaluate(expression)):
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"this did not become true: {expression}")
+            time.sleep(0.01)
+        return found
 
     def press(self, key: str) -> None:
         """Press and release a key."""

@@ -11,6 +11,7 @@ from pathlib import Path
 from mechcheck.base.errors import HookError, MechcheckError, NonFiniteError
 from mechcheck.base.paths import data_dir
 from mechcheck.cli.circuits import add_circuit_commands
+from mechcheck.cli.exploring import add_explore_command
 from mechcheck.cli.pages import add_page_commands, draw
 from mechcheck.cli.watching import add_watch_command, run_watch
 
@@ -54,6 +55,7 @@ def make_parser() -> argparse.ArgumentParser:
     _add_drift_commands(commands)
     models = commands.add_parser("models", help="list the embedded models and the circuits recorded for them")
     models.set_defaults(run=_models)
+    add_explore_command(commands)
     add_watch_command(commands)
     support = commands.add_parser("support", help="try every primitive on every layout and print what works (about a minute on two cores)")
     support.add_argument("-o", "--output", type=Path, help="write the table there (docs/support.md)")

@@ -1,13 +1,12 @@
 """The page in a real browser: what it asks for, what it lets run, who can read it. Skipped where there is no Chromium."""
 
 import json
-import shutil
-import subprocess
 from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from axe import axe_script, violations
 from browser import Browser
 from made_prompts import check, difference, texts, told, values
 from steps import Json, compared_figures, every_figure, needs_browser, opened
@@ -116,18 +115,7 @@ def test_light_dark_and_print(browser: Browser, write, make: SimpleNamespace) ->
 @pytest.fixture(scope="session")
 def axe(tmp_path_factory: pytest.TempPathFactory) -> str:
     """The accessibility checker axe-core, from the package registry."""
-    npm = shutil.which("npm")
-    if npm is None:
-        pytest.skip("no npm on this machine")
-    folder = tmp_path_factory.mktemp("axe")
-    try:
-        done = subprocess.run([npm, "pack", "axe-core@4", "--silent"], cwd=folder, capture_output=True, text=True, timeout=60, check=False)
-    except subprocess.TimeoutExpired:
-        pytest.skip("the package registry does not answer")
-    if done.returncode:
-        pytest.skip("the package registry cannot be reached")
-    shutil.unpack_archive(next(folder.glob("*.tgz")), folder)
-    return (folder / "package" / "axe.min.js").read_text(encoding="utf-8")
+    return axe_script(tmp_path_factory.mktemp("axe"))
 
 
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
@@ -139,16 +127,7 @@ def test_axe_finds_nothing(browser: Browser, write, rich: Json, axe: str, dark: 
     for claim in rich["claims"]:
         opened(browser, claim["id"])
     browser.evaluate(f"(() => {{ {axe}\n; }})()")
-    # Cells whose lightness is turned round by a filter are beyond what the checker can compute.
-    skipped = "[['.grid'], ['.ramp']]" if dark else "[]"
-
-    def found(where: str) -> list:
-        return browser.evaluate(
-            f"""axe.run({{include: [['{where}']], exclude: {skipped}}}).then((result) => result.violations.map((v) =>
-              [v.id, v.impact, v.nodes.slice(0, 3).map((n) => n.html.slice(0, 160) + n.failureSummary)]))"""
-        )
-
-    assert found("html") == [], json.dumps(found("html"), indent=1)
+    assert (found := violations(browser, "html", dark=dark)) == [], json.dumps(found, indent=1)
     # The other positions of what is switched: attention as lines, the last grid of a lens.
     browser.evaluate("document.querySelectorAll('.choice label:last-child input').forEach((input) => input.click())")
-    assert found("figure") == [], json.dumps(found("figure"), indent=1)
+    assert (found := violations(browser, "figure", dark=dark)) == [], json.dumps(found, indent=1)

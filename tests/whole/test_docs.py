@@ -71,6 +71,8 @@ INSTEAD = {
         "pytest claims/ioi/test_s_inhibition.py -k attend --mech-model ./my-hf-directory --mech-circuits circuits --mech-profile smoke",
         _MINUTES,
     ),
+    "pip install 'mechcheck[explore]'": Instead("pip install --dry-run --no-deps starlette uvicorn", "mechcheck is on no index"),
+    "mechcheck explore names-gpt2-seed4 --task ioi": Instead("mechcheck explore --help", "it serves until it is stopped"),
     "mechcheck verify": Instead("mechcheck verify --collect-only -q", _MINUTES),
     "pytest claims -n auto --mech-device cuda": Instead("pytest claims -n 0 --collect-only -q", "it needs a GPU"),
     "pytest claims --mech-report baselines/cpu": Instead(f"pytest {_FEW} --mech-report baselines/cpu", _MINUTES),

@@ -1,0 +1,76 @@
+"""How long does a reader of the explorer wait: from a click on a head to the new prediction, and to its attention, in Chromium?"""
+
+import argparse
+import json
+import platform
+import statistics
+import sys
+from pathlib import Path
+from threading import Thread
+from typing import Any
+
+import torch
+
+from mechcheck.explorer.server import Server
+from mechcheck.models.loading import load_model
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.append(str(ROOT / "tests"))
+
+from browser import CHROMIUM, Browser  # noqa: E402
+
+RESULTS = Path(__file__).parent / "results"
+MODELS = ("names-gpt2-seed4", "years-gpt2-seed0", "sentences-bert", "compiled-ioi")
+# A click, then the first frame in which numbers, and then maps, are new; a head is put in or out that was not there, or was.
+CLICKS = """(async (times) => {
+  const changed = (id) => new Promise((done) => {
+    const seen = new MutationObserver(() => { seen.disconnect(); requestAnimationFrame(() => done(performance.now())); });
+    seen.observe(document.getElementById(id), { childList: true });
+  });
+  const cells = [...document.querySelectorAll('.cell')];
+  const found = [];
+  for (let i = 0; i < times; i++) {
+    const [numbers, maps] = [changed('numbers'), changed('maps')];
+    const start = performance.now();
+    cells[(i + 1) % cells.length].click();
+    found.push([await numbers - start, await maps - start]);
+  }
+  return found;
+})"""
+
+
+def measure(name: str, clicks: int) -> dict[str, Any]:
+    """Milliseconds on one model, without the first clicks, which warm up."""
+    server = Server(load_model(name))
+    thread = Thread(target=server.run, daemon=True)
+    thread.start()
+    with Browser() as browser:
+        browser.open(server.link, f"task={server.workbench.first_task()}&do=zero&heads=0.0")
+        browser.until("document.querySelectorAll('#maps figure').length > 0")
+        browser.evaluate(f"{CLICKS}(4)")
+        found = browser.evaluate(f"{CLICKS}({clicks})")
+    server.stop()
+    thread.join()
+    prediction, attention = zip(*found, strict=True)
+    return {"model": name, "clicks": clicks} | _spread("prediction_ms", prediction) | _spread("attention_ms", attention)
+
+
+def _spread(what: str, times: tuple[float, ...]) -> dict[str, float]:
+    return {what: round(statistics.median(times), 1), f"{what}_slowest": round(max(times), 1)}
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--model", action="append", help=f"repeatable (default: {', '.join(MODELS)})")
+    parser.add_argument("--clicks", type=int, default=40)
+    parser.add_argument("--save", action="store_true", help="write results/explorer.json")
+    chosen = parser.parse_args()
+    if CHROMIUM is None:
+        raise SystemExit("no Chromium on this machine")
+    torch.set_num_threads(1)
+    rows = [measure(name, chosen.clicks) for name in chosen.model or MODELS]
+    print(json.dumps(rows, indent=1))
+    if chosen.save:
+        (RESULTS / "explorer.json").write_text(
+            json.dumps({"python": platform.python_version(), "threads": 1, "rows": rows}, indent=1) + "\n"
+        )

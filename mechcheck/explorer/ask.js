@@ -1,0 +1,36 @@
+// Asks the server, and puts what does not fit where it arose.
+
+const byId = (id) => document.getElementById(id);
+const TOKEN = new URLSearchParams(location.search).get("token") ?? "";
+
+// The answer to a question; null where it could not be answered, which is then told on the page.
+async function ask(what, body, signal) {
+  try {
+    const answer = await fetch(`/api/${what}`, {
+      method: "POST",
+      headers: { "Content-Type": "application/json", Authorization: `Bearer ${TOKEN}` },
+      body: JSON.stringify(body),
+      signal,
+    });
+    const text = await answer.text();
+    if (answer.headers.get("Content-Type") === "application/json") {
+      const found = JSON.parse(text);
+      return answer.ok ? found : { problems: found.problems };
+    }
+    return { problems: [{ where: "page", said: `the server refuses: ${text}` }] };
+  } catch (error) {
+    if (error.name === "AbortError") return null;
+    return { problems: [{ where: "page", said: "the server does not answer: is mechcheck explore still running?" }] };
+  }
+}
+
+// Shows problems at what they are of, and takes away those that are gone.
+function tell(problems, places) {
+  for (const where of places) {
+    const place = byId(`of-${where}`);
+    const found = problems.filter((one) => one.where === where).map((one) => one.said);
+    place.hidden = !found.length;
+    place.textContent = found.join(" ");
+    byId(where)?.setAttribute("aria-invalid", found.length > 0);
+  }
+}

@@ -1,0 +1,116 @@
+// Puts the page together: every change makes a state, which goes into the address, is asked about, and is shown.
+
+(() => {
+  const PLACES = ["page", "task", "text", "positions", "counterfactual", "answer", "foil", "references", "heads", "do", "attention"];
+  const MOST = 30; // of what was tried
+  let state = readState(location.hash);
+  let running = new AbortController();
+  const kept = () => history.state ?? { depth: 0, tried: [] };
+
+  const NOTHING = { name: "", values: {} };
+  let marked = ""; // what the effects in the grid are of
+
+  const question = () => {
+    const { task, row, each, ...body } = state;
+    return body;
+  };
+
+  function change(some) {
+    const next = { ...state, ...some };
+    if (written(next) === written(state)) return;
+    history.pushState({ depth: kept().depth + 1, tried: kept().tried }, "", written(next));
+    show(next);
+  }
+
+  async function show(next) {
+    state = next;
+    running.abort();
+    const { signal } = (running = new AbortController());
+    fill();
+    if (!state.text && state.task) {
+      const found = await ask("example", { task: state.task, row: state.row }, signal);
+      if (!found) return;
+      if (found.problems) return tell(found.problems, PLACES);
+      state = { ...state, ...found };
+      history.replaceState(kept(), "", written(state));
+      fill();
+    }
+    const found = state.text.trim() ? await ask("predict", question(), signal) : { problems: [] };
+    if (!found) return;
+    tell(found.problems, PLACES);
+    if (!found.prompt) {
+      // What is shown would be of another prompt.
+      prompt.show({ tokens: [], counterfactual: [], differs: [], positions: {} });
+      heads.show([], {}, state);
+      showPrediction({ tables: [], numbers: [] });
+      return showMaps({ figure: "" }, found.problems);
+    }
+    prompt.show(found.prompt);
+    heads.show(found.sites, found.prompt.positions, state);
+    showPrediction(found, said(state));
+    if (!found.problems.some(({ where }) => where === "heads" || where === "do")) keep(found);
+    const maps = found.sites.length ? await ask("attention", question(), signal) : { figure: "" };
+    if (!maps) return;
+    showMaps(maps, found.problems);
+    await markHeads(found.problems, signal);
+  }
+
+  // Each head's own effect, which does not depend on those that are chosen.
+  async function markHeads(known, signal) {
+    const asked = state.each && state.do !== "none" ? { ...question(), heads: "" } : null;
+    if (marked === JSON.stringify(asked)) return;
+    const found = asked ? await ask("effects", asked, signal) : NOTHING;
+    if (!found) return;
+    if (found.problems) tell([...known, ...found.problems], PLACES);
+    marked = found.problems ? "" : JSON.stringify(asked);
+    heads.mark(found.problems ? NOTHING : found);
+  }
+
+  function fill() {
+    prompt.fill(state);
+    heads.fill(state);
+    byId("undo").disabled = !kept().depth;
+    tries();
+  }
+
+  function showMaps({ figure, problems = [] }, known) {
+    tell([...known, ...problems.filter(({ where }) => where === "attention" || where === "page")], PLACES);
+    const looked = byId("maps").querySelector(".prompts select")?.value; // before or after
+    byId("maps").innerHTML = figure || '<p class="muted">of the heads that are chosen</p>';
+    wireFigures(byId("maps"));
+    const select = byId("maps").querySelector(".prompts select");
+    if (select?.options[looked]) {
+      select.value = looked;
+      select.dispatchEvent(new Event("input"));
+    }
+    addSaveButtons(byId("maps"));
+  }
+
+  // What was tried stays with the history of this tab, each with the number that it came to.
+  function keep({ numbers }) {
+    const { values, name } = numbers[0];
+    const one = { said: said(state), address: written(state), text: state.text, came: `${name} ${number(values.at(-1))}` };
+    const others = kept().tried.filter(({ said, text }) => said !== one.said || text !== one.text);
+    history.replaceState({ ...kept(), tried: [one, ...others].slice(0, MOST) }, "");
+    tries();
+  }
+
+  function tries() {
+    const held = document.activeElement?.closest("#tried button")?.textContent;
+    byId("tried").replaceChildren(...kept().tried.map(({ said, address, text, came }) => {
+      const button = make("button", { type: "button", title: text, "aria-current": address === written(state) }, said);
+      button.addEventListener("click", () => change(readState(address)));
+      return make("li", {}, button, " ", make("small", { className: "muted" }, came));
+    }));
+    if (held) [...byId("tried").querySelectorAll("button")].find(({ textContent }) => textContent === held)?.focus();
+  }
+
+  const prompt = promptPanel(change);
+  const heads = headsPanel(change);
+  const blank = { text: "", counterfactual: "", references: [], answer: "", foil: "", positions: {} };
+  byId("task").addEventListener("change", ({ target }) => change(target.value ? { ...blank, task: target.value, row: 0 } : { task: "", row: 0 }));
+  byId("another").addEventListener("click", () => change({ ...blank, task: state.task, row: state.row + 1 }));
+  byId("undo").addEventListener("click", () => history.back());
+  addEventListener("popstate", () => show(readState(location.hash)));
+  show(state);
+})();

@@ -1,0 +1,48 @@
+"""Attention of the chosen heads, drawn as in a report."""
+
+from functools import cache
+from typing import TYPE_CHECKING
+
+import jinja2
+
+from mechcheck.drawing.page import environment
+from mechcheck.drawing.text import visible
+from mechcheck.explorer.bodies import Problem
+from mechcheck.measures.attention.view import attention_view
+from mechcheck.measures.figures.compared import Compared
+from mechcheck.notation.interventions import Intervention
+from mechcheck.notation.sites import Sites
+from mechcheck.prompts.prompt_set import PromptSet
+
+if TYPE_CHECKING:
+    from transformer_lens.model_bridge import TransformerBridge
+
+MOST = 32
+"""Heads at a time."""
+WEIGHTS = 1 << 22
+"""Weights at a time, of which each head has one for every pair of tokens: they travel to the page four times over."""
+
+
+@cache
+def _figure() -> jinja2.Template:
+    return environment().from_string('{% from "figure.html.j2" import figure as drawn %}{{ drawn(figure, true) }}')
+
+
+def attention_figure(model: "TransformerBridge", prompts: PromptSet, sites: Sites, done: Intervention | None) -> str:
+    """The figure as HTML, before the intervention and under it.
+
+    Raises:
+        Problem: too many heads.
+    """
+    pairs = sorted(set(sites.pairs))
+    length = int(prompts.lengths[0])
+    most = min(MOST, max(1, WEIGHTS // length**2))
+    if len(pairs) > most:
+        raise Problem("attention", f"{len(pairs)} heads are chosen, and of {length} tokens the maps of {most} are drawn at most")
+    names = " ".join(f"{layer}.{head}" for layer, head in pairs)
+    title = f"Attention of {names}"
+    before = attention_view(model, prompts, names, title=title)
+    if done is None:
+        return visible(_figure().render(figure=before.data()))
+    after = attention_view(model, prompts, names, interventions=done, title=title)
+    return visible(_figure().render(figure=Compared(title, {"before": before, "after": after}).data()))

@@ -1,0 +1,143 @@
+"""The model on the page, and an answer to each thing that the page asks."""
+
+import json
+from functools import cached_property, lru_cache
+from typing import TYPE_CHECKING
+
+from mechcheck.base.errors import MechcheckError
+from mechcheck.circuits.files import check_circuit, circuit_path, load_circuit
+from mechcheck.compiled import blueprint, compiled_models, task_of
+from mechcheck.explorer.bodies import Json, Problem
+from mechcheck.explorer.change import change, chosen_heads
+from mechcheck.explorer.maps import attention_figure
+from mechcheck.explorer.prediction import effects, likeliest, predicted
+from mechcheck.explorer.prompt import Prepared, example, prepare
+from mechcheck.models.loading import provenance
+from mechcheck.notation.sites import Sites
+from mechcheck.prompts.tokens import Reader
+from mechcheck.tasks.shipped import task_names, task_prompts
+
+if TYPE_CHECKING:
+    from transformer_lens.model_bridge import TransformerBridge
+
+DRAWN, SEED = 240, 0
+"""Prompts of a task that the page can show, and the seed that they are drawn by."""
+COMPLETIONS = 12
+
+
+class Workbench:
+    """One model. It keeps nothing of who asked what: caches apart, every answer follows from its question."""
+
+    def __init__(self, model: "TransformerBridge"):
+        Reader(model)  # an error now rather than on the page
+        self.model = model
+        self.name = provenance(model).name
+        self._prepared = lru_cache(64)(lambda key: prepare(model, json.loads(key)))
+        self._untouched = lru_cache(64)(lambda key: likeliest(model, self._prepared(key).prompts))
+        self._drawn = lru_cache(16)(lambda task: task_prompts(task, model, n=DRAWN, seed=SEED))
+
+    @cached_property
+    def about(self) -> Json:
+        """What the page has to know before anything is asked."""
+        config = self.model.cfg
+        tasks = [task for task in task_names() if self._speaks(task)]
+        return {"model": self.name, "layers": config.n_layers, "heads": config.n_heads, "tasks": tasks, "roles": self._roles()}
+
+    def first_task(self) -> str | None:
+        """The task to begin with: one that this model has a recorded circuit for, IOI before others."""
+        known = {role["task"] for role in self.about["roles"]} & set(self.about["tasks"])
+        return "ioi" if "ioi" in known else min(known, default=None)
+
+    def predict(self, body: Json) -> Json:
+        """The prompt, the prediction before and after, and what did not fit."""
+        prepared = self._prompt(body)
+        problems, done, sites = list(prepared.problems), None, Sites()
+        tables = [self._untouched(_prompt_of(body))]
+        try:
+            sites = chosen_heads(self.model, body)
+            done = change(sites, prepared, body)
+            numbers = predicted(self.model, prepared.prompts, done)
+            tables += [] if done is None else [likeliest(self.model, prepared.prompts, [done])]
+        except MechcheckError as error:
+            problems.append(error if isinstance(error, Problem) else Problem("do", error))
+            numbers = predicted(self.model, prepared.prompts, None)
+        told = {"prompt": prepared.told, "sites": [site.place for site in sites], "problems": [one.told for one in problems]}
+        return {"numbers": numbers, "tables": tables} | told
+
+    def attention(self, body: Json) -> Json:
+        """The figure of the chosen heads, empty where none are."""
+        prepared = self._prompt(body)
+        sites = chosen_heads(self.model, body)
+        if not len(sites):
+            return {"figure": ""}
+        return {"figure": attention_figure(self.model, prepared.prompts, sites, change(sites, prepared, body))}
+
+    def effects(self, body: Json) -> Json:
+        """What is done, to each head of the model alone: "layer.head" -> its effect; none where nothing is done."""
+        prepared, config = self._prompt(body), self.model.cfg
+        names = [f"{layer}.{head}" for layer in range(config.n_layers) for head in range(config.n_heads)]
+        each = [change(chosen_heads(self.model, body | {"heads": name}), prepared, body) for name in names]
+        done = [one for one in each if one is not None]
+        if not done:
+            return {"name": "", "values": {}}
+        name, values = effects(self.model, prepared.prompts, done)
+        return {"name": name, "values": dict(zip(names, values, strict=True))}
+
+    def complete(self, body: Json) -> Json:
+        """Words of the vocabulary that begin as what is typed, the shortest first."""
+        start = body["start"].strip()
+        return {"words": [word for word in self._words if word.startswith(start)][:COMPLETIONS] if start else []}
+
+    def example(self, body: Json) -> Json:
+        """A prompt of a task."""
+        try:
+            return example(self.model, self._drawn(body["task"]), body["row"])
+        except MechcheckError as error:
+            raise Problem("task", error) from error
+
+    def _speaks(self, task: str) -> bool:
+        """Whether the tokenizer has the task's words, and the model sees enough of them."""
+        try:
+            self._drawn(task)
+        except MechcheckError:
+            return False
+        return True
+
+    @cached_property
+    def _words(self) -> list[str]:
+        tokenizer = self.model.tokenizer
+        found = {tokenizer.decode([one]).strip() for one in range(min(len(tokenizer), self.model.cfg.d_vocab))}
+        return sorted(found - {""}, key=lambda word: (len(word), word))
+
+    def _prompt(self, body: Json) -> Prepared:
+        return self._prepared(_prompt_of(body))
+
+    def _roles(self) -> list[Json]:
+        """Roles of heads in the circuits that are recorded for these weights."""
+        if self.name in compiled_models():
+            found = {task_of(self.name): dict(blueprint(self.name).circuit_roles)}
+        else:
+            found = {task: self._recorded(task) for task in task_names()}
+        return [
+            {"task": task, "role": role, "heads": sites.places}
+            for task, roles in found.items()
+            for role, sites in roles.items()
+            if all(site.kind == "head" and site.index is not None and site.to is None for site in sites)
+        ]
+
+    def _recorded(self, task: str) -> dict[str, Sites]:
+        path = circuit_path(task, self.name)
+        try:
+            circuit = None if path is None else load_circuit(path)
+            if circuit is None:
+                return {}
+            check_circuit(circuit, self.model)
+        except MechcheckError:  # for other weights of the same name, and of no use here
+            return {}
+        return dict(circuit.roles)
+
+
+def _prompt_of(body: Json) -> str:
+    """What of a body the prompt follows from, by which what is known of it is found again."""
+    names = ("text", "counterfactual", "references", "answer", "foil", "positions")
+    return json.dumps({name: body[name] for name in names})

@@ -1,0 +1,61 @@
+"""Fixtures of the explorer's tests: a server in a thread, a browser."""
+
+from collections.abc import Iterator
+from threading import Thread
+from typing import Any
+
+import pytest
+from asking import Asker
+from axe import axe_script
+from browser import Browser
+
+from mechcheck.explorer.server import Server
+from mechcheck.explorer.workbench import Workbench
+from mechcheck.models.loading import load_model
+
+MODEL = "names-gpt2-seed4"
+
+
+@pytest.fixture(scope="session")
+def link() -> Iterator[str]:
+    """Of a server that runs."""
+    server = Server(load_model(MODEL))
+    thread = Thread(target=server.run, daemon=True)
+    thread.start()
+    yield server.link
+    server.stop()
+    thread.join(10)
+    assert not thread.is_alive()
+
+
+@pytest.fixture(scope="session")
+def asker(link: str) -> Asker:
+    """Asks it."""
+    return Asker(link)
+
+
+@pytest.fixture(scope="session")
+def bench() -> Workbench:
+    """Answers without a server."""
+    return Workbench(load_model(MODEL))
+
+
+@pytest.fixture
+def body(bench: Workbench) -> dict[str, Any]:
+    """What the page asks of the first prompt of IOI, with nothing done."""
+    drawn = bench.example({"task": "ioi", "row": 0})
+    del drawn["row"]
+    return drawn | {"do": "none", "heads": "", "at": [], "factor": 2}
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """One for all tests of a run."""
+    with Browser(1400, 1000) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def axe(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The accessibility checker."""
+    return axe_script(tmp_path_factory.mktemp("axe"))
