@@ -39,6 +39,12 @@ def short(x: float) -> str:
     return text.rstrip("0").rstrip(".") if "." in text else text
 
 
+def chosen(x: float) -> str:
+    """A number that somebody chose, as it was written where six digits say it, else as `short`: it decides, and is not to be rounded."""
+    text = f"{x:.6g}"
+    return text if float(text) == x and "e" not in text else short(x)
+
+
 def interval_decimals(low: float | None, high: float | None, thresholds: Iterable[float] = ()) -> int:
     """Decimals for an estimate and its interval; more where rounding would put an end of it on a threshold that it misses."""
     ends = [end for end in (low, high) if end is not None]

@@ -7,7 +7,7 @@ from markupsafe import Markup
 
 from mechcheck.base.text import side_text
 from mechcheck.drawing.axis import Axis, padded
-from mechcheck.drawing.numbers import UNDEFINED, short, with_unit
+from mechcheck.drawing.numbers import UNDEFINED, chosen, short, with_unit
 from mechcheck.drawing.strips import stacked, ticks
 from mechcheck.drawing.svg import circle, path, svg, text
 from mechcheck.report._claims import edges, region
@@ -25,8 +25,8 @@ def threshold_text(expectation: Json) -> str:
     low, high = region(expectation)
     if low is None and high is None:
         (threshold,) = edges(expectation)
-        return f"{with_unit(f'above or below {short(threshold)}', expectation['unit'])}, it is not recorded which"
-    return with_unit(side_text(low, high, short), expectation["unit"])
+        return f"{with_unit(f'above or below {chosen(threshold)}', expectation['unit'])}, it is not recorded which"
+    return with_unit(side_text(low, high, chosen), expectation["unit"])
 
 
 def centred_axis(claimed: Sequence[float], shown: Sequence[float], width: float = WIDTH) -> Axis:

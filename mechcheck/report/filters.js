@@ -36,6 +36,9 @@ function filterForm(form, changed) {
     press((wanted.get("verdict") ?? "").split(","));
     for (const name of fields) form[name].value = wanted.get(name) ?? "";
     tell();
+    const lost = ["met", "kind", "model", "task", "source"].filter((name) => (wanted.get(name) ?? "") !== form[name].value);
+    const asked = lost.map((name) => `${name} ${wanted.get(name)}`).join(", ");
+    document.getElementById("lost").value = lost.length ? `The address asks for what this run has not: ${asked}.` : "";
   }
 
   function read(wanted) {

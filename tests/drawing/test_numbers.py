@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from mechcheck.drawing.numbers import (
     alike,
+    chosen,
     date_text,
     estimate_text,
     fixed,
@@ -112,3 +113,20 @@ def test_sort_keys_sort_as_text_in_the_order_of_the_numbers(numbers: list[float]
     assert {len(sort_key(x)) for x in numbers} == {16}
     assert sort_key(-0.0) == sort_key(0.0)
     assert sort_key(-math.inf) < sort_key(-1.5) < sort_key(-0.1) < sort_key(0.1) < sort_key(2.0) < sort_key(10.0)
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        (0.5, "0.5"),
+        (10000.4, "10000.4"),
+        (0.12345, "0.12345"),
+        (-2.0, "-2"),
+        (0.0, "0"),
+        (1 / 3, "0.333"),
+        (1e9, "1.00e+09"),
+        (1e-9, "1.00e-09"),
+    ],
+)
+def test_what_somebody_chose_is_not_rounded(value, said):
+    assert chosen(value) == said

@@ -85,6 +85,16 @@ def test_an_address_that_sorts_by_no_column_leaves_the_claims_by_test(browser: B
     assert browser.evaluate("document.getElementById('shown').value") == "1 of 2 shown"
 
 
+def test_what_an_address_asks_for_in_vain_is_told(browser: Browser, write, make: SimpleNamespace) -> None:
+    evidence = make.evidence([make.claim("a"), make.claim("b", met=False, verdict="refuted")])
+    told = "document.getElementById('lost').value"
+    browser.open(write(evidence), "model=<b>nope&met=no")
+    assert browser.evaluate(told) == "The address asks for what this run has not: model <b>nope."
+    assert browser.evaluate("document.getElementById('shown').value") == "1 of 2 shown"
+    browser.open(write(evidence), "met=no&text=nothing")
+    assert browser.evaluate(told) == ""
+
+
 def test_back_undoes_a_choice_and_all_that_was_typed(browser: Browser, write, make: SimpleNamespace) -> None:
     browser.open(write(suite(make)))
     fill_in(browser, "#filters [name=met]", "no")
