@@ -1,0 +1,276 @@
+"""What is on the page becomes a pytest file: what it says, where it goes, and what pytest makes of it."""
+
+import ast
+import asyncio
+import json
+import os
+import shlex
+import subprocess
+import sys
+import time
+from http.client import HTTPConnection
+from pathlib import Path
+from threading import Thread
+
+import pytest
+from asking import Asker
+
+import mechcheck as m
+from mechcheck.base.errors import MechcheckError
+from mechcheck.explorer.bodies import Problem
+from mechcheck.explorer.prompt import example
+from mechcheck.explorer.proving import Prover
+from mechcheck.explorer.saving import Exists, folder_to_save_to, save
+from mechcheck.explorer.server import Server
+from mechcheck.models.loading import load_model
+
+EVIL = [
+    "it's", 'say "no"', "a\nb", "c:\\new\\x", '"""', "'''\"\"\"\\", "Größe 图 é", "\u202eevil\u2066", "{task} %s",
+    '", id="x")\nimport os #', "\x00\x85\u2028",
+    "\\", '\\"""', "\ud800",
+]  # fmt: skip
+
+
+@pytest.fixture
+def wanted(body):
+    """What the page asks for: heads patched at END, the foil is preferred."""
+    return body | {
+        "task": "ioi", "row": 0, "heads": "0.3@END", "do": "patch", "statement": "0.3 says who is who", "expects": "below",
+        "threshold": "-1", "file": "test_flips.py",
+    }  # fmt: skip
+
+
+def constants(source: str) -> dict:
+    """What the names at the top of a file are."""
+    found = {}
+    exec(compile(ast.Module([one for one in ast.parse(source).body if isinstance(one, ast.Assign)], []), "made", "exec"), found)
+    return found
+
+
+def statement_of(source: str) -> str:
+    """What the one claim of a file says."""
+    (call,) = (one for one in ast.walk(ast.parse(source)) if isinstance(one, ast.Call) and getattr(one.func, "id", "") == "claim")
+    return ast.literal_eval(call.args[0])
+
+
+def verdict_of(folder, name: str) -> dict:
+    """What pytest makes of a file."""
+    subprocess.run(
+        [sys.executable, "-m", "pytest", name, "-q", "-c", os.devnull, f"--rootdir={folder}", "--mech-report=rep", "--mech-profile=smoke"],
+        cwd=folder, check=False, capture_output=True,
+    )  # fmt: skip
+    (claim,) = json.loads((folder / "rep" / "evidence.json").read_text())["claims"]
+    return claim
+
+
+@pytest.mark.parametrize("said", EVIL)
+def test_what_the_user_wrote_is_a_literal(bench, wanted, said):
+    source = bench.claim(wanted | {"statement": said})["source"]
+    assert statement_of(source) == said.strip()
+    plain = bench.claim(wanted | {"statement": "plain"})["source"]
+    assert [type(one) for one in ast.parse(source).body] == [type(one) for one in ast.parse(plain).body]
+    assert source == plain.replace("'plain'", repr(said.strip()))
+    assert source.encode().decode() == source
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ({}, "check.below(changed, THRESHOLD)"),
+        ({"expects": "above", "do": "mean"}, 'Ablate(circuit[ROLE], "mean")'),
+        ({"expects": "rate", "threshold": ".75"}, "check.rate(changed < 0, above=THRESHOLD)"),
+        ({"do": "scale", "factor": 3, "heads": "0.1 0.2"}, 'Scale(circuit["chosen"], 3.0)'),
+    ],
+)
+def test_the_file_does_what_the_page_does(bench, wanted, given, expected):
+    asked = wanted | given
+    found = bench.claim(asked)
+    assert found["problems"] == []
+    assert expected in found["source"].replace("'", '"')
+    known = constants(found["source"])
+    assert known["THRESHOLD"] == float(asked["threshold"])
+    assert (known["ROLE"] == "s_inhibition") if asked["heads"] == "0.3@END" else (known["SITES"] == "0.1 0.2")
+    shown = m.task_prompts("ioi", bench.model, n=240, seed=0, split="verify")
+    assert known["EXPLORED"] == {"task": "ioi", "split": "verify", "seed": 0, "ids": list(shown.ids)}
+
+
+@pytest.mark.parametrize(
+    ("given", "places"),
+    [
+        ({"statement": " \n"}, ["statement"]),
+        ({"statement": "x" * 501}, ["statement"]),
+        ({"threshold": ""}, ["threshold"]),
+        ({"threshold": "nan"}, ["threshold"]),
+        ({"threshold": "1e999"}, ["threshold"]),
+        ({"threshold": "1", "expects": "rate"}, ["threshold"]),
+        ({"file": "../test_x.py"}, ["file"]),
+        ({"file": "conftest.py"}, ["file"]),
+        ({"file": "test_x.py\n"}, ["file"]),
+        ({"heads": ""}, ["heads"]),
+        ({"heads": "9.9"}, ["heads"]),
+        ({"do": "none"}, ["do"]),
+        ({"task": ""}, ["claim"]),
+        ({"row": 1}, ["claim"]),
+        ({"foil": "Megan"}, ["claim"]),
+        ({"positions": {"IO": 4, "S1": 6, "S2": 11}}, ["claim"]),
+        ({"positions": {"IO": 4, "S1": 6, "S2": 12, "here": 2}, "heads": "0.3@here"}, ["heads"]),
+        ({"task": "no such task"}, ["task"]),
+        ({"statement": "", "threshold": "x", "heads": ""}, ["statement", "threshold", "heads"]),
+    ],
+)
+def test_what_does_not_fit_is_told_at_its_field(bench, wanted, given, places):
+    found = bench.claim(wanted | given)
+    assert [one["where"] for one in found["problems"]] == places
+    assert found["source"] == ""
+
+
+@pytest.mark.parametrize(
+    ("given", "change"),
+    [
+        ({}, m.Patch(m.heads("0.3@END"))),
+        ({"heads": "0.1", "do": "zero", "expects": "above", "threshold": "-50"}, m.Ablate(m.heads("0.1"), "zero")),
+    ],
+    ids=["role patched", "heads ablated"],
+)
+def test_pytest_measures_what_the_page_measures_on_other_prompts(bench, wanted, given, change, tmp_path):
+    """Two runs of pytest, each of some seconds: the imports alone are two."""
+    source = bench.claim(wanted | given)["source"]
+    save(tmp_path, "test_flips.py", source, False)
+    (one,) = verdict_of(tmp_path, "test_flips.py")["expectations"]
+    drawn = m.task_prompts("ioi", bench.model, n=96, seed=1)
+    assert not set(drawn.ids) & set(constants(source)["EXPLORED"]["ids"])
+    assert one["estimate"]["value"] == pytest.approx(m.run(bench.model, drawn, change).mean, abs=1e-6)
+    # Prompt by prompt the page, which reads each from its text, says the same.
+    texts = drawn[:2]
+    for row in range(2):
+        shown = example(bench.model, texts, row)
+        asked = wanted | given | {name: shown[name] for name in ("text", "counterfactual", "answer", "foil", "positions", "references")}
+        numbers = {found["name"]: found["values"] for found in bench.predict(asked)["numbers"]}
+        assert numbers["logit difference"][1] == pytest.approx(float(m.run(bench.model, texts, change).values[row]), abs=1e-4)
+
+
+def test_prompts_that_were_shown_are_left_out(bench, wanted, tmp_path):
+    fresh = m.task_prompts("ioi", bench.model, n=96, seed=1)
+    source = bench.claim(wanted)["source"].replace('"ids": """', f'"ids": """\n{" ".join(fresh.ids[:40])}')
+    save(tmp_path, "test_flips.py", source, False)
+    (one,) = verdict_of(tmp_path, "test_flips.py")["expectations"]
+    assert one["estimate"]["n"] == 56
+    assert one["estimate"]["value"] == pytest.approx(m.run(bench.model, fresh[40:], m.Patch(m.heads("0.3@END"))).mean, abs=1e-6)
+
+
+def test_a_file_is_saved_and_none_is_lost(tmp_path):
+    inside, outside = tmp_path / "in", tmp_path / "outside.py"
+    inside.mkdir()
+    outside.write_text("mine")
+    folder = folder_to_save_to(str(inside))
+    assert save(folder, "test_a.py", "é\n", False).read_bytes() == "é\n".encode()
+    save(folder, "test_a.py", "é\n", False)  # the same again is no loss
+    with pytest.raises(Exists, match="already"):
+        save(folder, "test_a.py", "two\n", False)
+    assert (inside / "test_a.py").read_text() == "é\n"
+    save(folder, "test_a.py", "two\n", True)
+    assert (inside / "test_a.py").read_text() == "two\n"
+    for name, target in (("test_link.py", outside), ("test_dangling.py", tmp_path / "new.py")):
+        (inside / name).symlink_to(target)
+        with pytest.raises(Problem, match="no file"):
+            save(folder, name, "theirs", True)
+    (inside / "test_folder.py").mkdir()
+    for name in ("test_folder.py", "../test_b.py", "/tmp/test_b.py", "test_b.py/../../x", "conftest.py", "", "test_\u202e.py"):
+        with pytest.raises(Problem):
+            save(folder, name, "theirs", True)
+    assert outside.read_text() == "mine"
+    assert sorted(one.name for one in tmp_path.iterdir()) == ["in", "outside.py"]
+    assert sorted(one.name for one in inside.iterdir()) == ["test_a.py", "test_dangling.py", "test_folder.py", "test_link.py"]
+    with pytest.raises(MechcheckError, match="no such folder"):
+        folder_to_save_to(str(outside))
+
+
+@pytest.fixture
+def saving(tmp_path):
+    """A server that saves: (its asker, the folder)."""
+    server = Server(load_model("names-gpt2-seed4"), folder=tmp_path)
+    thread = Thread(target=server.run, daemon=True)
+    thread.start()
+    yield Asker(server.link), tmp_path, server
+    server.stop()
+    thread.join(10)
+    assert not thread.is_alive()
+
+
+def test_the_server_saves_what_it_shows(saving, wanted, asker):
+    own, folder, _ = saving
+    source = own.ask("claim", wanted).json["source"]
+    assert own.ask("save", wanted | {"replace": False}).json == {"saved": str(folder / "test_flips.py"), "exists": False, "problems": []}
+    assert (folder / "test_flips.py").read_text() == source
+    other = wanted | {"threshold": "-2"}
+    found = own.ask("save", other | {"replace": False}).json
+    assert (found["exists"], found["problems"][0]["where"]) == (True, "file")
+    assert own.ask("save", other | {"replace": True}).json["problems"] == []
+    assert "THRESHOLD = -2.0" in (folder / "test_flips.py").read_text()
+    assert own.ask("save", other | {"replace": False, "statement": ""}).json["problems"][0]["where"] == "statement"
+    assert "--save-to" in asker.ask("save", wanted | {"replace": False}).json["problems"][0]["said"]
+
+
+def running_pytests() -> list[str]:
+    """Folders of claims that some process of this machine runs in."""
+    found = []
+    for one in os.listdir("/proc"):
+        try:
+            if b"test_slow.py" in Path(f"/proc/{one}/cmdline").read_bytes().split(b"\0"):
+                found.append(one)
+        except OSError:
+            continue
+    return found
+
+
+SLOW = "import time\n\ndef test_slow():\n    time.sleep(60)\n"
+
+
+@pytest.fixture
+def endless(saving, monkeypatch):
+    """A server whose claims take a minute: what asks it, and itself."""
+    own, _, server = saving
+    monkeypatch.setattr(server.workbench, "claim", lambda body: {"source": SLOW, "problems": []})
+    return own, server
+
+
+def until(condition, seconds: float = 10) -> None:
+    limit = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < limit
+        time.sleep(0.02)
+
+
+@pytest.mark.skipif(not os.path.isdir("/proc"), reason="processes are looked for in /proc")
+@pytest.mark.parametrize("how", ["the page goes", "the server ends"])
+def test_nothing_runs_on_when_nobody_waits(endless, wanted, how):
+    own, server = endless
+    asked = json.dumps(wanted | {"file": "test_slow.py"}).encode()
+    page = HTTPConnection("127.0.0.1", own.port, timeout=20)
+    page.request("POST", "/api/prove", asked, own.own)
+    until(lambda: len(running_pytests()) == 1)
+    second = own.ask("prove", wanted | {"file": "test_slow.py"})
+    assert (second.status, second.json["problems"][0]["where"]) == (422, "run")
+    if how == "the page goes":
+        page.close()
+    else:
+        server.stop()
+    until(lambda: not running_pytests())
+    page.close()
+
+
+def test_each_text_has_prompts_of_its_own():
+    prover = Prover("some-model", "cpu")
+    assert prover.options("a") == ["--mech-model=some-model", "--mech-device=cpu", "--mech-seed=0"]
+    assert prover.options("b")[-1] == "--mech-seed=1"
+    assert prover.options("a")[-1] == "--mech-seed=0"
+
+
+def test_a_file_that_pytest_cannot_read_is_no_verdict():
+    async def never():
+        return False
+
+    found = asyncio.run(Prover("names-gpt2-seed4", "cpu").prove("test_x.py", "def (", never))
+    assert (found["verdict"], found["checks"]) == ("errored", [])
+    assert "SyntaxError" in found["printed"]
+    assert shlex.split(found["command"])[:2] == ["pytest", "test_x.py"]
