@@ -55,6 +55,7 @@ function claimPanel(question) {
   byId("save")?.addEventListener("click", async () => {
     say("");
     const found = await ask("save", { ...body, replace: byId("replace").checked });
+    if (found.source) byId("source").textContent = found.source; // made anew, where another tab has measured meanwhile
     if (found.exists) byId("replace-row").hidden = false;
     if (told(found)) say(`saved as ${isolated(found.saved)}`);
   });
@@ -79,8 +80,9 @@ function claimPanel(question) {
   });
   byId("cancel").addEventListener("click", () => run?.abort());
 
-  function show({ verdict, reason, checks, decoys, prompts, printed, command }) {
+  function show({ source, verdict, reason, checks, decoys, prompts, printed, command }) {
     const word = byId("verdict-word");
+    byId("source").textContent = source;
     word.textContent = verdict.replace("_", " ");
     word.className = verdict;
     byId("verdict-reason").textContent = checks.length ? `on ${prompts} fresh prompts` : reason;
@@ -89,7 +91,7 @@ function claimPanel(question) {
     byId("verdict-command").textContent = command;
     byId("printed").textContent = printed;
     byId("verdict").hidden = false;
-    say(`${word.textContent}: ${rows.map((row) => row.join(" ")).join("; ")}`);
+    say(`${word.textContent}: see below`);
   }
 
   return { outdate };

@@ -25,6 +25,30 @@ from mechcheck import {imported}
 
 {about}
 THRESHOLD = {threshold}  # chosen before the prompts of this claim were measured
+FRESH = {fresh}  # the seed of these prompts, to which --mech-seed is added
+
+
+@pytest.fixture
+def make_prompts(make_prompts):
+    def fresh(model, *, n, seed, split):
+        drawn = make_prompts(model, n=n, seed=FRESH + seed, split=split)
+        explored = set(EXPLORED["ids"])
+        return drawn[[i for i, name in enumerate(drawn.ids) if name not in explored]]
+
+    return fresh
+
+{circuit}
+@claim(
+    {statement},
+    task={task},
+    models=[{model_name}],{kind}
+)
+def {function}(model, prompts, circuit, check):
+    # Its decoys are random heads of the same layers, outside of the circuit: this must not hold of them.
+    changed = run(model, prompts, {change})
+    {expected}
+
+
 # Every prompt that the page could show. The claim is verified on none of them.
 EXPLORED = {{
     "task": {task},
@@ -34,27 +58,6 @@ EXPLORED = {{
 {ids}
     """.split(),
 }}
-
-
-@pytest.fixture
-def make_prompts(make_prompts):
-    def fresh(model, *, n, seed, split):
-        drawn = make_prompts(model, n=n, seed=EXPLORED["seed"] + 1 + seed, split=split)
-        explored = set(EXPLORED["ids"])
-        return drawn[[i for i, name in enumerate(drawn.ids) if name not in explored]]
-
-    return fresh
-
-{circuit}
-@claim(
-    {statement},
-    task=EXPLORED["task"],
-    models=[{model_name}],{kind}
-)
-def {function}(model, prompts, circuit, check):
-    # Its decoys are random heads of the same layers, outside of the circuit: this must not hold of them.
-    changed = run(model, prompts, {change})
-    {expected}
 '''
 _CIRCUIT = """
 @pytest.fixture
@@ -98,7 +101,7 @@ def claimed(body: Json) -> tuple[float, list[Problem]]:
     return threshold, problems
 
 
-def source(body: Json, model: str, done: Intervention, sites: Sites, role: str | None, explored: Explored) -> str:
+def source(body: Json, model: str, done: Intervention, sites: Sites, role: str | None, explored: Explored, fresh: int) -> str:
     """The file. What the user wrote stands in it as literals alone.
 
     Args:
@@ -108,6 +111,7 @@ def source(body: Json, model: str, done: Intervention, sites: Sites, role: str |
         sites: these.
         role: the role of the recorded circuit that they are, if they are one.
         explored: what the claim must not be verified on.
+        fresh: the seed of the prompts that it is verified on.
     """
     function = body["file"].removesuffix(".py")
     used = {type(done).__name__, "claim", "run"} | (set() if role else {"Circuit", "heads"})
@@ -123,11 +127,11 @@ def source(body: Json, model: str, done: Intervention, sites: Sites, role: str |
             raise TypeError(f"the page does no {type(done).__name__}")
     # Only what takes something away can show that it was needed.
     necessity = body["do"] != "scale" and body["expects"] != "above"
-    rows = [" ".join(explored.ids[at : at + 6]) for at in range(0, len(explored.ids), 6)]
+    rows = [" ".join(explored.ids[at : at + 5]) for at in range(0, len(explored.ids), 5)]
     return _SOURCE.format(
         imported=", ".join(sorted(used, key=lambda name: (name.islower(), name))),
         about=f"ROLE = {role!r}" if role else f"SITES = {sites.places!r}", threshold=repr(claimed(body)[0]),
-        task=repr(explored.task), split=repr(explored.split), seed=explored.seed,
+        task=repr(explored.task), split=repr(explored.split), seed=explored.seed, fresh=fresh,
         ids="\n".join(f"    {row}" for row in rows), circuit="" if role else _CIRCUIT,
         statement=repr(body["statement"].strip()), model_name=repr(model), kind='\n    kind="necessity",' if necessity else "",
         function=function, change=change, expected=_EXPECTED[body["expects"]],

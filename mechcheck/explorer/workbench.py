@@ -1,5 +1,6 @@
 """The model on the page, and an answer to each thing that the page asks."""
 
+import itertools
 import json
 from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING
@@ -30,12 +31,14 @@ COMPLETIONS = 12
 
 
 class Workbench:
-    """One model. It keeps nothing of who asked what: caches apart, every answer follows from its question."""
+    """One model. It keeps nothing of who asked what but what was measured: that and caches apart, an answer follows from its question."""
 
     def __init__(self, model: "TransformerBridge"):
         Reader(model)  # an error now rather than on the page
         self.model = model
         self.name = provenance(model).name
+        self.measured: dict[int, str] = {}
+        """Seed -> the file that was verified on its prompts: no other one is, since what was decided after a look is no test."""
         self._prepared = lru_cache(64)(lambda key: prepare(model, json.loads(key)))
         self._untouched = lru_cache(64)(lambda key: likeliest(model, self._prepared(key).prompts))
         self._drawn = lru_cache(16)(lambda task: task_prompts(task, model, n=DRAWN, seed=SEED, split=SPLIT))
@@ -114,9 +117,13 @@ class Workbench:
         except Problem as problem:
             problems.append(problem)
         if problems or done is None:
-            return {"source": "", "problems": [one.told for one in problems]}
+            return {"source": "", "fresh": 0, "problems": [one.told for one in problems]}
         role = next((one["role"] for one in self.about["roles"] if (one["task"], one["heads"]) == (body["task"], sites.places)), None)
-        return {"source": source(body, self.name, done, sites, role, explored), "problems": []}
+        for fresh in itertools.count(SEED + 1):
+            made = source(body, self.name, done, sites, role, explored, fresh)
+            if self.measured.get(fresh, made) == made:
+                break
+        return {"source": made, "fresh": fresh, "problems": []}
 
     def _explored(self, body: Json, sites: Sites) -> Explored:
         """The prompts of the page's task.

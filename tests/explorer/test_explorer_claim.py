@@ -200,7 +200,9 @@ def saving(tmp_path):
 def test_the_server_saves_what_it_shows(saving, wanted, asker):
     own, folder, _ = saving
     source = own.ask("claim", wanted).json["source"]
-    assert own.ask("save", wanted | {"replace": False}).json == {"saved": str(folder / "test_flips.py"), "exists": False, "problems": []}
+    assert own.ask("save", wanted | {"replace": False}).json == {
+        "saved": str(folder / "test_flips.py"), "exists": False, "source": source, "problems": [],
+    }  # fmt: skip
     assert (folder / "test_flips.py").read_text() == source
     other = wanted | {"threshold": "-2"}
     found = own.ask("save", other | {"replace": False}).json
@@ -230,7 +232,7 @@ SLOW = "import time\n\ndef test_slow():\n    time.sleep(60)\n"
 def endless(saving, monkeypatch):
     """A server whose claims take a minute: what asks it, and itself."""
     own, _, server = saving
-    monkeypatch.setattr(server.workbench, "claim", lambda body: {"source": SLOW, "problems": []})
+    monkeypatch.setattr(server.workbench, "claim", lambda body: {"source": SLOW, "fresh": 1, "problems": []})
     return own, server
 
 
@@ -259,11 +261,23 @@ def test_nothing_runs_on_when_nobody_waits(endless, wanted, how):
     page.close()
 
 
-def test_each_text_has_prompts_of_its_own():
-    prover = Prover("some-model", "cpu")
-    assert prover.options("a") == ["--mech-model=some-model", "--mech-device=cpu", "--mech-seed=0"]
-    assert prover.options("b")[-1] == "--mech-seed=1"
-    assert prover.options("a")[-1] == "--mech-seed=0"
+def test_what_is_changed_after_a_look_is_measured_on_other_prompts(saving, wanted, monkeypatch):
+    own, _, server = saving
+
+    async def prove(self, name, text, given_up):
+        return {"printed": "a\u202eb"}
+
+    monkeypatch.setattr(Prover, "prove", prove)
+    first, second = wanted, wanted | {"threshold": "-2"}
+    assert [own.ask("claim", one).json["fresh"] for one in (first, second)] == [1, 1]
+    found = own.ask("prove", first).json
+    assert found["printed"] == "a\\u202eb"
+    assert "FRESH = 1 " in found["source"]
+    assert [own.ask("claim", one).json["fresh"] for one in (first, second)] == [1, 2]
+    assert "FRESH = 2 " in own.ask("save", second | {"replace": False}).json["source"]
+    own.ask("prove", second)
+    assert own.ask("claim", wanted | {"statement": "third"}).json["fresh"] == 3
+    assert sorted(server.workbench.measured) == [1, 2]
 
 
 def test_a_file_that_pytest_cannot_read_is_no_verdict():

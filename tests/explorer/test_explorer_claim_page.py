@@ -70,6 +70,7 @@ def typed(browser: Browser, text: str) -> None:
 
 def test_from_play_to_a_verdict_by_the_keyboard(opened, saving):
     """Some seconds: pytest runs in a process of its own."""
+    saving[2].workbench.measured.clear()
     browser = opened()
     browser.evaluate("document.getElementById('statement').focus()")
     typed(browser, "flips")
@@ -106,7 +107,7 @@ def test_from_play_to_a_verdict_by_the_keyboard(opened, saving):
 
 
 def test_a_run_is_stopped(opened, saving, monkeypatch):
-    slow = {"source": "import time\n\ndef test_slow():\n    time.sleep(60)\n", "problems": []}
+    slow = {"source": "import time\n\ndef test_slow():\n    time.sleep(60)\n", "fresh": 1, "problems": []}
     monkeypatch.setattr(saving[2].workbench, "claim", lambda body: slow)
     browser = opened()
     make(browser)
@@ -172,7 +173,9 @@ def test_axe_finds_nothing_in_a_claim(opened, axe, saving, monkeypatch, dark, wi
     browser.until("!document.getElementById('made').hidden")
     click(browser, "run")
     browser.until("!document.getElementById('verdict').hidden", seconds=60)
-    monkeypatch.setattr(saving[2].workbench, "claim", lambda body: {"source": "", "problems": [{"where": "file", "said": "no such name"}]})
+    monkeypatch.setattr(
+        saving[2].workbench, "claim", lambda body: {"source": "", "fresh": 0, "problems": [{"where": "file", "said": "no such name"}]}
+    )
     click(browser, "save")
     browser.until("!document.getElementById('of-file').hidden")
     assert browser.evaluate("document.documentElement.scrollWidth") <= width
