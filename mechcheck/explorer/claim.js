@@ -4,6 +4,7 @@ function claimPanel(question) {
   const PLACES = ["statement", "threshold", "file", "claim", "run"];
   const SHARED = ["heads", "do", "page"]; // places of the page's own problems, which are left alone where there are none of the claim's
   let body = null; // what the file that is shown was made of
+  let asked = null; // what a file is waited for of
   let run = null; // the run that is waited for
   const say = (what) => (byId("claim-said").textContent = what);
 
@@ -11,13 +12,14 @@ function claimPanel(question) {
     tell(problems, PLACES);
     tell(problems, SHARED.filter((where) => problems.some((one) => one.where === where)));
     const [first] = problems;
-    if (first) (byId(first.where === "do" ? "do" : first.where)?.querySelector("input:checked") ?? byId(first.where))?.focus?.();
+    const field = first && byId(first.where);
+    (field?.querySelector("input:checked") ?? field)?.focus();
     return !problems.length;
   }
 
   function outdate() {
     run?.abort();
-    body = null;
+    body = asked = null;
     byId("made").hidden = true;
     byId("verdict").hidden = true;
     if (byId("replace")) {
@@ -31,11 +33,11 @@ function claimPanel(question) {
   byId("claim-form").addEventListener("submit", async (event) => {
     event.preventDefault();
     const fields = Object.fromEntries(["statement", "expects", "threshold", "file"].map((name) => [name, byId(name).value]));
-    const asked = { ...question(), ...fields };
     outdate();
-    const found = await ask("claim", asked);
-    if (!found || !told(found)) return;
-    body = asked;
+    const mine = (asked = { ...question(), ...fields });
+    const found = await ask("claim", mine);
+    if (asked !== mine || !told(found)) return;
+    body = mine;
     byId("source").textContent = found.source;
     byId("made").hidden = false;
     byId("source").focus();

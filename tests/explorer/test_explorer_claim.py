@@ -22,6 +22,7 @@ from mechcheck.explorer.prompt import example
 from mechcheck.explorer.proving import Prover
 from mechcheck.explorer.saving import Exists, folder_to_save_to, save
 from mechcheck.explorer.server import Server
+from mechcheck.explorer.workbench import Workbench
 from mechcheck.models.loading import load_model
 
 EVIL = [
@@ -288,3 +289,26 @@ def test_a_file_that_pytest_cannot_read_is_no_verdict():
     assert (found["verdict"], found["checks"]) == ("errored", [])
     assert "SyntaxError" in found["printed"]
     assert shlex.split(found["command"])[:2] == ["pytest", "test_x.py"]
+
+
+@pytest.mark.parametrize(
+    ("name", "task", "heads", "do"), [("names-gpt2-seed4", "greater_than", "1.0", "zero"), ("sentences-bert", "agreement", "1.3", "mean")]
+)
+def test_heads_of_a_model_without_a_circuit_and_of_one_that_fills_gaps(name, task, heads, do):
+    """Each a run of pytest."""
+    model = load_model(name)
+    bench = Workbench(model)
+    shown = bench.example({"task": task, "row": 0})
+    asked = {"task": task, "heads": heads, "do": do, "at": [], "factor": 2, "statement": "s", "expects": "below", "threshold": "-50"}
+    made = bench.claim(shown | asked | {"file": "test_s.py"})["source"]
+
+    async def never():
+        return False
+
+    found = asyncio.run(Prover(name, "cpu").prove("test_s.py", made, never))
+    fresh = m.task_prompts(task, model, n=240, seed=1)
+    left = [i for i, one in enumerate(fresh.ids) if one not in constants(made)["EXPLORED"]["ids"]]
+    expected = m.run(model, fresh[left], m.Ablate(m.heads(heads), do)).mean
+    assert len(left) < 240
+    assert (found["verdict"], found["prompts"]) == ("refuted", len(left))
+    assert found["checks"][0]["estimate"].startswith(f"{expected:+.3f} [")
