@@ -29,6 +29,16 @@ _CHANGE: Json = {
 }
 
 
+_CLAIM: Json = {
+    "task": _TEXT,
+    "row": {"type": "integer", "minimum": 0},
+    "statement": _TEXT,
+    "expects": {"enum": ["below", "above", "rate"]},
+    "threshold": _TEXT,
+    "file": _TEXT,
+}
+
+
 def _table(properties: Json) -> Json:
     return {"type": "object", "properties": properties, "required": list(properties), "additionalProperties": False}
 
@@ -37,6 +47,9 @@ SCHEMAS: dict[str, Json] = {
     "predict": _table({**_PROMPT, **_CHANGE}),
     "attention": _table({**_PROMPT, **_CHANGE}),
     "effects": _table({**_PROMPT, **_CHANGE}),
+    "claim": _table({**_PROMPT, **_CHANGE, **_CLAIM}),
+    "save": _table({**_PROMPT, **_CHANGE, **_CLAIM, "replace": {"type": "boolean"}}),
+    "prove": _table({**_PROMPT, **_CHANGE, **_CLAIM}),
     "complete": _table({"start": _TEXT}),
     "example": _table({"task": _TEXT, "row": {"type": "integer", "minimum": 0}}),
 }

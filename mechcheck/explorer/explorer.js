@@ -2,6 +2,7 @@
 
 (() => {
   const PLACES = ["page", "task", "text", "positions", "counterfactual", "answer", "foil", "references", "heads", "do", "attention"];
+  const claim = claimPanel(() => ({ ...question(), task: state.task, row: state.row }));
   const MOST = 30; // of what was tried
   let state = readState(location.hash);
   let running = new AbortController();
@@ -25,6 +26,7 @@
   async function show(next) {
     state = next;
     running.abort();
+    claim.outdate();
     const { signal } = (running = new AbortController());
     fill();
     if (!state.text && state.task) {

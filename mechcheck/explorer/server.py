@@ -2,6 +2,7 @@
 
 import secrets
 import socket
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,13 +20,15 @@ from mechcheck.drawing.page import environment, policy, script, style
 from mechcheck.drawing.text import visible
 from mechcheck.explorer.bodies import KINDS, LIMIT, SCHEMAS, Json, Problem, read_body
 from mechcheck.explorer.guard import Guard
+from mechcheck.explorer.proving import Prover
+from mechcheck.explorer.saving import Exists, save
 from mechcheck.explorer.workbench import Workbench
 
 if TYPE_CHECKING:
     from transformer_lens.model_bridge import TransformerBridge
 
 _HERE = Path(__file__).parent
-_SCRIPTS = ("state.js", "ask.js", "prompt.js", "heads.js", "prediction.js", "explorer.js")
+_SCRIPTS = ("state.js", "ask.js", "prompt.js", "heads.js", "prediction.js", "claim.js", "explorer.js")
 
 
 _KINDS = [(kind, "leave as it is" if kind == "none" else kind) for kind in KINDS]
@@ -36,23 +39,29 @@ def _script() -> str:
     return script(*(_HERE / name for name in _SCRIPTS))
 
 
-def page(about: Json) -> str:
-    """The page, before anything is asked."""
+def page(about: Json, folder: Path | None = None) -> str:
+    """The page, before anything is asked; claims are saved into the folder, if there is one."""
     running = _script()
     allowed = f"{policy(running)}; connect-src 'self'"
     looks = Markup(style(_HERE / "explorer.css"))
     template = environment(_HERE).get_template("explorer.html.j2")
-    return visible(template.render(about=about, kinds=_KINDS, policy=allowed, style=looks, script=Markup(running)))
+    return visible(template.render(about=about, folder=folder, kinds=_KINDS, policy=allowed, style=looks, script=Markup(running)))
 
 
-def application(workbench: Workbench, token: str, port: int) -> Guard:
-    """What answers requests: one at a time goes to the model, in a thread, so that the page and refusals are never waited for."""
-    one_at_a_time = anyio.Lock()
+class Desk:
+    """Answers questions: one at a time goes to the model, in a thread, so that the page and refusals are never waited for."""
 
-    async def first(request: Request) -> Response:
-        return HTMLResponse(page(workbench.about))
+    def __init__(self, workbench: Workbench, prover: Prover, folder: Path | None, ending: Callable[[], bool]):
+        """With a folder that claims are saved into, and whether the server comes to its end."""
+        self._workbench, self._prover, self._folder, self._ending = workbench, prover, folder, ending
+        self._model = anyio.Lock()
 
-    async def answer(request: Request) -> Response:
+    async def first(self, _: Request) -> Response:
+        """The page."""
+        return HTMLResponse(page(self._workbench.about, self._folder))
+
+    async def answer(self, request: Request) -> Response:
+        """What is asked."""
         asked = request.path_params["asked"]
         if asked not in SCHEMAS:
             return _told(404, Problem("page", "nothing of that name can be asked"))
@@ -63,16 +72,46 @@ def application(workbench: Workbench, token: str, port: int) -> Guard:
                 return _told(413, Problem("page", f"more than {LIMIT} bytes were sent"))
         try:
             body = read_body(asked, raw)
-            async with one_at_a_time:
-                if await request.is_disconnected():  # the page asks something else by now
-                    return Response(status_code=499)
-                return JSONResponse(await anyio.to_thread.run_sync(getattr(workbench, asked), body))
+            found = await self._found("claim" if asked in ("save", "prove") else asked, body, request)
+            if found is not None and asked in ("save", "prove") and not found["problems"]:
+                found = await (self._saved if asked == "save" else self._proved)(body, found, request)
+            # Where there is nothing, the page asks something else by now.
+            return Response(status_code=499) if found is None else JSONResponse(found)
         except Problem as problem:
             return _told(422, problem)
         except (MechcheckError, HookError, NonFiniteError) as error:
             return _told(422, Problem("page", error))
 
-    routes = [Route("/", first, methods=["GET"]), Route("/api/{asked}", answer, methods=["POST"])]
+    async def _found(self, asked: str, body: Json, request: Request) -> Json | None:
+        async with self._model:
+            if await request.is_disconnected():
+                return None
+            found: Json = await anyio.to_thread.run_sync(getattr(self._workbench, asked), body)
+            return found
+
+    async def _saved(self, body: Json, made: Json, _: Request) -> Json:
+        if self._folder is None:
+            raise Problem("file", "no folder was named to save to: start mechcheck explore with --save-to DIR")
+        try:
+            path = save(self._folder, body["file"], made["source"], body["replace"])
+        except Exists as problem:
+            return {"saved": "", "exists": True, "source": made["source"], "problems": [problem.told]}
+        return {"saved": visible(str(path)), "exists": False, "source": made["source"], "problems": []}
+
+    async def _proved(self, body: Json, made: Json, request: Request) -> Json | None:
+        async def given_up() -> bool:
+            return self._ending() or await request.is_disconnected()
+
+        found = await self._prover.prove(body["file"], made["source"], given_up)
+        if found is None:
+            return None
+        self._workbench.measured[made["fresh"]] = made["source"]
+        return {name: visible(x) if isinstance(x, str) else x for name, x in found.items()} | {"source": made["source"], "problems": []}
+
+
+def application(desk: Desk, token: str, port: int) -> Guard:
+    """What answers requests."""
+    routes = [Route("/", desk.first, methods=["GET"]), Route("/api/{asked}", desk.answer, methods=["POST"])]
     return Guard(Starlette(routes=routes), token, port)
 
 
@@ -83,7 +122,8 @@ def _told(status: int, problem: Problem) -> Response:
 class Server:
     """A server that listens already: `link` can be opened as soon as `run` is called."""
 
-    def __init__(self, model: "TransformerBridge"):
+    def __init__(self, model: "TransformerBridge", *, place: str | None = None, device: str = "cpu", folder: Path | None = None):
+        """For a model, that a run of pytest finds at a place (its name) for a device; claims are saved into a folder."""
         self.workbench = Workbench(model)
         # asyncio sends at once on what says that it is TCP; otherwise the end of each answer waits 40 ms for an acknowledgement.
         self._socket = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
@@ -91,7 +131,8 @@ class Server:
         self._socket.listen()
         port, token = self._socket.getsockname()[1], secrets.token_urlsafe(24)
         self.link = f"http://127.0.0.1:{port}/?token={token}"
-        inner = application(self.workbench, token, port)
+        desk = Desk(self.workbench, Prover(place or self.workbench.name, device), folder, lambda: self._uvicorn.should_exit)
+        inner = application(desk, token, port)
         # No log of what was asked, which would keep the token.
         config = uvicorn.Config(inner, lifespan="off", ws="none", http="h11", loop="asyncio", log_level="warning", access_log=False)
         self._uvicorn = uvicorn.Server(config)

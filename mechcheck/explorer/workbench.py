@@ -1,5 +1,6 @@
 """The model on the page, and an answer to each thing that the page asks."""
 
+import itertools
 import json
 from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING
@@ -9,12 +10,14 @@ from mechcheck.circuits.files import check_circuit, circuit_path, load_circuit
 from mechcheck.compiled import blueprint, compiled_models, task_of
 from mechcheck.explorer.bodies import Json, Problem
 from mechcheck.explorer.change import change, chosen_heads
+from mechcheck.explorer.export import Explored, claimed, source
 from mechcheck.explorer.maps import attention_figure
 from mechcheck.explorer.prediction import effects, likeliest, predicted
 from mechcheck.explorer.prompt import Prepared, example, prepare
 from mechcheck.models.loading import provenance
 from mechcheck.notation.sites import Sites
 from mechcheck.prompts.tokens import Reader
+from mechcheck.tasks.registry import Split
 from mechcheck.tasks.shipped import task_names, task_prompts
 
 if TYPE_CHECKING:
@@ -22,19 +25,23 @@ if TYPE_CHECKING:
 
 DRAWN, SEED = 240, 0
 """Prompts of a task that the page can show, and the seed that they are drawn by."""
+SPLIT: Split = "verify"
+"""Out of which they are drawn."""
 COMPLETIONS = 12
 
 
 class Workbench:
-    """One model. It keeps nothing of who asked what: caches apart, every answer follows from its question."""
+    """One model. It keeps nothing of who asked what but what was measured: that and caches apart, an answer follows from its question."""
 
     def __init__(self, model: "TransformerBridge"):
         Reader(model)  # an error now rather than on the page
         self.model = model
         self.name = provenance(model).name
+        self.measured: dict[int, str] = {}
+        """Seed -> the file that was verified on its prompts: no other one is, since what was decided after a look is no test."""
         self._prepared = lru_cache(64)(lambda key: prepare(model, json.loads(key)))
         self._untouched = lru_cache(64)(lambda key: likeliest(model, self._prepared(key).prompts))
-        self._drawn = lru_cache(16)(lambda task: task_prompts(task, model, n=DRAWN, seed=SEED))
+        self._drawn = lru_cache(16)(lambda task: task_prompts(task, model, n=DRAWN, seed=SEED, split=SPLIT))
 
     @cached_property
     def about(self) -> Json:
@@ -94,6 +101,49 @@ class Workbench:
             return example(self.model, self._drawn(body["task"]), body["row"])
         except MechcheckError as error:
             raise Problem("task", error) from error
+
+    def claim(self, body: Json) -> Json:
+        """The page as a pytest file, empty where something does not fit."""
+        _, problems = claimed(body)
+        prepared, sites, done = self._prompt(body), Sites(), None
+        try:
+            sites = chosen_heads(self.model, body)
+            if not len(sites):
+                problems.append(Problem("heads", "choose the heads that the claim is about"))
+            elif body["do"] == "none":
+                problems.append(Problem("do", "choose what is done to the heads: a claim is about what that changes"))
+            done = change(sites, prepared, body)
+            explored = self._explored(body, sites)
+        except Problem as problem:
+            problems.append(problem)
+        if problems or done is None:
+            return {"source": "", "fresh": 0, "problems": [one.told for one in problems]}
+        role = next((one["role"] for one in self.about["roles"] if (one["task"], one["heads"]) == (body["task"], sites.places)), None)
+        for fresh in itertools.count(SEED + 1):
+            made = source(body, self.name, done, sites, role, explored, fresh)
+            if self.measured.get(fresh, made) == made:
+                break
+        return {"source": made, "fresh": fresh, "problems": []}
+
+    def _explored(self, body: Json, sites: Sites) -> Explored:
+        """The prompts of the page's task.
+
+        Raises:
+            Problem: the page has another prompt, of which there are no fresh ones; a position that the task does not name.
+        """
+        asked = {"task": body["task"], "row": body["row"]}
+        if not body["task"]:
+            raise Problem("claim", "a prompt of your own has no fresh ones like it to verify a claim on: take one of a task")
+        found, drawn = self.example(asked), self._drawn(body["task"])
+        if any(found[name] != body[name] for name in ("text", "counterfactual", "answer", "foil")):
+            raise Problem("claim", f"the prompt on the page is none of {body['task']} any more, so there are no fresh ones: take another")
+        named = [site.at for site in sites if site.at is not None and site.at not in drawn.positions]
+        if named:
+            raise Problem("heads", f"{named[0]} was named on this page: the prompts of {body['task']} have {', '.join(drawn.positions)}")
+        moved = [name for name, at in found["positions"].items() if body["positions"].get(name) != at]
+        if moved:
+            raise Problem("claim", f"{moved[0]} stands elsewhere here than in the prompts of {body['task']}")
+        return Explored(body["task"], SPLIT, SEED, drawn.ids)
 
     def _speaks(self, task: str) -> bool:
         """Whether the tokenizer has the task's words, and the model sees enough of them."""

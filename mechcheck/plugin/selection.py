@@ -33,38 +33,40 @@ class ModelChoice(str):
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Run each claim that uses `model` once per model; a model it cannot run on is a skipped test with the reason."""
     mark = metafunc.definition.get_closest_marker(MARK)
-    if mark is None or "model" not in metafunc.fixturenames or _is_own(metafunc):
+    if mark is None or "model" not in metafunc.fixturenames or _is_own(metafunc, "model"):  # it alone says how often the claim runs
         return
     settings = metafunc.config.stash[SETTINGS]
-    here = _Place(spec_of(mark), "circuit" in metafunc.fixturenames, metafunc.definition.path.parent, settings.circuits)
+    recorded = "circuit" in metafunc.fixturenames and not _is_own(metafunc, "circuit_for")
+    here = _Place(spec_of(mark), recorded, metafunc.definition.path.parent, settings.circuits)
     names = settings.models or default_models(here.spec, here.near, here.given)
     params = [_param(name, _why_not(here, model_name(name)), settings, dtype) for name in names for dtype in settings.dtypes]
     metafunc.parametrize("model", params or [_no_model(here)], indirect=True)
 
 
-def _is_own(metafunc: pytest.Metafunc) -> bool:
-    """Whether a `model` fixture of the user's own makes the model, and not from ours: then it alone says how often the claim runs."""
-    known = metafunc.definition._fixtureinfo.name2fixturedefs.get("model", ())
-    return bool(known) and known[-1].func.__module__ != _OURS and "model" not in known[-1].argnames
+def _is_own(metafunc: pytest.Metafunc, name: str) -> bool:
+    """Whether a fixture of this name is the user's own, and not made from ours."""
+    known = metafunc.definition._fixtureinfo.name2fixturedefs.get(name, ())
+    return bool(known) and known[-1].func.__module__ != _OURS and name not in known[-1].argnames
 
 
 class _Place(NamedTuple):
     """A claim, and where its circuits are looked for."""
 
     spec: ClaimSpec
-    uses_circuit: bool
+    needs_record: bool
+    """Whether it uses the circuit that is recorded, and not one of its own."""
     near: Path
     given: Path | None
 
 
 def _why_not(here: _Place, name: str) -> str | None:
-    """Why a claim cannot run on a model, or None. Only a claim that uses the circuit needs one."""
+    """Why a claim cannot run on a model, or None. Only a claim that uses a recorded circuit needs one."""
     from mechcheck.circuits.files import circuit_path
 
     spec = here.spec
     if spec.models and spec.about(name) is None:
         return f"this claim is about {', '.join(spec.models)}"
-    if here.uses_circuit and spec.task is not None and circuit_path(spec.task, name, here.near, here.given) is None:
+    if here.needs_record and spec.task is not None and circuit_path(spec.task, name, here.near, here.given) is None:
         how = how_to_find(spec.task, here.near, name, here.given)
         return f"no circuit is recorded for {name} and task {spec.task!r}{_recorded(here)}{how}"
     return None

@@ -37,7 +37,12 @@ def test_without_its_extra_it_says_how_to_get_it(monkeypatch, capsys):
 
 
 @pytest.mark.parametrize(
-    ("given", "told"), [(["--task", "iou"], "did you mean 'ioi'"), (["--prompt", "Mary", "--task", "ioi"], "not allowed with")]
+    ("given", "told"),
+    [
+        (["--task", "iou"], "did you mean 'ioi'"),
+        (["--prompt", "Mary", "--task", "ioi"], "not allowed with"),
+        (["--save-to", "no/such"], "no such folder"),
+    ],
 )
 def test_what_it_cannot_open_with_is_an_error(given, told, capsys):
     try:

@@ -1,6 +1,7 @@
 """Fixtures of the explorer's tests: a server in a thread, a browser."""
 
 from collections.abc import Iterator
+from pathlib import Path
 from threading import Thread
 from typing import Any
 
@@ -46,6 +47,27 @@ def body(bench: Workbench) -> dict[str, Any]:
     drawn = bench.example({"task": "ioi", "row": 0})
     del drawn["row"]
     return drawn | {"do": "none", "heads": "", "at": [], "factor": 2}
+
+
+@pytest.fixture
+def wanted(body: dict[str, Any]) -> dict[str, Any]:
+    """What the page asks for: heads patched at END, the foil is preferred."""
+    return body | {
+        "task": "ioi", "row": 0, "heads": "0.3@END", "do": "patch", "statement": "0.3 says who is who", "expects": "below",
+        "threshold": "-1", "file": "test_flips.py",
+    }  # fmt: skip
+
+
+@pytest.fixture
+def saving(tmp_path: Path) -> Iterator[tuple[Asker, Path, Server]]:
+    """A server that saves: (its asker, the folder, itself)."""
+    server = Server(load_model(MODEL), folder=tmp_path)
+    thread = Thread(target=server.run, daemon=True)
+    thread.start()
+    yield Asker(server.link), tmp_path, server
+    server.stop()
+    thread.join(10)
+    assert not thread.is_alive()
 
 
 @pytest.fixture(scope="session")

@@ -115,6 +115,22 @@ def test_an_own_circuit_for_is_that_of_a_contrast_too(claims):
     assert [line for line in run.output.splitlines() if line.startswith("mine")] == ["mine of names-gpt2-seed1", "mine of names-gpt2-seed0"]
 
 
+def test_an_own_circuit_for_needs_no_recorded_circuit(claims):
+    run = claims(
+        """
+    @pytest.fixture
+    def circuit_for():
+        return lambda model: Circuit({"chosen": heads("0.1@END")})
+
+    @claim("It has heads", task="ioi")
+    def test_it(model, prompts, circuit, check):
+        check.above(run(model, prompts, Ablate(circuit["chosen"], "zero")), -100.0)
+    """,
+        "--mech-model=years-gpt2-seed0",
+    )
+    assert (run.claim()["verdict"], run.claim()["circuit"]["roles"]) == ("vacuous", {"chosen": "0.1@END"})
+
+
 def test_a_contrast_whose_prompts_are_skipped_does_not_let_the_claim_go(claims):
     """It has been measured."""
     run = claims(
