@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
 DRAWN, SEED = 240, 0
 """Prompts of a task that the page can show, and the seed that they are drawn by."""
-SPLIT: Split = "verify"
-"""Out of which they are drawn."""
+SPLIT: Split = "discover"
+"""Out of which they are drawn: what is seen here is not what claims, those that are written by hand too, are verified on."""
 COMPLETIONS = 12
 
 

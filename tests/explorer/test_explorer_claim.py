@@ -69,8 +69,8 @@ def test_the_file_does_what_the_page_does(bench, wanted, given, expected):
     known = constants(found["source"])
     assert known["THRESHOLD"] == float(asked["threshold"])
     assert (known["ROLE"] == "s_inhibition") if asked["heads"] == "0.3@END" else (known["SITES"] == "0.1 0.2")
-    shown = m.task_prompts("ioi", bench.model, n=240, seed=0, split="verify")
-    assert known["EXPLORED"] == {"task": "ioi", "split": "verify", "seed": 0, "ids": list(shown.ids)}
+    shown = m.task_prompts("ioi", bench.model, n=240, seed=0, split="discover")
+    assert known["EXPLORED"] == {"task": "ioi", "split": "discover", "seed": 0, "ids": list(shown.ids)}
 
 
 @pytest.mark.parametrize(

@@ -42,13 +42,13 @@ def places(found) -> list[str]:
 
 
 def test_a_prompt_of_a_task_is_that_prompt(bench, body, prompts):
-    drawn = m.task_prompts("ioi", bench.model, n=DRAWN, seed=0)
+    drawn = m.task_prompts("ioi", bench.model, n=DRAWN, seed=0, split="discover")
     length = int(drawn.lengths[0])
     assert prompts.tokens[0].tolist() == drawn.tokens[0, :length].tolist()
     assert prompts.counterfactual.tokens[0].tolist() == drawn.counterfactual.tokens[0, :length].tolist()
     assert int(prompts.answers[0]) == int(drawn.answers[0])
-    assert body["positions"] == {"IO": 4, "S1": 6, "S2": 12}
-    assert len(body["references"]) == 8
+    assert body["positions"] == {"IO": 11, "S1": 13, "S2": 15}
+    assert len(body["references"]) == 5
     assert bench.example({"task": "ioi", "row": DRAWN})["text"] == body["text"]
     assert bench.example({"task": "ioi", "row": 1})["text"] != body["text"]
 
@@ -67,7 +67,7 @@ def test_every_task_that_a_model_can_read_gives_its_prompts(name, tasks):
     bench = Workbench(model)
     assert bench.about["tasks"] == tasks
     for task in tasks:
-        drawn = m.task_prompts(task, model, n=DRAWN, seed=0)
+        drawn = m.task_prompts(task, model, n=DRAWN, seed=0, split="discover")
         for row in (0, 7, 47):
             found = bench.example({"task": task, "row": row})
             again = bench.predict(
@@ -159,19 +159,19 @@ def test_each_head_s_own_effect_is_that_of_a_sweep(bench, body, prompts):
 
 
 def test_maps_have_a_limit(bench, body, monkeypatch):
-    monkeypatch.setattr(maps, "WEIGHTS", 3 * 19**2)
+    monkeypatch.setattr(maps, "WEIGHTS", 3 * 20**2)
     assert bench.attention(body | {"heads": "0.0-2"})["figure"]
-    with pytest.raises(m.MechcheckError, match="4 heads are chosen, and of 19 tokens the maps of 3 are drawn"):
+    with pytest.raises(m.MechcheckError, match="4 heads are chosen, and of 20 tokens the maps of 3 are drawn"):
         bench.attention(body | {"heads": "0.0-3"})
 
 
 @pytest.mark.parametrize(
     ("changed", "where", "told"),
     [
-        ({"counterfactual": "Mary and John"}, "counterfactual", "4 tokens and the prompt 19"),
-        ({"references": ["Mary"]}, "references", "2 tokens and the prompt 19"),
+        ({"counterfactual": "Mary and John"}, "counterfactual", "4 tokens and the prompt 20"),
+        ({"references": ["Mary"]}, "references", "2 tokens and the prompt 20"),
         ({"answer": "Zanzibar"}, "answer", "vocabulary"),
-        ({"foil": "Olga"}, "foil", "the foil is the answer"),
+        ({"foil": "Lucy"}, "foil", "the foil is the answer"),
         ({"positions": {"S2": 40}}, "positions", "no such position"),
         ({"positions": {"S 2": 1}}, "positions", "no name of a position"),
         ({"positions": {"Ö": 1}}, "positions", "no name of a position"),
@@ -188,7 +188,7 @@ def test_what_does_not_fit_is_told_where_it_arose_and_the_rest_is_shown(bench, b
     assert places(found) == [where]
     assert told in found["problems"][0]["said"]
     assert len(found["tables"]) == 1
-    assert len(found["prompt"]["tokens"]) == 19
+    assert len(found["prompt"]["tokens"]) == 20
 
 
 def test_without_a_prompt_there_is_nothing(asker, body):
@@ -201,9 +201,9 @@ def test_without_a_prompt_there_is_nothing(asker, body):
 
 def test_the_counterfactual_s_other_tokens_are_marked(bench, body):
     found = bench.predict(body)["prompt"]
-    assert [label for label, differs in zip(found["counterfactual"], found["differs"], strict=True) if differs] == ["Olga_2"]
-    assert found["tokens"][12] == "Gary_2"
-    assert found["positions"] == {"IO": 4, "S1": 6, "S2": 12, "END": 18}
+    assert [label for label, differs in zip(found["counterfactual"], found["differs"], strict=True) if differs] == ["Lucy_2"]
+    assert found["tokens"][15] == "Seth_2"
+    assert found["positions"] == {"IO": 11, "S1": 13, "S2": 15, "END": 19}
 
 
 def test_only_an_answer_or_nothing_can_be_asked(bench, body):

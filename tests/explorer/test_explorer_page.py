@@ -50,18 +50,18 @@ def shown(browser: Browser, where: str) -> str:
 
 def test_the_s_inhibition_heads_patched_by_role_flip_the_prediction(opened, link):
     browser = opened()
-    assert browser.evaluate(LIKELIEST) == ["Olga answer"]
+    assert browser.evaluate(LIKELIEST) == ["Lucy answer"]
     browser.evaluate("(() => { const r = document.getElementById('role'); r.value = '0.3@END'; r.dispatchEvent(new Event('change')); })()")
     browser.until(f"{CHOSEN}.join() === '0.3'")
     do(browser, "patch")
     browser.until(f"{CAPTION} === 'patch 0.3@END'")
-    assert browser.evaluate(LIKELIEST) == ["Olga answer", "Gary foil"]
+    assert browser.evaluate(LIKELIEST) == ["Lucy answer", "Seth foil"]
     found = browser.evaluate(NUMBERS)
     before, after = found["logit difference"].split(" → ")
     assert float(before) > 5
     assert after.startswith("−")
-    assert found["rank of the answer"] == "0 → 29"
-    assert browser.evaluate("document.getElementById('spoken').textContent").split("; ")[1].endswith("0.995")
+    assert found["rank of the answer"] == "0 → 115"
+    assert browser.evaluate("document.getElementById('spoken').textContent").split("; ")[1].endswith("0.999")
     assert browser.problems() == []
     # Nothing but the page itself was asked.
     assert {url.split("?")[0].split("#")[0].rsplit("/", 1)[0] for url in browser.requests()} <= {
@@ -89,7 +89,7 @@ def test_the_address_opens_it_again_and_back_goes_back(opened, link):
     opened(address.removeprefix("#"))
     browser.until(f"{CAPTION} === 'patch 0.3@END'")
     assert browser.evaluate(NUMBERS) == numbers
-    assert browser.evaluate("document.getElementById('references').value.split('\\n').length") == 8
+    assert browser.evaluate("document.getElementById('references').value.split('\\n').length") == 5
 
 
 def test_what_was_tried_can_be_gone_back_to(opened):
@@ -129,7 +129,7 @@ def test_each_head_shows_what_it_does_alone(opened):
         "[...document.querySelectorAll('.cell')].map((c) => [c.dataset.head, parseFloat(c.querySelector('i').style.width)])"
     )
     assert [head for head, width in widths if width == 100] == ["0.3"]
-    assert browser.evaluate("document.querySelector('[data-head=\"0.3\"]').ariaLabel").startswith("head 0.3: −20.")
+    assert browser.evaluate("document.querySelector('[data-head=\"0.3\"]').ariaLabel").startswith("head 0.3: −30.")
     # Choosing heads leaves them; doing nothing takes them away.
     choose(browser, "heads", "0.3")
     browser.until(f"{CAPTION} === 'patch 0.3 at END'")
@@ -190,7 +190,7 @@ def test_a_typed_prompt_with_its_counterfactual_answer_and_foil(opened):
     choose(browser, "task", "")
     choose(browser, "text", "When Mary and John went to the park , John gave a ring to")
     browser.until("document.querySelectorAll('#tokens .tok').length === 15")
-    assert "19 tokens and the prompt 15" in shown(browser, "counterfactual")
+    assert "20 tokens and the prompt 15" in shown(browser, "counterfactual")
     assert browser.evaluate("document.getElementById('counterfactual').getAttribute('aria-invalid')") == "true"
     choose(browser, "counterfactual", "When Mary and John went to the park , Mary gave a ring to")
     browser.until("document.querySelectorAll('#other-tokens .differs').length === 1")
