@@ -2,6 +2,7 @@
 
 import re
 import shutil
+import signal
 from pathlib import Path
 
 import jsonschema
@@ -33,6 +34,16 @@ STOPS = {
 }
 
 
+@pytest.fixture
+def heeded():
+    """The signals that a shell has its background, or nohup, ignore, as in a shell's foreground."""
+    before = {one: signal.signal(one, how) for one, how in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL))}
+    yield
+    for one, how in before.items():
+        signal.signal(one, how)
+
+
+@pytest.mark.usefixtures("heeded")
 @pytest.mark.parametrize("stop", STOPS)
 def test_a_run_that_is_stopped_is_not_complete(claims, stop):
     fault, options, status = STOPS[stop]

@@ -148,7 +148,7 @@ def test_the_three_lines_on_the_page_run(claims, pytester):
     page = (run.report / "index.html").read_text(encoding="utf-8")
     lines = re.findall(r'<pre class="command">(.*?)</pre>', page, re.DOTALL)
     assert len(lines) == 2
-    script = lines[0].replace("&#34;", '"') + "\nprint(len(values), round(sum(values.values()) / len(values), 6))"
+    script = lines[0].replace("&#34;", '"') + "\nprint(len(values), round(sum(values) / len(values), 6))"
     done = subprocess.run([sys.executable, "-c", script], cwd=run.report, capture_output=True, text=True, check=True)
     assert done.stdout == "24 2.0\n"
     (link,) = set(re.findall(r'href="(samples/[^"]*test_loss[^"]*)"', page))
