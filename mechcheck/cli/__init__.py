@@ -57,7 +57,7 @@ def make_parser() -> argparse.ArgumentParser:
     models.set_defaults(run=_models)
     add_explore_command(commands)
     add_watch_command(commands)
-    support = commands.add_parser("support", help="try every primitive on every layout and print what works (about half a minute on two cores)")
+    support = commands.add_parser("support", help="try every primitive on every layout and print what works (half a minute on two cores)")
     support.add_argument("-o", "--output", type=Path, help="write the table there (docs/support.md)")
     support.set_defaults(run=_support)
     _add_calibrate(commands)

@@ -1,6 +1,7 @@
 """The harness that has runs go wrong sees what it is there to see, and finds nothing in a few runs."""
 
 import json
+import random
 import subprocess
 import sys
 from pathlib import Path
@@ -17,7 +18,7 @@ if BENCHMARKS not in sys.path:
     sys.path.insert(0, BENCHMARKS)
 
 from soaking.judging import judge  # noqa: E402
-from soaking.plans import FROM_OUTSIDE, OF_CLAIMS, N  # noqa: E402
+from soaking.plans import FROM_OUTSIDE, OF_CLAIMS, ON_A_DISK, N, draw  # noqa: E402
 from soaking.running import Seen  # noqa: E402
 
 ALL = [f"test_it[{i}]" for i in range(N)]
@@ -97,6 +98,14 @@ def test_what_is_wrong_is_seen(judged, wrong):
     counts, said = judged(change)
     assert counts == {name: n for name, n in expected.items() if n}
     assert len(said) == sum(counts.values())
+
+
+def test_every_fault_comes_up_with_any_seed():
+    """And a worker is killed only where there is one."""
+    for seed in range(5):
+        plans = [draw(random.Random(f"{seed} {number}"), number, True) for number in range(60)]
+        assert {name for plan in plans for name in plan.faults} >= {*OF_CLAIMS, *ON_A_DISK, *FROM_OUTSIDE}
+        assert all(plan.two_processes for plan in plans if plan.signal == "sigkill_worker")
 
 
 def test_a_few_faults(tmp_path):
