@@ -32,9 +32,9 @@ def metrics_for(prompts: PromptSet) -> list[Metric]:
     return [logit_diff, *found] if len(prompts.answers) and len(prompts.foils) else found
 
 
-def predicted(model: "TransformerBridge", prompts: PromptSet, done: Intervention | None) -> list[Json]:
-    """Each metric of one prompt, untouched and under the intervention; only the first where there is none."""
-    variants = [[]] if done is None else [[], [done]]
+def predicted(model: "TransformerBridge", prompts: PromptSet, done: Sequence[Intervention] | Intervention | None) -> list[Json]:
+    """Each metric of one prompt, untouched and under the interventions; only the first where there are none."""
+    variants = [[], done] if done else [[]]
     metrics = metrics_for(prompts)
     values = sweep_metrics(model, prompts, variants, metrics)
     return [
@@ -43,14 +43,16 @@ def predicted(model: "TransformerBridge", prompts: PromptSet, done: Intervention
     ]
 
 
-def effects(model: "TransformerBridge", prompts: PromptSet, variants: Sequence[Intervention]) -> tuple[str, list[float]]:
-    """What each of these interventions alone does: how far it moves the logit difference, or, without one to move, the distribution.
+def effects(
+    model: "TransformerBridge", prompts: PromptSet, variants: Sequence[Sequence[Intervention] | Intervention]
+) -> tuple[str, list[float]]:
+    """What each of these alone does: how far it moves the logit difference, or, without one to move, the distribution.
 
     Returns:
-        the name of that number, and one for each intervention.
+        the name of that number, and one for each of them.
     """
     metric = logit_diff if logit_diff in metrics_for(prompts) else kl_divergence
-    values = sweep_metrics(model, prompts, [[], *([one] for one in variants)], [metric])[0][:, 0]
+    values = sweep_metrics(model, prompts, [[], *variants], [metric])[0][:, 0]
     return (f"change of the {metric.name}" if metric is logit_diff else metric.name), [float(x - values[0]) for x in values[1:]]
 
 

@@ -161,7 +161,7 @@ def test_each_head_s_own_effect_is_that_of_a_sweep(bench, body, prompts):
 def test_maps_have_a_limit(bench, body, monkeypatch):
     monkeypatch.setattr(maps, "WEIGHTS", 3 * 20**2)
     assert bench.attention(body | {"heads": "0.0-2"})["figure"]
-    with pytest.raises(m.MechcheckError, match="4 heads are chosen, and of 20 tokens the maps of 3 are drawn"):
+    with pytest.raises(m.MechcheckError, match="4 heads are to be shown, and of 20 tokens the maps of 3 are drawn"):
         bench.attention(body | {"heads": "0.0-3"})
 
 
