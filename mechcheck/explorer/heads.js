@@ -88,6 +88,8 @@ function headsPanel(change) {
       byId("example").textContent = kind.dataset.example;
       byId("heads-what").textContent = cells.length ? (width === 1 && kind.dataset.cells === "layers" ? "layers" : "heads") : state.of;
       byId("heads").value = state.heads;
+      if (!state.heads) sites = []; // and not when the server says so: the next click may come before
+      paint();
       const role = byId("role");
       if (role) role.value = state.of === "heads" && [...role.options].some(({ value }) => value === state.heads) ? state.heads : "";
       byId("each").checked = state.each === "1";

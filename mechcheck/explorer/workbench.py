@@ -79,7 +79,11 @@ class Workbench:
         pairs = heads_of(self.model, self._shown(body) or sites)
         if not pairs:
             return {"figure": ""}
-        return {"figure": attention_figure(self.model, prepared.prompts, pairs, changes(sites, prepared, body))}
+        done = changes(sites, prepared, body)
+        try:
+            return {"figure": attention_figure(self.model, prepared.prompts, pairs, done)}
+        except MechcheckError as error:
+            raise error if isinstance(error, Problem) else Problem("attention", error) from error
 
     def _shown(self, body: Json) -> Sites:
         """The heads that are named to be looked at."""

@@ -17,22 +17,6 @@ METRICS = {
 }  # fmt: skip
 
 
-@pytest.fixture
-def prompts(bench, body) -> m.PromptSet:
-    """The same prompt, made by hand."""
-    return m.PromptSet.from_text(
-        bench.model, [body["text"]], answers=[body["answer"]], foils=[body["foil"]], counterfactual=[body["counterfactual"]],
-        positions={name: [at] for name, at in body["positions"].items()}, after_space=True,
-    )  # fmt: skip
-
-
-@pytest.fixture
-def references(bench, body) -> m.PromptSet:
-    """The prompts that mean and resample draw from, made by hand."""
-    texts = body["references"]
-    return m.PromptSet.from_text(bench.model, texts, positions={name: [at] * len(texts) for name, at in body["positions"].items()})
-
-
 def numbers(found) -> dict[str, list[float]]:
     return {one["name"]: one["values"] for one in found["numbers"]}
 
