@@ -69,10 +69,10 @@ class Case:
     """The test's parameters, but for the model."""
     nodeid: str = ""
     """Where pytest finds it."""
-    line: int | None = None
-    """Where it begins in its file, counted from 1."""
     command: str = ""
     """What measures it again."""
+    line: int | None = None
+    """Where the test begins in its file, counted from 1."""
 
     @property
     def expect(self) -> Expected:
