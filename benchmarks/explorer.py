@@ -1,4 +1,4 @@
-"""How long does a reader of the explorer wait, in Chromium: for the first page, and from a click on a head to the new prediction and attention?"""
+"""How long a reader of the explorer waits in Chromium: for the first page, and from a click on a head to the new prediction and maps."""
 
 import argparse
 import json
