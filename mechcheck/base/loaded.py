@@ -1,16 +1,19 @@
 """Whether what is given for a model is one that was loaded, and how its weights were processed."""
 
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 from weakref import WeakKeyDictionary
 
-import torch
-
 from mechcheck.base.errors import ModelError
+
+if TYPE_CHECKING:
+    import torch
 
 
 def check_loaded(model: object) -> None:
     """Raise `ModelError` for what is commonly given in place of a loaded model: its name, transformers' own module, another kind."""
+    import torch
+
     if isinstance(model, str | Path):
         raise ModelError(f"{str(model)!r} is a model's name, where the model itself is needed: model = load_model({str(model)!r})")
     kind = type(model).__name__
@@ -34,11 +37,13 @@ Processing = Literal["folded", "raw"]
 _PROCESSING: "WeakKeyDictionary[torch.nn.Module, Processing]" = WeakKeyDictionary()
 
 
-def set_processing(model: torch.nn.Module, processing: Processing) -> None:
+def set_processing(model: "torch.nn.Module", processing: Processing) -> None:
     """Remember how this model's weights were processed."""
     _PROCESSING[model] = processing
 
 
 def processing_of(model: object) -> Processing | None:
     """How its weights were processed; None where nobody said so."""
+    import torch
+
     return _PROCESSING.get(model) if isinstance(model, torch.nn.Module) else None

@@ -191,10 +191,10 @@ def _summary(chosen: argparse.Namespace) -> None:
 
 
 def _models(chosen: argparse.Namespace) -> None:
-    from mechcheck.circuits.files import models_with_circuit
+    from mechcheck.circuits.recorded import models_with_circuit
     from mechcheck.compiled import blueprint, compiled_models, task_of
-    from mechcheck.models.loading import embedded_models
-    from mechcheck.tasks.shipped import task_names
+    from mechcheck.models.names import embedded_models
+    from mechcheck.tasks.registry import task_names
 
     for name in embedded_models():
         if name in compiled_models():
@@ -233,7 +233,7 @@ def _calibrate(chosen: argparse.Namespace) -> None:
     from mechcheck.conformance.calibration_page import page, table
     from mechcheck.conformance.subjects import benches
     from mechcheck.evidence.store import write_json
-    from mechcheck.models.loading import embedded_models
+    from mechcheck.models.names import embedded_models
     from mechcheck.verdicts.case import PROFILES
 
     if chosen.claims < LEAST:
