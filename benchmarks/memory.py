@@ -48,9 +48,9 @@ def measure(case: Case, device: str) -> Found:
     prompts = prompt_pairs(config.vocab_size, case.prompts)
     job = every_head(prompts, model.cfg.n_layers, model.cfg.n_heads, at=case.at)
     ours(model, Job(job.name, prompts[:2], job.method, job.variants[:4]))
-    before = _forget_peak(device)
+    before = forget_peak(device)
     seconds, _ = timed(device, lambda: ours(model, job))
-    return Found(len(job.variants), _peak(device) - before, _in_one_batch(shape_of(model), job, case.at), seconds)
+    return Found(len(job.variants), peak(device) - before, _in_one_batch(shape_of(model), job, case.at), seconds)
 
 
 def _in_one_batch(shape: Shape, job: Job, at: Sequence[int | None]) -> int:
@@ -58,7 +58,7 @@ def _in_one_batch(shape: Shape, job: Job, at: Sequence[int | None]) -> int:
     return windows * len(job.prompts) * (4 * shape.d_model + 2 * shape.d_mlp) * 4
 
 
-def _forget_peak(device: str) -> int:
+def forget_peak(device: str) -> int:
     """Begin to measure: what is in use now."""
     if device != "cpu":
         torch.cuda.reset_peak_memory_stats(device)
@@ -70,7 +70,7 @@ def _forget_peak(device: str) -> int:
     return _status("VmRSS")
 
 
-def _peak(device: str) -> int:
+def peak(device: str) -> int:
     if device != "cpu":
         return torch.cuda.max_memory_allocated(device)
     return _status("VmHWM") if Path("/proc/self/status").exists() else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024

@@ -20,6 +20,7 @@ from mechcheck.models.agreement import Prediction, disagreement, mend_hooks, mis
 from mechcheck.models.booting import boot, boot_twin, watched
 from mechcheck.models.directory import Contents, architecture_named, check_faithful, checked, contents, first_line
 from mechcheck.models.distilbert import cached_bert
+from mechcheck.models.folding import fold
 from mechcheck.models.hub import HubError, snapshot
 from mechcheck.models.in_memory import twin_in_memory
 from mechcheck.models.names import directory_of, unlike_any
@@ -175,7 +176,7 @@ def _bootable(source: Provenance) -> Path:
 def _make_twin(of: Provenance, seed: int, now: Contents) -> "TransformerBridge":
     model = boot_twin(_bootable(of), of.name, of.device, DTYPES[of.dtype], seed)
     if of.processing == "folded":
-        model.enable_compatibility_mode(disable_warnings=True)
+        fold(model)
     mend_hooks(model)
     return _known(model, replace(of, name=f"{of.name}#reinitialised-{seed}", weights_sha256=hash_parameters(model)))
 
@@ -220,7 +221,7 @@ def _unfit_to_fold(encoder: bool, seen: Watched | None) -> str | None:
 def _fold(model: "TransformerBridge") -> str | None:
     """Fold norms and biases; why that cannot be done."""
     try:
-        model.enable_compatibility_mode(disable_warnings=True)
+        fold(model)
     except Exception as error:  # as many kinds as adapters
         return first_line(error)
     return None
