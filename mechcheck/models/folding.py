@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 State = dict[str, Tensor]
 """By the bridge's names: "embed.weight", "blocks.0.attn.q.weight"."""
 
+_EMBEDDINGS = ("embed", "pos_embed")
 _LAYER = re.compile(r"blocks\.(\d+)\.")
 
 
@@ -60,30 +61,33 @@ def _in_layers(model: "TransformerBridge", state: State) -> bool:
 
 def _fold_layer(model: "TransformerBridge", layer: int, weights: State) -> None:
     first = "blocks.0."
-    one = {first + name: value for name, value in weights.items()}
-    beside = {end: torch.zeros(1, model.cfg.d_model) for end in ("embed.weight", "pos_embed.weight")}  # centred too; nobody reads them
-    made = _processed(model, one | beside, layers=1, unembed=False)
+    made = _processed(model, {first + name: value for name, value in weights.items()}, layers=1, unembed=False)
     block = model.blocks[layer]
     with _InPlace([block]):
         _distribute({key: value for key, value in made.items() if key.startswith(first)}, {"blocks": (None, [block])})
 
 
 def _fold_ends(model: "TransformerBridge", weights: State) -> None:
+    """The embeddings, which are as large as the unembedding, and then the others."""
     ends = {name: part for name, part in model.real_components.items() if name != "blocks"}
-    made = _processed(model, dict(weights), layers=0, unembed=True)
-    weights.clear()
-    with _InPlace([component for _, component in ends.values()]):
-        _distribute(made, ends)
+    for some in ({name for name in ends if name in _EMBEDDINGS}, {name for name in ends if name not in _EMBEDDINGS}):
+        here = {key: weights.pop(key) for key in list(weights) if key.split(".")[0] in some}
+        made = _processed(model, here, layers=0, unembed="unembed.weight" in here)
+        here.clear()
+        with _InPlace([ends[name][1] for name in ends if name in some]):
+            _distribute(made, {name: ends[name] for name in ends if name in some})
 
 
 def _processed(model: "TransformerBridge", weights: State, *, layers: int, unembed: bool) -> State:
     from transformer_lens.utilities.activation_functions import softcap_enabled
     from transformer_lens.weight_processing import ProcessWeights
 
+    beside = {f"{end}.weight": torch.zeros(1, model.cfg.d_model) for end in _EMBEDDINGS}  # centred too; nobody reads them
     cfg = copy.copy(model.cfg)
     cfg.n_layers = layers
     capped = softcap_enabled(getattr(cfg, "output_logits_soft_cap", None))  # a capped logit is not the same with less on all of them
-    return ProcessWeights.process_weights(weights, cfg, center_unembed=unembed and not capped, adapter=model.adapter)
+    made = ProcessWeights.process_weights(beside | weights, cfg, center_unembed=unembed and not capped, adapter=model.adapter)
+    return {key: value for key, value in made.items() if key in weights or key not in beside}
 
 
 def _distribute(weights: State, components: Any) -> None:

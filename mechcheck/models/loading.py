@@ -27,6 +27,7 @@ from mechcheck.models.names import directory_of, unlike_any
 from mechcheck.models.native import Booted, boot_directory, described, is_native_directory
 from mechcheck.models.native import boot_twin as boot_native_twin
 from mechcheck.models.provenance import Provenance, hash_parameters, provenance, remember
+from mechcheck.models.stored import Stored, stored
 from mechcheck.models.weights import Watched
 from mechcheck.notation.limits import Limits, limits_of, set_limits
 
@@ -89,6 +90,12 @@ def load_model(
     load = _load_small if _bytes(directory) < 4 * LARGE else _load
     with usual_torch():
         return hand_out(load(directory, name, commit, device, dtype, processing, contents(directory)))
+
+
+def stored_model(name_or_path: str | Path) -> Stored:
+    """How large a model is, from its files' headers; of a hub model, those on this machine. Errors: as `load_model`."""
+    directory, name, _ = _resolve(str(name_or_path), None, offline=True, follow_links=False)
+    return stored(directory, name)
 
 
 def fetch_model(name: str, revision: str | None = None) -> str:

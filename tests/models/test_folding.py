@@ -62,7 +62,7 @@ def test_no_more_than_a_layer_at_a_time(directory, monkeypatch, name):
 
     monkeypatch.setattr(ProcessWeights, "process_weights", staticmethod(recorded))
     fold(model)
-    assert asked == [{"0"}] * model.cfg.n_layers + [set()]
+    assert asked == [{"0"}] * model.cfg.n_layers + [set(), set()]
 
 
 def test_what_is_prepared_together_goes_the_way_of_transformer_lens(directory, monkeypatch):
