@@ -8,6 +8,7 @@ from contextlib import contextmanager
 import pytest
 
 from mechcheck.plugin.cases import claim_spec
+from mechcheck.plugin.settings import measures
 
 BRIDGE = "transformer_lens.model_bridge"
 HYPOTHESIS = "hypothesispytest"
@@ -16,7 +17,7 @@ HYPOTHESIS = "hypothesispytest"
 @pytest.hookimpl(trylast=True)
 def pytest_collection_finish(session: pytest.Session) -> None:
     """Import what models are made of, where a claim is to run on one. At this time nothing is alive yet but what was imported."""
-    if session.config.option.collectonly or BRIDGE in sys.modules or not any(_loads_a_model(item) for item in session.items):
+    if not measures(session.config) or BRIDGE in sys.modules or not any(_loads_a_model(item) for item in session.items):
         return
     with for_good():
         import transformer_lens.model_bridge  # noqa: F401
