@@ -57,6 +57,10 @@ def pytest_configure(config: pytest.Config) -> None:
     if config.getoption("--mech-report") != REPORT and measures(config):
         check_writable(settings.report)
     config.pluginmanager.register(Session(config, selection, roster), "mechcheck-session")
+    if config.getoption("--mech-cluster") is not None:
+        from mechcheck.plugin.cluster.controller import Controller
+
+        config.pluginmanager.register(Controller(config, roster), "mechcheck-cluster")
     if config.pluginmanager.hasplugin("html"):
         from mechcheck.plugin.html import HtmlAdapter
 

@@ -115,6 +115,7 @@ class Session:
             return
         problems = [
             *left.problems,
+            *self.roster.losses,
             *(f"the record of {name} was lost: what its test's report said is kept, without figures" for name in known),
         ]
         undecided = self._undecided({*left.decided, *known})

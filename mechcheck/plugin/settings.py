@@ -12,10 +12,12 @@ from mechcheck.base.errors import MechcheckError
 from mechcheck.base.paths import trained_models
 from mechcheck.base.reading import is_dir
 from mechcheck.evidence.dtypes import DTYPE_NAMES
+from mechcheck.evidence.outbox import Outbox
 from mechcheck.evidence.parts import Parts, spare_folder
 from mechcheck.evidence.status import CHANGES, words_among
 from mechcheck.evidence.store import FILE, RUN_FOLDER, SAMPLES
 from mechcheck.models.names import unlike_any
+from mechcheck.plugin.cluster_options import SENT_HOME, add_options
 from mechcheck.verdicts.case import PROFILES, Conditions
 from mechcheck.verdicts.claim import LEAST_BUDGET
 
@@ -103,6 +105,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--mech-threads", default=1, type=int, metavar="N",
         help="CPU threads of torch (default: 1, which repeats bit for bit whatever else runs; 0: torch's own choice).",
     )  # fmt: skip
+    add_options(group)
 
 
 def make_settings(config: pytest.Config) -> Settings:
@@ -128,7 +131,7 @@ def make_settings(config: pytest.Config) -> Settings:
         decoys=decoys if wanted is None else wanted,
         threads=config.getoption("--mech-threads"),
         report=report,
-        parts=Parts(report / f"{RUN_FOLDER}{run}", spare_folder(run)),
+        parts=Outbox(run) if worker is not None and SENT_HOME in worker else Parts(report / f"{RUN_FOLDER}{run}", spare_folder(run)),
         circuits=_circuits(config),
         baseline=_baseline(config),
         margin=_margin(config),
