@@ -90,6 +90,15 @@ def load_model(
         return hand_out(load(directory, name, commit, device, dtype, processing, contents(directory)))
 
 
+def weights_now(name_or_path: str) -> str:
+    """The hash of the weights files that `load_model` would read now, of what is on this machine.
+
+    Raises:
+        ModelError: there is no such model here.
+    """
+    return contents(_resolve(name_or_path, None, offline=True, follow_links=True)[0]).weights
+
+
 def fetch_model(name: str, revision: str | None = None) -> str:
     """Bring a hub model ("gpt2", "gpt2@607a30d") into the local cache and return its commit."""
     hub_id, _, pinned = name.partition("@")

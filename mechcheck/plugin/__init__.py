@@ -52,6 +52,10 @@ def pytest_configure(config: pytest.Config) -> None:
     roster = Roster(config)
     config.pluginmanager.register(roster, "mechcheck-roster")
     config.pluginmanager.register(startup, "mechcheck-startup")
+    if config.getoption("--mech-resume"):
+        from mechcheck.plugin.resuming.replay import Replay
+
+        config.pluginmanager.register(Replay(settings.parts), "mechcheck-replay")
     if hasattr(config, "workerinput"):
         return
     if config.getoption("--mech-report") != REPORT and measures(config):

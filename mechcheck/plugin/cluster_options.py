@@ -1,4 +1,4 @@
-"""What is asked of a cluster on the command line."""
+"""What is asked of a cluster on the command line, and where an interrupted run is gone on with."""
 
 from typing import Any, NamedTuple
 
@@ -9,7 +9,7 @@ SENT_HOME = "mechcheck_cluster"
 
 
 def add_options(group: pytest.OptionGroup) -> None:
-    """The options of `--mech-cluster`."""
+    """The options of runs on a cluster, and of those that are gone on with."""
     group.addoption(
         "--mech-cluster", default=None, metavar="WHERE",
         help="Run claims on workers: local (processes here), ray (the running Ray cluster, or a new one here), ray://HOST:PORT, slurm.",
@@ -23,6 +23,11 @@ def add_options(group: pytest.OptionGroup) -> None:
         help="What each claim needs of the cluster, separated by commas: num_cpus=2, num_gpus=.5, names that a Ray cluster knows, "
         "parameters of Slurm jobs as submitit takes them (slurm_partition=gpu, timeout_min=60). gpu_gb=80, the memory of a GPU, has "
         "models share GPUs by their size.",
+    )  # fmt: skip
+    group.addoption(
+        "--mech-resume", action="store_true",
+        help="Go on with the run in the report folder that was stopped or killed, if there is one: what it had decided is not run again. "
+        "Refused where claims, options, models or versions are others now.",
     )  # fmt: skip
 
 
@@ -46,7 +51,7 @@ def asked_of(config: pytest.Config) -> Asked:
     where: str = config.getoption("--mech-cluster")
     if config.getoption("numprocesses", None) or config.getoption("tx", None):
         raise pytest.UsageError(
-            "--mech-cluster and -n both say which processes run the claims; leave one out (-n 4 is as --mech-cluster local --mech-workers 4)"
+            "--mech-cluster and -n both say which processes run the claims; leave one out (as -n 4 is --mech-workers 4 on local)"
         )
     if config.getoption("usepdb", False):
         raise pytest.UsageError("--pdb needs the claim in this process; leave out --mech-cluster")

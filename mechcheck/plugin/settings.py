@@ -14,6 +14,7 @@ from mechcheck.base.reading import is_dir
 from mechcheck.evidence.dtypes import DTYPE_NAMES
 from mechcheck.evidence.outbox import Outbox
 from mechcheck.evidence.parts import Parts, spare_folder
+from mechcheck.evidence.resuming import Interrupted, interrupted_run
 from mechcheck.evidence.status import CHANGES, words_among
 from mechcheck.evidence.store import FILE, RUN_FOLDER, SAMPLES
 from mechcheck.models.names import unlike_any
@@ -47,6 +48,8 @@ class Settings(Conditions):
     """Verdicts, and changes since the baseline, that fail the run."""
     prompts: Literal["all", "worst", "none"] = "all"
     """Which prompts the page shows with their values; none: and their texts are not kept beside the evidence."""
+    resumed: Interrupted | None = None
+    """The run that this one goes on with."""
 
 
 SETTINGS = pytest.StashKey[Settings]()
@@ -119,8 +122,12 @@ def make_settings(config: pytest.Config) -> Settings:
     worker = getattr(config, "workerinput", None)
     report = config.invocation_params.dir / config.getoption("--mech-report")
     run = uuid.uuid4().hex[:12]
+    resumed = None
     if worker is not None:
         report, run = Path(worker["mechcheck_report"]), worker["mechcheck_run"]
+    elif config.getoption("--mech-resume") and measures(config):
+        resumed = interrupted_run(report)
+        run = resumed.parts.run if resumed is not None else run
     return Settings(
         models=_models(config),
         device=_device(config, dtypes),
@@ -140,6 +147,7 @@ def make_settings(config: pytest.Config) -> Settings:
         budget=_budget(config),
         fail_on=_fail_on(config),
         prompts=config.getoption("--mech-prompts"),
+        resumed=resumed,
     )
 
 

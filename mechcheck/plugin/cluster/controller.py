@@ -39,23 +39,25 @@ class Controller:
         collected = not session.testsfailed or self.config.option.continue_on_collection_errors
         if not (measures(self.config) and session.items and collected):
             return None  # pytest's own says what there is to say
+        items = self._undecided(session)
+        if items:
+            self._run(session, items)
+        return True
+
+    def _run(self, session: pytest.Session, items: list[pytest.Item]) -> None:
         pool = self._pool()
         tasks: dict[Task, pytest.Item] = {}
         try:
             done: SimpleQueue[Task] = SimpleQueue()
-            for item, following in _with_following(session.items):
-                task = self._submitted(pool, item, following)
-                tasks[task] = item
+            for item, following in _with_following(items):
+                tasks[self._submitted(pool, item, following)] = item
             for task in tasks:
                 task.add_done_callback(done.put)  # type: ignore[arg-type]
             for _ in range(len(tasks)):
                 task = done.get()
                 self._take(tasks[task], task)
                 del tasks[task]
-                if session.shouldfail:
-                    raise session.Failed(session.shouldfail)
-                if session.shouldstop:
-                    raise session.Interrupted(session.shouldstop)
+                _heed(session)
         except BaseException:
             for task, item in tasks.items():
                 if task.running() and (record := (self.roster.claims or {}).get(item.nodeid)) is not None:
@@ -63,7 +65,19 @@ class Controller:
             pool.stop()
             raise
         pool.shutdown()
-        return True
+
+    def _undecided(self, session: pytest.Session) -> list[pytest.Item]:
+        """The items that are to be run; claims that an interrupted run has decided are told here."""
+        replay = self.config.pluginmanager.get_plugin("mechcheck-replay")
+        if replay is None:
+            return session.items
+        left = []
+        for item in session.items:
+            if replay.pytest_runtest_protocol(item, None):
+                _heed(session)
+            else:
+                left.append(item)
+        return left
 
     def _pool(self) -> Pool:
         setup = Setup(
@@ -131,6 +145,14 @@ class Controller:
         item.ihook.pytest_runtest_logstart(nodeid=item.nodeid, location=item.location)
         item.ihook.pytest_runtest_logreport(report=report)
         item.ihook.pytest_runtest_logfinish(nodeid=item.nodeid, location=item.location)
+
+
+def _heed(session: pytest.Session) -> None:
+    """End the run where -x or a plugin says so."""
+    if session.shouldfail:
+        raise session.Failed(session.shouldfail)
+    if session.shouldstop:
+        raise session.Interrupted(session.shouldstop)
 
 
 def _with_following(items: list[pytest.Item]) -> list[tuple[pytest.Item, pytest.Item | None]]:

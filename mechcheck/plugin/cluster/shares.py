@@ -36,6 +36,6 @@ def share(weights: int | None, gpu_gb: float | None) -> float:
 
 def weights_bytes(model: str) -> int | None:
     """The size of a model's weights; None where they are not at hand."""
-    folder = data_dir("models") / model if model in trained_models() else Path(model).expanduser()
+    folder = data_dir("fixtures") / "models" / model if model in trained_models() else Path(model).expanduser()
     sizes = [path.stat().st_size for path in folder.glob("*.safetensors")] if folder.is_dir() else []
     return sum(sizes) or None
