@@ -1,7 +1,8 @@
 """Whether what is given for a model is one that was loaded, and how its weights were processed."""
 
+from importlib import import_module
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal, NamedTuple
 from weakref import WeakKeyDictionary
 
 import torch
@@ -42,3 +43,37 @@ def set_processing(model: torch.nn.Module, processing: Processing) -> None:
 def processing_of(model: object) -> Processing | None:
     """How its weights were processed; None where nobody said so."""
     return _PROCESSING.get(model) if isinstance(model, torch.nn.Module) else None
+
+
+class Source(NamedTuple):
+    """How another process gets the same model: a function, by its name, and what it is given."""
+
+    module: str
+    function: str
+    argument: Any
+
+    def load(self) -> Any:
+        """The model, in this process."""
+        return getattr(import_module(self.module), self.function)(self.argument)
+
+
+_SOURCE: "WeakKeyDictionary[torch.nn.Module, Source]" = WeakKeyDictionary()
+
+
+def set_source(model: torch.nn.Module, source: Source) -> None:
+    """Remember where this model comes from."""
+    _SOURCE[model] = source
+
+
+def source_of(model: torch.nn.Module) -> Source:
+    """Where it comes from.
+
+    Raises:
+        ModelError: it was made in memory.
+    """
+    if model not in _SOURCE:
+        raise ModelError(
+            "this model was made in memory, so no other process can load it: write it to a directory with keep_model or keep_native, "
+            "and load that with load_model(directory)"
+        )
+    return _SOURCE[model]
