@@ -65,11 +65,19 @@ def pytest_configure(config: pytest.Config) -> None:
     config.pluginmanager.register(roster, "mechcheck-roster")
     config.pluginmanager.register(startup, "mechcheck-startup")
     config.pluginmanager.register(planning, "mechcheck-planning")
+    if config.getoption("--mech-resume"):
+        from mechcheck.plugin.resuming.replay import Replay
+
+        config.pluginmanager.register(Replay(settings.parts), "mechcheck-replay")
     if hasattr(config, "workerinput"):
         return
     if config.getoption("--mech-report") != REPORT and measures(config):
         check_writable(settings.report)
     config.pluginmanager.register(Session(config, selection, roster), "mechcheck-session")
+    if config.getoption("--mech-cluster") is not None:
+        from mechcheck.plugin.cluster.controller import Controller
+
+        config.pluginmanager.register(Controller(config, roster), "mechcheck-cluster")
     if config.pluginmanager.hasplugin("html"):
         from mechcheck.plugin.html import HtmlAdapter
 
