@@ -90,7 +90,7 @@ class Session:
 
     @cached_property
     def _inputs(self) -> dict[str, Any]:
-        return inputs((self.roster.claims or {}).values(), self.settings, self.config.rootpath, _versions())
+        return inputs((self.roster.claims or {}).values(), self.settings, self.config.rootpath, versions())
 
     def pytest_report_collectionfinish(self) -> list[str]:
         resumed = self.settings.resumed
