@@ -7,7 +7,7 @@ from typing import Any
 
 from mechcheck.base.errors import MechcheckError
 from mechcheck.base.outgoing import outgoing
-from mechcheck.circuits.files import circuit_folders
+from mechcheck.circuits.recorded import circuit_folders
 from mechcheck.evidence.record import Record
 from mechcheck.models.names import place_of
 from mechcheck.plugin.settings import Settings
