@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from mechcheck.engine.arithmetic.packing import multiply, pack
+from mechcheck.engine.arithmetic.work import multiplied
 
 
 def _tanh_gelu(x: Tensor) -> Tensor:
@@ -40,6 +41,7 @@ class Linear(NamedTuple):
     def __call__(self, x: Float[Tensor, "... d_in"], then: Callable[[Tensor], Tensor] | None = None) -> Float[Tensor, "... d_out"]:
         """`then` is applied to each number that comes out."""
         flat = x.reshape(-1, x.shape[-1])
+        multiplied(2 * len(flat) * self.weight.numel(), x)
         if self.packed is not None and not (torch.is_grad_enabled() and x.requires_grad):
             named = None if then is None else _BEHIND_A_PRODUCT.get(then)
             out = multiply(flat, self.packed, self.bias, named) if named else multiply(flat, self.packed, self.bias)
