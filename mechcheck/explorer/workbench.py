@@ -6,7 +6,8 @@ from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING
 
 from mechcheck.base.errors import HookError, MechcheckError, NonFiniteError
-from mechcheck.circuits.files import check_circuit, circuit_path, load_circuit
+from mechcheck.circuits.files import check_circuit, load_circuit
+from mechcheck.circuits.recorded import circuit_path
 from mechcheck.compiled import blueprint, compiled_models, task_of
 from mechcheck.explorer.bodies import Json, Problem
 from mechcheck.explorer.change import changes, changes_alone, chosen_heads, noted
@@ -18,8 +19,8 @@ from mechcheck.models.loading import provenance
 from mechcheck.notation.interventions import Intervention
 from mechcheck.notation.sites import Sites
 from mechcheck.prompts.tokens import Reader
-from mechcheck.tasks.registry import Split
-from mechcheck.tasks.shipped import task_names, task_prompts
+from mechcheck.tasks.registry import Split, task_names
+from mechcheck.tasks.shipped import task_prompts
 
 if TYPE_CHECKING:
     from transformer_lens.model_bridge import TransformerBridge
