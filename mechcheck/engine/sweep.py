@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from mechcheck.base.progress import progress
+from mechcheck.base.progress import heard, progress
 from mechcheck.engine.arithmetic.model import Arithmetic
 from mechcheck.engine.direct import at_receivers, put_at_receivers
 from mechcheck.engine.edit import Activation, Edit
@@ -29,7 +29,7 @@ from mechcheck.prompts.prompt_set import PromptSet
 if TYPE_CHECKING:
     from transformer_lens.model_bridge import TransformerBridge
 
-# A batch on a CPU where many positions are read. It has rows enough for fast products even so, and its activations stay in the cache,
+# A batch on a CPU where many positions are read, or where somebody waits for it to advance. It has rows enough for fast products even so, and its activations stay in the cache,
 # in memory that need not be given to the process anew each time (measured on GPT-2 small's shape: a tenth of the time).
 _WIDE_BYTES = 48 * 2**20
 
@@ -130,7 +130,7 @@ def _batches(
 ) -> Iterator[tuple[list[Variant], Streams]]:
     """Run the variants of one window, as many at a time as fit; fewer, should memory run out."""
     room = free_bytes(base.last.device)
-    if base.last.device.type == "cpu" and view.leaving.positions.shape[1] > 1:
+    if base.last.device.type == "cpu" and (view.leaving.positions.shape[1] > 1 or heard()):
         room = min(room, _WIDE_BYTES)
     size = batch or max(1, room // _bytes_per_variant(base, view))
     start = 0

@@ -39,6 +39,21 @@ _CLAIM: Json = {
 }
 
 
+_STUDY: Json = {
+    "task": _TEXT,
+    "study": {"enum": ["targeted", "generic", "patching", "discovery", "lens", "steering"]},
+    "target": _TEXT,
+    "size": {"type": "integer", "minimum": 1, "maximum": 16},
+    "method": {"enum": ["eap-ig-inputs", "eap", "relp", "exact", "prune", "acdc", "edge-pruning", "information-flow"]},
+    "prompts": {"type": "integer", "minimum": 2, "maximum": 240},
+    "faithful": {"type": "number", "minimum": 0.01, "maximum": 0.99},
+    "direction": {"enum": ["unembedding", "difference"]},
+    "layer": {"type": "integer", "minimum": 0},
+    "place": _TEXT,
+    "reach": {"type": "number", "minimum": 0.01, "maximum": 1000},
+}
+
+
 def _table(properties: Json) -> Json:
     return {"type": "object", "properties": properties, "required": list(properties), "additionalProperties": False}
 
@@ -50,6 +65,7 @@ SCHEMAS: dict[str, Json] = {
     "claim": _table({**_PROMPT, **_CHANGE, **_CLAIM}),
     "save": _table({**_PROMPT, **_CHANGE, **_CLAIM, "replace": {"type": "boolean"}}),
     "prove": _table({**_PROMPT, **_CHANGE, **_CLAIM}),
+    "study": _table({**_PROMPT, **_CHANGE, **_STUDY}),
     "complete": _table({"start": _TEXT}),
     "example": _table({"task": _TEXT, "row": {"type": "integer", "minimum": 0}}),
 }

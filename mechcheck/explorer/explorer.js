@@ -12,7 +12,7 @@
   let marked = ""; // what the effects in the grid are of
 
   const question = () => {
-    const { task, row, each, ...body } = state;
+    const { task, row, each, study, ...body } = state;
     return body;
   };
 
@@ -68,7 +68,14 @@
     heads.mark(found.problems ? NOTHING : found);
   }
 
+  // Settings of studies are no step that one undoes, and nothing is asked for them.
+  function settle(study) {
+    state = { ...state, study };
+    history.replaceState(kept(), "", written(state));
+  }
+
   function fill() {
+    studies.fill(state);
     prompt.fill(state);
     heads.fill(state);
     byId("undo").disabled = !kept().depth;
@@ -91,7 +98,7 @@
   // What was tried stays with the history of this tab, each with the number that it came to.
   function keep({ numbers }) {
     const { values, name } = numbers[0];
-    const one = { said: said(state), address: written(state), text: state.text, came: `${name} ${number(values.at(-1))}` };
+    const one = { said: said(state), address: written({ ...state, study: {} }), text: state.text, came: `${name} ${number(values.at(-1))}` };
     const others = kept().tried.filter(({ said, text }) => said !== one.said || text !== one.text);
     history.replaceState({ ...kept(), tried: [one, ...others].slice(0, MOST) }, "");
     tries();
@@ -100,8 +107,8 @@
   function tries() {
     const held = document.activeElement?.closest("#tried button")?.textContent;
     byId("tried").replaceChildren(...kept().tried.map(({ said, address, text, came }) => {
-      const button = make("button", { type: "button", title: text, "aria-current": address === written(state) }, said);
-      button.addEventListener("click", () => change(readState(address)));
+      const button = make("button", { type: "button", title: text, "aria-current": address === written({ ...state, study: {} }) }, said);
+      button.addEventListener("click", () => change({ ...readState(address), study: state.study }));
       return make("li", {}, button, " ", make("small", { className: "muted" }, came));
     }));
     if (held) [...byId("tried").querySelectorAll("button")].find(({ textContent }) => textContent === held)?.focus();
@@ -109,6 +116,7 @@
 
   const prompt = promptPanel(change);
   const heads = headsPanel(change);
+  const studies = studiesPanel({ question: () => ({ ...question(), task: state.task }), settle, change });
   const blank = { text: "", counterfactual: "", references: [], answer: "", foil: "", positions: {} };
   byId("task").addEventListener("change", ({ target }) => change(target.value ? { ...blank, task: target.value, row: 0 } : { task: "", row: 0 }));
   byId("another").addEventListener("click", () => change({ ...blank, task: state.task, row: state.row + 1 }));

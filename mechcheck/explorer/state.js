@@ -2,7 +2,7 @@
 
 const EMPTY = {
   task: "", row: 0, text: "", counterfactual: "", references: [], answer: "", foil: "", positions: {}, do: "none", heads: "", at: [], factor: 2,
-  each: "",
+  each: "", study: {},
 };
 
 // The state that an address has.
@@ -21,6 +21,10 @@ function readState(fragment) {
     const [, name, at] = placed.match(/^(\w+):(\d{1,6})$/) ?? [];
     if (name) state.positions[name] = Number(at);
   }
+  for (const setting of given.getAll("study")) {
+    const [, name, value] = setting.match(/^(\w+):(.*)$/s) ?? [];
+    if (name) state.study[name] = value;
+  }
   return state;
 }
 
@@ -33,6 +37,7 @@ function written(state) {
   for (const text of state.references) given.append("reference", text);
   for (const name of state.at) given.append("at", name);
   for (const [name, at] of Object.entries(state.positions)) given.append("position", `${name}:${at}`);
+  for (const [name, value] of Object.entries(state.study)) given.append("study", `${name}:${value}`);
   return `#${given}`;
 }
 

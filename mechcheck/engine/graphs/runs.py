@@ -133,7 +133,7 @@ class Graphs:
         """What cutting each edge (further) adds to the first metric, to first order around each variant; 0 where there is no edge."""
         (metric, *_), real = self.metrics, self.graph.real
         found = torch.empty(len(cuts), len(self.prompts), *real.shape, dtype=torch.float64)
-        with usual_torch():
+        with usual_torch(), progress(len(cuts) * len(self.prompts), "slopes of circuits") as bar:
             for rows, chosen, run in self._runs(cuts, 4):
                 reading = Reading(metric, run.base.prompts, run.read)
                 clean = self._logits(run.base.last[torch.arange(len(rows))[:, None], run.read.positions])
@@ -143,6 +143,7 @@ class Graphs:
                     return torch.stack([reading.reduced(one) for one in values])
 
                 found[chosen, rows] = run.slopes(measured) * real
+                bar.update(len(rows) * len(run.cuts))
         return found
 
     def _logits(self, streams: Tensor) -> Tensor:
