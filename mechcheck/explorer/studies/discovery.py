@@ -32,7 +32,7 @@ def discovery(bench: Workbench, body: Json, turn: Turn) -> Json:
         prompts = bench.drawn(body["task"])[: body["prompts"]]
     except MechcheckError as error:
         raise Problem("study", error) from error
-    turn.tell("progress", {"done": 0, "total": 0, "what": f"{len(prompts)} prompts"})
+    turn.tell("progress", {"done": 0, "total": 0, "what": f"{len(prompts)} prompts of {body['task']}"})
     found = discover_edges(Cut(bench.model, prompts), body["method"], faithful=body["faithful"], resamples=0)
     sites = heads_of(found.edges)
     roles = {role["role"]: heads(role["heads"]) for role in bench.about["roles"] if role["task"] == body["task"]}

@@ -32,13 +32,17 @@ def lens(bench: Workbench, body: Json, turn: Turn) -> Json:
     runs: dict[str, Intervention | tuple[()]] = {"as it is": (), **({} if done is None else {"changed": done})}
     read: dict[str, LensMap] = {}
     for number, (name, one) in enumerate(runs.items()):
-        turn.tell("progress", {"done": number, "total": len(runs), "what": f"the prompt, {name}"})
+        turn.part(number, len(runs), f"the prompt, {name}")
         read[name] = logit_lens_map(bench.model, prompts, interventions=one, top=TOP)
     tokens = token_labels(prompts, 0)
     grids: dict[str, LensGrid] = {name: replace(found.figure(0, name), tokens=tokens) for name, found in read.items()}
     end = str(int(prompts.position(END)[0]))
     curves = [html(found.at(end).figure(f"At the end of the prompt, {name}")) for name, found in read.items()]
     at, layers = int(read["as it is"].at(end).resolution().values[0]), bench.model.cfg.n_layers
-    where = f"the stream entering layer {at}" if at < layers else "what leaves the last layer"
-    said = "The answer is not the likeliest token, of any stream at the end." if at > layers else f"The answer is the likeliest token from {where} on."
+    if at > layers:
+        said = "The answer is not the likeliest token, after any layer."
+    elif at == layers:
+        said = "The answer is the likeliest token after the last layer alone."
+    else:
+        said = f"The answer is the likeliest token of what enters layer {at}, and from there on."
     return {"figures": [html(Compared("Logit lens", grids)), *curves], "heads": "", "said": said}

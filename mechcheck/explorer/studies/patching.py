@@ -1,11 +1,12 @@
 """What the counterfactual's run carries where: each layer and position of the stream and of what is added to it, each head."""
 
 from dataclasses import replace
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import torch
 
+from mechcheck.base.errors import SiteError
 from mechcheck.engine.run import sweep
 from mechcheck.explorer.bodies import Json, Problem
 from mechcheck.explorer.prediction import metrics_for
@@ -16,10 +17,16 @@ from mechcheck.measures.causal.patching import head_patching, residual_patching
 from mechcheck.measures.figures.charts import Heatmap
 from mechcheck.measures.figures.compared import Compared
 from mechcheck.notation.metrics import kl_divergence, logit_diff
+from mechcheck.notation.site_checks import check_sites
+from mechcheck.notation.sites import Site
 from mechcheck.prompts.labels import token_labels
-from mechcheck.prompts.prompt_set import PromptSet
+from mechcheck.prompts.prompt_set import END, PromptSet
 
-_PLACES: dict[str, Literal["resid_pre", "attn_out", "mlp_out"]] = {
+if TYPE_CHECKING:
+    from transformer_lens.model_bridge import TransformerBridge
+
+_Kind = Literal["resid_pre", "attn_out", "mlp_out"]
+_PLACES: dict[str, _Kind] = {
     "stream entering the layer": "resid_pre",
     "attention's output": "attn_out",
     "MLP's output": "mlp_out",
@@ -45,12 +52,12 @@ def patching(bench: Workbench, body: Json, turn: Turn) -> Json:
     before = 0.0 if metric is kl_divergence else float(sweep(model, prompts, [[]], metric)[0, 0])
     unit = f"{metric.unit}, {'KL from the untouched run' if metric is kl_divergence else f'change of the {metric.name}'}"
     rows, columns = [str(layer) for layer in range(layers)], token_labels(prompts, 0)
-    maps = {}
-    for number, (name, kind) in enumerate(_PLACES.items()):
-        turn.tell("progress", {"done": number, "total": len(_PLACES) + 1, "what": name})
+    maps, there = {}, {name: kind for name, kind in _PLACES.items() if _has(model, kind)}
+    for number, (name, kind) in enumerate(there.items()):
+        turn.part(number, len(there) + 1, name)
         moved = residual_patching(model, placed, tuple(map(_named, range(length))), kind=kind, metric=metric)[..., 0] - before
         maps[name] = Heatmap(name, moved, rows, columns, "layer", "position", unit)
-    turn.tell("progress", {"done": len(_PLACES), "total": len(_PLACES) + 1, "what": "heads"})
+    turn.part(len(there), len(there) + 1, "heads")
     scores = head_patching(model, prompts, positions=tuple(body["at"]) or None, metric=metric)
     by_head = replace(scores, values=np.asarray(scores.values - before), unit=unit)
     where = f"at {', '.join(body['at'])}" if body["at"] else "at every position"
@@ -58,8 +65,18 @@ def patching(bench: Workbench, body: Json, turn: Turn) -> Json:
     largest = max(maps, key=lambda name: np.abs(maps[name].values).max())
     layer, at = np.unravel_index(np.abs(maps[largest].values).argmax(), maps[largest].values.shape)
     top = maps[largest].values[layer, at]
-    said = f"The largest change is {top:+.3g}, of the {largest}, layer {layer} at {columns[at]}."
+    said = f"The largest change is {top:+.3g}, of the {largest}, layer {layer} at {columns[at]!r}."
+    if missing := [name for name in _PLACES if name not in there]:
+        said += f" Left out, as this model has none that can be seen: {', '.join(missing)}."
     return {"figures": [html(figure) for figure in figures], "heads": "", "said": said}
+
+
+def _has(model: "TransformerBridge", kind: _Kind) -> bool:
+    try:
+        check_sites(model, [Site(kind, 0, None, END)])
+    except SiteError:
+        return False
+    return True
 
 
 def at_each_token(prompts: PromptSet) -> PromptSet:

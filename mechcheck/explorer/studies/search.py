@@ -92,7 +92,7 @@ class _Search:
         """Tell the page of a step."""
         self.steps.append(step)
         before = self.steps[-2].sites if len(self.steps) > 1 else Sites()
-        numbers = self._numbers(step.sites)
+        numbers = self._numbers(step.sites) | {self.score: step.score}
         self.numbers.append(numbers)
         self.turn.tell(
             "trace",
@@ -120,7 +120,7 @@ class _Search:
         """What the page is told at the end."""
         return {
             "figures": [self.figure] if self.steps else [], "heads": found.sites.places, "do": self.body["do"], "stopped": found.stopped,
-            "evaluated": found.evaluated, "numbers": self._numbers(found.sites or None), "said": said,
+            "evaluated": found.evaluated, "numbers": (self._numbers(found.sites) if found.sites else self.untouched) | {self.score: found.score}, "said": said,
         }  # fmt: skip
 
 

@@ -11,13 +11,14 @@ from mechcheck.drawing.text import token, visible
 from mechcheck.engine.run import capture, sweep_metrics
 from mechcheck.explorer.bodies import Json, Problem
 from mechcheck.explorer.prediction import metrics_for
+from mechcheck.explorer.prompt import tokens_said
 from mechcheck.explorer.studies.figures import html
 from mechcheck.explorer.studies.turn import Turn
 from mechcheck.explorer.workbench import Workbench
 from mechcheck.measures.stream.curves import SteeringCurve, steering_figure
 from mechcheck.measures.stream.steering import random_directions, steering_vector
 from mechcheck.notation.interventions import Steer
-from mechcheck.notation.metrics import Metric, logit_diff
+from mechcheck.notation.metrics import Metric, foil_probability, kl_divergence, logit_diff, probability
 from mechcheck.notation.sites import Sites, resid, resid_post
 from mechcheck.prompts.prompt_set import PromptSet
 
@@ -48,8 +49,8 @@ def steering(bench: Workbench, body: Json, turn: Turn) -> Json:
     vector = direction(model, prompts, where, body["direction"])
     scales = np.linspace(-body["reach"], body["reach"], 2 * STEPS + 1).tolist()
     vectors = [vector, *random_directions(vector, CONTROLS, seed=0)]
-    followed = [*metrics_for(prompts), _likeliest]
-    turn.tell("progress", {"done": 0, "total": len(vectors) * len(scales), "what": "coefficients"})
+    followed = [logit_diff, kl_divergence, probability, foil_probability, _likeliest]
+    turn.part(0, 1, "coefficients")
     variants = [Steer(one, where, scale) for one in vectors for scale in scales]
     values = sweep_metrics(model, prompts, variants, followed)
     curves = [
@@ -58,7 +59,9 @@ def steering(bench: Workbench, body: Json, turn: Turn) -> Json:
     ]
     title = f"Steered at {where.places} by {DIRECTIONS[body['direction']]}"
     figure = steering_figure(title, {"this direction": curves[0]}, {"random directions": curves[1:]})
-    numbers = {metric.name: found[: len(scales), 0].tolist() for metric, found in zip(followed[:-1], values, strict=False)}
+    answer, foil = tokens_said(prompts, "answers"), tokens_said(prompts, "foils")
+    called = [logit_diff.name, "KL", f"p({answer})", f"p({foil})"]
+    numbers = {name: found[: len(scales), 0].tolist() for name, found in zip(called, values, strict=False)}
     said = [visible(token(model.tokenizer.decode([int(one)]).strip())) for one in values[-1][: len(scales), 0]]
     away = _first_other(scales, said)
     told = "The prediction stays the same." if away is None else f"From {away:+.3g} on the prediction is {said[scales.index(away)]}."

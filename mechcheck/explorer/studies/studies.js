@@ -23,6 +23,7 @@ function studiesPanel({ question, settle, change }) {
   }
   const keyOf = (name, found) => (name === "discovery" ? found.task : JSON.stringify(found));
   const part = (name, what) => panels[name].querySelector(what);
+  const say = (name, what) => (part(name, ".said").textContent = what);
 
   function clear(name) {
     if (running?.name === name) running.abort.abort();
@@ -30,7 +31,7 @@ function studiesPanel({ question, settle, change }) {
     if (name === "discovery") circuit = null;
     for (const what of [".results", ".more"]) part(name, what).replaceChildren();
     part(name, ".found").hidden = true;
-    part(name, ".said").textContent = "";
+    say(name, "");
     problems(name, []);
   }
 
@@ -49,11 +50,22 @@ function studiesPanel({ question, settle, change }) {
     const bar = part(name, "progress");
     bar.hidden = !on;
     bar.removeAttribute("value");
+    part(name, ".far").textContent = "";
+  }
+
+  // A field that does not fit says so, and nothing runs until it does.
+  function wrongField(name) {
+    const wrong = part(name, "form").querySelector(":invalid");
+    for (const field of panels[name].querySelectorAll("[data-setting]")) field.setAttribute("aria-invalid", field === wrong);
+    problems(name, wrong ? [{ said: `${wrong.labels[0].textContent.trim()}: ${wrong.validationMessage}` }] : []);
+    return wrong;
   }
 
   async function run(name) {
     running?.abort.abort();
     clear(name);
+    const wrong = wrongField(name);
+    if (wrong) return wrong.focus();
     const asked = source(name);
     const mine = (running = { name, abort: new AbortController() });
     shown[name] = keyOf(name, asked);
@@ -67,9 +79,10 @@ function studiesPanel({ question, settle, change }) {
     if (running === mine) running = null;
     if (running?.name === name) return; // it was started anew meanwhile
     busy(name, false);
-    if (!found) return shown[name] === undefined ? undefined : (part(name, ".said").textContent = "stopped");
+    if (!(name in shown)) return; // of another prompt by now
+    if (!found) return say(name, "stopped");
     problems(name, found.problems);
-    if (found.problems.length) part(name, ".said").textContent = "";
+    if (found.problems.length) say(name, "");
     else show(name, found);
   }
 
@@ -79,7 +92,7 @@ function studiesPanel({ question, settle, change }) {
       bar.max = total;
       bar.value = done;
     } else bar.removeAttribute("value");
-    bar.title = what;
+    part(name, ".far").textContent = what;
   }
 
   function figures(name, drawn) {
@@ -90,12 +103,12 @@ function studiesPanel({ question, settle, change }) {
   }
 
   function trace(name, { step, said, figure }) {
-    part(name, ".said").textContent = `step ${step}, ${said}`;
+    say(name, `step ${step}, ${said}`);
     figures(name, [figure]);
   }
 
   function show(name, found) {
-    part(name, ".said").textContent = found.said;
+    say(name, found.said);
     addSaveButtons(figures(name, found.figures));
     part(name, ".found").hidden = !found.heads;
     part(name, ".choose").onclick = () => change({ heads: found.heads, do: found.do });
@@ -137,6 +150,7 @@ function studiesPanel({ question, settle, change }) {
 
   const set = (some) => {
     settings = { ...settings, ...some };
+    for (const field of fields) if (field.dataset.setting in some) field.value = settings[field.dataset.setting];
     settle(Object.fromEntries(Object.entries(settings).filter(([name, value]) => value !== SETTINGS[name])));
   };
 
@@ -157,12 +171,13 @@ function studiesPanel({ question, settle, change }) {
   for (const field of fields) {
     const name = field.dataset.setting;
     field.addEventListener("change", () => {
-      const given = field.type === "number" ? field.valueAsNumber : field.value.trim();
-      const fits = field.type !== "number" || (Number.isFinite(given) && field.checkValidity());
-      if (fits) set({ [name]: given });
-      else field.value = settings[name];
+      if (!wrongField(field.closest("[role=tabpanel]").id.replace("study-", ""))) set({ [name]: field.type === "number" ? field.valueAsNumber : field.value.trim() });
     });
   }
+  panels.targeted.querySelector("input").addEventListener("input", async ({ target }) => {
+    const { words } = (await ask("complete", { start: target.value })) ?? {};
+    if (words) byId("target-words").replaceChildren(...words.map((word) => make("option", { value: word })));
+  });
   for (const name of names) {
     part(name, "form").addEventListener("submit", (event) => {
       event.preventDefault();

@@ -35,17 +35,26 @@ class Turn:
         self._model, self._tell = model, tell
         self.given_up = False
         self._since = self._told = time.monotonic()
+        self._part: tuple[int, int, str] | None = None
 
     def tell(self, event: str, data: Json) -> None:
         """Send an event to the page."""
         self.pause()
         anyio.from_thread.run_sync(self._tell, (event, data))
 
-    def advanced(self, done: int, total: int, what: str) -> None:
+    def part(self, number: int, of: int, what: str) -> None:
+        """The study comes to one of its parts, which sweeps advance from now on."""
+        self._part = number, of, what
+        self.tell("progress", {"done": number, "total": of, "what": what})
+
+    def advanced(self, done: float, total: int, what: str) -> None:
         """Hears of the library's progress: a good moment to let others have the model."""
         now = time.monotonic()
         if now - self._told >= _TOLD:
             self._told = now
+            if self._part is not None:
+                first, of, part = self._part
+                done, total, what = first + done / max(total, 1), of, part
             self.tell("progress", {"done": done, "total": total, "what": what})
         elif now - self._since >= GIVEN:
             self.pause()
