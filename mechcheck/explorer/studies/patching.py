@@ -65,7 +65,8 @@ def patching(bench: Workbench, body: Json, turn: Turn) -> Json:
     largest = max(maps, key=lambda name: np.abs(maps[name].values).max())
     layer, at = np.unravel_index(np.abs(maps[largest].values).argmax(), maps[largest].values.shape)
     top = maps[largest].values[layer, at]
-    said = f"The largest change is {top:+.3g}, of the {largest}, layer {layer} at {columns[at]!r}."
+    size = f"{top:+.3g}".replace("-", "−")
+    said = f"The largest change is {size}, of the {largest}, layer {layer} at {columns[at]!r}."
     if missing := [name for name in _PLACES if name not in there]:
         said += f" Left out, as this model has none that can be seen: {', '.join(missing)}."
     return {"figures": [html(figure) for figure in figures], "heads": "", "said": said}

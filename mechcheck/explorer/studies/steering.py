@@ -64,7 +64,10 @@ def steering(bench: Workbench, body: Json, turn: Turn) -> Json:
     numbers = {name: found[: len(scales), 0].tolist() for name, found in zip(called, values, strict=False)}
     said = [visible(token(model.tokenizer.decode([int(one)]).strip())) for one in values[-1][: len(scales), 0]]
     away = _first_other(scales, said)
-    told = "The prediction stays the same." if away is None else f"From {away:+.3g} on the prediction is {said[scales.index(away)]}."
+    told = "The prediction stays the same."
+    if away is not None:
+        first = f"{away:+.3g}".replace("-", "−")
+        told = f"From {first} on the prediction is {said[scales.index(away)]}."
     return {"figures": [html(figure)], "heads": "", "said": told, "scales": scales, "numbers": numbers, "predictions": said}
 
 

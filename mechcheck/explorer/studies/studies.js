@@ -18,6 +18,8 @@ function studiesPanel({ question, settle, change }) {
   function source(name) {
     const found = question();
     if (name !== "lens") found.heads = "";
+    // What a search does where nothing is chosen.
+    if (["targeted", "generic"].includes(name) && found.do === "none" && found.counterfactual.trim()) found.do = "patch";
     if (["patching", "discovery", "steering"].includes(name)) found.do = "none";
     return found;
   }
@@ -99,6 +101,7 @@ function studiesPanel({ question, settle, change }) {
     const place = part(name, ".results");
     place.innerHTML = drawn.join("");
     wireFigures(place);
+    watchWide(place);
     return place;
   }
 
