@@ -29,8 +29,9 @@ from mechcheck.prompts.prompt_set import PromptSet
 if TYPE_CHECKING:
     from transformer_lens.model_bridge import TransformerBridge
 
-# A batch on a CPU where many positions are read, or where somebody waits for it to advance. It has rows enough for fast products even so, and its activations stay in the cache,
-# in memory that need not be given to the process anew each time (measured on GPT-2 small's shape: a tenth of the time).
+# A batch on a CPU where many positions are read, or where somebody waits for it to advance. It has rows enough for fast products even so,
+# and its activations stay in the cache, in memory that need not be given to the process anew each time (measured on GPT-2 small's shape
+# where many positions are read: a tenth of the time).
 _WIDE_BYTES = 48 * 2**20
 
 

@@ -30,7 +30,10 @@ if TYPE_CHECKING:
     from transformer_lens.model_bridge import TransformerBridge
 
 _HERE = Path(__file__).parent
-_SCRIPTS = ("../report/wide.js", "state.js", "ask.js", "prompt.js", "heads.js", "prediction.js", "claim.js", "studies/stream.js", "studies/studies.js", "explorer.js")
+_SCRIPTS = (
+    "../report/wide.js", "state.js", "ask.js", "prompt.js", "heads.js", "prediction.js", "claim.js", "studies/stream.js",
+    "studies/studies.js", "explorer.js",
+)  # fmt: skip
 
 
 _KINDS = [(kind, "leave as it is" if kind == "none" else kind) for kind in KINDS]

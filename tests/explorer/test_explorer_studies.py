@@ -81,9 +81,7 @@ def test_what_cannot_be_reached_says_so(bench, body):
 
 def test_a_generic_search_is_the_library_s_and_its_trace_grows(bench, body, prompts):
     trace, found = studied(bench, body | {"do": "zero"}, "generic")
-    expected = m.generic_search(
-        bench.model, prompts, size=4, intervention=lambda sites: m.Ablate(sites, "zero"), objective=m.kl_divergence
-    )
+    expected = m.generic_search(bench.model, prompts, size=4, intervention=lambda sites: m.Ablate(sites, "zero"), objective=m.kl_divergence)
     assert found["heads"] == expected.sites.places
     assert [one["heads"] for one in trace] == [step.sites.places for step in expected.steps]
     assert len(trace) == 4

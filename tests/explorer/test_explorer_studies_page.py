@@ -75,7 +75,8 @@ def test_a_targeted_search_finds_heads_that_flip_the_prediction(opened):
 def test_the_trace_grows_step_by_step(opened):
     browser = opened("task=ioi&do=zero&study=tab:generic")
     browser.evaluate(
-        "(() => { window.steps = []; new MutationObserver(() => { const rows = document.querySelectorAll('#study-generic .results tr').length;"
+        "(() => { window.steps = []; new MutationObserver(() => {"
+        "const rows = document.querySelectorAll('#study-generic .results tr').length;"
         "if (rows && rows !== window.steps.at(-1)) window.steps.push(rows); })"
         ".observe(document.querySelector('#study-generic .results'), {childList: true, subtree: true}); })()"
     )
