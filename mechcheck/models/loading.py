@@ -90,6 +90,15 @@ def load_model(
         return hand_out(load(directory, name, commit, device, dtype, processing, contents(directory)))
 
 
+def stored_weights(name: str) -> str:
+    """The SHA-256 of a model's weights as `Provenance` has it, without loading it.
+
+    Raises:
+        ModelError: as `load_model` does where there is no such model.
+    """
+    return contents(_resolve(name, None, offline=False, follow_links=False)[0]).weights
+
+
 def fetch_model(name: str, revision: str | None = None) -> str:
     """Bring a hub model ("gpt2", "gpt2@607a30d") into the local cache and return its commit."""
     hub_id, _, pinned = name.partition("@")

@@ -36,6 +36,7 @@ class Session:
 
     def __init__(self, config: pytest.Config, selection: Selection, roster: Roster):
         self.config = config
+        self.began = _now()
         self.settings: Settings = config.stash[SETTINGS]
         self.parts = self.settings.parts
         self.selection = selection
@@ -208,18 +209,19 @@ class Session:
 
     def _run(self) -> dict[str, Any]:
         settings = self.settings
-        commit, dirty = _git_state(self.config.rootpath)
+        commit, dirty = git_state(self.config.rootpath)
         run = {
             "schema": SCHEMA,
             "id": self.parts.run,
             "complete": False,
-            "created": datetime.now(UTC).isoformat(timespec="seconds"),
+            "began": self.began,
+            "created": _now(),
             "commit": commit,
             "dirty": dirty,
             "seed": settings.seed,
             "profile": settings.profile,
             "confidence": settings.confidence,
-            "versions": _versions(),
+            "versions": versions(),
             "device": settings.device,
             "argv": ["pytest", *map(str, self.config.invocation_params.args)],
             "selection": self.selection.record(),
@@ -227,6 +229,10 @@ class Session:
             "multiplicity": None,
         }
         return outgoing(run)
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 def _why(error: OSError | MemoryError) -> str:
@@ -237,7 +243,8 @@ def _shown(path: Path) -> str:
     return printable(os.path.relpath(path))
 
 
-def _versions() -> dict[str, str]:
+def versions() -> dict[str, str]:
+    """Of Python and of the packages that measure."""
     import platform
 
     found = {"python": platform.python_version()}
@@ -249,7 +256,7 @@ def _versions() -> dict[str, str]:
     return found
 
 
-def _git_state(root: Path) -> tuple[str | None, bool | None]:
+def git_state(root: Path) -> tuple[str | None, bool | None]:
     """Commit and whether there are uncommitted changes; None outside a repository."""
 
     def git(*arguments: str) -> str | None:
