@@ -29,10 +29,11 @@ from mechcheck.prompts.prompt_set import PromptSet
 if TYPE_CHECKING:
     from transformer_lens.model_bridge import TransformerBridge
 
-# A batch on a CPU where many positions are read, or where somebody waits for it to advance. It has rows enough for fast products even so,
-# and its activations stay in the cache, in memory that need not be given to the process anew each time (measured on GPT-2 small's shape
-# where many positions are read: a tenth of the time).
+# A batch on a CPU where many positions are read. It has rows enough for fast products even so, and its activations stay in the cache,
+# in memory that need not be given to the process anew each time (measured on GPT-2 small's shape: a tenth of the time).
 _WIDE_BYTES = 48 * 2**20
+# A batch there where somebody waits for it to advance: a fifth of a second on GPT-2 small's shape, one thread.
+_HEARD_BYTES = 4 * 2**20
 
 
 def run_sweep(
@@ -131,8 +132,10 @@ def _batches(
 ) -> Iterator[tuple[list[Variant], Streams]]:
     """Run the variants of one window, as many at a time as fit; fewer, should memory run out."""
     room = free_bytes(base.last.device)
-    if base.last.device.type == "cpu" and (view.leaving.positions.shape[1] > 1 or heard()):
+    if base.last.device.type == "cpu" and view.leaving.positions.shape[1] > 1:
         room = min(room, _WIDE_BYTES)
+    if base.last.device.type == "cpu" and heard():
+        room = min(room, _HEARD_BYTES)
     size = batch or max(1, room // _bytes_per_variant(base, view))
     start = 0
     while start < len(members):

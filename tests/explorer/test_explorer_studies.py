@@ -184,7 +184,7 @@ def test_steering_by_what_is_unembedded_is_as_long_as_the_stream(bench, body, pr
     np.testing.assert_allclose(found["numbers"]["logit difference"], curve.values[:, 0], atol=1e-4)
     assert found["numbers"]["logit difference"][-1] > found["numbers"]["logit difference"][20]
     assert found["predictions"][0] != body["answer"]
-    assert found["said"].startswith("From -")
+    assert found["said"].startswith("From −")
 
 
 @pytest.mark.parametrize(
