@@ -59,7 +59,7 @@ class Desk:
     def __init__(self, workbench: Workbench, prover: Prover, folder: Path | None, ending: Callable[[], bool]):
         """With a folder that claims are saved into, and whether the server comes to its end."""
         self._workbench, self._prover, self._folder, self._ending = workbench, prover, folder, ending
-        self._model = anyio.Semaphore(1)  # which is passed on between tasks by studies, as a lock cannot be
+        self._model = anyio.Semaphore(1, max_value=1)  # which is passed on between tasks by studies, as a lock cannot be
         self._studies = Studies(self._model, ending)
 
     async def first(self, _: Request) -> Response:

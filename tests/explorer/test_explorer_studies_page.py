@@ -1,11 +1,14 @@
 """Studies in a real browser: run, seen growing, stopped, chosen, and opened again by their address."""
 
 import json
+import time
 
 import pytest
 from axe import violations
 from browser import Browser
 from steps import needs_browser
+
+from mechcheck.engine.watch import watched_by
 
 pytestmark = needs_browser
 
@@ -118,6 +121,19 @@ def test_it_runs_while_the_page_goes_on_and_is_stopped(opened):
     browser.until(f"{RUNNING} === 0")
     assert text(browser, "discovery", "said") == ""
     assert browser.evaluate("document.querySelectorAll('#study-lens .results figure').length") == 0
+
+
+def test_it_ends_when_the_page_is_left(opened):
+    browser = opened("task=ioi&study=tab:discovery&study=method:prune&study=prompts:48")
+    runs = []
+    with watched_by(runs.append):
+        press(browser, "discovery", "run")
+        browser.until("document.querySelector('#study-discovery .far').textContent === 'circuits'")
+        browser.call("Page.navigate", url="about:blank")
+        time.sleep(1.0)
+        stopped = len(runs)
+        time.sleep(1.0)
+        assert len(runs) == stopped > 0
 
 
 def test_errors_stand_at_the_study(opened):

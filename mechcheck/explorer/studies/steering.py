@@ -10,7 +10,6 @@ from torch import Tensor
 from mechcheck.drawing.text import token, visible
 from mechcheck.engine.run import capture, sweep_metrics
 from mechcheck.explorer.bodies import Json, Problem
-from mechcheck.explorer.prediction import metrics_for
 from mechcheck.explorer.prompt import tokens_said
 from mechcheck.explorer.studies.figures import html
 from mechcheck.explorer.studies.turn import Turn
@@ -43,7 +42,7 @@ def steering(bench: Workbench, body: Json, turn: Turn) -> Json:
         Problem: no answer or foil, no counterfactual for a difference, a layer or position that is not there.
     """
     model, prompts = bench.model, bench.prepared(body).prompts
-    if logit_diff not in metrics_for(prompts):
+    if not len(prompts.answers) or not len(prompts.foils):
         raise Problem("study", "what is followed is the logit difference of an answer and a foil, of one token each: write both")
     where = place(model, prompts, body["layer"], body["place"])
     vector = direction(model, prompts, where, body["direction"])

@@ -61,12 +61,17 @@ class _Events(Response):
             async with anyio.create_task_group() as group:
                 group.start_soon(self._watch)
                 group.start_soon(self._run)
-                async for event, data in self._events:
-                    await send({"type": "http.response.body", "body": _written(event, data), "more_body": True})
-                group.cancel_scope.cancel()
+                try:
+                    async for event, data in self._events:
+                        await send({"type": "http.response.body", "body": _written(event, data), "more_body": True})
+                finally:
+                    self._turn.given_up = True
+                    group.cancel_scope.cancel()
             await send({"type": "http.response.body", "body": b""})
         finally:
             self._turn.given_up = True
+            self._events.close()
+            self._studies.running.discard(self._turn)
 
     async def _watch(self) -> None:
         while not (self._studies.ending() or await self._request.is_disconnected()):
@@ -74,17 +79,14 @@ class _Events(Response):
         self._turn.given_up = True
 
     async def _run(self) -> None:
-        try:
-            async with self._into:
-                await self._studies.model.acquire()
-                try:
-                    found = None if self._turn.given_up else await anyio.to_thread.run_sync(self._done)
-                finally:
-                    self._studies.model.release()
-                if found is not None:
-                    self._into.send_nowait(("end", found))
-        finally:
-            self._studies.running.discard(self._turn)
+        async with self._into:
+            await self._studies.model.acquire()
+            try:
+                found = None if self._turn.given_up else await anyio.to_thread.run_sync(self._done)
+            finally:
+                self._studies.model.release()
+            if found is not None:
+                self._into.send_nowait(("end", found))
 
     def _done(self) -> Json | None:
         """In a thread: what comes of it, or what does not fit; None where it was given up."""

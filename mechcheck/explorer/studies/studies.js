@@ -101,7 +101,8 @@ function studiesPanel({ question, settle, change }) {
     const place = part(name, ".results");
     place.innerHTML = drawn.join("");
     wireFigures(place);
-    watchWide(place);
+    place.querySelectorAll(".scroll, figure").forEach(tellWide);
+    watchWide(place); // and again where its tab was not open
     return place;
   }
 

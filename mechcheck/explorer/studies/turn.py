@@ -4,6 +4,7 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Any, Protocol
 
+import anyio
 import anyio.from_thread
 
 from mechcheck.explorer.bodies import Json
@@ -73,4 +74,5 @@ class Turn:
 
     async def _others(self) -> None:
         self._model.release()
-        await self._model.acquire()
+        with anyio.CancelScope(shield=True):  # it is given back by whoever gave it to the study, so the study has it until then
+            await self._model.acquire()
