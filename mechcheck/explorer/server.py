@@ -18,7 +18,7 @@ from starlette.routing import Route
 from mechcheck.base.errors import HookError, MechcheckError, NonFiniteError
 from mechcheck.drawing.page import environment, policy, script, style
 from mechcheck.drawing.text import visible
-from mechcheck.explorer.bodies import KINDS, LIMIT, SCHEMAS, Json, Problem, read_body
+from mechcheck.explorer.bodies import HEAD_LIKE, KINDS, LIMIT, SCHEMAS, SITES, Json, Problem, read_body
 from mechcheck.explorer.guard import Guard
 from mechcheck.explorer.proving import Prover
 from mechcheck.explorer.saving import Exists, save
@@ -31,12 +31,9 @@ if TYPE_CHECKING:
 
 _HERE = Path(__file__).parent
 _SCRIPTS = (
-    "../report/wide.js", "state.js", "ask.js", "prompt.js", "heads.js", "prediction.js", "claim.js", "studies/stream.js",
+    "../report/wide.js", "state.js", "ask.js", "prompt.js", "heads.js", "acts.js", "prediction.js", "claim.js", "studies/stream.js",
     "studies/studies.js", "explorer.js",
 )  # fmt: skip
-
-
-_KINDS = [(kind, "leave as it is" if kind == "none" else kind) for kind in KINDS]
 
 
 @cache
@@ -50,7 +47,8 @@ def page(about: Json, folder: Path | None = None) -> str:
     allowed = f"{policy(running)}; connect-src 'self'"
     looks = Markup(style(_HERE / "explorer.css", _HERE / "studies" / "studies.css"))
     template = environment(_HERE).get_template("explorer.html.j2")
-    return visible(template.render(about=about, folder=folder, kinds=_KINDS, policy=allowed, style=looks, script=Markup(running)))
+    shown = {"kinds": KINDS, "places": SITES, "head_like": HEAD_LIKE}
+    return visible(template.render(about=about, folder=folder, policy=allowed, style=looks, script=Markup(running), **shown))
 
 
 class Desk:

@@ -13,7 +13,7 @@ from mechcheck.explorer.studies.work import STUDIES
 from mechcheck.explorer.workbench import Workbench
 
 SETTINGS = {
-    "target": "", "size": 4, "method": "eap-ig-inputs", "prompts": 24, "faithful": 0.9, "direction": "unembedding", "layer": 1,
+    "target": "", "size": 4, "method": "eap-ig-inputs", "prompts": 24, "faithful": 0.9, "along": "unembedding", "layer": 1,
     "place": "END", "reach": 4,
 }  # fmt: skip
 

@@ -110,6 +110,16 @@ def test_its_numbers_do_not_depend_on_who_asks_in_between(serve, body):
     assert alone[-1] == beside[-1]
 
 
+def test_what_is_not_finite_has_no_word_in_json(serve, body, monkeypatch):
+    found = {"numbers": {"KL": float("inf"), "p": [0.5, float("nan")]}, "said": "text with\na line\u2028break"}
+    monkeypatch.setattr(serving, "STUDIES", MappingProxyType({**STUDIES, "lens": lambda bench, asked, turn: found}))
+    asker, _, _ = serve()
+    with begun(asker, body, "lens") as answer:
+        ((name, data),) = events(answer)
+    assert (name, data["numbers"]) == ("end", {"KL": None, "p": [0.5, None]})
+    assert data["said"] == found["said"]
+
+
 def test_only_so_many_run_at_a_time(serve, body, monkeypatch):
     def endless(bench, asked, turn):
         turn.part(0, 1, "nothing")

@@ -91,7 +91,7 @@ def test_a_generic_search_is_the_library_s_and_its_trace_grows(bench, body, prom
     assert trace[1]["added"] == ["0.1"]
     rows = [one["figure"].count("<tr") for one in trace]
     assert rows == sorted(set(rows))
-    assert "all pairs of the best" in found["figures"][0]
+    assert "pairs of the best" in found["figures"][0]
 
 
 def test_a_generic_search_needs_no_answer(bench, body):
@@ -159,7 +159,7 @@ def test_the_lens_is_the_library_s(bench, body, prompts):
 
 
 def test_steering_is_the_library_s(bench, body, prompts):
-    _, found = studied(bench, body, "steering", direction="difference", reach=2)
+    _, found = studied(bench, body, "steering", along="difference", reach=2)
     where = m.resid("1@END")
     vector = m.steering_vector(bench.model, prompts, where)
     curve = m.steering_curve(bench.model, prompts, vector, where, found["scales"])
@@ -196,6 +196,7 @@ def test_steering_by_what_is_unembedded_is_as_long_as_the_stream(bench, body, pr
         ("targeted", {"do": "mean", "references": []}, "draws from reference prompts"),
         ("targeted", {"at": ["NOWHERE"]}, "no position is called 'NOWHERE'"),
         ("generic", {"do": "none", "counterfactual": ""}, "choose in Do what is done"),
+        ("generic", {"of": "neurons"}, "too many neurons"),
         ("patching", {"counterfactual": ""}, "from a counterfactual: write one"),
         ("discovery", {"task": ""}, "take a prompt of one"),
         ("discovery", {"task": "no such task"}, "no prompts are known"),
@@ -203,14 +204,44 @@ def test_steering_by_what_is_unembedded_is_as_long_as_the_stream(bench, body, pr
         ("steering", {"foil": ""}, "write both"),
         ("steering", {"layer": 3}, "no layer 3: there are 0 to 1, and 2 is what leaves"),
         ("steering", {"place": "NOWHERE"}, "no position is called 'NOWHERE'"),
-        ("steering", {"direction": "difference", "counterfactual": ""}, "write one"),
-        ("steering", {"direction": "difference", "layer": 0}, "do not differ at 0@END"),
+        ("steering", {"along": "difference", "counterfactual": ""}, "write one"),
+        ("steering", {"along": "difference", "layer": 0}, "do not differ at 0@END"),
         ("lens", {"text": "Zanzibar"}, "vocabulary"),
     ],
 )
 def test_what_does_not_fit_is_told(bench, body, name, changed, told):
     with pytest.raises(m.MechcheckError, match=told):
         studied(bench, body | {"do": "patch"} | changed, name, **{k: v for k, v in changed.items() if k in SETTINGS})
+
+
+@pytest.mark.parametrize(
+    ("changed", "change"),
+    [
+        ({"of": "attn_outs", "do": "patch", "at": ["END"]}, m.Patch),
+        ({"of": "resid", "do": "patch", "at": ["S2", "END"]}, m.Patch),
+        ({"of": "patterns", "do": "scale", "factor": 0, "at": ["END"]}, lambda sites: m.Scale(sites, 0)),
+        ({"of": "heads", "do": "permute", "seed": 3}, lambda sites: m.Permute(sites, 3)),
+    ],
+)
+def test_other_sites_and_changes_are_searched_too(bench, body, prompts, changed, change):
+    _, found = studied(bench, body | changed, "generic", size=2)
+    kind = getattr(m, changed["of"])
+    names = "0.0-3 1.0-3" if changed["of"] in ("heads", "patterns") else "0-1"
+    candidates = m.Sites(site for at in changed.get("at") or [None] for site in kind(names, at=at))
+    expected = m.generic_search(
+        bench.model, prompts, size=2, candidates=candidates, intervention=change, objective=m.kl_divergence, budget=search.BUDGET
+    )
+    assert (found["heads"], found["of"]) == (expected.sites.places, changed["of"])
+    shown = bench.predict(body | changed | {"heads": found["heads"]})
+    (kl,) = [one["values"][1] for one in shown["numbers"] if one["name"].startswith("KL")]
+    assert kl == pytest.approx(expected.score, rel=1e-6)
+
+
+def test_each_head_is_steered_along_its_own_direction(bench, body):
+    _, found = studied(bench, body | {"do": "steer", "direction": "counterfactual", "at": ["END"]}, "targeted")
+    assert found["heads"] == "0.3@END"
+    shown = bench.predict(body | {"heads": "0.3@END", "do": "steer", "direction": "counterfactual"})
+    assert shown["tables"][1][0]["is"] == "foil"
 
 
 def test_there_are_not_too_many_heads_to_search(bench, body, monkeypatch):

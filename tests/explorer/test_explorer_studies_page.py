@@ -170,7 +170,7 @@ def test_tabs_by_keyboard_and_the_address_opens_them_again(opened):
     assert browser.evaluate("document.activeElement.id") == "tab-steering"
     assert browser.evaluate("[...document.querySelectorAll('[role=tabpanel]:not([hidden])')].map((p) => p.id)") == ["study-steering"]
     setting(browser, "steering", "reach", 2.5)
-    setting(browser, "steering", "direction", "difference")
+    setting(browser, "steering", "along", "difference")
     setting(browser, "targeted", "size", 3)
     address = browser.evaluate("location.hash")
     assert browser.evaluate("document.getElementById('undo').disabled")
@@ -180,18 +180,18 @@ def test_tabs_by_keyboard_and_the_address_opens_them_again(opened):
     found = browser.evaluate(values)
     assert [value for name, value in found if name == "size"] == ["3", "3"]
     assert dict(found)["reach"] == "2.5"
-    assert dict(found)["direction"] == "difference"
+    assert dict(found)["along"] == "difference"
     # What no page has written is as it is to begin with.
     opened("task=ioi&study=tab:none&study=size:99&study=reach:x&study=method:guess&study=place:&study=__proto__:1")
     assert dict(browser.evaluate(values)) | {"size": "4"} == {
-        "target": "", "size": "4", "method": "eap-ig-inputs", "prompts": "48", "faithful": "0.9", "direction": "unembedding", "layer": "0",
+        "target": "", "size": "4", "method": "eap-ig-inputs", "prompts": "48", "faithful": "0.9", "along": "unembedding", "layer": "0",
         "place": "END", "reach": "4",
     }  # fmt: skip
     assert browser.evaluate("document.querySelector('[aria-selected=true]').id") == "tab-targeted"
 
 
 def test_the_slider_reads_out_a_coefficient_at_a_time(opened):
-    browser = opened("task=ioi&study=tab:steering&study=layer:1&study=direction:difference&study=reach:2")
+    browser = opened("task=ioi&study=tab:steering&study=layer:1&study=along:difference&study=reach:2")
     press(browser, "steering", "run")
     assert done(browser, "steering").startswith("From −0.5 on the prediction is Seth.")
     out = "document.querySelector('#study-steering .more output').textContent"

@@ -9,7 +9,7 @@ from mechcheck.circuits.evaluation import Cut
 from mechcheck.circuits.files import write_circuit
 from mechcheck.circuits.roles import Role
 from mechcheck.explorer.bodies import Json, Problem
-from mechcheck.explorer.studies.figures import html
+from mechcheck.explorer.figures import html
 from mechcheck.explorer.studies.turn import Turn
 from mechcheck.explorer.workbench import SPLIT, Workbench
 from mechcheck.measures.figures.edges import edge_graph
@@ -45,7 +45,7 @@ def discovery(bench: Workbench, body: Json, turn: Turn) -> Json:
     )
     toml = circuit_text(bench, found, sites, prompts, body)
     return {
-        "figures": [html(graph)], "heads": sites.places, "do": body["do"], "said": said, "toml": toml,
+        "figures": [html(graph)], "heads": sites.places, "of": "heads", "said": said, "toml": toml,
         "edges": [str(edge) for edge in found.edges], "faithfulness": kept,
     }  # fmt: skip
 

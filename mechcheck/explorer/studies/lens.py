@@ -3,8 +3,8 @@
 from dataclasses import replace
 
 from mechcheck.explorer.bodies import Json, Problem
-from mechcheck.explorer.change import change, chosen_heads
-from mechcheck.explorer.studies.figures import html
+from mechcheck.explorer.change import changes, chosen_heads
+from mechcheck.explorer.figures import html
 from mechcheck.explorer.studies.turn import Turn
 from mechcheck.explorer.workbench import Workbench
 from mechcheck.measures.figures.compared import Compared
@@ -28,8 +28,8 @@ def lens(bench: Workbench, body: Json, turn: Turn) -> Json:
     prompts = prepared.prompts
     if not len(prompts.answers) or not len(prompts.foils):
         raise Problem("study", "the lens follows an answer and a foil, of one token each: write both")
-    done = change(chosen_heads(bench.model, body), prepared, body)
-    runs: dict[str, Intervention | tuple[()]] = {"as it is": (), **({} if done is None else {"changed": done})}
+    done = changes(chosen_heads(bench.model, body), prepared, body)
+    runs: dict[str, list[Intervention]] = {"as it is": [], **({"changed": done} if done else {})}
     read: dict[str, LensMap] = {}
     for number, (name, one) in enumerate(runs.items()):
         turn.part(number, len(runs), f"the prompt, {name}")

@@ -9,8 +9,8 @@ import torch
 from mechcheck.base.errors import SiteError
 from mechcheck.engine.run import sweep
 from mechcheck.explorer.bodies import Json, Problem
+from mechcheck.explorer.figures import html
 from mechcheck.explorer.prediction import metrics_for
-from mechcheck.explorer.studies.figures import html
 from mechcheck.explorer.studies.turn import Turn
 from mechcheck.explorer.workbench import Workbench
 from mechcheck.measures.causal.patching import head_patching, residual_patching

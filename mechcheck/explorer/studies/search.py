@@ -1,4 +1,4 @@
-"""Searches for heads: those that move the prediction most, and the fewest that make a chosen token win."""
+"""Searches for heads, or other sites: those that move the prediction most, and the fewest that make a chosen token win."""
 
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -10,10 +10,10 @@ from torch import Tensor
 from mechcheck.base.errors import MechcheckError
 from mechcheck.circuits.greedy_search import SearchResult, SearchStep, generic_search, targeted_search, trace_figure
 from mechcheck.engine.run import sweep_metrics
-from mechcheck.explorer.bodies import Json, Problem
-from mechcheck.explorer.change import change, chosen_heads
+from mechcheck.explorer.bodies import DEFAULTS, Json, Problem
+from mechcheck.explorer.change import cells, changes, chosen_heads
+from mechcheck.explorer.figures import html
 from mechcheck.explorer.prompt import Prepared, tokens_said
-from mechcheck.explorer.studies.figures import html
 from mechcheck.explorer.studies.turn import Turn
 from mechcheck.explorer.workbench import Workbench
 from mechcheck.notation.interventions import Intervention
@@ -26,10 +26,10 @@ if TYPE_CHECKING:
     from transformer_lens.model_bridge import TransformerBridge
 
 CANDIDATES = 2048
-"""Heads at positions that a search may choose from, at most."""
+"""Sites that a search may choose from, at most."""
 BUDGET = 10_000
 """Sets that a search measures, at most."""
-_STAGES = {"single": "each head alone", "pair": "all pairs of the best", "greedy": "one more head", "prune": "one head less"}
+_STAGES = {"single": "each alone", "pair": "pairs of the best", "greedy": "one more", "prune": "one less"}
 _STOPPED = {
     "size": "as many heads as were allowed",
     "no gain": "no further head brings more",
@@ -41,21 +41,28 @@ class _Search:
     """A search under way: what it may choose from, and what the page is told of each step."""
 
     def __init__(self, bench: Workbench, body: Json, turn: Turn):
-        """Of the heads at the chosen positions, under what is done.
+        """Of the heads, or other sites, at the chosen positions, under what is done.
 
         Raises:
-            Problem: nothing is done, or too many heads.
+            Problem: nothing is done, or too many sites.
         """
         self.model, self.prepared, self._turn = bench.model, bench.prepared(body), turn
         self.body = _with_something_done(body, self.prepared)
+        self._of: str = (DEFAULTS | body)["of"]
         self.steps: list[SearchStep] = []
         self._numbers: list[dict[str, float]] = []
-        config = self.model.cfg
-        every = " ".join(f"{layer}.{head}" for layer in range(config.n_layers) for head in range(config.n_heads))
-        self.candidates = chosen_heads(self.model, self.body | {"heads": every})
+        names = cells(self.model, self._of)
+        if not names:
+            raise Problem(
+                "study", f"there are too many {self._of} to search: choose heads, or another kind of site that the page has cells for"
+            )
+        self.candidates = chosen_heads(self.model, self.body | {"heads": " ".join(names)})
         if len(self.candidates) > CANDIDATES:
-            told = f"{len(self.candidates)} heads at positions are too many to search, {CANDIDATES} at most: choose fewer positions in Do"
+            told = (
+                f"{len(self.candidates)} {self._of} at positions are too many to search, {CANDIDATES} at most: choose fewer positions in Do"
+            )
             raise Problem("study", told)
+        changes(self.candidates, self.prepared, self.body)  # what has to be seen of them is seen in one run
         self.follow(self.prepared.prompts, "KL", "What moves the prediction most")
 
     def follow(self, prompts: PromptSet, score: str, title: str) -> None:
@@ -71,11 +78,9 @@ class _Search:
         """The token that is followed."""
         return tokens_said(self._followed, "answers") or ""
 
-    def done_to(self, sites: Sites) -> Intervention:
+    def done_to(self, sites: Sites) -> list[Intervention]:
         """What is done to a set."""
-        done = change(sites, self.prepared, self.body)
-        assert done is not None, "something is done, and somewhere"
-        return done
+        return changes(sites, self.prepared, self.body)
 
     def _measured(self, done: list[Intervention]) -> dict[str, float]:
         values = sweep_metrics(self.model, self._followed, [done], self._metrics)
@@ -84,7 +89,7 @@ class _Search:
     def seen(self, step: SearchStep) -> None:
         """Tell the page of a step."""
         before = self.steps[-1].sites if self.steps else Sites()
-        numbers = self._measured([self.done_to(step.sites)]) | {self._score: step.score}
+        numbers = self._measured(self.done_to(step.sites)) | {self._score: step.score}
         self.steps.append(step)
         self._numbers.append(numbers)
         told = ", ".join(f"{name} {value:.3g}" for name, value in numbers.items())
@@ -116,10 +121,11 @@ class _Search:
 
     def end(self, found: SearchResult, said: str) -> Json:
         """What the page is told at the end."""
-        numbers = self._measured([self.done_to(found.sites)]) if found.sites else self._untouched
+        numbers = self._measured(self.done_to(found.sites)) if found.sites else self._untouched
         return {
             "figures": [self._figure] if self.steps else [],
             "heads": found.sites.places,
+            "of": self._of,
             "do": self.body["do"],
             "stopped": found.stopped,
             "evaluated": found.evaluated,

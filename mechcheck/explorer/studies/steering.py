@@ -10,8 +10,8 @@ from torch import Tensor
 from mechcheck.drawing.text import token, visible
 from mechcheck.engine.run import capture, sweep_metrics
 from mechcheck.explorer.bodies import Json, Problem
+from mechcheck.explorer.figures import html
 from mechcheck.explorer.prompt import tokens_said
-from mechcheck.explorer.studies.figures import html
 from mechcheck.explorer.studies.turn import Turn
 from mechcheck.explorer.workbench import Workbench
 from mechcheck.measures.stream.curves import SteeringCurve, steering_figure
@@ -45,7 +45,7 @@ def steering(bench: Workbench, body: Json, turn: Turn) -> Json:
     if not len(prompts.answers) or not len(prompts.foils):
         raise Problem("study", "what is followed is the logit difference of an answer and a foil, of one token each: write both")
     where = place(model, prompts, body["layer"], body["place"])
-    vector = direction(model, prompts, where, body["direction"])
+    vector = direction(model, prompts, where, body["along"])
     scales = np.linspace(-body["reach"], body["reach"], 2 * STEPS + 1).tolist()
     vectors = [vector, *random_directions(vector, CONTROLS, seed=0)]
     followed = [logit_diff, kl_divergence, probability, foil_probability, _likeliest]
@@ -56,7 +56,7 @@ def steering(bench: Workbench, body: Json, turn: Turn) -> Json:
         SteeringCurve(tuple(scales), found, prompts.ids, prompts.templates, logit_diff.name, logit_diff.unit)
         for found in values[0].reshape(len(vectors), len(scales), 1)
     ]
-    title = f"Steered at {where.places} by {DIRECTIONS[body['direction']]}"
+    title = f"Steered at {where.places} by {DIRECTIONS[body['along']]}"
     figure = steering_figure(title, {"this direction": curves[0]}, {"random directions": curves[1:]})
     answer, foil = tokens_said(prompts, "answers"), tokens_said(prompts, "foils")
     called = [logit_diff.name, "KL", f"p({answer})", f"p({foil})"]

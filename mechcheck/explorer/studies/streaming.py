@@ -100,5 +100,13 @@ class _Events(Response):
 
 
 def _written(event: str, data: Json) -> bytes:
-    """As the standard has it; JSON is one line."""
-    return f"event: {event}\ndata: {json.dumps(data, allow_nan=False)}\n\n".encode()
+    """As the standard has it; JSON is one line, and has no word for what is not finite."""
+    return f"event: {event}\ndata: {json.dumps(_finite(data), allow_nan=False)}\n\n".encode()
+
+
+def _finite(value: object) -> object:
+    if isinstance(value, dict):
+        return {name: _finite(one) for name, one in value.items()}
+    if isinstance(value, list):
+        return [_finite(one) for one in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -1,7 +1,7 @@
 // Studies in tabs: each has its settings, runs while the page goes on, can be stopped, and shows what it found.
 
 const SETTINGS = {
-  tab: "targeted", target: "", size: 4, method: "eap-ig-inputs", prompts: 48, faithful: 0.9, direction: "unembedding", layer: 0, place: "END", reach: 4,
+  tab: "targeted", target: "", size: 4, method: "eap-ig-inputs", prompts: 48, faithful: 0.9, along: "unembedding", layer: 0, place: "END", reach: 4,
 };
 
 function studiesPanel({ question, settle, change }) {
@@ -17,11 +17,10 @@ function studiesPanel({ question, settle, change }) {
   // What a study follows from, besides its settings: where that changes, its results are of something else.
   function source(name) {
     const found = question();
-    if (name !== "lens") found.heads = "";
-    // What a search does where nothing is chosen.
-    if (["targeted", "generic"].includes(name) && found.do === "none" && found.counterfactual.trim()) found.do = "patch";
-    if (["patching", "discovery", "steering"].includes(name)) found.do = "none";
-    return found;
+    if (name === "lens") return found;
+    if (["targeted", "generic"].includes(name)) return { ...found, heads: "", do: found.do === "none" && found.counterfactual.trim() ? "patch" : found.do };
+    const { task, text, counterfactual, references, answer, foil, positions, at } = found;
+    return { task, text, counterfactual, references, answer, foil, positions, at, do: "none", heads: "", factor: EMPTY.factor };
   }
   const keyOf = (name, found) => (name === "discovery" ? found.task : JSON.stringify(found));
   const part = (name, what) => panels[name].querySelector(what);
@@ -115,7 +114,7 @@ function studiesPanel({ question, settle, change }) {
     say(name, found.said);
     addSaveButtons(figures(name, found.figures));
     part(name, ".found").hidden = !found.heads;
-    part(name, ".choose").onclick = () => change({ heads: found.heads, do: found.do });
+    part(name, ".choose").onclick = () => change({ heads: found.heads, of: found.of, do: found.do ?? question().do });
     if (found.toml) fileOf(name, found.toml);
     if (found.scales) slider(name, found);
   }
