@@ -90,13 +90,13 @@ def load_model(
         return hand_out(load(directory, name, commit, device, dtype, processing, contents(directory)))
 
 
-def weights_now(name_or_path: str) -> str:
-    """The hash of the weights files that `load_model` would read now, of what is on this machine.
+def stored_weights(name: str) -> str:
+    """The SHA-256 of a model's weights as `Provenance` has it, without loading it.
 
     Raises:
-        ModelError: there is no such model here.
+        ModelError: as `load_model` does where there is no such model.
     """
-    return contents(_resolve(name_or_path, None, offline=True, follow_links=True)[0]).weights
+    return contents(_resolve(name, None, offline=False, follow_links=False)[0]).weights
 
 
 def fetch_model(name: str, revision: str | None = None) -> str:

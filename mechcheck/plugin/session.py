@@ -16,12 +16,11 @@ import pytest
 from mechcheck.base.outgoing import outgoing, printable
 from mechcheck.evidence.leftovers import DeadRun, dead_runs, tell
 from mechcheck.evidence.multiplicity import judge_run
-from mechcheck.evidence.resuming import differences
 from mechcheck.evidence.status import failing_changes
 from mechcheck.evidence.store import FILE, SAMPLES, SCHEMA, evidence_of, move_samples, publish, remove
 from mechcheck.plugin.baseline import Baseline, Selection
 from mechcheck.plugin.junit import add_to_junit
-from mechcheck.plugin.resuming.inputs import inputs, other_models
+from mechcheck.plugin.resuming.inputs import inputs, take_over
 from mechcheck.plugin.roster import Roster
 from mechcheck.plugin.settings import SETTINGS, Settings, check_writable, measures
 from mechcheck.plugin.signals import Signals
@@ -39,6 +38,7 @@ class Session:
 
     def __init__(self, config: pytest.Config, selection: Selection, roster: Roster):
         self.config = config
+        self.began = _now()
         self.settings: Settings = config.stash[SETTINGS]
         self.parts = self.settings.parts
         self.selection = selection
@@ -77,25 +77,14 @@ class Session:
 
     def _resume(self) -> None:
         """Take over what an interrupted run had decided, if this one is to go on with it, and may."""
-        resumed = self.settings.resumed
-        if resumed is None:
-            return
-        found = differences(resumed.run.get("inputs"), self._inputs) or other_models(resumed.records.values(), self.settings.models)
-        if found:
-            resumed.leave()
+        if self.settings.resumed is not None:
             self._refused = True
-            raise pytest.UsageError(f"--mech-resume: the interrupted run is another: {'; '.join(found)}. Leave it out to run all anew")
-        resumed.lay_out()
+            take_over(self.settings.resumed, self._inputs, self.settings.models)
+            self._refused = False
 
     @cached_property
     def _inputs(self) -> dict[str, Any]:
-        return inputs((self.roster.claims or {}).values(), self.settings, self.config.rootpath, _versions())
-
-    def pytest_report_collectionfinish(self) -> list[str]:
-        resumed = self.settings.resumed
-        if resumed is not None:
-            return [resumed.text]
-        return ["no run was interrupted here: all is run"] if self.config.getoption("--mech-resume") else []
+        return inputs((self.roster.claims or {}).values(), self.settings, self.config.rootpath, versions())
 
     @pytest.hookimpl(wrapper=True, trylast=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> Generator[None, object, object]:
@@ -238,18 +227,19 @@ class Session:
 
     def _run(self) -> dict[str, Any]:
         settings = self.settings
-        commit, dirty = _git_state(self.config.rootpath)
+        commit, dirty = git_state(self.config.rootpath)
         run = {
             "schema": SCHEMA,
             "id": self.parts.run,
             "complete": False,
-            "created": datetime.now(UTC).isoformat(timespec="seconds"),
+            "began": self.began,
+            "created": _now(),
             "commit": commit,
             "dirty": dirty,
             "seed": settings.seed,
             "profile": settings.profile,
             "confidence": settings.confidence,
-            "versions": _versions(),
+            "versions": versions(),
             "device": settings.device,
             "argv": ["pytest", *map(str, self.config.invocation_params.args)],
             "selection": self.selection.record(),
@@ -262,6 +252,10 @@ class Session:
         return outgoing(run)
 
 
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
 def _why(error: OSError | MemoryError) -> str:
     return str(getattr(error, "strerror", None) or type(error).__name__)
 
@@ -270,7 +264,8 @@ def _shown(path: Path) -> str:
     return printable(os.path.relpath(path))
 
 
-def _versions() -> dict[str, str]:
+def versions() -> dict[str, str]:
+    """Of Python and of the packages that measure."""
     import platform
 
     found = {"python": platform.python_version()}
@@ -282,7 +277,7 @@ def _versions() -> dict[str, str]:
     return found
 
 
-def _git_state(root: Path) -> tuple[str | None, bool | None]:
+def git_state(root: Path) -> tuple[str | None, bool | None]:
     """Commit and whether there are uncommitted changes; None outside a repository."""
 
     def git(*arguments: str) -> str | None:

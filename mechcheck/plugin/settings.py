@@ -12,11 +12,11 @@ from mechcheck.base.errors import MechcheckError
 from mechcheck.base.paths import trained_models
 from mechcheck.base.reading import is_dir
 from mechcheck.evidence.dtypes import DTYPE_NAMES
-from mechcheck.evidence.outbox import Outbox
 from mechcheck.evidence.parts import Parts, spare_folder
-from mechcheck.evidence.resuming import Interrupted, interrupted_run
 from mechcheck.evidence.status import CHANGES, words_among
 from mechcheck.evidence.store import FILE, RUN_FOLDER, SAMPLES
+from mechcheck.evidence.unfinished.outbox import Outbox
+from mechcheck.evidence.unfinished.resuming import Interrupted, interrupted_run
 from mechcheck.models.names import unlike_any
 from mechcheck.plugin.cluster_options import SENT_HOME, add_options
 from mechcheck.verdicts.case import PROFILES, Conditions
@@ -40,6 +40,8 @@ class Settings(Conditions):
     """Where this run's processes leave their records until they are merged."""
     baseline: Path | None = None
     """Evidence of an earlier run to compare this one with."""
+    baseline_only: bool = False
+    """Whether only claims that it has are run."""
     margin: float = 0.05
     """A change since the baseline is negligible below this fraction of the effect."""
     fdr: float | None = None
@@ -85,6 +87,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--mech-baseline", default=None, metavar="FILE",
         help="Evidence of an earlier run, with its samples/ beside it: what has drifted, flipped or gone missing since is told from noise.",
     )  # fmt: skip
+    group.addoption(
+        "--mech-baseline-only", action="store_true", help="Run only claims that the baseline has: those of others are deselected."
+    )
     group.addoption(
         "--mech-margin", default=0.05, type=float, metavar="FRACTION",
         help="A change is negligible below this fraction of the baseline's effect, or of its distance to the threshold (default: 0.05).",
@@ -141,6 +146,7 @@ def make_settings(config: pytest.Config) -> Settings:
         parts=Outbox(run) if worker is not None and SENT_HOME in worker else Parts(report / f"{RUN_FOLDER}{run}", spare_folder(run)),
         circuits=_circuits(config),
         baseline=_baseline(config),
+        baseline_only=_baseline_only(config),
         margin=_margin(config),
         quiet=config.getoption("verbose") < 0,
         fdr=_fdr(config),
@@ -211,6 +217,13 @@ def _circuits(config: pytest.Config) -> Path | None:
 def _baseline(config: pytest.Config) -> Path | None:
     file = config.getoption("--mech-baseline")
     return None if file is None else config.invocation_params.dir / file
+
+
+def _baseline_only(config: pytest.Config) -> bool:
+    only: bool = config.getoption("--mech-baseline-only")
+    if only and config.getoption("--mech-baseline") is None:
+        raise pytest.UsageError("--mech-baseline-only needs the run whose claims are meant: --mech-baseline FILE")
+    return only
 
 
 def _margin(config: pytest.Config) -> float:
