@@ -3,6 +3,7 @@
 const EMPTY = {
   task: "", row: 0, text: "", counterfactual: "", references: [], answer: "", foil: "", positions: {}, do: "none", heads: "", at: [], factor: 2,
   each: "", of: "heads", keys: "", only: false, direction: "answer", strength: 1, share: 0.5, deviations: 1, seed: 0, shown: "", look: "",
+  study: {},
 };
 const WRITTEN = ["task", "text", "counterfactual", "answer", "foil", "do", "heads", "each", "of", "keys", "direction", "shown", "look"];
 const NUMBERS = ["factor", "strength", "share", "deviations", "seed"];
@@ -28,6 +29,10 @@ function readState(fragment) {
     const [, name, at] = placed.match(/^(\w+):(\d{1,6})$/) ?? [];
     if (name) state.positions[name] = Number(at);
   }
+  for (const setting of given.getAll("study")) {
+    const [, name, value] = setting.match(/^(\w+):(.*)$/s) ?? [];
+    if (name) state.study[name] = value;
+  }
   return state;
 }
 
@@ -38,6 +43,7 @@ function written(state) {
   for (const text of state.references) given.append("reference", text);
   for (const name of state.at) given.append("at", name);
   for (const [name, at] of Object.entries(state.positions)) given.append("position", `${name}:${at}`);
+  for (const [name, value] of Object.entries(state.study)) given.append("study", `${name}:${value}`);
   return `#${given}`;
 }
 
