@@ -62,31 +62,19 @@ def changes(sites: Sites, prepared: Prepared, body: Json) -> list[Intervention]:
         raise Problem("do", error) from error
 
 
-def change(sites: Sites, prepared: Prepared, body: Json) -> Intervention | None:
-    """`changes` where that is one, or none.
-
-    Raises:
-        Problem: as there; several sites are steered.
-    """
-    found = changes(sites, prepared, body)
-    if len(found) > 1:
-        raise Problem("do", f"{len(found)} sites are steered, each along its own direction: choose one")
-    return found[0] if found else None
-
-
 def changes_alone(model: "TransformerBridge", prepared: Prepared, body: Json) -> tuple[list[str], list[list[Intervention]]]:
     """What is done, to each site by itself that the page has a cell for: (their texts, the interventions of each).
 
     Raises:
         Problem: as for `changes`.
     """
-    names = _cells(model, (DEFAULTS | body)["of"])
+    names = cells(model, (DEFAULTS | body)["of"])
     places = [chosen_heads(model, body | {"heads": name}) for name in names]
     changes(Sites(site for sites in places for site in sites), prepared, body)  # what has to be seen of them is seen in one run
     return names, [changes(sites, prepared, body) for sites in places]
 
 
-def _cells(model: "TransformerBridge", kind: str) -> list[str]:
+def cells(model: "TransformerBridge", kind: str) -> list[str]:
     """Heads, or layers; none of neurons and edges, of which there are too many."""
     config = model.cfg
     if kind in ("neurons", "edges"):

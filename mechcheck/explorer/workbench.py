@@ -18,6 +18,7 @@ from mechcheck.explorer.prompt import Prepared, example, prepare
 from mechcheck.models.loading import provenance
 from mechcheck.notation.interventions import Intervention
 from mechcheck.notation.sites import Sites
+from mechcheck.prompts.prompt_set import PromptSet
 from mechcheck.prompts.tokens import Reader
 from mechcheck.tasks.registry import Split, task_names
 from mechcheck.tasks.shipped import task_prompts
@@ -173,6 +174,18 @@ class Workbench:
         tokenizer = self.model.tokenizer
         found = {tokenizer.decode([one]).strip() for one in range(min(len(tokenizer), self.model.cfg.d_vocab))}
         return sorted(found - {""}, key=lambda word: (len(word), word))
+
+    def prepared(self, body: Json) -> Prepared:
+        """The prompt of a body."""
+        return self._prompt(body)
+
+    def drawn(self, task: str) -> PromptSet:
+        """The prompts of a task that the page can show.
+
+        Raises:
+            MechcheckError: there is no such task, or not in this model's words.
+        """
+        return self._drawn(task)
 
     def _prompt(self, body: Json) -> Prepared:
         return self._prepared(_prompt_of(body))
