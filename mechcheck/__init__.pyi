@@ -73,6 +73,7 @@ from .notation.interventions import (
     Noise as Noise,
 )
 from .engine.run import run as run, sweep as sweep, sweep_metrics as sweep_metrics, plain_hooks as plain_hooks, capture as capture
+from .cluster.executor import cluster_executor as cluster_executor
 from .engine.gradients import gradients as gradients
 from .measures.causal.effect import Effect as Effect
 from .stats.measurement import Measurement as Measurement

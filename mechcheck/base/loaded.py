@@ -1,7 +1,8 @@
 """Whether what is given for a model is one that was loaded, and how its weights were processed."""
 
+from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 from weakref import WeakKeyDictionary
 
 from mechcheck.base.errors import ModelError
@@ -47,3 +48,37 @@ def processing_of(model: object) -> Processing | None:
     import torch
 
     return _PROCESSING.get(model) if isinstance(model, torch.nn.Module) else None
+
+
+class Source(NamedTuple):
+    """How another process gets the same model: a function, by its name, and what it is given."""
+
+    module: str
+    function: str
+    argument: Any
+
+    def load(self) -> Any:
+        """The model, in this process."""
+        return getattr(import_module(self.module), self.function)(self.argument)
+
+
+_SOURCE: "WeakKeyDictionary[torch.nn.Module, Source]" = WeakKeyDictionary()
+
+
+def set_source(model: "torch.nn.Module", source: Source) -> None:
+    """Remember where this model comes from."""
+    _SOURCE[model] = source
+
+
+def source_of(model: "torch.nn.Module") -> Source:
+    """Where it comes from.
+
+    Raises:
+        ModelError: it was made in memory.
+    """
+    if model not in _SOURCE:
+        raise ModelError(
+            "this model was made in memory, so no other process can load it: write it to a directory with keep_model or keep_native, "
+            "and load that with load_model(directory)"
+        )
+    return _SOURCE[model]

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from mechcheck.base import standin
-from mechcheck.plugin import failing, neutral, spelling, startup
+from mechcheck.plugin import failing, neutral, planning, spelling, startup
 from mechcheck.plugin.baseline import Selection
 from mechcheck.plugin.cases import claim_id, claim_spec
 from mechcheck.plugin.distribution import pytest_xdist_auto_num_workers, pytest_xdist_make_scheduler, take_gpu
@@ -64,11 +64,20 @@ def pytest_configure(config: pytest.Config) -> None:
     roster = Roster(config)
     config.pluginmanager.register(roster, "mechcheck-roster")
     config.pluginmanager.register(startup, "mechcheck-startup")
+    config.pluginmanager.register(planning, "mechcheck-planning")
+    if config.getoption("--mech-resume"):
+        from mechcheck.plugin.resuming.replay import Replay
+
+        config.pluginmanager.register(Replay(settings.parts, settings.resumed), "mechcheck-replay")
     if hasattr(config, "workerinput"):
         return
     if config.getoption("--mech-report") != REPORT and measures(config):
         check_writable(settings.report)
     config.pluginmanager.register(Session(config, selection, roster), "mechcheck-session")
+    if config.getoption("--mech-cluster") is not None:
+        from mechcheck.plugin.cluster.controller import Controller
+
+        config.pluginmanager.register(Controller(config, roster), "mechcheck-cluster")
     if config.pluginmanager.hasplugin("html"):
         from mechcheck.plugin.html import HtmlAdapter
 
