@@ -5,18 +5,23 @@ from typing import Any
 
 from mechcheck.base.errors import MechcheckError
 from mechcheck.base.json_schema import misfit
+from mechcheck.explorer.measures import MEASURES
 
 Json = dict[str, Any]
 
 LIMIT = 1 << 16
 """Bytes of a body at most: far more than a prompt that fits into a model's context."""
+LIMITS = {"session": 1 << 21, "claim": 1 << 20, "save": 1 << 20, "prove": 1 << 20}
+"""The same where more is sent: a file, or a circuit with the score of each of its edges."""
+MOST = 64
+"""References at most."""
 KINDS = ("none", "zero", "mean", "resample", "patch", "scale")
 
 _TEXT: Json = {"type": "string"}
 _PROMPT: Json = {
     "text": _TEXT,
     "counterfactual": _TEXT,
-    "references": {"type": "array", "items": _TEXT, "maxItems": 64},
+    "references": {"type": "array", "items": _TEXT, "maxItems": MOST},
     "answer": _TEXT,
     "foil": _TEXT,
     "positions": {"type": "object", "additionalProperties": {"type": "integer", "minimum": 0}},
@@ -33,25 +38,31 @@ _CLAIM: Json = {
     "task": _TEXT,
     "row": {"type": "integer", "minimum": 0},
     "statement": _TEXT,
-    "expects": {"enum": ["below", "above", "rate"]},
+    "expects": {"enum": ["below", "above"]},
     "threshold": _TEXT,
     "file": _TEXT,
 }
+_CLAIM_SILENT: Json = {"measure": {"enum": list(MEASURES)}, "circuit": _TEXT}
+"""Of which a body may be silent: the mean logit difference is meant then, and no circuit that was found."""
 
 
-def _table(properties: Json) -> Json:
-    return {"type": "object", "properties": properties, "required": list(properties), "additionalProperties": False}
+def _table(properties: Json, silent: Json | None = None) -> Json:
+    """Of these properties, and those that it may be silent of."""
+    known = properties | (silent or {})
+    return {"type": "object", "properties": known, "required": list(properties), "additionalProperties": False}
 
 
 SCHEMAS: dict[str, Json] = {
     "predict": _table({**_PROMPT, **_CHANGE}),
     "attention": _table({**_PROMPT, **_CHANGE}),
     "effects": _table({**_PROMPT, **_CHANGE}),
-    "claim": _table({**_PROMPT, **_CHANGE, **_CLAIM}),
-    "save": _table({**_PROMPT, **_CHANGE, **_CLAIM, "replace": {"type": "boolean"}}),
-    "prove": _table({**_PROMPT, **_CHANGE, **_CLAIM}),
+    "claim": _table({**_PROMPT, **_CHANGE, **_CLAIM}, _CLAIM_SILENT),
+    "save": _table({**_PROMPT, **_CHANGE, **_CLAIM, "replace": {"type": "boolean"}}, _CLAIM_SILENT),
+    "prove": _table({**_PROMPT, **_CHANGE, **_CLAIM}, _CLAIM_SILENT),
     "complete": _table({"start": _TEXT}),
-    "example": _table({"task": _TEXT, "row": {"type": "integer", "minimum": 0}}),
+    "example": _table({"task": _TEXT, "row": {"type": "integer", "minimum": 0}}, {"many": {"type": "integer", "minimum": 1, "maximum": MOST}}),
+    "session": _table({"text": _TEXT}),
+    "opening": _table({}),
 }
 """What is asked -> the shape of its body."""
 

@@ -12,7 +12,7 @@
   let marked = ""; // what the effects in the grid are of
 
   const question = () => {
-    const { task, row, each, ...body } = state;
+    const { task, row, each, many, ...body } = state;
     return body;
   };
 
@@ -30,10 +30,12 @@
     const { signal } = (running = new AbortController());
     fill();
     if (!state.text && state.task) {
-      const found = await ask("example", { task: state.task, row: state.row }, signal);
+      const found = await ask("example", { task: state.task, row: state.row, many: state.many }, signal);
       if (!found) return;
       if (found.problems) return tell(found.problems, PLACES);
-      state = { ...state, ...found };
+      const { alike, ...drawn } = found;
+      byId("alike").textContent = alike;
+      state = { ...state, ...drawn };
       history.replaceState(kept(), "", written(state));
       fill();
     }
@@ -45,8 +47,10 @@
       prompt.show({ tokens: [], counterfactual: [], differs: [], positions: {} });
       heads.show([], {}, state);
       showPrediction({ tables: [], numbers: [] });
+      sharing.show(null);
       return showMaps({ figure: "" }, found.problems);
     }
+    sharing.show(found, said(state));
     prompt.show(found.prompt);
     heads.show(found.sites, found.prompt.positions, state);
     showPrediction(found, said(state));
@@ -107,6 +111,15 @@
     if (held) [...byId("tried").querySelectorAll("button")].find(({ textContent }) => textContent === held)?.focus();
   }
 
+  const sharing = sharingPanel({
+    read: () => ({ address: written(state), tried: kept().tried, claim: claim.read() }),
+    open({ address, tried, claim: fields }) {
+      const next = readState(address);
+      history.pushState({ depth: kept().depth + 1, tried }, "", written(next));
+      claim.write(fields);
+      return show(next);
+    },
+  });
   const prompt = promptPanel(change);
   const heads = headsPanel(change);
   const blank = { text: "", counterfactual: "", references: [], answer: "", foil: "", positions: {} };
@@ -114,5 +127,6 @@
   byId("another").addEventListener("click", () => change({ ...blank, task: state.task, row: state.row + 1 }));
   byId("undo").addEventListener("click", () => history.back());
   addEventListener("popstate", () => show(readState(location.hash)));
-  show(state);
+  if (location.hash === "#session") sharing.begin();
+  else show(state);
 })();

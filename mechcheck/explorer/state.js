@@ -2,7 +2,7 @@
 
 const EMPTY = {
   task: "", row: 0, text: "", counterfactual: "", references: [], answer: "", foil: "", positions: {}, do: "none", heads: "", at: [], factor: 2,
-  each: "",
+  each: "", many: 8,
 };
 
 // The state that an address has.
@@ -13,9 +13,9 @@ function readState(fragment) {
     if (given.has(name)) state[name] = given.get(name);
   }
   for (const [name, of] of [["references", "reference"], ["at", "at"]]) state[name] = given.getAll(of);
-  for (const [name, least] of [["row", 0], ["factor", -Infinity]]) {
+  for (const [name, least, most] of [["row", 0, Infinity], ["factor", -Infinity, Infinity], ["many", 1, 64]]) {
     const number = Number(given.get(name) ?? EMPTY[name]);
-    if (Number.isFinite(number) && number >= least) state[name] = name === "row" ? Math.floor(number) : number;
+    if (Number.isFinite(number) && number >= least && number <= most) state[name] = name === "factor" ? number : Math.floor(number);
   }
   for (const placed of given.getAll("position")) {
     const [, name, at] = placed.match(/^(\w+):(\d{1,6})$/) ?? [];
@@ -27,7 +27,7 @@ function readState(fragment) {
 // The address of a state, without what is as it is to begin with.
 function written(state) {
   const given = new URLSearchParams();
-  for (const name of ["task", "row", "text", "counterfactual", "answer", "foil", "do", "heads", "factor", "each"]) {
+  for (const name of ["task", "row", "text", "counterfactual", "answer", "foil", "do", "heads", "factor", "each", "many"]) {
     if (state[name] !== EMPTY[name]) given.set(name, state[name]);
   }
   for (const text of state.references) given.append("reference", text);

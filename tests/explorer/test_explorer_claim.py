@@ -57,7 +57,7 @@ def test_what_the_user_wrote_is_a_literal(bench, wanted, said):
     [
         ({}, "check.below(changed, THRESHOLD)"),
         ({"expects": "above", "do": "mean"}, 'Ablate(circuit[ROLE], "mean")'),
-        ({"expects": "rate", "threshold": ".75"}, "check.rate(changed < 0, above=THRESHOLD)"),
+        ({"measure": "foil_preferred", "expects": "above", "threshold": ".75"}, "check.rate(changed < 0, above=THRESHOLD)"),
         ({"do": "scale", "factor": 3, "heads": "0.1 0.2"}, 'Scale(circuit["chosen"], 3.0)'),
     ],
 )
@@ -81,7 +81,7 @@ def test_the_file_does_what_the_page_does(bench, wanted, given, expected):
         ({"threshold": ""}, ["threshold"]),
         ({"threshold": "nan"}, ["threshold"]),
         ({"threshold": "1e999"}, ["threshold"]),
-        ({"threshold": "1", "expects": "rate"}, ["threshold"]),
+        ({"threshold": "1", "measure": "foil_preferred"}, ["threshold"]),
         ({"file": "../test_x.py"}, ["file"]),
         ({"file": "conftest.py"}, ["file"]),
         ({"file": "test_x.py\n"}, ["file"]),

@@ -74,7 +74,7 @@ def test_from_play_to_a_verdict_by_the_keyboard(opened, saving):
     browser = opened()
     browser.evaluate("document.getElementById('statement').focus()")
     typed(browser, "flips")
-    for field, text in (("expects", ""), ("threshold", "-1")):
+    for field, text in (("measure", ""), ("expects", ""), ("threshold", "-1")):
         browser.press("Tab")
         assert browser.evaluate(FOCUSED) == field
         typed(browser, text)
@@ -107,7 +107,7 @@ def test_from_play_to_a_verdict_by_the_keyboard(opened, saving):
 
 
 def test_a_run_is_stopped(opened, saving, monkeypatch):
-    slow = {"source": "import time\n\ndef test_slow():\n    time.sleep(60)\n", "fresh": 1, "problems": []}
+    slow = {"source": "import time\n\ndef test_slow():\n    time.sleep(60)\n", "fresh": 1, "problems": [], "here": 0.0, "beside": {}}
     monkeypatch.setattr(saving[2].workbench, "claim", lambda body: slow)
     browser = opened()
     make(browser)
