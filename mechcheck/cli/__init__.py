@@ -12,6 +12,7 @@ from mechcheck.base.errors import HookError, MechcheckError, NonFiniteError
 from mechcheck.base.paths import data_dir
 from mechcheck.cli.circuits import add_circuit_commands
 from mechcheck.cli.exploring import add_explore_command
+from mechcheck.cli.exporting import add_export_command
 from mechcheck.cli.pages import add_page_commands, draw
 from mechcheck.cli.watching import add_watch_command, run_watch
 
@@ -52,6 +53,7 @@ def make_parser() -> argparse.ArgumentParser:
     summary.add_argument("--model", action="append", default=[], help="only this model's column; repeatable, in this order")
     summary.add_argument("--match", default="", metavar="TEXT", help="only claims whose task or statement contains this text")
     summary.set_defaults(run=_summary)
+    add_export_command(commands)
     _add_drift_commands(commands)
     models = commands.add_parser("models", help="list the embedded models and the circuits recorded for them")
     models.set_defaults(run=_models)

@@ -36,6 +36,7 @@ class Session:
 
     def __init__(self, config: pytest.Config, selection: Selection, roster: Roster):
         self.config = config
+        self.began = _now()
         self.settings: Settings = config.stash[SETTINGS]
         self.parts = self.settings.parts
         self.selection = selection
@@ -213,7 +214,8 @@ class Session:
             "schema": SCHEMA,
             "id": self.parts.run,
             "complete": False,
-            "created": datetime.now(UTC).isoformat(timespec="seconds"),
+            "began": self.began,
+            "created": _now(),
             "commit": commit,
             "dirty": dirty,
             "seed": settings.seed,
@@ -227,6 +229,10 @@ class Session:
             "multiplicity": None,
         }
         return outgoing(run)
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 def _why(error: OSError | MemoryError) -> str:
