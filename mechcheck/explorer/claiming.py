@@ -85,7 +85,7 @@ def _found(bench: "Workbench", body: Json) -> Circuit | None:
 
 
 def _here(bench: "Workbench", body: Json, prepared: Prepared, subject: Subject) -> float:
-    """What the claim is about, of the prompt on the page.
+    """What the claim estimates, of the prompt on the page.
 
     Raises:
         Problem: it cannot be measured of such prompts.
@@ -94,8 +94,7 @@ def _here(bench: "Workbench", body: Json, prepared: Prepared, subject: Subject) 
     try:
         if subject.done is None:
             assert subject.found is not None
-            found = faithfulness(bench.model, prepared.prompts, subject.found, instead=instead(subject.found))
-            return abs(found.mean - 1)
+            return faithfulness(bench.model, prepared.prompts, subject.found, instead=instead(subject.found)).mean
         metric = getattr(metrics, measure.metric or "logit_diff")
         value = float(sweep_metrics(bench.model, prepared.prompts, [[subject.done]], [metric])[0][0, 0])
     except MechcheckError as error:
