@@ -1,6 +1,7 @@
 """`mechcheck explore`, as a command."""
 
 import argparse
+import sys
 from importlib.util import find_spec
 from urllib.parse import urlencode
 
@@ -29,7 +30,7 @@ def _explore(chosen: argparse.Namespace) -> None:
     from mechcheck.explorer.saving import folder_to_save_to
     from mechcheck.explorer.server import Server
     from mechcheck.explorer.sessions import session_file
-    from mechcheck.models.loading import load_model
+    from mechcheck.models.loading import check_memory, load_model
     from mechcheck.tasks.shipped import check_task
 
     if chosen.task is not None:
@@ -37,6 +38,9 @@ def _explore(chosen: argparse.Namespace) -> None:
     folder = None if chosen.save_to is None else folder_to_save_to(chosen.save_to)
     session, named = ("", _MODEL) if chosen.session is None else session_file(chosen.session)
     place = chosen.model or named
+    tight = check_memory(place, device=chosen.device, offline=True)
+    if tight is not None:
+        print(f"mechcheck: {tight}", file=sys.stderr, flush=True)
     model = load_model(place, device=chosen.device, offline=True)
     server = Server(model, place=place, device=chosen.device, folder=folder, session=session)
     task = chosen.task or (None if chosen.prompt or session else server.workbench.first_task())

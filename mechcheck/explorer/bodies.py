@@ -60,7 +60,9 @@ SCHEMAS: dict[str, Json] = {
     "save": _table({**_PROMPT, **_CHANGE, **_CLAIM, "replace": {"type": "boolean"}}, _CLAIM_SILENT),
     "prove": _table({**_PROMPT, **_CHANGE, **_CLAIM}, _CLAIM_SILENT),
     "complete": _table({"start": _TEXT}),
-    "example": _table({"task": _TEXT, "row": {"type": "integer", "minimum": 0}}, {"many": {"type": "integer", "minimum": 1, "maximum": MOST}}),
+    "example": _table(
+        {"task": _TEXT, "row": {"type": "integer", "minimum": 0}}, {"many": {"type": "integer", "minimum": 1, "maximum": MOST}}
+    ),
     "session": _table({"text": _TEXT}),
     "opening": _table({}),
 }

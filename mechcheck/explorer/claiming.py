@@ -1,7 +1,8 @@
 """What is on the page as a claim: whether it can be one, on which fresh prompts, and what its measure is on the page's own prompt."""
 
 import itertools
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Protocol
 
 from mechcheck.base.errors import MechcheckError
 from mechcheck.circuits.evaluation import faithfulness
@@ -17,10 +18,26 @@ from mechcheck.notation.circuit import Circuit
 from mechcheck.notation.sites import Sites
 
 if TYPE_CHECKING:
-    from mechcheck.explorer.workbench import Workbench
+    from transformer_lens.model_bridge import TransformerBridge
+
+    from mechcheck.prompts.prompt_set import PromptSet
 
 
-def claim(bench: "Workbench", body: Json) -> Json:
+class Bench(Protocol):
+    """What of a `Workbench` a claim is made with."""
+
+    model: "TransformerBridge"
+    name: str
+    measured: dict[int, str]
+    drawn: Callable[[str], "PromptSet"]
+
+    @property
+    def about(self) -> Json: ...
+    def prepared(self, body: Json) -> Prepared: ...
+    def example(self, body: Json) -> Json: ...
+
+
+def claim(bench: Bench, body: Json) -> Json:
     """The page as a pytest file, and the circuit's file beside it; empty where something does not fit."""
     _, problems = claimed(body)
     prepared, subject, here = bench.prepared(body), None, 0.0
@@ -41,7 +58,7 @@ def claim(bench: "Workbench", body: Json) -> Json:
     return {"source": made, "fresh": fresh, "problems": [], "here": here, "beside": files}
 
 
-def _subject(bench: "Workbench", body: Json, prepared: Prepared) -> Subject:
+def _subject(bench: Bench, body: Json, prepared: Prepared) -> Subject:
     """The heads and what is done to them, or the circuit.
 
     Raises:
@@ -65,7 +82,7 @@ def _subject(bench: "Workbench", body: Json, prepared: Prepared) -> Subject:
     return Subject(done, sites, next(recorded, None), None)
 
 
-def _found(bench: "Workbench", body: Json) -> Circuit | None:
+def _found(bench: Bench, body: Json) -> Circuit | None:
     """The circuit that the page has; None without one.
 
     Raises:
@@ -84,7 +101,7 @@ def _found(bench: "Workbench", body: Json) -> Circuit | None:
     return circuit
 
 
-def _here(bench: "Workbench", body: Json, prepared: Prepared, subject: Subject) -> float:
+def _here(bench: Bench, body: Json, prepared: Prepared, subject: Subject) -> float:
     """What the claim estimates, of the prompt on the page.
 
     Raises:
@@ -102,7 +119,7 @@ def _here(bench: "Workbench", body: Json, prepared: Prepared, subject: Subject) 
     return float(value < 0) if measure is MEASURES["foil_preferred"] else value
 
 
-def _explored(bench: "Workbench", body: Json, sites: Sites) -> Explored:
+def _explored(bench: Bench, body: Json, sites: Sites) -> Explored:
     """The prompts of the page's task.
 
     Raises:

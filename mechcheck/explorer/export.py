@@ -128,7 +128,9 @@ def measured(body: Json, change: str) -> str:
     """The lines that measure and expect, of what is done."""
     measure, expects = MEASURES[measure_of(body)], body["expects"]
     asked = f", {measure.metric}" if measure.metric else ""
-    expected = f"check.rate({measure.share.format('changed')}, {expects}=THRESHOLD)" if measure.share else f"check.{expects}(changed, THRESHOLD)"
+    expected = (
+        f"check.rate({measure.share.format('changed')}, {expects}=THRESHOLD)" if measure.share else f"check.{expects}(changed, THRESHOLD)"
+    )
     return f"    changed = run(model, prompts, {change}{asked})\n    {expected}"
 
 

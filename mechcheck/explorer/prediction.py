@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 from mechcheck.drawing.text import token, visible
 from mechcheck.engine.run import logits_at_end, sweep_metrics
 from mechcheck.explorer.bodies import Json
+from mechcheck.explorer.prompt import asked
 from mechcheck.notation.distribution_metrics import entropy, top_probability
 from mechcheck.notation.interventions import Intervention
-from mechcheck.explorer.prompt import asked
 from mechcheck.notation.metrics import (
     Metric,
     correct,
@@ -34,9 +34,7 @@ rank_of_foil = Metric("rank of the foil", "rank", lambda x, p, _: rank.of(x, _sw
 
 
 def _swapped(prompts: PromptSet) -> PromptSet:
-    return replace(
-        prompts, answers=prompts.foils, foils=prompts.answers, answer_sets=prompts.foil_sets, foil_sets=prompts.answer_sets
-    )
+    return replace(prompts, answers=prompts.foils, foils=prompts.answers, answer_sets=prompts.foil_sets, foil_sets=prompts.answer_sets)
 
 
 def preference(prompts: PromptSet) -> Metric | None:

@@ -47,7 +47,8 @@ def page(about: Json, folder: Path | None = None) -> str:
     allowed = f"{policy(running)}; connect-src 'self'"
     looks = Markup(style(_HERE / "explorer.css"))
     template = environment(_HERE).get_template("explorer.html.j2")
-    return visible(template.render(about=about, folder=folder, kinds=_KINDS, measures=MEASURES, most=MOST, policy=allowed, style=looks, script=Markup(running)))
+    chosen = {"about": about, "folder": folder, "kinds": _KINDS, "measures": MEASURES, "most": MOST}
+    return visible(template.render(**chosen, policy=allowed, style=looks, script=Markup(running)))
 
 
 class Desk:

@@ -26,6 +26,7 @@ from mechcheck.models.names import directory_of, unlike_any
 from mechcheck.models.native import Booted, boot_directory, described, is_native_directory
 from mechcheck.models.native import boot_twin as boot_native_twin
 from mechcheck.models.provenance import Provenance, hash_parameters, provenance, remember
+from mechcheck.models.room import check_room
 from mechcheck.models.weights import Watched
 from mechcheck.notation.limits import Limits, limits_of, set_limits
 
@@ -88,6 +89,12 @@ def load_model(
     load = _load_small if _bytes(directory) < 4 * LARGE else _load
     with usual_torch():
         return hand_out(load(directory, name, commit, device, dtype, processing, contents(directory)))
+
+
+def check_memory(name_or_path: str | Path, *, device: str = "cpu", offline: bool = False) -> str | None:
+    """Whether a model will fit into memory, told before it is loaded (see `check_room`). Arguments: as `load_model`."""
+    directory, name, _ = _resolve(str(name_or_path), None, offline, False)
+    return check_room(directory, name, device)
 
 
 def fetch_model(name: str, revision: str | None = None) -> str:
