@@ -14,6 +14,7 @@ from mechcheck.cli.circuits import add_circuit_commands
 from mechcheck.cli.exploring import add_explore_command
 from mechcheck.cli.exporting import add_export_command
 from mechcheck.cli.pages import add_page_commands, draw
+from mechcheck.cli.reproducing import add_reproduce_command
 from mechcheck.cli.watching import add_watch_command, run_watch
 
 
@@ -55,6 +56,7 @@ def make_parser() -> argparse.ArgumentParser:
     summary.set_defaults(run=_summary)
     add_export_command(commands)
     _add_drift_commands(commands)
+    add_reproduce_command(commands)
     models = commands.add_parser("models", help="list the embedded models and the circuits recorded for them")
     models.set_defaults(run=_models)
     add_explore_command(commands)

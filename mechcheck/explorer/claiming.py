@@ -29,8 +29,9 @@ class Bench(Protocol):
     model: "TransformerBridge"
     name: str
     measured: dict[int, str]
-    drawn: Callable[[str], "PromptSet"]
 
+    @property
+    def drawn(self) -> Callable[[str], "PromptSet"]: ...
     @property
     def about(self) -> Json: ...
     def prepared(self, body: Json) -> Prepared: ...

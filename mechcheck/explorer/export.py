@@ -5,7 +5,9 @@ import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import cast
 
+from mechcheck.circuits.edge_scores import Instead
 from mechcheck.explorer.bodies import Json, Problem
 from mechcheck.explorer.measures import MEASURES
 from mechcheck.notation.circuit import Circuit
@@ -128,9 +130,9 @@ def measured(body: Json, change: str) -> str:
     """The lines that measure and expect, of what is done."""
     measure, expects = MEASURES[measure_of(body)], body["expects"]
     asked = f", {measure.metric}" if measure.metric else ""
-    expected = (
-        f"check.rate({measure.share.format('changed')}, {expects}=THRESHOLD)" if measure.share else f"check.{expects}(changed, THRESHOLD)"
-    )
+    expected = f"check.{expects}(changed, THRESHOLD)"
+    if measure.share:
+        expected = f"check.rate({measure.share.format('changed')}, {expects}=THRESHOLD)"
     return f"    changed = run(model, prompts, {change}{asked})\n    {expected}"
 
 
@@ -140,9 +142,10 @@ def faithful(circuit: Circuit) -> str:
     return f"    check.faithful({parts}, prompts, margin=THRESHOLD, instead={instead(circuit)!r})"
 
 
-def instead(circuit: Circuit) -> str:
+def instead(circuit: Circuit) -> Instead:
     """What all else carries, as it did where the circuit was found."""
-    return (circuit.edge_record and circuit.edge_record.instead) or "counterfactual"
+    found = circuit.edge_record.instead if circuit.edge_record else ""
+    return cast(Instead, found or "counterfactual")
 
 
 @dataclass(frozen=True)

@@ -97,6 +97,15 @@ def check_memory(name_or_path: str | Path, *, device: str = "cpu", offline: bool
     return check_room(directory, name, device)
 
 
+def stored_weights(name: str) -> str:
+    """The SHA-256 of a model's weights as `Provenance` has it, without loading it.
+
+    Raises:
+        ModelError: as `load_model` does where there is no such model.
+    """
+    return contents(_resolve(name, None, offline=False, follow_links=False)[0]).weights
+
+
 def fetch_model(name: str, revision: str | None = None) -> str:
     """Bring a hub model ("gpt2", "gpt2@607a30d") into the local cache and return its commit."""
     hub_id, _, pinned = name.partition("@")

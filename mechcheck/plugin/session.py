@@ -209,7 +209,7 @@ class Session:
 
     def _run(self) -> dict[str, Any]:
         settings = self.settings
-        commit, dirty = _git_state(self.config.rootpath)
+        commit, dirty = git_state(self.config.rootpath)
         run = {
             "schema": SCHEMA,
             "id": self.parts.run,
@@ -221,7 +221,7 @@ class Session:
             "seed": settings.seed,
             "profile": settings.profile,
             "confidence": settings.confidence,
-            "versions": _versions(),
+            "versions": versions(),
             "device": settings.device,
             "argv": ["pytest", *map(str, self.config.invocation_params.args)],
             "selection": self.selection.record(),
@@ -243,7 +243,8 @@ def _shown(path: Path) -> str:
     return printable(os.path.relpath(path))
 
 
-def _versions() -> dict[str, str]:
+def versions() -> dict[str, str]:
+    """Of Python and of the packages that measure."""
     import platform
 
     found = {"python": platform.python_version()}
@@ -255,7 +256,7 @@ def _versions() -> dict[str, str]:
     return found
 
 
-def _git_state(root: Path) -> tuple[str | None, bool | None]:
+def git_state(root: Path) -> tuple[str | None, bool | None]:
     """Commit and whether there are uncommitted changes; None outside a repository."""
 
     def git(*arguments: str) -> str | None:

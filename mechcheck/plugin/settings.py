@@ -37,6 +37,8 @@ class Settings(Conditions):
     """Where this run's processes leave their records until they are merged."""
     baseline: Path | None = None
     """Evidence of an earlier run to compare this one with."""
+    baseline_only: bool = False
+    """Whether only claims that it has are run."""
     margin: float = 0.05
     """A change since the baseline is negligible below this fraction of the effect."""
     fdr: float | None = None
@@ -80,6 +82,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--mech-baseline", default=None, metavar="FILE",
         help="Evidence of an earlier run, with its samples/ beside it: what has drifted, flipped or gone missing since is told from noise.",
     )  # fmt: skip
+    group.addoption(
+        "--mech-baseline-only", action="store_true", help="Run only claims that the baseline has: those of others are deselected."
+    )
     group.addoption(
         "--mech-margin", default=0.05, type=float, metavar="FRACTION",
         help="A change is negligible below this fraction of the baseline's effect, or of its distance to the threshold (default: 0.05).",
@@ -131,6 +136,7 @@ def make_settings(config: pytest.Config) -> Settings:
         parts=Parts(report / f"{RUN_FOLDER}{run}", spare_folder(run)),
         circuits=_circuits(config),
         baseline=_baseline(config),
+        baseline_only=_baseline_only(config),
         margin=_margin(config),
         quiet=config.getoption("verbose") < 0,
         fdr=_fdr(config),
@@ -200,6 +206,13 @@ def _circuits(config: pytest.Config) -> Path | None:
 def _baseline(config: pytest.Config) -> Path | None:
     file = config.getoption("--mech-baseline")
     return None if file is None else config.invocation_params.dir / file
+
+
+def _baseline_only(config: pytest.Config) -> bool:
+    only: bool = config.getoption("--mech-baseline-only")
+    if only and config.getoption("--mech-baseline") is None:
+        raise pytest.UsageError("--mech-baseline-only needs the run whose claims are meant: --mech-baseline FILE")
+    return only
 
 
 def _margin(config: pytest.Config) -> float:

@@ -3,7 +3,9 @@
 from collections.abc import Callable
 from typing import Literal, TypeVar
 
+from mechcheck.base.errors import PromptError
 from mechcheck.prompts.prompt_set import PromptSet
+from mechcheck.tasks.versions import set_version
 
 Split = Literal["discover", "verify"]
 
@@ -15,11 +17,22 @@ Own = TypeVar("Own", bound=Generator)
 GENERATORS: dict[str, Generator] = {}
 
 
-def task(name: str) -> Callable[[Own], Own]:
-    """Register a generator, so that `@claim(task=name)` gets its prompts."""
+def task(name: str, *, version: int = 1) -> Callable[[Own], Own]:
+    """Register a generator, so that `@claim(task=name)` gets its prompts.
+
+    Args:
+        name: of the task.
+        version: raised when the same seed no longer gives the same prompts, so that runs on the old and the new ones are not compared.
+
+    Raises:
+        PromptError: a version that is no whole number from 1 on.
+    """
+    if not isinstance(version, int) or isinstance(version, bool) or version < 1:
+        raise PromptError(f"version={version!r} of task {name!r}: a whole number from 1 on is expected")
 
     def register(generator: Own) -> Own:
         GENERATORS[name] = generator
+        set_version(name, version)
         return generator
 
     return register
