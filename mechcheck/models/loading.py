@@ -93,8 +93,7 @@ def load_model(
 
 def check_memory(name_or_path: str | Path, *, device: str = "cpu", offline: bool = False) -> str | None:
     """Whether a model will fit into memory, told before it is loaded (see `check_room`). Arguments: as `load_model`."""
-    directory, name, _ = _resolve(str(name_or_path), None, offline, False)
-    return check_room(directory, name, device)
+    return check_room(*_resolve(str(name_or_path), None, offline, False)[:2], device)
 
 
 def stored_weights(name: str) -> str:
@@ -154,7 +153,7 @@ def _made(
     if is_native_directory(directory):
         return _finish_native(boot_directory(directory, name, device, DTYPES[dtype], processing), source)
     model = _boot(source)
-    return _finish(model, replace(source, n_params=_count(model)))
+    return _finish(model, replace(source, n_params=sum(p.numel() for p in model.parameters())))
 
 
 _load_small, _load = lru_cache(maxsize=KEPT_SMALL)(_made), lru_cache(maxsize=KEPT)(_made)
@@ -261,10 +260,6 @@ def _finish_native(booted: Booted, source: Provenance) -> "TransformerBridge":
     """The same for a model whose weights are folded already, if they can be."""
     booted.model.eval().requires_grad_(False)
     return remember(booted.model, replace(source, processing=booted.processing, not_folded=booted.not_folded, n_params=booted.n_params))
-
-
-def _count(model: torch.nn.Module) -> int:
-    return sum(p.numel() for p in model.parameters())
 
 
 def _resolve(name: str, revision: str | None, offline: bool, follow_links: bool) -> tuple[Path, str, str | None]:
