@@ -1,10 +1,11 @@
-"""How long does a reader of the explorer wait: from a click on a head to the new prediction, and to its attention, in Chromium?"""
+"""How long does a reader of the explorer wait, in Chromium: for the first page of a model that is loaded, and from a click on a head on?"""
 
 import argparse
 import json
 import platform
 import statistics
 import sys
+import time
 from pathlib import Path
 from threading import Thread
 from typing import Any
@@ -41,18 +42,23 @@ CLICKS = """(async (times) => {
 
 def measure(name: str, clicks: int) -> dict[str, Any]:
     """Milliseconds on one model, without the first clicks, which warm up."""
-    server = Server(load_model(name))
-    thread = Thread(target=server.run, daemon=True)
-    thread.start()
+    model = load_model(name)
     with Browser() as browser:
+        start = time.perf_counter()
+        server = Server(model)
+        thread = Thread(target=server.run, daemon=True)
+        thread.start()
         browser.open(server.link, f"task={server.workbench.first_task()}&do=zero&heads=0.0")
+        browser.until("document.querySelectorAll('.next').length > 0")
+        first = 1000 * (time.perf_counter() - start)
         browser.until("document.querySelectorAll('#maps figure').length > 0")
         browser.evaluate(f"{CLICKS}(4)")
         found = browser.evaluate(f"{CLICKS}({clicks})")
     server.stop()
     thread.join()
     prediction, attention = zip(*found, strict=True)
-    return {"model": name, "clicks": clicks} | _spread("prediction_ms", prediction) | _spread("attention_ms", attention)
+    told = {"model": name, "clicks": clicks, "first_page_ms": round(first, 1)}
+    return told | _spread("prediction_ms", prediction) | _spread("attention_ms", attention)
 
 
 def _spread(what: str, times: tuple[float, ...]) -> dict[str, float]:
