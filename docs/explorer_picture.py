@@ -17,7 +17,7 @@ from browser import Browser  # noqa: E402
 
 PICTURE = ROOT / "docs" / "explorer.png"
 STATE = "task=ioi&heads=0.3@END&do=patch&each=1"
-WIDTH, HEIGHT = 1280, 860
+WIDTH, HEIGHT = 1280, 1060
 
 
 def take() -> None:
@@ -31,9 +31,9 @@ def take() -> None:
             width=WIDTH, height=HEIGHT, deviceScaleFactor=1, mobile=False,
         )  # fmt: skip
         browser.open(server.link, STATE)
-        browser.until(
-            "document.querySelectorAll('.cell i').length === 8 && document.querySelectorAll('#maps svg').length > 0"
-        )
+        browser.call("Emulation.setScrollbarsHidden", hidden=True)
+        browser.until("document.querySelectorAll('.cell i').length === 8")
+        browser.until("document.querySelectorAll('#maps svg').length > 0")
         browser.picture(PICTURE)
     server.stop()
     thread.join()
