@@ -30,15 +30,16 @@ def _explore(chosen: argparse.Namespace) -> None:
     from mechcheck.explorer.saving import folder_to_save_to
     from mechcheck.explorer.server import Server
     from mechcheck.explorer.sessions import session_file
-    from mechcheck.models.loading import check_memory, load_model
-    from mechcheck.tasks.shipped import check_task
+    from mechcheck.models.loading import load_model
+    from mechcheck.models.room import check_room
+    from mechcheck.tasks.registry import check_task
 
     if chosen.task is not None:
         check_task(chosen.task)
     folder = None if chosen.save_to is None else folder_to_save_to(chosen.save_to)
     session, named = ("", _MODEL) if chosen.session is None else session_file(chosen.session)
     place = chosen.model or named
-    tight = check_memory(place, device=chosen.device, offline=True)
+    tight = check_room(place, chosen.device)
     if tight is not None:
         print(f"mechcheck: {tight}", file=sys.stderr, flush=True)
     model = load_model(place, device=chosen.device, offline=True)

@@ -15,6 +15,7 @@ from torch import Tensor
 from mechcheck.base.device import usual_torch
 from mechcheck.base.errors import HookError
 from mechcheck.engine.along import Along
+from mechcheck.engine.arithmetic.work import passed
 from mechcheck.engine.edit import Edit, Rows, is_token, select, write_site
 from mechcheck.engine.through import through, without_hook
 from mechcheck.notation.limits import misfit, require_hooks, wrong_hook
@@ -129,6 +130,8 @@ def forward(
         some: dict[str, Any] = {} if columns is None else {"logits_to_keep": columns.to(tokens.device)}
         if not to_the_end and (stop := _behind(hooks)) is not None and stop < model.cfg.n_layers:
             some["stop_at_layer"] = stop
+        logits_at = tokens.shape[1] if columns is None else len(columns)
+        passed(model, *tokens.shape, 0 if "stop_at_layer" in some else logits_at, some.get("stop_at_layer"), gradient=bool(nodes))
         out = model(tokens, **attention_mask(model, rows), **some)
     silent = sorted(set(hooks) - fired)
     if silent:

@@ -16,6 +16,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from mechcheck.engine.arithmetic.rotary import rotate
+from mechcheck.engine.arithmetic.work import multiplied
 from mechcheck.engine.edit import Edit, part_of, put_back
 from mechcheck.engine.untouched import Untouched
 from mechcheck.engine.variants import Brought, Join, Variant
@@ -187,6 +188,7 @@ def attend(
     """Attention of each row to its own positions, and to earlier ones that all variants of a prompt share; `change` edits the pattern."""
     n, variants, queries, n_heads, _ = q.shape
     shared = k.shape[3]
+    multiplied(4 * q.numel() * (k.shape[2] + past[0].shape[2]), q)
     q = q.unflatten(3, (shared, n_heads // shared)).permute(0, 3, 4, 1, 2, 5)  # [prompt, kv_head, head of it, variant, query, d_head]
     scores = q @ k.permute(0, 3, 1, 4, 2)[:, :, None]
     scores = scores.masked_fill(~sees, -torch.inf)

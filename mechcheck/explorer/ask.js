@@ -1,5 +1,8 @@
 // Asks the server, and puts what does not fit where it arose.
 
+// Places of what is changed, and how.
+const ACTS = ["of", "heads", "at", "do", "keys", "direction", "share", "deviations"];
+
 const byId = (id) => document.getElementById(id);
 const TOKEN = new URLSearchParams(location.search).get("token") ?? "";
 

@@ -9,7 +9,7 @@ from mechcheck.circuits.evaluation import faithfulness
 from mechcheck.circuits.files import check_circuit, parse_circuit
 from mechcheck.engine.run import sweep_metrics
 from mechcheck.explorer.bodies import Json, Problem
-from mechcheck.explorer.change import change, chosen_heads
+from mechcheck.explorer.change import changes, chosen_heads
 from mechcheck.explorer.export import Explored, Subject, beside, claimed, instead, measure_of, source
 from mechcheck.explorer.measures import MEASURES
 from mechcheck.explorer.prompt import SEED, SPLIT, Prepared
@@ -69,17 +69,18 @@ def _subject(bench: Bench, body: Json, prepared: Prepared) -> Subject:
     if measure_of(body) == "faithful":
         if found is None:
             raise Problem("circuit", "open a circuit's file, or find one: it is what is faithful, or not")
-        return Subject(None, Sites(), None, found)
+        return Subject((), Sites(), None, found)
     sites = chosen_heads(bench.model, body)
     if not len(sites):
-        raise Problem("heads", "choose the heads that the claim is about")
-    done = change(sites, prepared, body)
-    if done is None:
-        raise Problem("do", "choose what is done to the heads: a claim is about what that changes")
+        raise Problem("heads", "choose what the claim is about")
+    done = changes(sites, prepared, body)
+    if not done:
+        raise Problem("do", "choose what is done to them: a claim is about what that changes")
     role = next((role for role, own in (found or {}).items() if set(own) == set(sites)), None)
     if role is not None:
         return Subject(done, sites, role, found)
-    recorded = (one["role"] for one in bench.about["roles"] if (one["task"], one["heads"]) == (body["task"], sites.places))
+    known = [] if body.get("of", "heads") != "heads" else bench.about["roles"]
+    recorded = (one["role"] for one in known if (one["task"], one["heads"]) == (body["task"], sites.places))
     return Subject(done, sites, next(recorded, None), None)
 
 
@@ -110,11 +111,11 @@ def _here(bench: Bench, body: Json, prepared: Prepared, subject: Subject) -> flo
     """
     measure = MEASURES[measure_of(body)]
     try:
-        if subject.done is None:
+        if not subject.done:
             assert subject.found is not None
             return faithfulness(bench.model, prepared.prompts, subject.found, instead=instead(subject.found)).mean
         metric = getattr(metrics, measure.metric or "logit_diff")
-        value = float(sweep_metrics(bench.model, prepared.prompts, [[subject.done]], [metric])[0][0, 0])
+        value = float(sweep_metrics(bench.model, prepared.prompts, [subject.done], [metric])[0][0, 0])
     except MechcheckError as error:
         raise Problem("measure", error) from error
     return float(value < 0) if measure is MEASURES["foil_preferred"] else value
@@ -135,6 +136,8 @@ def _explored(bench: Bench, body: Json, sites: Sites) -> Explored:
     named = [site.at for site in sites if site.at is not None and site.at not in drawn.positions]
     if named:
         raise Problem("heads", f"{named[0]} was named on this page: the prompts of {body['task']} have {', '.join(drawn.positions)}")
+    if body["do"] == "knockout" and body["keys"] not in drawn.positions:
+        raise Problem("keys", f"{body['keys']} was named on this page: the prompts of {body['task']} have {', '.join(drawn.positions)}")
     moved = [name for name, at in found["positions"].items() if body["positions"].get(name) != at]
     if moved:
         raise Problem("claim", f"{moved[0]} stands elsewhere here than in the prompts of {body['task']}")

@@ -1,4 +1,4 @@
-"""What is on the page as a pytest file: the same heads and change, on prompts of the task that the page did not show."""
+"""What is on the page as a pytest file: the same sites and change, on prompts of the task that the page did not show."""
 
 import hashlib
 import math
@@ -10,8 +10,9 @@ from typing import cast
 from mechcheck.circuits.edge_scores import Instead
 from mechcheck.explorer.bodies import Json, Problem
 from mechcheck.explorer.measures import MEASURES
+from mechcheck.explorer.written import write_change
 from mechcheck.notation.circuit import Circuit
-from mechcheck.notation.interventions import Ablate, Intervention, Patch, Scale
+from mechcheck.notation.interventions import Intervention
 from mechcheck.notation.sites import Sites
 
 FILE = re.compile(r"test_[a-z0-9_]{1,60}\.py")
@@ -37,7 +38,7 @@ def make_prompts(make_prompts):
 
     return fresh
 
-{circuit}
+{helper}{circuit}
 @claim(
     {statement},
     task={task},
@@ -61,7 +62,7 @@ EXPLORED = {{
 _CHOSEN = """
 @pytest.fixture
 def circuit_for():
-    return lambda model: Circuit({"chosen": heads(SITES)})
+    return lambda model: Circuit({"chosen": {read}(SITES)})
 
 """
 _LOADED = """
@@ -152,8 +153,8 @@ def instead(circuit: Circuit) -> Instead:
 class Subject:
     """What a claim is about."""
 
-    done: Intervention | None
-    """What is done; None for a circuit that is faithful."""
+    done: Sequence[Intervention]
+    """What is done; nothing for a circuit that is faithful."""
     sites: Sites
     """To these."""
     role: str | None
@@ -172,25 +173,26 @@ def source(body: Json, model: str, subject: Subject, explored: Explored, fresh: 
         explored: what the claim must not be verified on.
         fresh: the seed of the prompts that it is verified on.
     """
-    done, role, found, sites = subject.done, subject.role, subject.found, subject.sites
+    done, role, found, of = subject.done, subject.role, subject.found, body.get("of", "heads")
     function = body["file"].removesuffix(".py")
-    used, about = {"claim"}, []
+    used, about, helper = {"claim"}, [], ""
     if found is not None:
         used |= {"load_circuit", "provenance"}
         digest = hashlib.sha256(body["circuit"].encode()).hexdigest()
         about += [f"CIRCUIT = Path(__file__).with_name({beside(body['file'])!r})  # its sha256 is {digest[:16]} ..."]
     elif role is None:
-        used |= {"Circuit", "heads"}
-        about += [f"SITES = {sites.places!r}"]
-    if done is None:
+        used |= {"Circuit", of}
+        about += [f"SITES = {subject.sites.places!r}"]
+    if not done:
         assert found is not None
         lines, kind = faithful(found), "sufficiency"
     else:
-        used |= {type(done).__name__, "run"} | ({MEASURES[measure_of(body)].metric} - {""})
+        written = write_change(done, "circuit[ROLE]" if role else 'circuit["chosen"]', of, body)
+        used |= {*written.uses, "run"} | ({MEASURES[measure_of(body)].metric} - {""})
         about += [f"ROLE = {role!r}"] if role else []
-        lines, kind = measured(body, written(body, done, "circuit[ROLE]" if role else 'circuit["chosen"]')), ""
+        lines, kind, helper = measured(body, written.call), "", written.helper
         # Only what takes something away, and does harm, can show that it was needed.
-        if body["do"] != "scale" and (body["expects"] == "above") == MEASURES[measure_of(body)].rises:
+        if body["do"] not in ("scale", "steer", "noise") and (body["expects"] == "above") == MEASURES[measure_of(body)].rises:
             kind = "necessity"
     rows = [" ".join(explored.ids[at : at + 5]) for at in range(0, len(explored.ids), 5)]
     return _SOURCE.format(
@@ -198,21 +200,9 @@ def source(body: Json, model: str, subject: Subject, explored: Explored, fresh: 
         imported=", ".join(sorted(used, key=lambda name: (name.islower(), name))),
         about="\n".join(about), threshold=repr(claimed(body)[0]),
         task=repr(explored.task), split=repr(explored.split), seed=explored.seed, fresh=fresh,
-        ids="\n".join(f"    {row}" for row in rows), circuit=_LOADED if found else "" if role else _CHOSEN,
-        decoys="as many other edges" if done is None and found and found.edges else "random heads of the same layers",
+        ids="\n".join(f"    {row}" for row in rows), helper=helper,
+        circuit=_LOADED if found else "" if role else _CHOSEN.replace("{read}", of),
+        decoys="as many other edges" if not done and found and found.edges else "random sites like these",
         statement=repr(body["statement"].strip()), model_name=repr(model), kind=f"\n    kind={kind!r}," if kind else "",
         function=function, body=lines,
     )  # fmt: skip
-
-
-def written(body: Json, done: Intervention, where: str) -> str:
-    """An intervention as the file has it, at the sites that an expression names."""
-    match done:
-        case Patch():
-            return f"Patch({where})"
-        case Scale():
-            return f"Scale({where}, {float(body['factor'])!r})"
-        case Ablate():
-            return f"Ablate({where}, {body['do']!r})"
-        case _:
-            raise TypeError(f"the page does no {type(done).__name__}")

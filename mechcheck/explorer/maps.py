@@ -1,5 +1,6 @@
 """Attention of the chosen heads, drawn as in a report."""
 
+from collections.abc import Sequence
 from functools import cache
 from typing import TYPE_CHECKING
 
@@ -28,21 +29,35 @@ def _figure() -> jinja2.Template:
     return environment().from_string('{% from "figure.html.j2" import figure as drawn %}{{ drawn(figure, true) }}')
 
 
-def attention_figure(model: "TransformerBridge", prompts: PromptSet, sites: Sites, done: Intervention | None) -> str:
-    """The figure as HTML, before the intervention and under it.
+def heads_of(model: "TransformerBridge", sites: Sites) -> list[tuple[int, int]]:
+    """The heads that sites belong to, by (layer, head): those of an edge at its both ends; none of what belongs to no head."""
+    config = model.cfg
+    ends = {(end.kind, end.layer, end.index) for site in sites for end in (site, site.to) if end is not None}
+    found = set[tuple[int, int]]()
+    for kind, layer, index in ends:
+        if index is None or kind == "neuron":
+            continue
+        each = config.n_heads // config.n_key_value_heads if kind in ("k", "v") and config.n_key_value_heads else 1
+        found |= {(layer, index * each + i) for i in range(each)}
+    return sorted(found)
+
+
+def attention_figure(
+    model: "TransformerBridge", prompts: PromptSet, pairs: Sequence[tuple[int, int]], done: Sequence[Intervention] | Intervention
+) -> str:
+    """The figure of these heads as HTML, as they are and under the interventions.
 
     Raises:
         Problem: too many heads.
     """
-    pairs = sorted(set(sites.pairs))
     length = int(prompts.lengths[0])
     most = min(MOST, max(1, WEIGHTS // length**2))
     if len(pairs) > most:
-        raise Problem("attention", f"{len(pairs)} heads are chosen, and of {length} tokens the maps of {most} are drawn at most")
+        raise Problem("attention", f"{len(pairs)} heads are to be shown, and of {length} tokens the maps of {most} are drawn at most")
     names = " ".join(f"{layer}.{head}" for layer, head in pairs)
     title = f"Attention of {names}"
     before = attention_view(model, prompts, names, title=title)
-    if done is None:
+    if not done:
         return visible(_figure().render(figure=before.data()))
     after = attention_view(model, prompts, names, interventions=done, title=title)
     return visible(_figure().render(figure=Compared(title, {"before": before, "after": after}).data()))

@@ -18,7 +18,7 @@ from starlette.routing import Route
 from mechcheck.base.errors import HookError, MechcheckError, NonFiniteError
 from mechcheck.drawing.page import environment, policy, script, style
 from mechcheck.drawing.text import visible
-from mechcheck.explorer.bodies import KINDS, LIMIT, LIMITS, MOST, SCHEMAS, Json, Problem, read_body
+from mechcheck.explorer.bodies import HEAD_LIKE, KINDS, LIMIT, LIMITS, MOST, SCHEMAS, SITES, Json, Problem, read_body
 from mechcheck.explorer.guard import Guard
 from mechcheck.explorer.measures import MEASURES
 from mechcheck.explorer.proving import Prover
@@ -30,10 +30,7 @@ if TYPE_CHECKING:
     from transformer_lens.model_bridge import TransformerBridge
 
 _HERE = Path(__file__).parent
-_SCRIPTS = ("state.js", "ask.js", "prompt.js", "heads.js", "prediction.js", "claim.js", "sharing.js", "explorer.js")
-
-
-_KINDS = [(kind, "leave as it is" if kind == "none" else kind) for kind in KINDS]
+_SCRIPTS = ("state.js", "ask.js", "prompt.js", "heads.js", "acts.js", "prediction.js", "claim.js", "sharing.js", "explorer.js")
 
 
 @cache
@@ -47,8 +44,8 @@ def page(about: Json, folder: Path | None = None) -> str:
     allowed = f"{policy(running)}; connect-src 'self'"
     looks = Markup(style(_HERE / "explorer.css"))
     template = environment(_HERE).get_template("explorer.html.j2")
-    chosen = {"about": about, "folder": folder, "kinds": _KINDS, "measures": MEASURES, "most": MOST}
-    return visible(template.render(**chosen, policy=allowed, style=looks, script=Markup(running)))
+    shown = {"kinds": KINDS, "places": SITES, "head_like": HEAD_LIKE, "measures": MEASURES, "most": MOST}
+    return visible(template.render(about=about, folder=folder, policy=allowed, style=looks, script=Markup(running), **shown))
 
 
 class Desk:

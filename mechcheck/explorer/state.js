@@ -2,21 +2,24 @@
 
 const EMPTY = {
   task: "", row: 0, text: "", counterfactual: "", references: [], answer: "", foil: "", positions: {}, do: "none", heads: "", at: [], factor: 2,
-  each: "", many: 8,
+  each: "", many: 8, of: "heads", keys: "", only: false, direction: "answer", strength: 1, share: 0.5, deviations: 1, seed: 0, shown: "", look: "",
 };
+const WRITTEN = ["task", "text", "counterfactual", "answer", "foil", "do", "heads", "each", "of", "keys", "direction", "shown", "look"];
+const COUNTED = ["row", "seed", "many"];
+const MEASURED = ["factor", "strength", "share", "deviations"];
 
 // The state that an address has.
 function readState(fragment) {
   const given = new URLSearchParams(fragment.replace(/^#/, ""));
   const state = structuredClone(EMPTY);
-  for (const name of ["task", "text", "counterfactual", "answer", "foil", "do", "heads", "each"]) {
-    if (given.has(name)) state[name] = given.get(name);
-  }
+  for (const name of WRITTEN) if (given.has(name)) state[name] = given.get(name);
   for (const [name, of] of [["references", "reference"], ["at", "at"]]) state[name] = given.getAll(of);
-  for (const [name, least, most] of [["row", 0, Infinity], ["factor", -Infinity, Infinity], ["many", 1, 64]]) {
+  for (const name of [...COUNTED, ...MEASURED]) {
     const number = Number(given.get(name) ?? EMPTY[name]);
-    if (Number.isFinite(number) && number >= least && number <= most) state[name] = name === "factor" ? number : Math.floor(number);
+    if (Number.isFinite(number)) state[name] = COUNTED.includes(name) ? Math.max(0, Math.floor(number)) : number;
   }
+  state.many = Math.min(Math.max(state.many, 1), 64);
+  state.only = given.has("only");
   for (const placed of given.getAll("position")) {
     const [, name, at] = placed.match(/^(\w+):(\d{1,6})$/) ?? [];
     if (name) state.positions[name] = Number(at);
@@ -27,9 +30,7 @@ function readState(fragment) {
 // The address of a state, without what is as it is to begin with.
 function written(state) {
   const given = new URLSearchParams();
-  for (const name of ["task", "row", "text", "counterfactual", "answer", "foil", "do", "heads", "factor", "each", "many"]) {
-    if (state[name] !== EMPTY[name]) given.set(name, state[name]);
-  }
+  for (const name of [...WRITTEN, ...COUNTED, ...MEASURED, "only"]) if (state[name] !== EMPTY[name]) given.set(name, state[name]);
   for (const text of state.references) given.append("reference", text);
   for (const name of state.at) given.append("at", name);
   for (const [name, at] of Object.entries(state.positions)) given.append("position", `${name}:${at}`);
@@ -38,7 +39,17 @@ function written(state) {
 
 // What a state does, in few words.
 function said(state) {
-  if (state.do === "none" || !state.heads.trim()) return "untouched";
-  const factor = state.do === "scale" ? ` by ${state.factor}` : "";
-  return `${state.do} ${state.heads.trim()}${state.at.length ? ` at ${state.at.join(", ")}` : ""}${factor}`;
+  const sites = state.heads.trim();
+  if (state.do === "none" || !sites) return "untouched";
+  const at = state.at.join(", ");
+  const what = state.of === "heads" ? sites : `${state.of} ${sites}`;
+  if (state.do === "knockout") return `knock out attention of ${sites}${at && ` from ${at}`} to ${state.only ? "all but " : ""}${state.keys}`;
+  const how = {
+    scale: ` by ${state.factor}`,
+    steer: ` towards the ${state.direction} × ${state.strength}`,
+    sparsify: `, share ${state.share}`,
+    noise: ` of ${state.deviations} deviations, seed ${state.seed}`,
+    permute: `, seed ${state.seed}`,
+  }[state.do] ?? "";
+  return `${state.do} ${what}${at && ` at ${at}`}${how}`;
 }

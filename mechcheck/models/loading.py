@@ -14,19 +14,20 @@ from mechcheck.base.device import check_device, usual_torch
 from mechcheck.base.errors import ModelError
 from mechcheck.base.handed import hand_out
 from mechcheck.base.loaded import Processing
-from mechcheck.base.paths import data_dir, trained_models
+from mechcheck.base.paths import data_dir
 from mechcheck.base.text import did_you_mean
 from mechcheck.models.agreement import Prediction, disagreement, mend_hooks, misplaced, predict, probe_of
 from mechcheck.models.booting import boot, boot_twin, watched
 from mechcheck.models.directory import Contents, architecture_named, check_faithful, checked, contents, first_line
 from mechcheck.models.distilbert import cached_bert
+from mechcheck.models.folding import fold
 from mechcheck.models.hub import HubError, snapshot
 from mechcheck.models.in_memory import twin_in_memory
-from mechcheck.models.names import directory_of, unlike_any
+from mechcheck.models.names import directory_of, embedded_models, unlike_any
 from mechcheck.models.native import Booted, boot_directory, described, is_native_directory
 from mechcheck.models.native import boot_twin as boot_native_twin
 from mechcheck.models.provenance import Provenance, hash_parameters, provenance, remember
-from mechcheck.models.room import check_room
+from mechcheck.models.stored import Stored, stored
 from mechcheck.models.weights import Watched
 from mechcheck.notation.limits import Limits, limits_of, set_limits
 
@@ -42,13 +43,6 @@ KEPT_SMALL = 16
 KEPT_TWINS = 8
 LARGE = 30_000_000
 """Parameters."""
-
-
-def embedded_models() -> tuple[str, ...]:
-    """Names of the models that come with mechcheck: trained ones first, then those that are compiled when they are first used."""
-    from mechcheck.compiled import compiled_models
-
-    return (*trained_models(), *compiled_models())
 
 
 def load_model(
@@ -91,18 +85,19 @@ def load_model(
         return hand_out(load(directory, name, commit, device, dtype, processing, contents(directory)))
 
 
-def check_memory(name_or_path: str | Path, *, device: str = "cpu", offline: bool = False) -> str | None:
-    """Whether a model will fit into memory, told before it is loaded (see `check_room`). Arguments: as `load_model`."""
-    return check_room(*_resolve(str(name_or_path), None, offline, False)[:2], device)
+def stored_model(name_or_path: str | Path) -> Stored:
+    """How large a model is, from its files' headers; of a hub model, those on this machine. Errors: as `load_model`."""
+    directory, name, _ = _resolve(str(name_or_path), None, offline=True, follow_links=False)
+    return stored(directory, name)
 
 
-def stored_weights(name: str) -> str:
-    """The SHA-256 of a model's weights as `Provenance` has it, without loading it.
+def weights_now(name_or_path: str) -> str:
+    """The hash of the weights files that `load_model` would read now, of what is on this machine.
 
     Raises:
-        ModelError: as `load_model` does where there is no such model.
+        ModelError: there is no such model here.
     """
-    return contents(_resolve(name, None, offline=False, follow_links=False)[0]).weights
+    return contents(_resolve(name_or_path, None, offline=True, follow_links=True)[0]).weights
 
 
 def fetch_model(name: str, revision: str | None = None) -> str:
@@ -153,7 +148,7 @@ def _made(
     if is_native_directory(directory):
         return _finish_native(boot_directory(directory, name, device, DTYPES[dtype], processing), source)
     model = _boot(source)
-    return _finish(model, replace(source, n_params=sum(p.numel() for p in model.parameters())))
+    return _finish(model, replace(source, n_params=_count(model)))
 
 
 _load_small, _load = lru_cache(maxsize=KEPT_SMALL)(_made), lru_cache(maxsize=KEPT)(_made)
@@ -190,7 +185,7 @@ def _bootable(source: Provenance) -> Path:
 def _make_twin(of: Provenance, seed: int, now: Contents) -> "TransformerBridge":
     model = boot_twin(_bootable(of), of.name, of.device, DTYPES[of.dtype], seed)
     if of.processing == "folded":
-        model.enable_compatibility_mode(disable_warnings=True)
+        fold(model)
     mend_hooks(model)
     return _known(model, replace(of, name=f"{of.name}#reinitialised-{seed}", weights_sha256=hash_parameters(model)))
 
@@ -235,7 +230,7 @@ def _unfit_to_fold(encoder: bool, seen: Watched | None) -> str | None:
 def _fold(model: "TransformerBridge") -> str | None:
     """Fold norms and biases; why that cannot be done."""
     try:
-        model.enable_compatibility_mode(disable_warnings=True)
+        fold(model)
     except Exception as error:  # as many kinds as adapters
         return first_line(error)
     return None
@@ -260,6 +255,10 @@ def _finish_native(booted: Booted, source: Provenance) -> "TransformerBridge":
     """The same for a model whose weights are folded already, if they can be."""
     booted.model.eval().requires_grad_(False)
     return remember(booted.model, replace(source, processing=booted.processing, not_folded=booted.not_folded, n_params=booted.n_params))
+
+
+def _count(model: torch.nn.Module) -> int:
+    return sum(p.numel() for p in model.parameters())
 
 
 def _resolve(name: str, revision: str | None, offline: bool, follow_links: bool) -> tuple[Path, str, str | None]:

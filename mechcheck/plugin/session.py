@@ -6,6 +6,7 @@ import subprocess
 from collections.abc import Collection, Generator
 from contextlib import suppress
 from datetime import UTC, datetime
+from functools import cached_property
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -15,10 +16,12 @@ import pytest
 from mechcheck.base.outgoing import outgoing, printable
 from mechcheck.evidence.leftovers import DeadRun, dead_runs, tell
 from mechcheck.evidence.multiplicity import judge_run
+from mechcheck.evidence.resuming import differences
 from mechcheck.evidence.status import failing_changes
 from mechcheck.evidence.store import FILE, SAMPLES, SCHEMA, evidence_of, move_samples, publish, remove
 from mechcheck.plugin.baseline import Baseline, Selection
 from mechcheck.plugin.junit import add_to_junit
+from mechcheck.plugin.resuming.inputs import inputs, other_models
 from mechcheck.plugin.roster import Roster
 from mechcheck.plugin.settings import SETTINGS, Settings, check_writable, measures
 from mechcheck.plugin.signals import Signals
@@ -51,6 +54,7 @@ class Session:
         self.failing: list[str] = []
         self.unmeasured = ""
         """Why nothing was measured, where that is so."""
+        self._refused = False
         self.unkept = ""
         """What could not be written, and what is left of it."""
 
@@ -67,9 +71,32 @@ class Session:
         if self.dead is not None or not self.roster.claims or not measures(self.config):
             return
         check_writable(self.settings.report)
+        self._resume()
         self.signals.install()
         self.parts.save_about(self._run(), self.settings.fdr)
         self.dead = dead_runs(self.settings.report)
+
+    def _resume(self) -> None:
+        """Take over what an interrupted run had decided, if this one is to go on with it, and may."""
+        resumed = self.settings.resumed
+        if resumed is None:
+            return
+        found = differences(resumed.run.get("inputs"), self._inputs) or other_models(resumed.records.values(), self.settings.models)
+        if found:
+            resumed.leave()
+            self._refused = True
+            raise pytest.UsageError(f"--mech-resume: the interrupted run is another: {'; '.join(found)}. Leave it out to run all anew")
+        resumed.lay_out()
+
+    @cached_property
+    def _inputs(self) -> dict[str, Any]:
+        return inputs((self.roster.claims or {}).values(), self.settings, self.config.rootpath, versions())
+
+    def pytest_report_collectionfinish(self) -> list[str]:
+        resumed = self.settings.resumed
+        if resumed is not None:
+            return [resumed.text]
+        return ["no run was interrupted here: all is run"] if self.config.getoption("--mech-resume") else []
 
     @pytest.hookimpl(wrapper=True, trylast=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> Generator[None, object, object]:
@@ -84,6 +111,8 @@ class Session:
                 self.signals.restore()
 
     def _finish(self, session: pytest.Session) -> None:
+        if self._refused:
+            return  # what is there is another run's
         if measures(self.config):
             self._gather(session)
             if session.exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED):
@@ -116,6 +145,7 @@ class Session:
             return
         problems = [
             *left.problems,
+            *self.roster.losses,
             *(f"the record of {name} was lost: what its test's report said is kept, without figures" for name in known),
         ]
         undecided = self._undecided({*left.decided, *known})
@@ -227,7 +257,10 @@ class Session:
             "selection": self.selection.record(),
             "baseline": None,
             "multiplicity": None,
+            "inputs": self._inputs,
         }
+        if (resumed := self.settings.resumed) is not None:
+            run["resumed"] = {"created": resumed.run["created"], "decided": len(resumed.records)}
         return outgoing(run)
 
 

@@ -12,10 +12,13 @@ from mechcheck.base.errors import MechcheckError
 from mechcheck.base.paths import trained_models
 from mechcheck.base.reading import is_dir
 from mechcheck.evidence.dtypes import DTYPE_NAMES
+from mechcheck.evidence.outbox import Outbox
 from mechcheck.evidence.parts import Parts, spare_folder
+from mechcheck.evidence.resuming import Interrupted, interrupted_run
 from mechcheck.evidence.status import CHANGES, words_among
 from mechcheck.evidence.store import FILE, RUN_FOLDER, SAMPLES
 from mechcheck.models.names import unlike_any
+from mechcheck.plugin.cluster_options import SENT_HOME, add_options
 from mechcheck.verdicts.case import PROFILES, Conditions
 from mechcheck.verdicts.claim import LEAST_BUDGET
 
@@ -47,6 +50,8 @@ class Settings(Conditions):
     """Verdicts, and changes since the baseline, that fail the run."""
     prompts: Literal["all", "worst", "none"] = "all"
     """Which prompts the page shows with their values; none: and their texts are not kept beside the evidence."""
+    resumed: Interrupted | None = None
+    """The run that this one goes on with."""
 
 
 SETTINGS = pytest.StashKey[Settings]()
@@ -105,9 +110,15 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "kept beside the evidence either (default: all).",
     )  # fmt: skip
     group.addoption(
+        "--mech-plan", nargs="?", const="", default=None, metavar="EVIDENCE",
+        help="Run nothing: say how long the selected claims will take, and how much memory, from what they took in that evidence, on the "
+        "same model or by the shape of another (default: the evidence of the last run in --mech-report).",
+    )  # fmt: skip
+    group.addoption(
         "--mech-threads", default=1, type=int, metavar="N",
         help="CPU threads of torch (default: 1, which repeats bit for bit whatever else runs; 0: torch's own choice).",
     )  # fmt: skip
+    add_options(group)
 
 
 def make_settings(config: pytest.Config) -> Settings:
@@ -121,8 +132,12 @@ def make_settings(config: pytest.Config) -> Settings:
     worker = getattr(config, "workerinput", None)
     report = config.invocation_params.dir / config.getoption("--mech-report")
     run = uuid.uuid4().hex[:12]
+    resumed = None
     if worker is not None:
         report, run = Path(worker["mechcheck_report"]), worker["mechcheck_run"]
+    elif config.getoption("--mech-resume") and measures(config):
+        resumed = interrupted_run(report)
+        run = resumed.parts.run if resumed is not None else run
     return Settings(
         models=_models(config),
         device=_device(config, dtypes),
@@ -133,7 +148,7 @@ def make_settings(config: pytest.Config) -> Settings:
         decoys=decoys if wanted is None else wanted,
         threads=config.getoption("--mech-threads"),
         report=report,
-        parts=Parts(report / f"{RUN_FOLDER}{run}", spare_folder(run)),
+        parts=Outbox(run) if worker is not None and SENT_HOME in worker else Parts(report / f"{RUN_FOLDER}{run}", spare_folder(run)),
         circuits=_circuits(config),
         baseline=_baseline(config),
         baseline_only=_baseline_only(config),
@@ -143,6 +158,7 @@ def make_settings(config: pytest.Config) -> Settings:
         budget=_budget(config),
         fail_on=_fail_on(config),
         prompts=config.getoption("--mech-prompts"),
+        resumed=resumed,
     )
 
 
@@ -257,7 +273,12 @@ def check_writable(report: Path) -> None:
 def measures(config: pytest.Config) -> bool:
     """Whether claims are run, and not only listed or set up."""
     option = config.option
-    return not (option.collectonly or getattr(option, "setuponly", False) or getattr(option, "setupplan", False))
+    return not (
+        option.collectonly
+        or getattr(option, "mech_plan", None) is not None
+        or getattr(option, "setuponly", False)
+        or getattr(option, "setupplan", False)
+    )
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from mechcheck.engine.arithmetic.packing import multiply, pack
+from mechcheck.engine.arithmetic.work import multiplied
 
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     **dict.fromkeys(("gelu_new", "gelu_pytorch_tanh", "gelu_fast"), lambda x: F.gelu(x, approximate="tanh")),
@@ -32,6 +33,7 @@ class Linear(NamedTuple):
 
     def __call__(self, x: Float[Tensor, "... d_in"]) -> Float[Tensor, "... d_out"]:
         flat = x.reshape(-1, x.shape[-1])
+        multiplied(2 * len(flat) * self.weight.numel(), x)
         if self.packed is not None and not (torch.is_grad_enabled() and x.requires_grad):
             out = multiply(flat, self.packed, self.bias)
         else:

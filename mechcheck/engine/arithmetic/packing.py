@@ -6,8 +6,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-# What one model's copies may take; a larger model does without, and is as large as its weights.
-PACKED_BYTES = 2**30
+# What one model's copies may take; a larger model does without, and takes no more than its weights and its joint queries, keys and values.
+PACKED_BYTES = 2**29
 # Elements from which on a layout of its own pays; smaller weights stay in the cache as they are (measured from 64 to 3072 a side).
 _LARGE = 2**18
 

@@ -18,6 +18,7 @@ from mechcheck.engine.along import arithmetic_of
 from mechcheck.engine.arithmetic.layer import Layer
 from mechcheck.engine.arithmetic.model import Arithmetic
 from mechcheck.engine.arithmetic.rotary import rotate
+from mechcheck.engine.arithmetic.work import attended, multiplied
 from mechcheck.engine.graphs.senders import Sent, sent
 from mechcheck.engine.memory import free_bytes
 from mechcheck.engine.reading import Read, Reading, read_by
@@ -259,6 +260,7 @@ class GraphRun:
         first, parts = 0, []
         for count in groups:
             read = known.attention_input(layer, self._changed(x, count)).flatten(2, 3)  # [variant, head, row, d_model]
+            multiplied(2 * read.numel() * known.d_head, read)
             part = read @ weights[first : first + count]
             part = part if biases is None else part + biases[first : first + count]
             parts.append(part.view(n, count, prompts, width, known.d_head).permute(0, 2, 3, 1, 4).flatten(0, 1))
@@ -270,8 +272,10 @@ class GraphRun:
         sees = seen_by_all(known, self.base.prompts)
         sees = None if sees is None else sees.repeat(n, 1, 1, 1)
         grouped = q.shape[1] != k.shape[1]
+        attended(q, k)
         z = F.scaled_dot_product_attention(q, k, v, attn_mask=sees, is_causal=sees is None, scale=known.scale, enable_gqa=grouped)
         z = z.view(n, prompts, known.n_heads, width, known.d_head).transpose(1, 2).flatten(2, 3)
+        multiplied(2 * z.numel() * layer.o.weight.shape[1], z)
         said = (z @ layer.o.weight.unflatten(0, (known.n_heads, known.d_head))).view(n, known.n_heads, prompts, width, -1)
         self._say(said)
         total = said.sum(1)
