@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 import mechcheck as m
-from mechcheck.circuits.files import circuit_path
+from mechcheck.circuits.recorded import circuit_path
 from mechcheck.explorer.measures import MEASURES
 from mechcheck.explorer.proving import Prover
 
