@@ -114,11 +114,11 @@ def _different_versions(run: Json, root: Path) -> Iterator[str]:
 
 
 def _different_weights(claims: Sequence[Json], places: dict[str, str]) -> Iterator[str]:
-    from mechcheck.models.loading import weights_now
+    from mechcheck.models.loading import stored_weights
 
     for name, place in places.items():
         there = {claim["model"]["weights_sha256"] for claim in claims if claim["model"] and claim["model"]["name"] == name}
-        here = weights_now(place)
+        here = stored_weights(place)
         if there != {here}:
             yield f"weights of {name}: {', '.join(sorted(there))} there, {here} here"
 

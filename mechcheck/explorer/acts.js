@@ -1,14 +1,11 @@
 // What is done to the sites: its settings, and the positions of the prompt where it is done.
 
 function actsPanel(change) {
-  const NUMBERS = ["factor", "strength", "share", "deviations", "seed"];
   let state = null;
   let tokens = [];
   let positions = {};
 
-  for (const name of NUMBERS) {
-    byId(name).addEventListener("change", ({ target }) => change({ [name]: Number.isFinite(target.valueAsNumber) ? target.valueAsNumber : 0 }));
-  }
+  for (const name of NUMBERS) byId(name).addEventListener("change", ({ target }) => change({ [name]: asNumber(name, target.valueAsNumber) }));
   byId("direction").addEventListener("change", ({ target }) => change({ direction: target.value }));
   byId("only").addEventListener("change", ({ target }) => change({ only: target.checked }));
   byId("do").addEventListener("change", ({ target }) => {

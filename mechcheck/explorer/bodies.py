@@ -81,6 +81,21 @@ _CLAIM_SILENT: Json = {"measure": {"enum": list(MEASURES)}, "circuit": _TEXT}
 """Of which a body may be silent: the mean logit difference is meant then, and no circuit that was found."""
 
 
+_STUDY: Json = {
+    "task": _TEXT,
+    "study": {"enum": ["targeted", "generic", "patching", "discovery", "lens", "steering"]},
+    "target": _TEXT,
+    "size": {"type": "integer", "minimum": 1, "maximum": 16},
+    "method": {"enum": ["eap-ig-inputs", "eap", "relp", "exact", "prune", "acdc", "edge-pruning", "information-flow"]},
+    "prompts": {"type": "integer", "minimum": 2, "maximum": 240},
+    "faithful": {"type": "number", "minimum": 0.01, "maximum": 0.99},
+    "along": {"enum": ["unembedding", "difference"]},
+    "layer": {"type": "integer", "minimum": 0},
+    "place": _TEXT,
+    "reach": {"type": "number", "minimum": 0.01, "maximum": 1000},
+}
+
+
 def _table(properties: Json, silent: Json | None = None) -> Json:
     """Of these properties, and those that it may be silent of."""
     known = properties | (silent or {})
@@ -94,6 +109,7 @@ SCHEMAS: dict[str, Json] = {
     "claim": _table({**_PROMPT, **_CHANGE, **_CLAIM}, _SETTINGS | _CLAIM_SILENT),
     "save": _table({**_PROMPT, **_CHANGE, **_CLAIM, "replace": {"type": "boolean"}}, _SETTINGS | _CLAIM_SILENT),
     "prove": _table({**_PROMPT, **_CHANGE, **_CLAIM}, _SETTINGS | _CLAIM_SILENT),
+    "study": _table({**_PROMPT, **_CHANGE, **_STUDY}, _SETTINGS),
     "complete": _table({"start": _TEXT}),
     "example": _table(
         {"task": _TEXT, "row": {"type": "integer", "minimum": 0}}, {"many": {"type": "integer", "minimum": 1, "maximum": MOST}}

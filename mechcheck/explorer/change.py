@@ -80,13 +80,13 @@ def changes_alone(model: "TransformerBridge", prepared: Prepared, body: Json) ->
     Raises:
         Problem: as for `changes`.
     """
-    names = _cells(model, (DEFAULTS | body)["of"])
+    names = cells(model, (DEFAULTS | body)["of"])
     places = [chosen_heads(model, body | {"heads": name}) for name in names]
     changes(Sites(site for sites in places for site in sites), prepared, body)  # what has to be seen of them is seen in one run
     return names, [changes(sites, prepared, body) for sites in places]
 
 
-def _cells(model: "TransformerBridge", kind: str) -> list[str]:
+def cells(model: "TransformerBridge", kind: str) -> list[str]:
     """Heads, or layers; none of neurons and edges, of which there are too many."""
     config = model.cfg
     if kind in ("neurons", "edges"):

@@ -54,19 +54,20 @@ function claimPanel(question) {
 
   const read = () => Object.fromEntries(FIELDS.map((name) => [name, byId(name).value]));
 
-  // A circuit that was found, as the text of its file; none as "".
+  // A circuit that was found, as the text of its file.
   function circuit(text) {
     byId("circuit").value = text;
-    byId("circuit-row").open = Boolean(text);
+    byId("circuit-row").open = true;
+    byId("measure").value = "faithful";
+    byId("expects").value = "below";
     outdate();
+    byId("statement").focus();
   }
 
   byId("circuit-file").addEventListener("change", async ({ target }) => {
     const text = await textOf(target.files[0]);
     target.value = "";
     circuit(text);
-    byId("measure").value = "faithful";
-    byId("expects").value = "below";
   });
 
   byId("copy").addEventListener("click", async () => {

@@ -11,11 +11,11 @@
   const NOTHING = { name: "", values: {} };
   let marked = ""; // what the effects in the grid are of
 
-  // How maps are looked at is nothing that was tried, or that could be undone.
-  const address = (some) => written({ ...some, look: "" });
+  // How maps are looked at, and how studies are set up, is nothing that was tried, or that could be undone.
+  const address = (some) => written({ ...some, look: "", study: {} });
 
   const question = () => {
-    const { task, row, each, many, shown, look, ...body } = state;
+    const { task, row, each, many, shown, look, study, ...body } = state;
     return body;
   };
 
@@ -78,7 +78,14 @@
     heads.mark(found.problems ? NOTHING : found);
   }
 
+  // Settings of studies are no step that one undoes, and nothing is asked for them.
+  function settle(study) {
+    state = { ...state, study };
+    history.replaceState(kept(), "", written(state));
+  }
+
   function fill() {
+    studies.fill(state);
     prompt.fill(state);
     heads.fill(state);
     acts.fill(state);
@@ -108,7 +115,7 @@
     const held = document.activeElement?.closest("#tried button")?.textContent;
     byId("tried").replaceChildren(...kept().tried.map(({ said, address: at, text, came }) => {
       const button = make("button", { type: "button", title: text, "aria-current": at === address(state) }, said);
-      button.addEventListener("click", () => change({ ...readState(at), look: state.look }));
+      button.addEventListener("click", () => change({ ...readState(at), look: state.look, study: state.study }));
       return make("li", {}, button, " ", make("small", { className: "muted" }, came));
     }));
     if (held) [...byId("tried").querySelectorAll("button")].find(({ textContent }) => textContent === held)?.focus();
@@ -126,6 +133,7 @@
   const prompt = promptPanel(change);
   const heads = headsPanel(change);
   const acts = actsPanel(change);
+  const studies = studiesPanel({ question: () => ({ ...question(), task: state.task }), settle, change, claim: claim.circuit });
   const blank = { text: "", counterfactual: "", references: [], answer: "", foil: "", positions: {} };
   byId("task").addEventListener("change", ({ target }) => change(target.value ? { ...blank, task: target.value, row: 0 } : { task: "", row: 0 }));
   byId("another").addEventListener("click", () => change({ ...blank, task: state.task, row: state.row + 1 }));

@@ -203,6 +203,6 @@ def source(body: Json, model: str, subject: Subject, explored: Explored, fresh: 
         ids="\n".join(f"    {row}" for row in rows), helper=helper,
         circuit=_LOADED if found else "" if role else _CHOSEN.replace("{read}", of),
         decoys="as many other edges" if not done and found and found.edges else "random sites like these",
-        statement=repr(body["statement"].strip()), model_name=repr(model), kind=f"\n    kind={kind!r}," if kind else "",
+        statement=repr(body["statement"].strip()), model_name=repr(model), kind=f'\n    kind="{kind}",' if kind else "",
         function=function, body=lines,
     )  # fmt: skip

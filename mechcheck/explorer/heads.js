@@ -13,7 +13,9 @@ function headsPanel(change) {
   const chosen = (head) => sites.some((site) => headOf(site) === head);
 
   function paint() {
-    for (const cell of every) cell.setAttribute("aria-pressed", cells.includes(cell) && chosen(cell.dataset.head));
+    const on = new Set(sites.map(headOf));
+    const live = new Set(cells);
+    for (const cell of every) cell.setAttribute("aria-pressed", live.has(cell) && on.has(cell.dataset.head));
   }
 
   function set(head, on) {
@@ -99,8 +101,9 @@ function headsPanel(change) {
     mark({ name, values }) {
       byId("each-name").textContent = name || "its effect, in its cell";
       const most = Math.max(...Object.values(values).map(Math.abs)) || 1;
+      const live = new Set(cells);
       for (const cell of every) {
-        const value = cells.includes(cell) ? values[cell.dataset.head] : undefined;
+        const value = live.has(cell) ? values[cell.dataset.head] : undefined;
         const written = value === undefined ? "" : fixed(value, 2).replace("-", MINUS);
         cell.setAttribute("aria-label", `${cell.closest("table").id === "grid" ? "head" : "layer"} ${cell.dataset.head}${written && `: ${written}`}`);
         if (value === undefined) {

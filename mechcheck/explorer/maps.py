@@ -1,14 +1,10 @@
 """Attention of the chosen heads, drawn as in a report."""
 
 from collections.abc import Sequence
-from functools import cache
 from typing import TYPE_CHECKING
 
-import jinja2
-
-from mechcheck.drawing.page import environment
-from mechcheck.drawing.text import visible
 from mechcheck.explorer.bodies import Problem
+from mechcheck.explorer.figures import html
 from mechcheck.measures.attention.view import attention_view
 from mechcheck.measures.figures.compared import Compared
 from mechcheck.notation.interventions import Intervention
@@ -22,11 +18,6 @@ MOST = 32
 """Heads at a time."""
 WEIGHTS = 1 << 22
 """Weights at a time, of which each head has one for every pair of tokens: they travel to the page four times over."""
-
-
-@cache
-def _figure() -> jinja2.Template:
-    return environment().from_string('{% from "figure.html.j2" import figure as drawn %}{{ drawn(figure, true) }}')
 
 
 def heads_of(model: "TransformerBridge", sites: Sites) -> list[tuple[int, int]]:
@@ -58,6 +49,6 @@ def attention_figure(
     title = f"Attention of {names}"
     before = attention_view(model, prompts, names, title=title)
     if not done:
-        return visible(_figure().render(figure=before.data()))
+        return html(before)
     after = attention_view(model, prompts, names, interventions=done, title=title)
-    return visible(_figure().render(figure=Compared(title, {"before": before, "after": after}).data()))
+    return html(Compared(title, {"before": before, "after": after}))

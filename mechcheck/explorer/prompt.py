@@ -71,6 +71,11 @@ def said(prompts: PromptSet, what: What) -> list[str]:
     return [prompts.vocabulary[one].strip() or prompts.vocabulary[one] for one in asked(prompts, what)]
 
 
+def tokens_said(prompts: PromptSet, what: What) -> str | None:
+    """The same as one text; None where there is none."""
+    return "|".join(said(prompts, what)) or None
+
+
 def prepare(model: "TransformerBridge", body: Json) -> Prepared:
     """Read the prompt of a body.
 

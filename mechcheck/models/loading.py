@@ -91,13 +91,13 @@ def stored_model(name_or_path: str | Path) -> Stored:
     return stored(directory, name)
 
 
-def weights_now(name_or_path: str) -> str:
-    """The hash of the weights files that `load_model` would read now, of what is on this machine.
+def stored_weights(name: str) -> str:
+    """The SHA-256 of a model's weights as `Provenance` has it, without loading it.
 
     Raises:
-        ModelError: there is no such model here.
+        ModelError: as `load_model` does where there is no such model.
     """
-    return contents(_resolve(name_or_path, None, offline=True, follow_links=True)[0]).weights
+    return contents(_resolve(name, None, offline=False, follow_links=False)[0]).weights
 
 
 def fetch_model(name: str, revision: str | None = None) -> str:

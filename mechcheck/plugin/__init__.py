@@ -68,7 +68,7 @@ def pytest_configure(config: pytest.Config) -> None:
     if config.getoption("--mech-resume"):
         from mechcheck.plugin.resuming.replay import Replay
 
-        config.pluginmanager.register(Replay(settings.parts), "mechcheck-replay")
+        config.pluginmanager.register(Replay(settings.parts, settings.resumed), "mechcheck-replay")
     if hasattr(config, "workerinput"):
         return
     if config.getoption("--mech-report") != REPORT and measures(config):

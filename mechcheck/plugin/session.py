@@ -16,12 +16,11 @@ import pytest
 from mechcheck.base.outgoing import outgoing, printable
 from mechcheck.evidence.leftovers import DeadRun, dead_runs, tell
 from mechcheck.evidence.multiplicity import judge_run
-from mechcheck.evidence.resuming import differences
 from mechcheck.evidence.status import failing_changes
 from mechcheck.evidence.store import FILE, SAMPLES, SCHEMA, evidence_of, move_samples, publish, remove
 from mechcheck.plugin.baseline import Baseline, Selection
 from mechcheck.plugin.junit import add_to_junit
-from mechcheck.plugin.resuming.inputs import inputs, other_models
+from mechcheck.plugin.resuming.inputs import inputs, take_over
 from mechcheck.plugin.roster import Roster
 from mechcheck.plugin.settings import SETTINGS, Settings, check_writable, measures
 from mechcheck.plugin.signals import Signals
@@ -78,25 +77,14 @@ class Session:
 
     def _resume(self) -> None:
         """Take over what an interrupted run had decided, if this one is to go on with it, and may."""
-        resumed = self.settings.resumed
-        if resumed is None:
-            return
-        found = differences(resumed.run.get("inputs"), self._inputs) or other_models(resumed.records.values(), self.settings.models)
-        if found:
-            resumed.leave()
+        if self.settings.resumed is not None:
             self._refused = True
-            raise pytest.UsageError(f"--mech-resume: the interrupted run is another: {'; '.join(found)}. Leave it out to run all anew")
-        resumed.lay_out()
+            take_over(self.settings.resumed, self._inputs, self.settings.models)
+            self._refused = False
 
     @cached_property
     def _inputs(self) -> dict[str, Any]:
         return inputs((self.roster.claims or {}).values(), self.settings, self.config.rootpath, versions())
-
-    def pytest_report_collectionfinish(self) -> list[str]:
-        resumed = self.settings.resumed
-        if resumed is not None:
-            return [resumed.text]
-        return ["no run was interrupted here: all is run"] if self.config.getoption("--mech-resume") else []
 
     @pytest.hookimpl(wrapper=True, trylast=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> Generator[None, object, object]:

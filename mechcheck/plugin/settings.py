@@ -12,11 +12,11 @@ from mechcheck.base.errors import MechcheckError
 from mechcheck.base.paths import trained_models
 from mechcheck.base.reading import is_dir
 from mechcheck.evidence.dtypes import DTYPE_NAMES
-from mechcheck.evidence.outbox import Outbox
 from mechcheck.evidence.parts import Parts, spare_folder
-from mechcheck.evidence.resuming import Interrupted, interrupted_run
 from mechcheck.evidence.status import CHANGES, words_among
 from mechcheck.evidence.store import FILE, RUN_FOLDER, SAMPLES
+from mechcheck.evidence.unfinished.outbox import Outbox
+from mechcheck.evidence.unfinished.resuming import Interrupted, interrupted_run
 from mechcheck.models.names import unlike_any
 from mechcheck.plugin.cluster_options import SENT_HOME, add_options
 from mechcheck.verdicts.case import PROFILES, Conditions

@@ -1,5 +1,7 @@
 """One sweep over several processes is the sweep of one to the bit."""
 
+import functools
+import operator
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from multiprocessing import get_context
 
@@ -93,14 +95,14 @@ def test_each_process_computes_some_and_all_of_them_are_used(given, monkeypatch)
     with ThreadPoolExecutor(1) as executor:
         found = sweep(model, prompts, variants, batch=3, executor=executor)
     assert len(parts) == 4
-    assert sum(parts, []) == list(range(parts[-1][-1] + 1))
+    assert functools.reduce(operator.iadd, parts, []) == list(range(parts[-1][-1] + 1))
     assert not np.array_equal(found, sweep(model, prompts, variants, batch=3))
 
 
 def test_a_model_in_memory_cannot_be_loaded_elsewhere(given, processes):
     from transformer_lens.model_bridge import TransformerBridge
 
-    model, prompts, variants = given
+    model, prompts, _variants = given
     assert isinstance(model, TransformerBridge)
     made = TransformerBridge.boot_native(
         {"n_layers": 1, "d_model": 16, "n_heads": 2, "d_head": 8, "d_mlp": 32, "n_ctx": 16, "d_vocab": 50, "act_fn": "gelu"}

@@ -93,7 +93,7 @@ def test_an_edge_of_attention_is_knocked_out_with_clicks_and_undone(opened):
         ("do=steer&heads=0.3@END&direction=counterfactual", ["direction", "strength"], "steer 0.3@END towards the counterfactual × 1"),
         ("do=sparsify&of=keys&heads=0.3&share=0.25", ["share"], "sparsify keys 0.3, share 0.25"),
         ("do=noise&of=mlps&heads=0&deviations=2&seed=4", ["deviations", "seed"], "noise mlps 0 of 2 deviations, seed 4"),
-        ("do=permute&heads=0.3", ["seed"], "permute 0.3, seed 0"),
+        ("do=permute&heads=0.3&seed=-1.5", ["seed"], "permute 0.3, seed 0"),
         ("do=patch&of=edges&heads=0.3->1.3.q@END", [], "patch edges 0.3->1.3.q@END"),
         (
             "do=knockout&of=patterns&heads=0.3&at=END&keys=S2&only=true",
@@ -110,7 +110,8 @@ def test_a_link_opens_it_and_settings_stand_where_they_apply(opened, asker, body
     asked = {
         name: float(value) if name in ("factor", "strength", "share", "deviations", "seed") else value for name, value in given.items()
     }
-    asked |= {"at": [given["at"]] if "at" in given else [], "only": "only" in given}
+    # A seed that is none becomes one.
+    asked |= {"at": [given["at"]] if "at" in given else [], "only": "only" in given, "seed": max(0, asked.get("seed", 0))}
     (values,) = (one["values"] for one in asker.ask("predict", body | asked).json["numbers"] if one["name"] == "logit difference")
     assert float(browser.evaluate(DIFFERENCE).split(" → ")[1].replace("−", "-")) == pytest.approx(values[1], abs=0.006)
     assert browser.evaluate("[...document.querySelectorAll('.problem')].every((p) => p.hidden)")

@@ -77,7 +77,7 @@ def test_the_file_measures_what_the_page_measures(bench, wanted, name, given, tm
 )  # fmt: skip
 def test_only_harm_shows_that_something_was_needed(bench, wanted, measure, expects, necessity):
     made = bench.claim(wanted | {"measure": measure, "expects": expects, "threshold": "0.5"})["source"]
-    assert ("kind='necessity'" in made) == necessity
+    assert ('kind="necessity"' in made) == necessity
 
 
 @pytest.mark.parametrize("file", FILES)

@@ -143,6 +143,6 @@ def test_other_weights_are_another_run(claims, resume, monkeypatch):
     assert len(cut.evidence["run"]["undecided"]) == 1
     from mechcheck.models import loading
 
-    monkeypatch.setattr(loading, "weights_now", lambda name: "0" * 64)
+    monkeypatch.setattr(loading, "stored_weights", lambda name: "0" * 64)
     run = resume("--mech-model=names-gpt2-seed1", "--mech-decoys=1")
     run.result.stderr.fnmatch_lines(["*the weights of names-gpt2-seed1 have changed*"])

@@ -109,7 +109,7 @@ class _Here:
         return self._told(exited, interrupted, str(stop) if stop else "")
 
     def _told(self, exited: tuple[str, int | None] | None, interrupted: bool, stop: str) -> Ran:
-        from mechcheck.evidence.outbox import Outbox
+        from mechcheck.evidence.unfinished.outbox import Outbox
 
         parts, recorder = self.config.stash[SETTINGS].parts, self.recorder
         assert isinstance(parts, Outbox)

@@ -5,10 +5,13 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from mechcheck.base.errors import MechcheckError
 from mechcheck.base.outgoing import outgoing
 from mechcheck.circuits.recorded import circuit_folders
 from mechcheck.evidence.record import Record
+from mechcheck.evidence.unfinished.resuming import Interrupted, differences
 from mechcheck.models.names import place_of
 from mechcheck.plugin.settings import Settings
 from mechcheck.plugin.watch.imports import made_of
@@ -35,15 +38,32 @@ def inputs(records: Iterable[Record], settings: Settings, root: Path, versions: 
     return outgoing({"options": {name: str(value) for name, value in options.items()}, "versions": dict(versions), "files": found})
 
 
+def take_over(resumed: Interrupted, now: Mapping[str, Any], given: tuple[str, ...]) -> None:
+    """Put what an interrupted run had decided where this one's is put.
+
+    Args:
+        now: this run's `inputs`.
+        given: the models of --mech-model.
+
+    Raises:
+        UsageError: that run is another; everything is as it was.
+    """
+    found = differences(resumed.run.get("inputs"), now) or other_models(resumed.records.values(), given)
+    if found:
+        resumed.leave()
+        raise pytest.UsageError(f"--mech-resume: the interrupted run is another: {'; '.join(found)}. Leave it out to run all anew")
+    resumed.lay_out()
+
+
 def other_models(records: Iterable[Record], given: tuple[str, ...]) -> list[str]:
     """Which models' weights are not those that the records were made with, in words."""
-    from mechcheck.models.loading import weights_now
+    from mechcheck.models.loading import stored_weights
 
     known = {record["model"]["name"]: record["model"]["weights_sha256"] for record in records if record["model"]}
     found = []
     for name, sha in sorted(known.items()):
         try:
-            now = weights_now(place_of(name, given))
+            now = stored_weights(place_of(name, given))
         except MechcheckError:  # a test's own fixture may have made it in memory
             continue
         if now != sha:

@@ -6,6 +6,7 @@ import pytest
 
 from mechcheck.evidence.parts import Parts
 from mechcheck.evidence.record import Record
+from mechcheck.evidence.unfinished.resuming import Interrupted
 from mechcheck.plugin.cases import case_of
 from mechcheck.plugin.properties import attach
 from mechcheck.plugin.runner import OUTCOME, conclude
@@ -15,8 +16,12 @@ from mechcheck.verdicts.outcome import Outcome
 class Replay:
     """Keeps decided claims from being run."""
 
-    def __init__(self, parts: Parts):
+    def __init__(self, parts: Parts, resumed: Interrupted | None):
         self._parts = parts
+        self._resumed = resumed
+
+    def pytest_report_collectionfinish(self) -> str:
+        return "no run was interrupted here: all is run" if self._resumed is None else self._resumed.text
 
     @cached_property
     def _records(self) -> dict[str, Record]:
