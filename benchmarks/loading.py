@@ -1,6 +1,6 @@
 """The memory that loading a model with the default processing takes, and the fast runner with it, beside the size of its weights.
 
-    python benchmarks/loading.py [--layers 18]
+    python benchmarks/loading.py [--layers 18] [--layout GPT-2]
 
 Each case in a process of its own: the most memory that was resident since the imports, files that are mapped included, as a part of the
 weights in the dtype asked for. "all at once" is TransformerLens' own processing of the same directory, as mechcheck loaded models before.
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from transformers import PretrainedConfig
 
 RESULT = Path(__file__).parent / "results" / "loading.json"
+LAYOUTS = ("Llama", "GPT-2", "GPT-NeoX")
 _IDS = {"bos_token_id": 1, "eos_token_id": 0, "pad_token_id": 0, "vocab_size": 16000, "initializer_range": 0.04}
 _WIDTH, _HEADS = 1024, 16
 
@@ -95,16 +96,19 @@ def main() -> None:
     """Measure, print and save."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--layers", type=int, default=18)
+    parser.add_argument("--layout", action="append", choices=LAYOUTS, help="measured anew, beside the rows that are there (default: all)")
     parser.add_argument("--results", type=Path, default=RESULT)
     asked = parser.parse_args()
     cases = [
         Case(layout, asked.layers, dtype, "folded", at_once)
-        for layout in ("Llama", "GPT-2", "GPT-NeoX")
+        for layout in LAYOUTS
         for dtype in ("float32", "bfloat16")
         for at_once in (True, False)
     ]
     cases += [Case("Llama", asked.layers, dtype, "raw", at_once=False) for dtype in ("float32", "bfloat16")]
-    rows = []
+    cases = [case for case in cases if case.layout in (asked.layout or LAYOUTS)]
+    saved = json.loads(asked.results.read_text(encoding="utf-8"))["rows"] if asked.layout else []
+    rows = [row for row in saved if row["layout"] not in (asked.layout or ())]
     with ProcessPoolExecutor(1, mp_context=get_context("spawn"), max_tasks_per_child=1) as fresh:
         for layout, dtype in dict.fromkeys((case.layout, case.dtype) for case in cases):
             fresh.submit(directory, config(layout, asked.layers, dtype)).result()
