@@ -2,6 +2,7 @@
 
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Executor
 from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -18,11 +19,13 @@ from mechcheck.engine.answers import sweep_answers
 from mechcheck.engine.arithmetic.model import Arithmetic, Unserved, arithmetic
 from mechcheck.engine.edit import Activation, Edit
 from mechcheck.engine.edits import Captures, capture_all, edits_of
-from mechcheck.engine.hooks import LOGIT_BYTES, Reader, Recording, check_exist, read, record
+from mechcheck.engine.hooks import LOGIT_BYTES, Reader, Recording, check_exist, record
 from mechcheck.engine.reading import Read, Reading, check_unseen, read_by
 from mechcheck.engine.selfcheck import disagreement
 from mechcheck.engine.site_readers import of_sites, site_readers
+from mechcheck.engine.spread import spread
 from mechcheck.engine.sweep import capture_fast, run_sweep
+from mechcheck.engine.untouched_cache import read
 from mechcheck.engine.variants import serves
 from mechcheck.engine.watch import Ran, tell
 from mechcheck.notation.interventions import Intervention, kinds_text
@@ -76,6 +79,7 @@ def sweep(
     metric: AnyMetric = logit_diff,
     *,
     batch: int | None = None,
+    executor: Executor | None = None,
 ) -> Float[np.ndarray, "variant prompt"]:
     """Measure the prompts under each variant, a list of interventions that are applied together.
 
@@ -87,21 +91,20 @@ def sweep(
         model, prompts, metric: as in `run`.
         variants: a list of interventions for each; an empty one is the untouched model.
         batch: variants at a time; by default as many as fit into a quarter of the free memory (on a CPU 256 MiB at most).
+        executor: shares the batches out, to processes that load the same model (`cluster_executor`, or one of `concurrent.futures`). The
+            result is that of this process alone to the bit, where machines are alike; give `batch` so that there are several.
 
     Raises:
         SiteError, PromptError, HookError: see there.
+        ModelError: with an executor, a model that was made in memory.
     """
-    return sweep_metrics(model, prompts, variants, [metric], batch=batch)[0]
+    return sweep_metrics(model, prompts, variants, [metric], batch=batch, executor=executor)[0]
 
 
 def sweep_metrics(
-    model: "TransformerBridge",
-    prompts: PromptSet,
-    variants: Sequence[Sequence[Intervention] | Intervention],
-    metrics: Sequence[AnyMetric],
-    *,
-    batch: int | None = None,
-) -> list[Float[np.ndarray, "variant prompt"]]:
+    model: "TransformerBridge", prompts: PromptSet, variants: Sequence[Sequence[Intervention] | Intervention],
+    metrics: Sequence[AnyMetric], *, batch: int | None = None, executor: Executor | None = None,
+) -> list[Float[np.ndarray, "variant prompt"]]:  # fmt: skip
     """Several metrics from one sweep: as `sweep`, one array for each."""
     require_prediction(model)
     chosen = [as_metric(metric) for metric in metrics]
@@ -113,25 +116,26 @@ def sweep_metrics(
     if batch is not None and batch < 1:
         raise MechcheckError(f"batch={batch}: at least one variant at a time")
     with usual_torch():
-        values = _measured(model, prompts, listed, chosen, batch)
+        values = _measured(model, prompts, listed, chosen, batch, executor)
     tell(Ran(prompts, listed, chosen, values))
     return values
 
 
 def _measured(
-    model: "TransformerBridge", prompts: PromptSet, variants: list[list[Intervention]], metrics: list[Metric], batch: int | None
-) -> list[Float[np.ndarray, "variant prompt"]]:
+    model: "TransformerBridge", prompts: PromptSet, variants: list[list[Intervention]], metrics: list[Metric], batch: int | None,
+    executor: Executor | None,
+) -> list[Float[np.ndarray, "variant prompt"]]:  # fmt: skip
     """Metrics of answers of several tokens by runs of their own, the others together."""
     longer = {number for number, metric in enumerate(metrics) if metric.of_several_tokens(prompts)}
     if longer:
         whole = [metric for number, metric in enumerate(metrics) if number in longer]
         others = [metric for number, metric in enumerate(metrics) if number not in longer]
-        of_answers = iter(sweep_answers(model, prompts, variants, whole, lambda p, v, m: _measured(model, p, v, m, batch)))
-        of_one_token = iter(_measured(model, prompts, variants, others, batch) if others else [])
+        of_answers = iter(sweep_answers(model, prompts, variants, whole, lambda p, v, m: _measured(model, p, v, m, batch, executor)))
+        of_one_token = iter(_measured(model, prompts, variants, others, batch, executor) if others else [])
         return [next(of_answers if number in longer else of_one_token) for number in range(len(metrics))]
     known = None if _plain_only else _served(model, prompts)
     if known is not None:
-        return _fast(model, known, prompts, variants, metrics, batch)
+        return _fast(model, known, prompts, variants, metrics, batch, executor)
     return _plain(model, prompts, variants, metrics)
 
 
@@ -187,13 +191,9 @@ def _readable(model: "TransformerBridge", prompts: PromptSet, read: Read) -> lis
 
 
 def _fast(
-    model: "TransformerBridge",
-    known: Arithmetic,
-    prompts: PromptSet,
-    variants: list[list[Intervention]],
-    metrics: list[Metric],
-    batch: int | None,
-) -> list[Float[np.ndarray, "variant prompt"]]:
+    model: "TransformerBridge", known: Arithmetic, prompts: PromptSet, variants: list[list[Intervention]], metrics: list[Metric],
+    batch: int | None, executor: Executor | None,
+) -> list[Float[np.ndarray, "variant prompt"]]:  # fmt: skip
     """The suffix runner where it serves, plain hooks where it does not, or where it is found to be wrong."""
     captures = capture_all(model, prompts, variants, partial(capture_fast, known, prompts))
     edits = [edits_of(model, prompts, variant, captures) for variant in variants]
@@ -203,7 +203,8 @@ def _fast(
     read = read_by(metrics, prompts)
     values: list[list[np.ndarray]] = [[np.empty(0)] * len(variants) for _ in metrics]
     for numbers in _at_once(model, prompts, read, fast):
-        done = run_sweep(model, known, prompts, [edits[number] for number in numbers], batch, read)
+        some = [edits[number] for number in numbers]
+        done = run_sweep(model, known, prompts, some, batch, read, spread(executor, model, prompts, variants, numbers, some, batch, read))
         if not torch.isfinite(done.streams).all():
             return _plain(model, prompts, variants, metrics)  # what overflow and NaN become is for the model's own code to say
         wrong = disagreement(done, captures)

@@ -202,7 +202,8 @@ def attend(
     if change is not None:
         change(pattern)
     pattern = pattern.to(v.dtype)
-    z = pattern[..., length:] @ v.permute(0, 3, 1, 2, 4)[:, :, None]
+    own, v = pattern[..., length:], v.permute(0, 3, 1, 2, 4)[:, :, None]
+    z = own * v if v.shape[-2] == 1 else own @ v  # with one position there is nothing to sum up, and a product of matrices is slow
     if length:
         z += (pattern[..., :length].reshape(n, shared, -1, length) @ past[1]).view_as(z)
     return z.permute(0, 3, 4, 1, 2, 5).reshape(n, variants, queries, -1)

@@ -8,13 +8,14 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from mechcheck.base.progress import progress
+from mechcheck.base.progress import heard, progress
 from mechcheck.engine.arithmetic.model import Arithmetic
 from mechcheck.engine.direct import at_receivers, put_at_receivers
 from mechcheck.engine.edit import Activation, Edit
 from mechcheck.engine.memory import free_bytes, ran_out
 from mechcheck.engine.reading import Read, read_by
 from mechcheck.engine.rounding import settled
+from mechcheck.engine.shares import Share, agreed, computed
 from mechcheck.engine.site_readers import capture_sites
 from mechcheck.engine.suffix import Batch
 from mechcheck.engine.swept import Streams, Swept
@@ -32,11 +33,13 @@ if TYPE_CHECKING:
 # A batch on a CPU where many positions are read. It has rows enough for fast products even so, and its activations stay in the cache,
 # in memory that need not be given to the process anew each time (measured on GPT-2 small's shape: a tenth of the time).
 _WIDE_BYTES = 48 * 2**20
+# A batch there where somebody waits for it to advance: a fifth of a second on GPT-2 small's shape, one thread.
+_HEARD_BYTES = 4 * 2**20
 
 
 def run_sweep(
     model: "TransformerBridge", known: Arithmetic, prompts: PromptSet, edits: Sequence[Sequence[Edit]],
-    batch: int | None = None, read: Read | None = None,
+    batch: int | None = None, read: Read | None = None, share: Share | None = None,
 ) -> Swept:  # fmt: skip
     """Compute the last stream under each variant, where it is read.
 
@@ -46,11 +49,12 @@ def run_sweep(
         edits: of each variant; such as `serves` allows.
         batch: how many variants at a time; by what memory is free where it is None.
         read: the positions that are wanted; END where None.
+        share: which batches are computed here, where several processes share them; None: all.
     """
     read = read_by([logit_diff], prompts) if read is None else read
     streams: list[Streams] = []
     clean: list[Float[Tensor, "prompt read d_model"]] = []
-    blocks = _blocks(model, known, prompts)
+    blocks = agreed(share, _blocks(model, known, prompts))
     senders = frozenset(
         (edit.site.kind, edit.site.layer) for listed in edits for edit in listed if edit.site.to and edit.site.kind == "neuron"
     )
@@ -62,7 +66,7 @@ def run_sweep(
             base = untouched_run(model, known, some, senders)
             here = read if whole else read.on(rows)
             clean.append(base.last[torch.arange(len(some))[:, None], here.positions])
-            streams.append(_block_streams(base, here, on_some, clean[-1], batch, bar.update))
+            streams.append(_block_streams(base, here, on_some, clean[-1], batch, bar.update, share))
     return Swept(model, known, prompts, read, edits, torch.cat(streams, dim=1), torch.cat(clean))
 
 
@@ -98,8 +102,9 @@ def _blocks(model: "TransformerBridge", known: Arithmetic, prompts: PromptSet) -
 
 
 def _block_streams(
-    base: Untouched, read: Read, edits: Sequence[Sequence[Edit]], clean: Tensor, batch: int | None, done: Callable
-) -> Streams:
+    base: Untouched, read: Read, edits: Sequence[Sequence[Edit]], clean: Tensor, batch: int | None, done: Callable,
+    share: Share | None = None,
+) -> Streams:  # fmt: skip
     """The streams of one block of prompts."""
     out = clean.expand(len(edits), -1, -1, -1).clone()  # a variant without edits is the untouched run
     groups: dict[tuple[int, ...], list[Variant]] = defaultdict(list)
@@ -112,7 +117,7 @@ def _block_streams(
         members.sort(key=lambda v: (v.layer, v.join))
         view = window(base.arithmetic, base.prompts, read, members[0].start, base.last.device)
         before = (read.positions < members[0].start[:, None])[:, view.skipped :, None].to(clean.device)  # where nothing changes
-        for chosen, streams in _batches(base, view, members, batch, lambda v: _with_values(base, read, v, edits[v.number])):
+        for chosen, streams in _batches(base, view, members, batch, lambda v: _with_values(base, read, v, edits[v.number]), share):
             streams = settled(streams, base, read.positions, view.skipped)
             out[[v.number for v in chosen], :, view.skipped :] = torch.where(before, clean[:, view.skipped :], streams)
             done(len(chosen))
@@ -126,24 +131,28 @@ def _with_values(base: Untouched, read: Read, found: Variant, edits: Sequence[Ed
 
 
 def _batches(
-    base: Untouched, view: Window, members: list[Variant], batch: int | None, ready: Callable[[Variant], Variant]
-) -> Iterator[tuple[list[Variant], Streams]]:
+    base: Untouched, view: Window, members: list[Variant], batch: int | None, ready: Callable[[Variant], Variant],
+    share: Share | None,
+) -> Iterator[tuple[list[Variant], Streams]]:  # fmt: skip
     """Run the variants of one window, as many at a time as fit; fewer, should memory run out."""
     room = free_bytes(base.last.device)
     if base.last.device.type == "cpu" and view.leaving.positions.shape[1] > 1:
         room = min(room, _WIDE_BYTES)
-    size = batch or max(1, room // _bytes_per_variant(base, view))
+    if base.last.device.type == "cpu" and heard():
+        room = min(room, _HEARD_BYTES)
+    size = agreed(share, batch or max(1, room // _bytes_per_variant(base, view)))
     start = 0
     while start < len(members):
         chosen = members[start : start + size]
         try:
-            streams = Batch(base, [ready(one) for one in chosen], view).run()
+            streams = computed(share, lambda some=chosen: Batch(base, [ready(one) for one in some], view).run())  # type: ignore[misc]
         except RuntimeError as error:
-            if not ran_out(error) or size == 1:
+            if not ran_out(error) or size == 1 or share is not None:
                 raise
             size = (len(chosen) + 1) // 2
             continue
-        yield chosen, streams
+        if streams is not None:
+            yield chosen, streams
         start += size
 
 

@@ -43,11 +43,11 @@ def dead_runs(report: Path) -> list[DeadRun]:
         if not folder.is_dir() or folder.is_symlink() or is_alive(folder):
             continue
         parts = parts_of(folder)
-        decided = len(parts.left().decided)
-        if not decided or _id_of(report / FILE) == parts.run:
+        decided = parts.left().decided
+        if decided <= _decided_in(report / FILE, parts.run):
             parts.remove()
         else:
-            found.append(DeadRun(parts, decided, (folder / _TOLD).exists()))
+            found.append(DeadRun(parts, len(decided), (folder / _TOLD).exists()))
     return sorted(found, key=lambda one: _changed(one.parts.folder), reverse=True)
 
 
@@ -86,11 +86,14 @@ def _changed(folder: Path) -> float:
     return max(times)
 
 
-def _id_of(evidence: Path) -> str | None:
+def _decided_in(evidence: Path, run: str) -> frozenset[str]:
+    """The claims that a run's evidence has decided; none where the evidence is another's."""
     try:
-        return str(read_json(evidence)["run"]["id"])
+        found = read_json(evidence)
+        undecided = set(found["run"]["undecided"])
+        return frozenset(claim["id"] for claim in found["claims"] if found["run"]["id"] == run and claim["id"] not in undecided)
     except (OSError, ValueError, KeyError, TypeError):
-        return None
+        return frozenset()
 
 
 def recover(folder: Path, out: Path | None = None) -> list[Path]:

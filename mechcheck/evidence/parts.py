@@ -28,6 +28,8 @@ STATES: tuple[State, ...] = ("started", "interrupted", "decided")
 """What can be known of a claim, from little to all. One that was interrupted has ended, and nobody decided it."""
 
 ABOUT, ROSTER, LOCK = "run.json", "roster.json", "lock"
+KINDS = ("claims", SAMPLES, "sentinels")
+"""The folders of what is there of claims."""
 
 
 class Kept(NamedTuple):
@@ -151,6 +153,14 @@ class Parts:
             if name not in self.kept or not self.kept[name].own:
                 for content in self._on_disk(name):
                     self.kept[name] = Kept(zlib.compress(content, 1), self._stamp(name), own=False)
+
+    def take(self, files: Mapping[str, bytes]) -> None:
+        """Keep what a worker sent home, packed, under names as this class makes them."""
+        for name, packed in files.items():
+            kind, _, rest = name.partition("/")
+            assert kind in KINDS, name
+            assert Path(rest).name == rest, name
+            self._save(name, zlib.decompress(packed))
 
     def save_sentinels(self, model: str, found: "Sequence[DataclassInstance]") -> None:
         """What this process found of a model's sentinels."""

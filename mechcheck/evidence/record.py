@@ -6,6 +6,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from mechcheck.base.outgoing import message_of, outgoing
+from mechcheck.tasks.versions import task_version
 
 if TYPE_CHECKING:
     from mechcheck.notation.circuit import Circuit
@@ -40,8 +41,11 @@ def record_of(case: "Case", outcome: "Outcome", subject: Record = NOT_MEASURED, 
         "statement": spec.statement,
         "source": spec.source,
         "task": spec.task,
+        "version": spec.version,
+        "task_version": None if subject["prompts"] is None else task_version(spec.task),
         "kind": spec.kind,
         "nodeid": case.nodeid,
+        "line": case.line,
         "params": {name: message_of(value) for name, value in case.params.items()},
         "expect": case.expect,
         "verdict": outcome.verdict,

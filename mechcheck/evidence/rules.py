@@ -87,6 +87,15 @@ def not_in_the_baseline(pair: Pair) -> Ruling | None:
     return None if pair.earlier else Ruling("new", "the baseline has no such measurement")
 
 
+def another_version(pair: Pair) -> Ruling | None:
+    """Its own version, or its task's, was raised, which says that it is not what it was: incomparable, whatever came out."""
+    for key, what in (("version", "the claim"), ("task_version", f"task {pair.claim['task']}")):
+        old, new = (side.get(key, 1) for side in (pair.earlier, pair.claim))
+        if old != new and None not in (old, new):
+            return Ruling("incomparable", f"version {old} of {what} -> version {new}{pair.remark}")
+    return None
+
+
 def errored_in_both(pair: Pair) -> Ruling | None:
     """Two errors, which may be two different ones: incomparable."""
     return Ruling("incomparable", "errored in both runs: nothing was measured") if pair.verdicts == ("errored", "errored") else None
@@ -129,6 +138,7 @@ RULES: tuple[Rule, ...] = (
     measured_in_neither,
     skipped_now,
     not_in_the_baseline,
+    another_version,
     errored_in_both,
     errored_in_one,
     another_claim,

@@ -14,7 +14,7 @@ from mechcheck.base.device import check_device, usual_torch
 from mechcheck.base.errors import ModelError
 from mechcheck.base.handed import hand_out
 from mechcheck.base.loaded import Processing
-from mechcheck.base.paths import data_dir, trained_models
+from mechcheck.base.paths import data_dir
 from mechcheck.base.text import did_you_mean
 from mechcheck.models.agreement import Prediction, disagreement, mend_hooks, misplaced, predict, probe_of
 from mechcheck.models.booting import boot, boot_twin, watched
@@ -23,7 +23,7 @@ from mechcheck.models.distilbert import cached_bert
 from mechcheck.models.folding import fold
 from mechcheck.models.hub import HubError, snapshot
 from mechcheck.models.in_memory import twin_in_memory
-from mechcheck.models.names import directory_of, unlike_any
+from mechcheck.models.names import directory_of, embedded_models, unlike_any
 from mechcheck.models.native import Booted, boot_directory, described, is_native_directory
 from mechcheck.models.native import boot_twin as boot_native_twin
 from mechcheck.models.provenance import Provenance, hash_parameters, provenance, remember
@@ -43,13 +43,6 @@ KEPT_SMALL = 16
 KEPT_TWINS = 8
 LARGE = 30_000_000
 """Parameters."""
-
-
-def embedded_models() -> tuple[str, ...]:
-    """Names of the models that come with mechcheck: trained ones first, then those that are compiled when they are first used."""
-    from mechcheck.compiled import compiled_models
-
-    return (*trained_models(), *compiled_models())
 
 
 def load_model(
@@ -96,6 +89,15 @@ def stored_model(name_or_path: str | Path) -> Stored:
     """How large a model is, from its files' headers; of a hub model, those on this machine. Errors: as `load_model`."""
     directory, name, _ = _resolve(str(name_or_path), None, offline=True, follow_links=False)
     return stored(directory, name)
+
+
+def stored_weights(name: str) -> str:
+    """The SHA-256 of a model's weights as `Provenance` has it, without loading it.
+
+    Raises:
+        ModelError: as `load_model` does where there is no such model.
+    """
+    return contents(_resolve(name, None, offline=False, follow_links=False)[0]).weights
 
 
 def fetch_model(name: str, revision: str | None = None) -> str:

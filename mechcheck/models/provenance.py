@@ -9,7 +9,7 @@ from weakref import WeakKeyDictionary
 import torch
 
 from mechcheck.base.errors import ModelError
-from mechcheck.base.loaded import Processing, check_loaded, set_processing
+from mechcheck.base.loaded import Processing, Source, check_loaded, set_processing, set_source
 
 if TYPE_CHECKING:
     from transformer_lens.model_bridge import TransformerBridge
@@ -49,6 +49,8 @@ def remember(model: "TransformerBridge", source: Provenance) -> "TransformerBrid
     """The model, of which it is known from now on what it is."""
     _KNOWN[model] = source
     set_processing(model, source.processing)
+    if source.directory is not None:
+        set_source(model, Source("mechcheck.models.again", "load_again", source))
     return model
 
 

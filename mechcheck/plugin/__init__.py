@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from mechcheck.base import standin
 from mechcheck.plugin import failing, neutral, planning, spelling, startup
 from mechcheck.plugin.baseline import Selection
 from mechcheck.plugin.cases import claim_id, claim_spec
@@ -31,13 +32,24 @@ __all__ = [
     "pytest_configure",
     "pytest_configure_node",
     "pytest_generate_tests",
+    "pytest_load_initial_conftests",
     "pytest_pyfunc_call",
     "pytest_report_teststatus",
     "pytest_runtest_makereport",
     "pytest_runtest_setup",
+    "pytest_unconfigure",
     "pytest_xdist_auto_num_workers",
     "pytest_xdist_make_scheduler",
 ]
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_load_initial_conftests(early_config: pytest.Config) -> None:
+    standin.list_only(early_config.known_args_namespace.collectonly)
+
+
+def pytest_unconfigure() -> None:
+    standin.list_only(False)
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -53,11 +65,19 @@ def pytest_configure(config: pytest.Config) -> None:
     config.pluginmanager.register(roster, "mechcheck-roster")
     config.pluginmanager.register(startup, "mechcheck-startup")
     config.pluginmanager.register(planning, "mechcheck-planning")
+    if config.getoption("--mech-resume"):
+        from mechcheck.plugin.resuming.replay import Replay
+
+        config.pluginmanager.register(Replay(settings.parts, settings.resumed), "mechcheck-replay")
     if hasattr(config, "workerinput"):
         return
     if config.getoption("--mech-report") != REPORT and measures(config):
         check_writable(settings.report)
     config.pluginmanager.register(Session(config, selection, roster), "mechcheck-session")
+    if config.getoption("--mech-cluster") is not None:
+        from mechcheck.plugin.cluster.controller import Controller
+
+        config.pluginmanager.register(Controller(config, roster), "mechcheck-cluster")
     if config.pluginmanager.hasplugin("html"):
         from mechcheck.plugin.html import HtmlAdapter
 

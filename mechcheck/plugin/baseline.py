@@ -10,10 +10,10 @@ import pytest
 from mechcheck.base.errors import MechcheckError
 from mechcheck.evidence.accepted import read_accepted
 from mechcheck.evidence.parts import Parts
-from mechcheck.evidence.runs import Json, RunRecord, read_baseline
+from mechcheck.evidence.runs import Json, RunRecord, read_baseline, read_evidence
 from mechcheck.evidence.store import SAMPLES
 from mechcheck.models.names import model_name
-from mechcheck.plugin.cases import claim_spec
+from mechcheck.plugin.cases import claim_id, claim_spec
 from mechcheck.plugin.settings import SETTINGS, Settings
 
 _DESELECTED = "mechcheck_deselected"
@@ -27,6 +27,19 @@ class Selection:
     def __init__(self, config: pytest.Config):
         self.config = config
         self.deselected = 0
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
+        settings = self.config.stash[SETTINGS]
+        if not settings.baseline_only or settings.baseline is None:
+            return
+        known = {claim["id"] for claim in read_evidence(settings.baseline)["claims"] if claim["verdict"] != "skipped"}
+        others = [item for item in items if (spec := claim_spec(item)) is None or claim_id(item, spec) not in known]
+        items[:] = [item for item in items if item not in set(others)]
+        # Nothing that the baseline has was left out, so that a claim of it that is not here is missing.
+        deselected, self.deselected = self.deselected, 0
+        self.config.hook.pytest_deselected(items=others)
+        self.deselected = deselected
 
     def pytest_deselected(self, items: Sequence[pytest.Item]) -> None:
         self.deselected += sum(claim_spec(item) is not None for item in items)

@@ -54,6 +54,7 @@ def _case(item: pytest.Item) -> Case | None:
         model=model_name(model) if isinstance(model, str) else None,
         params=params,
         nodeid=item.nodeid,
+        line=None if item.location[1] is None else item.location[1] + 1,
         command=_command(item.nodeid, settings),
     )
 

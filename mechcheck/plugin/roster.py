@@ -23,6 +23,8 @@ class Roster:
         """Whether some test file could not be collected, so that nobody knows which claims it has."""
         self.reported: dict[str, Record] = {}
         """Claim id -> what its test's report says of it, which is less than its record and cannot be deleted."""
+        self.losses: list[str] = []
+        """Which workers of a cluster were lost over which claim."""
         self._interrupted = False
 
     @pytest.hookimpl(tryfirst=True)

@@ -102,7 +102,7 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, object, o
     finally:
         subject = subject | _texts(pyfuncitem, subject, trial.arguments, used, outcome) | used.record() | spent.record()
         record = _finish(pyfuncitem, case, outcome, subject, time.perf_counter() - started, state)
-    _conclude(record)
+    conclude(record)
     return result
 
 
@@ -192,8 +192,8 @@ def _plain(function: Any) -> Any:
     return call
 
 
-def _conclude(record: Record) -> None:
-    """Pass, fail or xfail the test."""
+def conclude(record: Record) -> None:
+    """Pass, fail or xfail the test of a decided claim."""
     __tracebackhide__ = True
     if record["met"]:
         return

@@ -6,6 +6,7 @@ import subprocess
 from collections.abc import Collection, Generator
 from contextlib import suppress
 from datetime import UTC, datetime
+from functools import cached_property
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from mechcheck.evidence.status import failing_changes
 from mechcheck.evidence.store import FILE, SAMPLES, SCHEMA, evidence_of, move_samples, publish, remove
 from mechcheck.plugin.baseline import Baseline, Selection
 from mechcheck.plugin.junit import add_to_junit
+from mechcheck.plugin.resuming.inputs import inputs, take_over
 from mechcheck.plugin.roster import Roster
 from mechcheck.plugin.settings import SETTINGS, Settings, check_writable, measures
 from mechcheck.plugin.signals import Signals
@@ -36,6 +38,7 @@ class Session:
 
     def __init__(self, config: pytest.Config, selection: Selection, roster: Roster):
         self.config = config
+        self.began = _now()
         self.settings: Settings = config.stash[SETTINGS]
         self.parts = self.settings.parts
         self.selection = selection
@@ -50,6 +53,7 @@ class Session:
         self.failing: list[str] = []
         self.unmeasured = ""
         """Why nothing was measured, where that is so."""
+        self._refused = False
         self.unkept = ""
         """What could not be written, and what is left of it."""
 
@@ -66,9 +70,21 @@ class Session:
         if self.dead is not None or not self.roster.claims or not measures(self.config):
             return
         check_writable(self.settings.report)
+        self._resume()
         self.signals.install()
         self.parts.save_about(self._run(), self.settings.fdr)
         self.dead = dead_runs(self.settings.report)
+
+    def _resume(self) -> None:
+        """Take over what an interrupted run had decided, if this one is to go on with it, and may."""
+        if self.settings.resumed is not None:
+            self._refused = True
+            take_over(self.settings.resumed, self._inputs, self.settings.models)
+            self._refused = False
+
+    @cached_property
+    def _inputs(self) -> dict[str, Any]:
+        return inputs((self.roster.claims or {}).values(), self.settings, self.config.rootpath, versions())
 
     @pytest.hookimpl(wrapper=True, trylast=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> Generator[None, object, object]:
@@ -83,6 +99,8 @@ class Session:
                 self.signals.restore()
 
     def _finish(self, session: pytest.Session) -> None:
+        if self._refused:
+            return  # what is there is another run's
         if measures(self.config):
             self._gather(session)
             if session.exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED):
@@ -115,6 +133,7 @@ class Session:
             return
         problems = [
             *left.problems,
+            *self.roster.losses,
             *(f"the record of {name} was lost: what its test's report said is kept, without figures" for name in known),
         ]
         undecided = self._undecided({*left.decided, *known})
@@ -208,25 +227,33 @@ class Session:
 
     def _run(self) -> dict[str, Any]:
         settings = self.settings
-        commit, dirty = _git_state(self.config.rootpath)
+        commit, dirty = git_state(self.config.rootpath)
         run = {
             "schema": SCHEMA,
             "id": self.parts.run,
             "complete": False,
-            "created": datetime.now(UTC).isoformat(timespec="seconds"),
+            "began": self.began,
+            "created": _now(),
             "commit": commit,
             "dirty": dirty,
             "seed": settings.seed,
             "profile": settings.profile,
             "confidence": settings.confidence,
-            "versions": _versions(),
+            "versions": versions(),
             "device": settings.device,
             "argv": ["pytest", *map(str, self.config.invocation_params.args)],
             "selection": self.selection.record(),
             "baseline": None,
             "multiplicity": None,
+            "inputs": self._inputs,
         }
+        if (resumed := self.settings.resumed) is not None:
+            run["resumed"] = {"created": resumed.run["created"], "decided": len(resumed.records)}
         return outgoing(run)
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 def _why(error: OSError | MemoryError) -> str:
@@ -237,7 +264,8 @@ def _shown(path: Path) -> str:
     return printable(os.path.relpath(path))
 
 
-def _versions() -> dict[str, str]:
+def versions() -> dict[str, str]:
+    """Of Python and of the packages that measure."""
     import platform
 
     found = {"python": platform.python_version()}
@@ -249,7 +277,7 @@ def _versions() -> dict[str, str]:
     return found
 
 
-def _git_state(root: Path) -> tuple[str | None, bool | None]:
+def git_state(root: Path) -> tuple[str | None, bool | None]:
     """Commit and whether there are uncommitted changes; None outside a repository."""
 
     def git(*arguments: str) -> str | None:

@@ -15,7 +15,10 @@ from mechcheck.evidence.dtypes import DTYPE_NAMES
 from mechcheck.evidence.parts import Parts, spare_folder
 from mechcheck.evidence.status import CHANGES, words_among
 from mechcheck.evidence.store import FILE, RUN_FOLDER, SAMPLES
+from mechcheck.evidence.unfinished.outbox import Outbox
+from mechcheck.evidence.unfinished.resuming import Interrupted, interrupted_run
 from mechcheck.models.names import unlike_any
+from mechcheck.plugin.cluster_options import SENT_HOME, add_options
 from mechcheck.verdicts.case import PROFILES, Conditions
 from mechcheck.verdicts.claim import LEAST_BUDGET
 
@@ -37,6 +40,8 @@ class Settings(Conditions):
     """Where this run's processes leave their records until they are merged."""
     baseline: Path | None = None
     """Evidence of an earlier run to compare this one with."""
+    baseline_only: bool = False
+    """Whether only claims that it has are run."""
     margin: float = 0.05
     """A change since the baseline is negligible below this fraction of the effect."""
     fdr: float | None = None
@@ -45,6 +50,8 @@ class Settings(Conditions):
     """Verdicts, and changes since the baseline, that fail the run."""
     prompts: Literal["all", "worst", "none"] = "all"
     """Which prompts the page shows with their values; none: and their texts are not kept beside the evidence."""
+    resumed: Interrupted | None = None
+    """The run that this one goes on with."""
 
 
 SETTINGS = pytest.StashKey[Settings]()
@@ -81,6 +88,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="Evidence of an earlier run, with its samples/ beside it: what has drifted, flipped or gone missing since is told from noise.",
     )  # fmt: skip
     group.addoption(
+        "--mech-baseline-only", action="store_true", help="Run only claims that the baseline has: those of others are deselected."
+    )
+    group.addoption(
         "--mech-margin", default=0.05, type=float, metavar="FRACTION",
         help="A change is negligible below this fraction of the baseline's effect, or of its distance to the threshold (default: 0.05).",
     )  # fmt: skip
@@ -108,6 +118,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--mech-threads", default=1, type=int, metavar="N",
         help="CPU threads of torch (default: 1, which repeats bit for bit whatever else runs; 0: torch's own choice).",
     )  # fmt: skip
+    add_options(group)
 
 
 def make_settings(config: pytest.Config) -> Settings:
@@ -121,8 +132,12 @@ def make_settings(config: pytest.Config) -> Settings:
     worker = getattr(config, "workerinput", None)
     report = config.invocation_params.dir / config.getoption("--mech-report")
     run = uuid.uuid4().hex[:12]
+    resumed = None
     if worker is not None:
         report, run = Path(worker["mechcheck_report"]), worker["mechcheck_run"]
+    elif config.getoption("--mech-resume") and measures(config):
+        resumed = interrupted_run(report)
+        run = resumed.parts.run if resumed is not None else run
     return Settings(
         models=_models(config),
         device=_device(config, dtypes),
@@ -133,15 +148,17 @@ def make_settings(config: pytest.Config) -> Settings:
         decoys=decoys if wanted is None else wanted,
         threads=config.getoption("--mech-threads"),
         report=report,
-        parts=Parts(report / f"{RUN_FOLDER}{run}", spare_folder(run)),
+        parts=Outbox(run) if worker is not None and SENT_HOME in worker else Parts(report / f"{RUN_FOLDER}{run}", spare_folder(run)),
         circuits=_circuits(config),
         baseline=_baseline(config),
+        baseline_only=_baseline_only(config),
         margin=_margin(config),
         quiet=config.getoption("verbose") < 0,
         fdr=_fdr(config),
         budget=_budget(config),
         fail_on=_fail_on(config),
         prompts=config.getoption("--mech-prompts"),
+        resumed=resumed,
     )
 
 
@@ -205,6 +222,13 @@ def _circuits(config: pytest.Config) -> Path | None:
 def _baseline(config: pytest.Config) -> Path | None:
     file = config.getoption("--mech-baseline")
     return None if file is None else config.invocation_params.dir / file
+
+
+def _baseline_only(config: pytest.Config) -> bool:
+    only: bool = config.getoption("--mech-baseline-only")
+    if only and config.getoption("--mech-baseline") is None:
+        raise pytest.UsageError("--mech-baseline-only needs the run whose claims are meant: --mech-baseline FILE")
+    return only
 
 
 def _margin(config: pytest.Config) -> float:

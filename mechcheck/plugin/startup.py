@@ -8,6 +8,7 @@ from contextlib import contextmanager
 import pytest
 
 from mechcheck.plugin.cases import claim_spec
+from mechcheck.plugin.cluster_options import elsewhere
 from mechcheck.plugin.settings import measures
 
 BRIDGE = "transformer_lens.model_bridge"
@@ -17,7 +18,8 @@ HYPOTHESIS = "hypothesispytest"
 @pytest.hookimpl(trylast=True)
 def pytest_collection_finish(session: pytest.Session) -> None:
     """Import what models are made of, where a claim is to run on one. At this time nothing is alive yet but what was imported."""
-    if not measures(session.config) or BRIDGE in sys.modules or not any(_loads_a_model(item) for item in session.items):
+    here = measures(session.config) and not elsewhere(session.config) and BRIDGE not in sys.modules
+    if not here or not any(_loads_a_model(item) for item in session.items):
         return
     with for_good():
         import transformer_lens.model_bridge  # noqa: F401
@@ -30,7 +32,11 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     The owner of a run in several processes has not imported it either, and reports what its workers' tests have found.
     """
     manager = session.config.pluginmanager
-    if "hypothesis" not in sys.modules and manager.hasplugin(HYPOTHESIS) and not manager.hasplugin("dsession"):
+    if (
+        "hypothesis" not in sys.modules
+        and manager.hasplugin(HYPOTHESIS)
+        and not (manager.hasplugin("dsession") or elsewhere(session.config))
+    ):
         manager.unregister(name=HYPOTHESIS)
 
 

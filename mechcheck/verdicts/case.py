@@ -71,6 +71,8 @@ class Case:
     """Where pytest finds it."""
     command: str = ""
     """What measures it again."""
+    line: int | None = None
+    """Where the test begins in its file, counted from 1."""
 
     @property
     def expect(self) -> Expected:

@@ -37,6 +37,7 @@ class ClaimSpec:
     prompts: Mapping[str, Any] = field(default_factory=dict)
     id: str | None = None
     budget: int | None = None
+    version: int = 1
 
     def about(self, model: str) -> str | None:
         """What `models` calls this model; None if the claim is not about it. A directory may be called as the last part of a hub id."""
@@ -66,6 +67,7 @@ def claim(
     prompts: Mapping[str, Any] | None = None,
     id: str | None = None,
     budget: int | None = None,
+    version: int = 1,
 ) -> Callable[[Test], Test]:
     """Turn a pytest function into a claim.
 
@@ -88,9 +90,11 @@ def claim(
         id: stable name of the claim; by default made from the task and the test's name.
         budget: prompts that it may draw, a part at first and more until it is decided, in place of what the run says (`--mech-budget`, or
             all prompts of the profile at once).
+        version: raised when the claim demands or measures something else under the same name, so that its earlier runs are not compared
+            with its later ones.
 
     Raises:
-        ClaimError: a word that is not among the choices, or a key of `expect` that is no text.
+        ClaimError: a version that is no whole number from 1 on, a word that is not among the choices, or a key of `expect` that is no text.
     """
     _check_kinds(
         expect=(expect, (str, Mapping)),
@@ -100,6 +104,7 @@ def claim(
         decoy=(decoy, (str, list, tuple, Mapping)),
         kind=(kind, str),
         budget=(budget, int),
+        version=(version, int),
     )
     if kind is not None and kind not in get_args(Kind):
         raise ClaimError(f"unknown kind of evidence {kind!r}; choose one of {', '.join(get_args(Kind))}")
@@ -120,9 +125,11 @@ def claim(
             raise ClaimError(f"{name}: {problem}")
     if budget is not None and budget < LEAST_BUDGET:
         raise ClaimError(f"budget={budget}: prompts that the claim may draw, at least {LEAST_BUDGET}, as one shows nothing about others")
+    if isinstance(version, bool) or version < 1:
+        raise ClaimError(f"version={version!r}: a whole number from 1 on is expected")
     partners = models if isinstance(models, Mapping) else {}
     spec = ClaimSpec(
-        statement, source, task, kind, expect, decoys, positive_control or {}, tuple(models), partners, prompts or {}, id, budget
+        statement, source, task, kind, expect, decoys, positive_control or {}, tuple(models), partners, prompts or {}, id, budget, version
     )
 
     def mark(test: Test) -> Test:
@@ -140,7 +147,7 @@ _Kinds = type | tuple[type, ...]
 def _check_kinds(**given: tuple[object, _Kinds]) -> None:
     """Raise unless each argument that is given is of one of its types."""
     for name, (value, kinds) in given.items():
-        if not isinstance(value, kinds) and (value is not None or name in ("expect", "models")):
+        if not isinstance(value, kinds) and (value is not None or name in ("expect", "models", "version")):
             words = " or ".join(_WORDS[kind] for kind in (kinds if isinstance(kinds, tuple) else (kinds,)))
             raise ClaimError(f"{name}={value!r:.60}: {words} is expected")
 

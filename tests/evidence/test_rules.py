@@ -33,6 +33,10 @@ CASES = {
     "measured_in_neither": (pair({}, claim("a") | SKIPPED), Ruling("unmentioned")),
     "skipped_now": (pair(claim("a", OLD), claim("a") | SKIPPED), Ruling("missing", "skipped in this run: no GPU")),
     "not_in_the_baseline": (pair({}, claim("a", OLD)), Ruling("new", "the baseline has no such measurement")),
+    "another_version": (
+        pair(claim("a", OLD), claim("a", version=2)),
+        Ruling("incomparable", "version 1 of the claim -> version 2 (supported -> errored)"),
+    ),
     "errored_in_both": (pair(claim("a"), claim("a")), Ruling("incomparable", "errored in both runs: nothing was measured")),
     "errored_in_one": (pair(claim("a"), claim("a", OLD)), Ruling("flipped", "errored -> supported")),
     "another_claim": (
@@ -145,3 +149,19 @@ def test_which_errors_mean_that_runs_cannot_be_paired():
     assert ruling(pair(claim("a", OLD), claim("a", OLD), not_finite)) == Ruling("incomparable", "the denominator sums to zero")
     with pytest.raises(KeyError):
         ruling(pair(claim("a", OLD), claim("a", OLD), defect))
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ({}, {}, None),
+        ({"task_version": 1}, {"task_version": 1}, None),
+        ({}, {"version": 1, "task_version": 1}, None),  # evidence from before there were versions is of the first
+        ({"task_version": None}, {"task_version": 2}, None),  # not measured then
+        ({"version": 3}, {"version": 2}, "version 3 of the claim -> version 2"),
+        ({}, {"task": "ioi", "task_version": 2}, "version 1 of task ioi -> version 2"),
+    ],
+)
+def test_versions(old, new, said):
+    found = RULES[3](pair(claim("a", OLD, **old), claim("a", OLD, **new)))
+    assert (found and found.reason) == said

@@ -113,6 +113,21 @@ def test_a_claim_that_is_gone_is_missing(claims, baseline, pytester, processes):
     assert [p.attrib for p in suite.find("properties")] == [{"name": "mechcheck.drift.missing", "value": "test_c"}]
 
 
+@PROCESSES
+def test_the_baselines_claims_alone(claims, baseline, processes):
+    """One that it does not have is left out, and one that is gone is missing all the same."""
+    run = claims(source().replace("test_c", "test_d"), *processes, "--mech-baseline=base", "--mech-baseline-only")
+    assert statuses(run) == {"test_a": "same", "test_b": "same"}
+    assert [gone["id"] for gone in run.evidence["run"]["baseline"]["missing"]] == ["test_c"]
+    assert run.evidence["run"]["complete"] is True
+
+
+def test_the_claims_of_no_baseline(claims):
+    run = claims(source(), "--mech-baseline-only")
+    assert run.result.ret == 4
+    run.result.stderr.fnmatch_lines(["*--mech-baseline-only needs the run whose claims are meant: --mech-baseline FILE"])
+
+
 @pytest.mark.parametrize(
     ("options", "left", "why"),
     [

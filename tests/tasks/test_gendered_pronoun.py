@@ -1,12 +1,14 @@
 """Gendered pronouns: carriers of the other gender where they should be, the rest of the text as it was."""
 
 import re
+from hashlib import sha256
 from types import SimpleNamespace
 
 import pytest
 
 from mechcheck.base.errors import PromptError
 from mechcheck.tasks.gendered_pronoun import FILLERS, NAMES, NOUNS, TEMPLATES, gendered_pronoun_prompts
+from mechcheck.tasks.versions import task_version
 
 GENDER = {
     **{noun: gender for gender, noun in NOUNS.items()},
@@ -28,6 +30,12 @@ def storyteller() -> SimpleNamespace:
     return SimpleNamespace(
         tokenizer=PreTrainedTokenizerFast(tokenizer_object=tokenizer, pad_token="<pad>", bos_token="<bos>", unk_token="<unk>")
     )
+
+
+def test_prompts_are_those_of_the_version(storyteller):
+    """Where this fails: see tests/tasks/test_versions.py."""
+    texts = [" ".join(words(gendered_pronoun_prompts(storyteller, n=24, seed=3, split=split), i)) for split in NAMES for i in range(24)]
+    assert (task_version("gendered_pronoun"), sha256("\n".join(texts).encode()).hexdigest()[:16]) == (1, "95b1f40fcb8690d1")
 
 
 def words(prompts, row: int) -> list[str]:

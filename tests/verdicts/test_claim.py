@@ -27,6 +27,9 @@ def test_everything_is_recorded():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        ({"version": 0}, "version=0: a whole number from 1 on is expected"),
+        ({"version": True}, "version=True: a whole number from 1 on"),
+        ({"version": None}, "version=None: a whole number is expected"),
         ({"budget": 1}, "budget=1: prompts that the claim may draw, at least 2, as one shows nothing about others"),
         ({"kind": "necesity"}, "unknown kind of evidence 'necesity'; choose one of behaviour, structure, necessity"),
         ({"expect": "true"}, "a claim cannot be expected to be 'true'; choose one of supported, refuted"),

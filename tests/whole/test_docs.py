@@ -60,6 +60,18 @@ INSTEAD = {
     "pip install .": Instead("pip install --dry-run --no-deps --no-build-isolation .", "tests/whole/test_installed.py installs the wheel"),
     "pip wheel --no-deps --wheel-dir dist .": Instead("pip wheel --help", "tests/whole/test_installed.py builds the wheel"),
     "pip install torch --index-url https://download.pytorch.org/whl/cpu": Instead("pip install --dry-run torch", "it needs the network"),
+    "pytest claims --mech-cluster slurm --mech-workers 8 --mech-resources num_gpus=1,slurm_partition=gpu,timeout_min=240": Instead(
+        "pytest test_answers.py --mech-cluster slurm --mech-workers 8 --mech-resources num_gpus=1,timeout_min=240 --collect-only -q",
+        "it needs Slurm; tests/cluster/test_slurm.py has submitit start workers here",
+    ),
+    "pytest claims --mech-cluster ray --mech-device cuda --mech-resources gpu_gb=80": Instead(
+        "pytest test_answers.py --mech-cluster ray --mech-resources gpu_gb=80 --collect-only -q",
+        "it needs GPUs; tests/cluster/test_ray.py runs claims on three nodes of Ray",
+    ),
+    "pytest claims --mech-cluster local --mech-resume": Instead(
+        "pytest test_answers.py --mech-cluster local --mech-workers 1 --mech-resume --mech-model names-gpt2-seed4 --mech-profile smoke -q",
+        _MINUTES,
+    ),
     "pytest claims": Instead("pytest claims --collect-only -q", _MINUTES),
     "pytest claims --mech-model ./my-hf-directory": Instead(
         "pytest claims/ioi/test_behaviour.py --mech-profile smoke --mech-model ./my-hf-directory", _MINUTES

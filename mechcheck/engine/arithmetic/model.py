@@ -102,6 +102,14 @@ class Arithmetic:
             return self.head(stream)
         return self._capped(Linear(self.w_u, self.b_u)(self._normed(stream)))
 
+    def logits_of_few(self, stream: Float[Tensor, "row *pos d_model"]) -> Float[Tensor, "row *pos d_vocab"]:
+        """The same, in a third of the time for a handful of rows, though rounded otherwise: the vocabulary stands where rows would."""
+        if self.head is not None:
+            return self.head(stream)
+        normed = self._normed(stream).flatten(0, -2)
+        found = (self.w_u.T @ normed.T).T.unflatten(0, stream.shape[:-1])
+        return self._capped(found if self.b_u is None else found + self.b_u)
+
     def logits_of(self, stream: Float[Tensor, "row prompt d_model"], tokens: Float[Tensor, " prompt"]) -> Float[Tensor, "row prompt"]:
         """The logit of one token per prompt."""
         columns = self.w_u[:, tokens].T

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from mechcheck.base.device import usual_torch
 from mechcheck.base.errors import SiteError
-from mechcheck.base.progress import progress
+from mechcheck.base.progress import heard, progress
 from mechcheck.engine.along import arithmetic_of
 from mechcheck.engine.arithmetic.layer import Layer
 from mechcheck.engine.arithmetic.model import Arithmetic
@@ -38,6 +38,9 @@ if TYPE_CHECKING:
 Cuts = Bool[Tensor, "variant receiver sender *kind"]
 """Which edges are cut in each variant; with a last dimension where kinds of positions are told apart."""
 Kinds = Int[Tensor, "prompt pos"]
+
+# At a time on a CPU where somebody waits for it to advance.
+_HEARD_BYTES = 48 * 2**20
 
 
 @dataclass(frozen=True, eq=False)
@@ -134,7 +137,7 @@ class Graphs:
         """What cutting each edge (further) adds to the first metric, to first order around each variant; 0 where there is no edge."""
         (metric, *_), real = self.metrics, self.graph.real
         found = torch.empty(len(cuts), len(self.prompts), *real.shape, dtype=torch.float64)
-        with usual_torch():
+        with usual_torch(), progress(len(cuts) * len(self.prompts), "slopes of circuits") as bar:
             for rows, chosen, run in self._runs(cuts, 4):
                 reading = Reading(metric, run.base.prompts, run.read)
                 clean = self._logits(run.base.last[torch.arange(len(rows))[:, None], run.read.positions])
@@ -144,6 +147,7 @@ class Graphs:
                     return torch.stack([reading.reduced(one) for one in values])
 
                 found[chosen, rows] = run.slopes(measured) * real
+                bar.update(len(rows) * len(run.cuts))
         return found
 
     def _logits(self, streams: Tensor) -> Tensor:
@@ -154,7 +158,10 @@ class Graphs:
     ) -> Iterator[tuple[list[int], slice, "GraphRun"]]:
         """Some prompts and some variants at a time, as many as there is room for; `weight`: how much more than a forward run each takes."""
         n = len(self.prompts)
-        size = max(1, free_bytes(self.known.w_u.device) // (weight * _bytes_per_row(self.known, self.graph, self.prompts)))
+        room = free_bytes(self.known.w_u.device)
+        if heard() and self.known.w_u.device.type == "cpu":
+            room = min(room, _HEARD_BYTES)
+        size = max(1, room // (weight * _bytes_per_row(self.known, self.graph, self.prompts)))
         for start in range(0, n, min(size, n)):
             rows = list(range(start, min(start + size, n)))
             some, here = (self.prompts, self.read) if len(rows) == n else (self.prompts[rows], self.read.on(rows))
