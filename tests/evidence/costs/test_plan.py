@@ -6,7 +6,7 @@ from pathlib import Path
 import made_evidence
 import pytest
 
-from mechcheck.evidence.plan import Machine, loading_seconds, planned, total_seconds
+from mechcheck.evidence.costs.plan import Machine, loading_seconds, planned, total_seconds
 from mechcheck.models.shape import Shape
 from mechcheck.models.stored import Stored
 from mechcheck.verdicts.case import PROFILES, Case, Conditions
