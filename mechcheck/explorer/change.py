@@ -62,18 +62,6 @@ def changes(sites: Sites, prepared: Prepared, body: Json) -> list[Intervention]:
         raise Problem("do", error) from error
 
 
-def change(sites: Sites, prepared: Prepared, body: Json) -> Intervention | None:
-    """`changes` where that is one, or none.
-
-    Raises:
-        Problem: as there; several sites are steered.
-    """
-    found = changes(sites, prepared, body)
-    if len(found) > 1:
-        raise Problem("do", f"{len(found)} sites are steered, each along its own direction: choose one")
-    return found[0] if found else None
-
-
 def changes_alone(model: "TransformerBridge", prepared: Prepared, body: Json) -> tuple[list[str], list[list[Intervention]]]:
     """What is done, to each site by itself that the page has a cell for: (their texts, the interventions of each).
 

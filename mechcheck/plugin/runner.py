@@ -132,7 +132,7 @@ def _finish(
     """Keep what became of a claim: on disk, on the item for whoever makes its report, and on the report."""
     parts = item.config.stash[SETTINGS].parts
     record = record_of(case, outcome, subject, duration)
-    item.stash[OUTCOME] = outcome
+    item.stash[OUTCOME] = Outcome(outcome.verdict, outcome.met, outcome.reason)  # pytest keeps items: what was measured is not for long
     if outcome.samples:
         beside = [] if outcome.contrast is None else outcome.contrast.beside([e.label for e in outcome.expectations])
         parts.save_samples(record["id"], outcome.samples, beside)
