@@ -171,13 +171,13 @@ def _steering(model: "TransformerBridge", steer: Steer, site: Site, prompts: Pro
 def _seen(model: "TransformerBridge", site: Site, prompts: PromptSet) -> Bool[Tensor, "prompt *pos key"]:
     """The keys that the queries of a pattern see: to others no attention is ever given, whatever is put or added there."""
     place = torch.arange(prompts.tokens.shape[1])
-    seen = place < prompts.lengths[:, None]
     if model.cfg.attention_dir != "causal":
+        seen = place < prompts.lengths[:, None]
         return seen[:, None] if prompts.several(site.at) else seen
     if prompts.several(site.at):
-        return seen[:, None] & (place <= place[:, None])
+        return (place <= place[:, None])[None]
     assert site.at is not None
-    return seen & (place <= prompts.position(site.at)[:, None])
+    return place <= prompts.position(site.at)[:, None]
 
 
 def _noise(model: "TransformerBridge", noise: Noise, site: Site, prompts: PromptSet, activation: Activation) -> Activation:

@@ -52,7 +52,7 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, object, o
     if case is None:
         return (yield)
     from mechcheck.base.errors import AbsentRoleError, PromptError
-    from mechcheck.evidence.cost import Spent
+    from mechcheck.evidence.costs.spent import Spent
     from mechcheck.evidence.used import Used
     from mechcheck.verdicts.contrast import contrast
     from mechcheck.verdicts.looks import looks

@@ -109,7 +109,7 @@ def test_a_share_of_the_components_becomes_zero(bench, body, prompts):
     assert int((sizes == 0).sum()) == 0
     for share in (0.25, 0.5):
         asked = body | {"do": "sparsify", "heads": "0.3 1.1", "share": share}
-        (done,) = changes(chosen_heads(bench.model, asked), bench._prompt(asked), asked)
+        (done,) = changes(chosen_heads(bench.model, asked), bench.prepared(asked), asked)
         assert int((sizes < done.threshold).sum()) == share * sizes.numel()
         found = bench.predict(asked)
         assert both(found)[1] == pytest.approx(m.run(bench.model, prompts, m.Sparsify(sites, done.threshold)).values[0], abs=1e-6)
