@@ -1,11 +1,8 @@
 """The memory that a head sweep takes beside the model, with batches sized by default, each case in a process of its own."""
 
-import re
-import resource
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
-from pathlib import Path
 from typing import NamedTuple
 
 import torch
@@ -16,6 +13,7 @@ from comparison.tables import Page, options
 from comparison.timing import timed
 
 from mechcheck import load_model
+from mechcheck.base.peak import forget_peak, peak, resident
 
 MIB = 2**20
 COLUMNS = ("prompts", "variants", "most beside the model, MiB", "all variants in one batch, MiB", "s")
@@ -48,38 +46,19 @@ def measure(case: Case, device: str) -> Found:
     prompts = prompt_pairs(config.vocab_size, case.prompts)
     job = every_head(prompts, model.cfg.n_layers, model.cfg.n_heads, at=case.at)
     ours(model, Job(job.name, prompts[:2], job.method, job.variants[:4]))
-    before = _forget_peak(device)
+    forget_peak(device)
+    before = _now(device)
     seconds, _ = timed(device, lambda: ours(model, job))
-    return Found(len(job.variants), _peak(device) - before, _in_one_batch(shape_of(model), job, case.at), seconds)
+    return Found(len(job.variants), (peak(device) or 0) - before, _in_one_batch(shape_of(model), job, case.at), seconds)
+
+
+def _now(device: str) -> int:
+    return torch.cuda.memory_allocated(device) if torch.device(device).type == "cuda" else resident() or 0
 
 
 def _in_one_batch(shape: Shape, job: Job, at: Sequence[int | None]) -> int:
     windows = sum(len(job.variants) // len(at) * (WIDTH - (FIRST_CHANGE if place is None else place)) for place in at)
     return windows * len(job.prompts) * (4 * shape.d_model + 2 * shape.d_mlp) * 4
-
-
-def _forget_peak(device: str) -> int:
-    """Begin to measure: what is in use now."""
-    if device != "cpu":
-        torch.cuda.reset_peak_memory_stats(device)
-        return torch.cuda.memory_allocated(device)
-    reset = Path("/proc/self/clear_refs")
-    if not reset.exists():
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024  # what loading took cannot be forgotten here
-    reset.write_text("5")
-    return _status("VmRSS")
-
-
-def _peak(device: str) -> int:
-    if device != "cpu":
-        return torch.cuda.max_memory_allocated(device)
-    return _status("VmHWM") if Path("/proc/self/status").exists() else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-
-
-def _status(field: str) -> int:
-    found = re.search(rf"^{field}:\s+(\d+) kB", Path("/proc/self/status").read_text(), re.MULTILINE)
-    assert found is not None
-    return int(found[1]) * 1024
 
 
 def main() -> None:

@@ -20,11 +20,11 @@ from .tasks.agreement import agreement_prompts as agreement_prompts
 # models
 from .models.loading import (
     load_model as load_model,
-    embedded_models as embedded_models,
     provenance as provenance,
     reinitialised as reinitialised,
     forget_models as forget_models,
 )
+from .models.names import embedded_models as embedded_models
 from .models.directory import keep_model as keep_model
 from .models.native import keep_native as keep_native
 from .models.distilbert import bert_from_distilbert as bert_from_distilbert

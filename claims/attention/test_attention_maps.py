@@ -1,7 +1,5 @@
 """Where attention goes, before and after it is weighted by what it fetches, gathered over heads and over layers."""
 
-import torch
-
 from mechcheck import (
     Compared,
     Heatmap,
@@ -57,6 +55,8 @@ def test_rollout_finds_the_indirect_object(model, prompts, check):
     source=KOBAYASHI, task="ioi", kind="structure", expect=SHORTCUT,
 )  # fmt: skip
 def test_most_is_fetched_from_the_indirect_object(model, prompts, circuit, check):
+    import torch
+
     movers, row = circuit["name_mover"], torch.arange(len(prompts))
     fetched = value_weighted_attention(model, prompts, movers, through="v_o")[row, :, prompts.position("END")].cpu().double()
     from_io, from_all = fetched[row, :, prompts.position("IO")].mean(-1), fetched.sum(-1).mean(-1)

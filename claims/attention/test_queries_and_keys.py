@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-import torch
 
 from mechcheck import Heatmap, Measurement, Patch, attention_scores, attention_to, claim, keys, queries, token_labels
 
@@ -77,6 +76,8 @@ def test_s_inhibition_acts_through_queries(model, prompts, circuit, check, posit
 )  # fmt: skip
 def test_scores_of_the_token_that_followed(model, prompts, circuit, check):
     """2 logits: enough for 0.3 of the attention, which counts as attending in claims/induction, among twenty equal others."""
+    import torch
+
     heads, row = circuit["induction"], torch.arange(len(prompts))
     scores = attention_scores(model, prompts, heads)[row, :, prompts.position("END")].cpu().double()
     seen = scores.isfinite()

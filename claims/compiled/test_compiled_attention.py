@@ -1,7 +1,6 @@
 """Attention, values, weights and ablation on heads that are known: a lookalike attends as an induction head does, and writes nothing."""
 
 import pytest
-import torch
 
 from mechcheck import (
     HeadScores,
@@ -33,6 +32,8 @@ MODEL = "compiled-induction"
     expect={"induction_lookalike": "refuted"}, positive_control={"role": "induction"}, decoy={"role": "induction_lookalike"},
 )  # fmt: skip
 def test_attention_is_not_what_is_fetched(model, prompts, check, role):
+    import torch
+
     row = torch.arange(len(prompts))
     maps = value_weighted_attention(model, prompts, known_circuit(MODEL)[role], through="v_o")
     fetched = maps[row, :, prompts.position("END"), prompts.position("NEXT")].mean(-1).cpu().double().numpy()

@@ -26,7 +26,9 @@ MCGRATH = "McGrath et al. 2023, arXiv:2307.15771"
 WANG = "Wang et al. 2022, arXiv:2211.00593"
 REDUNDANT = "compiled-redundant"
 
-lost_preference = Metric("lost preference", "logits", lambda logits, prompts, _: -logit_diff(logits, prompts))
+
+def lost_preference():
+    return Metric("lost preference", "logits", lambda logits, prompts, _: -logit_diff(logits, prompts))
 
 
 def discovery(model):
@@ -60,7 +62,7 @@ def test_needed_heads_rank_first(model, prompts, check, role):
 def test_pairs_find_what_greedy_steps_miss(model, prompts, check, pairs):
     circuit = known_circuit(REDUNDANT)
     idle = all_heads(model) - circuit["duplicate_token"].at(None) - circuit["name_mover"].at(None)
-    search = generic_search(model, discovery(model), size=2, candidates=idle, objective=lost_preference, keep=1.0, pairs=pairs)
+    search = generic_search(model, discovery(model), size=2, candidates=idle, objective=lost_preference(), keep=1.0, pairs=pairs)
     clean = run(model, prompts)
     check.above((clean - run(model, prompts, mean_ablation(search.sites))) / clean, 0.75, "share of the preference lost > 0.75")
     check.figure(search.figure("The search", "lost preference"))

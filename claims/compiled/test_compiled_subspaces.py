@@ -3,7 +3,6 @@
 from functools import lru_cache
 
 import pytest
-import torch
 
 from mechcheck import (
     Bars,
@@ -48,6 +47,8 @@ def fitted(model, how):
 
 def built(model):
     """The columns that hold whom to avoid."""
+    import torch
+
     layout = lay_out(blueprint("compiled-ioi"))
     return subspace(torch.eye(layout.d_model)[layout.registers["avoid"]], name="avoid")
 
@@ -58,6 +59,8 @@ def built(model):
     source=GEIGER, kind="sufficiency", models=MODELS, decoy={"how": "random"},
 )  # fmt: skip
 def test_the_built_direction_is_found(model, prompts, check, how):
+    import torch
+
     if how == "random":
         sites = STREAM.within(direction(torch.randn(model.cfg.d_model, generator=torch.Generator().manual_seed(check.seed))))
     else:

@@ -5,7 +5,6 @@ Thresholds were fixed on the prompts that the maps were chosen on.
 
 import numpy as np
 import pytest
-import torch
 
 from mechcheck import (
     Ablate,
@@ -91,6 +90,8 @@ def test_heads_do_their_counterparts_work(model, prompts, circuit, prompts_for, 
 
 def map_to_last(found, model, site, across, seed):
     """From the source's stream to the target's last one."""
+    import torch
+
     if across == "unembeddings":
         return vocabulary_map(found.source, model, shared_vocabulary(found.source, model))
     tried = {(one.sites_from, one.sites_to, one.ridge): one.map for one in found.ranked}

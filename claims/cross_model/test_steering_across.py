@@ -5,7 +5,6 @@ Thresholds were fixed on the prompts that the maps were chosen on.
 
 import numpy as np
 import pytest
-import torch
 
 from mechcheck import (
     Bars,
@@ -38,6 +37,8 @@ SWEPT = (-2.0, -1.0, -0.5, 0.0, 0.5, 1.0, 2.0, 4.0)
 
 def through_shuffled_pairs(found, model, directions, seed):
     """The directions through a map fitted on pairs of different prompts, at the length that the true map gives them."""
+    import torch
+
     best = found.best
     order = torch.randperm(len(found.here), generator=torch.Generator().manual_seed(seed))
     x, y = activations(found.source, found.here, best.sites_from), activations(model, found.there, best.sites_to)
@@ -47,6 +48,8 @@ def through_shuffled_pairs(found, model, directions, seed):
 
 def of_other_people(directions, seed):
     """The same directions, each for another prompt."""
+    import torch
+
     order = torch.randperm(len(directions), generator=torch.Generator().manual_seed(seed))
     return directions[order.roll(1)[order.argsort()]]
 
@@ -133,6 +136,8 @@ def test_controls_do_not_flip_the_answer(model, prompts, prompts_for, bridge, ch
     source=SOURCE, task="ioi", kind="structure", models=MODELS, decoy=[{"pairs": "shuffled"}, "reinitialised"],
 )  # fmt: skip
 def test_mapped_directions_point_as_its_own(model, prompts, prompts_for, bridge, check, role, pairs):
+    import torch
+
     found = bridge(model, role)
     best, theirs = found.best, prompts_for(found.source)
     directions = found.directions(theirs, role)

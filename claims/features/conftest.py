@@ -3,7 +3,6 @@
 from functools import cache
 
 import pytest
-import torch
 
 from mechcheck import capture, features, load_dictionary, load_model, provenance, task_prompts
 from mechcheck.compiled import task_of
@@ -31,6 +30,8 @@ def feature_of_place():
 
 @cache
 def _found():
+    import torch
+
     model, dictionary = load_model("compiled-ioi"), load_dictionary(NAME)
     prompts = task_prompts("ioi", model, n=240, seed=0, split="discover")
     (active,) = capture(model, prompts, features(dictionary, range(dictionary.d_sae))).values()

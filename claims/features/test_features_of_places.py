@@ -4,7 +4,6 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-import torch
 
 from mechcheck import Ablate, Heatmap, Measurement, capture, claim, features, logit_diff, loss_recovered, run
 from mechcheck.compiled import blueprint, lay_out
@@ -46,6 +45,8 @@ def test_the_reconstruction_keeps_the_prediction(model, prompts, dictionary, che
     source=BRICKEN, kind="structure", models=[ON], decoy={"off_by": 2},
 )  # fmt: skip
 def test_it_fires_where_it_should(model, prompts, dictionary, feature_of_place, check, at, off_by):
+    import torch
+
     (active,) = capture(model, prompts, features(dictionary, range(dictionary.d_sae), at=at)).values()
     places = [feature_of_place[place + off_by] for place in prompts.position(at).tolist()]
     fires = active[torch.arange(len(prompts)), places] > 0
@@ -61,6 +62,8 @@ def test_it_fires_where_it_should(model, prompts, dictionary, feature_of_place, 
     source=BRICKEN, kind="structure", models=[ON], decoy={"off_by": 1},
 )  # fmt: skip
 def test_its_direction_is_what_was_built(model, prompts, dictionary, feature_of_place, check, off_by):
+    import torch
+
     built = torch.eye(dictionary.d_in)[lay_out(blueprint(ON)).registers["position"]]
     built = torch.nn.functional.normalize(built - built.mean(1, keepdim=True), dim=1)  # the folded model's columns are centred
     places = prompts.position("S1").tolist()

@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-import scipy
 
 from mechcheck import Bars, Measurement, Patch, Sites, all_heads, capture, claim, gradients, sweep
 
@@ -21,6 +20,8 @@ def effects(model, prompts, order):
 
 def rank_correlations(estimated, exact):
     """Spearman's, over the heads, of each prompt."""
+    import scipy
+
     a, b = (scipy.stats.rankdata(values, axis=1) for values in (estimated, exact))
     a, b = (values - values.mean(1, keepdims=True) for values in (a, b))
     return (a * b).sum(1) / np.sqrt((a**2).sum(1) * (b**2).sum(1))

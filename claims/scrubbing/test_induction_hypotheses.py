@@ -48,6 +48,21 @@ def hypothesis(circuit, tree):
     return Node(reads=[Node(" ".join(f"{layer}.{head}->logits@END" for layer, head in induction), reads=named)])
 
 
+@lru_cache(maxsize=16)
+def scrubbed(model, prompts, roles, what, seed):
+    """What a hypothesis leaves: asked for by the claim, its decoys and its figure, and computed once."""
+    return causal_scrubbing(model, prompts[:PROMPTS], hypothesis(roles(model), what), pool=pool(model), draws=DRAWS, seed=seed)
+
+
+@lru_cache(maxsize=4)
+def by_heads(model, prompts, roles, seed):
+    """The logit difference that the naive hypothesis leaves, and that it leaves with other heads in its place."""
+    naive = hypothesis(roles(model), "naive")
+    some = prompts[:PROMPTS]
+    others = hypothesis_decoys(model, some, naive, n=4, seed=seed).random
+    return [causal_scrubbing(model, some, one, pool=pool(model), draws=DRAWS, seed=seed).scrubbed for one in (naive, *others)]
+
+
 @pytest.mark.parametrize("nodes", ["in place"])
 @pytest.mark.parametrize("tree", ["naive", "refined"])
 @claim(
@@ -57,8 +72,7 @@ def hypothesis(circuit, tree):
 )  # fmt: skip
 def test_hypothesis_explains_induction(model, prompts, roles, check, tree, nodes):
     def recovered(what):
-        found = causal_scrubbing(model, prompts[:PROMPTS], hypothesis(roles(model), what), pool=pool(model), draws=DRAWS, seed=check.seed)
-        return found.recovered
+        return scrubbed(model, prompts, roles, what, check.seed).recovered
 
     check.above(recovered(f"{tree} {nodes}"), 0.9)
     shown = [f"{tree} {nodes}" for tree in ("naive", "refined") for nodes in ("in place", "swapped", "values alone")]
@@ -73,12 +87,7 @@ def test_hypothesis_explains_induction(model, prompts, roles, check, tree, nodes
 )  # fmt: skip
 def test_heads_of_the_hypothesis_matter(model, prompts, roles, check, heads):
     """Not in one model, where the naive hypothesis explains next to nothing by any heads."""
-    naive = hypothesis(roles(model), "naive")
-    prompts = prompts[:PROMPTS]
-    others = hypothesis_decoys(model, prompts, naive, n=4, seed=check.seed).random
-    own, *rest = (
-        causal_scrubbing(model, prompts, one, pool=pool(model), draws=DRAWS, seed=check.seed).scrubbed
-        for one in ((naive, *others) if heads == "recorded" else others)
-    )
+    found = by_heads(model, prompts, roles, check.seed)
+    own, *rest = found if heads == "recorded" else found[1:]
     most = max(rest, key=lambda one: one.mean)
     check.greater(own, most, margin=0.5, label="logit difference by these heads > by any others + 0.5")

@@ -7,7 +7,6 @@ and the thresholds were chosen after a look at both halves; the prompts of the v
 from functools import lru_cache
 
 import pytest
-import torch
 
 from mechcheck import (
     Bars,
@@ -59,6 +58,8 @@ def searched(model, site, dim):
 )  # fmt: skip
 def test_directions_carry_the_subject(model, prompts, circuit, check, how, dim):
     """Eight do. One does not: there are 60 names, and which of them gives is not one number."""
+    import torch
+
     site = behind(model, circuit)
     if how == "random":
         sites = site.within(subspace(torch.randn(dim, model.cfg.d_model, generator=torch.Generator().manual_seed(check.seed % 2**63))))

@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
-GROWS = {"grows": True}
-"""Metadata of a dataclass's field that is there to be written to: what stands in it is nobody's state."""
+from mechcheck.base.handed import GROWS
+
 _SAME_BITS = {1: torch.int8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
 # Of a longer tuple the first element is looked into: words of prompts are many, and all of a kind.
 _LOOKED_INTO = 16
@@ -88,7 +88,7 @@ class DataState:
         elif isinstance(value, np.ndarray):
             self._parts.append(_array(name, value))
         elif is_dataclass(value) and not isinstance(value, type):
-            grows = {field.name for field in fields(value) if field.metadata.get("grows") or field.name.startswith("_")}
+            grows = {field.name for field in fields(value) if field.metadata == GROWS or field.name.startswith("_")}
             held = {field.name: vars(value)[field.name] for field in fields(value) if field.name in getattr(value, "__dict__", ())}
             for key, one in held.items():
                 if key not in grows:

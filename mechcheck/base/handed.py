@@ -6,6 +6,9 @@ from typing import TypeVar
 
 Shared = TypeVar("Shared")
 
+GROWS = {"grows": True}
+"""Metadata of a dataclass's field that is there to be written to: what stands in it is nobody's state."""
+
 _takers: list[Callable[[object], None]] = []
 
 

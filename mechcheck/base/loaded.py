@@ -2,16 +2,19 @@
 
 from importlib import import_module
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 from weakref import WeakKeyDictionary
 
-import torch
-
 from mechcheck.base.errors import ModelError
+
+if TYPE_CHECKING:
+    import torch
 
 
 def check_loaded(model: object) -> None:
     """Raise `ModelError` for what is commonly given in place of a loaded model: its name, transformers' own module, another kind."""
+    import torch
+
     if isinstance(model, str | Path):
         raise ModelError(f"{str(model)!r} is a model's name, where the model itself is needed: model = load_model({str(model)!r})")
     kind = type(model).__name__
@@ -35,13 +38,15 @@ Processing = Literal["folded", "raw"]
 _PROCESSING: "WeakKeyDictionary[torch.nn.Module, Processing]" = WeakKeyDictionary()
 
 
-def set_processing(model: torch.nn.Module, processing: Processing) -> None:
+def set_processing(model: "torch.nn.Module", processing: Processing) -> None:
     """Remember how this model's weights were processed."""
     _PROCESSING[model] = processing
 
 
 def processing_of(model: object) -> Processing | None:
     """How its weights were processed; None where nobody said so."""
+    import torch
+
     return _PROCESSING.get(model) if isinstance(model, torch.nn.Module) else None
 
 
@@ -60,12 +65,12 @@ class Source(NamedTuple):
 _SOURCE: "WeakKeyDictionary[torch.nn.Module, Source]" = WeakKeyDictionary()
 
 
-def set_source(model: torch.nn.Module, source: Source) -> None:
+def set_source(model: "torch.nn.Module", source: Source) -> None:
     """Remember where this model comes from."""
     _SOURCE[model] = source
 
 
-def source_of(model: torch.nn.Module) -> Source:
+def source_of(model: "torch.nn.Module") -> Source:
     """Where it comes from.
 
     Raises:

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from mechcheck.base.errors import MechcheckError
 from mechcheck.base.paths import data_dir
 from mechcheck.circuits.discovery import Discovered
-from mechcheck.circuits.files import circuit_file, write_circuit
+from mechcheck.circuits.files import write_circuit
+from mechcheck.circuits.recorded import circuit_file
 from mechcheck.circuits.roles import Found
 from mechcheck.models.loading import provenance
 

@@ -6,7 +6,7 @@ Every set is measured by real forward passes on all prompts. Nothing is drawn at
 
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
@@ -47,6 +47,9 @@ class SearchStep:
     """How many sets were measured in this step."""
 
 
+Seen = Callable[[SearchStep], None]
+
+
 @dataclass(frozen=True)
 class SearchResult:
     """What a search found, and how."""
@@ -72,19 +75,28 @@ class SearchResult:
 
     def figure(self, title: str, score_label: str = "score") -> SearchTrace:
         """Each step's best set with its score, as the report draws it."""
-        details: dict[str, list] = {
-            "stage": [step.stage for step in self.steps],
-            "sets measured": [step.evaluated for step in self.steps],
-        }
-        if any(step.reached is not None for step in self.steps):
-            details["prompts at the target"] = [step.reached for step in self.steps]
-        sets = [Sites(), *(step.sites for step in self.steps)]
-        changes = [([*map(str, now - before)], [*map(str, before - now)]) for before, now in itertools.pairwise(sets)]
-        steps = [(str(step.sites), step.score) for step in self.steps]
-        return SearchTrace(title, steps, score_label, self.untouched, details=details, changes=changes)
+        return trace_figure(title, self.steps, self.untouched, score_label)
 
     def _repr_html_(self) -> str:
         return self.figure("Search")._repr_html_()
+
+
+def trace_figure(title: str, steps: Sequence[SearchStep], untouched: float, score_label: str = "score") -> SearchTrace:
+    """The steps of a search, of one that is still under way too.
+
+    Args:
+        title: above the figure.
+        steps: in order.
+        untouched: the score when nothing is changed.
+        score_label: what the score is.
+    """
+    details: dict[str, list] = {"stage": [step.stage for step in steps], "sets measured": [step.evaluated for step in steps]}
+    if any(step.reached is not None for step in steps):
+        details["prompts at the target"] = [step.reached for step in steps]
+    sets = [Sites(), *(step.sites for step in steps)]
+    changes = [([*map(str, now - before)], [*map(str, before - now)]) for before, now in itertools.pairwise(sets)]
+    drawn = [(str(step.sites), step.score) for step in steps]
+    return SearchTrace(title, drawn, score_label, untouched, details=details, changes=changes)
 
 
 def generic_search(
@@ -98,6 +110,7 @@ def generic_search(
     keep: float = 0.2,
     pairs: bool = True,
     budget: int | None = None,
+    seen: Seen | None = None,
 ) -> SearchResult:
     """The set of sites whose change moves the prediction most.
 
@@ -114,11 +127,12 @@ def generic_search(
         keep: share of the candidates that go on from the first step (but at least `size` of them, and two).
         pairs: try all pairs of those. Without them the search is purely greedy, and blind to sites that stand in for each other.
         budget: how many sets may be measured at most. Of too many pairs only those of the best sites are tried.
+        seen: is given each step as soon as it is done; what it raises ends the search.
 
     Raises:
         MechcheckError: a size, share or budget that leaves nothing to search, or an objective that is not finite.
     """
-    bench = _Bench(model, prompts, intervention, objective, None, budget)
+    bench = _Bench(model, prompts, intervention, objective, None, budget, seen)
     return _search(bench, all_heads(model) if candidates is None else candidates, size, keep, pairs)
 
 
@@ -134,6 +148,7 @@ def targeted_search(
     keep: float = 0.2,
     pairs: bool = True,
     budget: int | None = None,
+    seen: Seen | None = None,
 ) -> SearchResult:
     """A small set of sites whose change makes a chosen token the prediction.
 
@@ -145,7 +160,7 @@ def targeted_search(
         targets: a token for each prompt; the foils by default (for IOI: the subject).
         share: on how many of the prompts the target has to be the prediction.
         size: how many sites the set may have.
-        model, prompts, candidates, intervention, keep, pairs, budget: as in `generic_search`. Pruning is within the budget.
+        model, prompts, candidates, intervention, keep, pairs, budget, seen: as in `generic_search`. Pruning is within the budget.
 
     Raises:
         PromptError: not one target for each prompt.
@@ -156,7 +171,7 @@ def targeted_search(
     wanted = prompts.asked("foils") if targets is None else torch.as_tensor(targets)
     if wanted.shape != (len(prompts),):
         raise PromptError(f"targets of shape {tuple(wanted.shape)} for {len(prompts)} prompts; give one token for each")
-    bench = _Bench(model, replace(prompts, answers=wanted), intervention, probability, share, budget)
+    bench = _Bench(model, replace(prompts, answers=wanted), intervention, probability, share, budget, seen)
     return _search(bench, all_heads(model) if candidates is None else candidates, size, keep, pairs)
 
 
@@ -177,9 +192,10 @@ class _Bench:
         objective: Metric,
         share: float | None,
         budget: int | None,
+        seen: Seen | None,
     ):
         self._model, self._prompts, self._intervention = model, prompts, intervention
-        self._objective, self._share = objective, share
+        self._objective, self._share, self._seen = objective, share, seen
         self.left = math.inf if budget is None else budget
         self.steps: list[SearchStep] = []
         self.untouched = self._measure([Sites()])[0]
@@ -190,6 +206,8 @@ class _Bench:
         self.left -= len(affordable)
         trials = self._measure(affordable)
         self.steps.append(SearchStep(stage, *self.best(trials), len(trials)))
+        if self._seen is not None:
+            self._seen(self.steps[-1])
         return trials
 
     def arrived(self, trial: _Trial) -> bool:

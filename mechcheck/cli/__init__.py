@@ -11,6 +11,7 @@ from pathlib import Path
 from mechcheck.base.errors import HookError, MechcheckError, NonFiniteError
 from mechcheck.base.paths import data_dir
 from mechcheck.cli.circuits import add_circuit_commands
+from mechcheck.cli.costs import add_cost_command
 from mechcheck.cli.exploring import add_explore_command
 from mechcheck.cli.exporting import add_export_command
 from mechcheck.cli.pages import add_page_commands, draw
@@ -55,6 +56,7 @@ def make_parser() -> argparse.ArgumentParser:
     summary.add_argument("--match", default="", metavar="TEXT", help="only claims whose task or statement contains this text")
     summary.set_defaults(run=_summary)
     add_export_command(commands)
+    add_cost_command(commands)
     _add_drift_commands(commands)
     add_reproduce_command(commands)
     models = commands.add_parser("models", help="list the embedded models and the circuits recorded for them")
@@ -191,10 +193,10 @@ def _summary(chosen: argparse.Namespace) -> None:
 
 
 def _models(chosen: argparse.Namespace) -> None:
-    from mechcheck.circuits.files import models_with_circuit
+    from mechcheck.circuits.recorded import models_with_circuit
     from mechcheck.compiled import blueprint, compiled_models, task_of
-    from mechcheck.models.loading import embedded_models
-    from mechcheck.tasks.shipped import task_names
+    from mechcheck.models.names import embedded_models
+    from mechcheck.tasks.registry import task_names
 
     for name in embedded_models():
         if name in compiled_models():
@@ -233,7 +235,7 @@ def _calibrate(chosen: argparse.Namespace) -> None:
     from mechcheck.conformance.calibration_page import page, table
     from mechcheck.conformance.subjects import benches
     from mechcheck.evidence.store import write_json
-    from mechcheck.models.loading import embedded_models
+    from mechcheck.models.names import embedded_models
     from mechcheck.verdicts.case import PROFILES
 
     if chosen.claims < LEAST:

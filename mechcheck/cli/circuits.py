@@ -174,7 +174,7 @@ def _eval(chosen: argparse.Namespace) -> None:
     from mechcheck.cli.circuit_files import read_circuit
     from mechcheck.cli.circuit_judgement import judgement
     from mechcheck.models.loading import load_model
-    from mechcheck.tasks.shipped import check_task
+    from mechcheck.tasks.registry import check_task
 
     check_task(chosen.task)
     model = load_model(chosen.model, device=chosen.device, offline=True)
@@ -193,7 +193,7 @@ def _diff(chosen: argparse.Namespace) -> None:
     from mechcheck.cli.circuit_files import read_circuit
     from mechcheck.cli.circuit_text import comparison_lines, overlap_lines
     from mechcheck.models.loading import load_model
-    from mechcheck.tasks.shipped import check_task
+    from mechcheck.tasks.registry import check_task
 
     if bool(chosen.model) != bool(chosen.task):
         raise MechcheckError("circuits are measured on a model and a task's prompts: give --model and --task, or neither")

@@ -27,7 +27,7 @@ def _explore(chosen: argparse.Namespace) -> None:
     from mechcheck.explorer.saving import folder_to_save_to
     from mechcheck.explorer.server import Server
     from mechcheck.models.loading import load_model
-    from mechcheck.tasks.shipped import check_task
+    from mechcheck.tasks.registry import check_task
 
     if chosen.task is not None:
         check_task(chosen.task)

@@ -13,14 +13,16 @@ import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 from jaxtyping import Float
-from torch import Tensor
 
 from mechcheck.base.paths import data_dir
 from mechcheck.compiled._blueprint import ALWAYS, Blueprint, CompileError, Head, Match
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 TOKENIZER = ("tokenizer.json", "tokenizer_config.json")
 TOKENIZER_OF = "names-gpt2-seed4"
@@ -66,7 +68,7 @@ def lay_out(blueprint: Blueprint) -> Layout:
     return Layout(found, start, (start + 1, start + 2), d_model, d_model // n_heads)
 
 
-def compile_weights(blueprint: Blueprint, token_ids: Mapping[str, int]) -> dict[str, Tensor]:
+def compile_weights(blueprint: Blueprint, token_ids: Mapping[str, int]) -> "dict[str, Tensor]":
     """The parameters of a `GPT2LMHeadModel`, by their names there.
 
     Args:
@@ -76,6 +78,8 @@ def compile_weights(blueprint: Blueprint, token_ids: Mapping[str, int]) -> dict[
     Raises:
         CompileError: too few dimensions, or a word that is no token.
     """
+    import torch
+
     layout = lay_out(blueprint)
     embedding, position = _embeddings(blueprint, token_ids, layout)
     scale = math.sqrt(2 * blueprint.balance**2 / layout.d_model + LAYER_NORM_EPSILON)

@@ -128,9 +128,9 @@ def bench(model: "TransformerBridge", task: str, *, seed: int, population: int =
 
 
 def _tasks(name: str, model: "TransformerBridge") -> tuple[str, ...]:
-    from mechcheck.circuits.files import models_with_circuit
+    from mechcheck.circuits.recorded import models_with_circuit
     from mechcheck.compiled import compiled_models, task_of
-    from mechcheck.tasks.shipped import task_names
+    from mechcheck.tasks.registry import task_names
 
     if name in compiled_models():
         return (task_of(name),)

@@ -47,23 +47,27 @@ function pressable(className, action, ...content) {
   return button;
 }
 
+// How a viewer is looked at, as text: "hide=0.2&token=5&heads=0.3+1.1". It is told of by an event, and taken from the figure.
 function attentionViewer(figure) {
   const views = JSON.parse(figure.querySelector("script").textContent);
   const names = views[0].patterns.map(({ head }) => head);
-  const picked = new Set([0]);
+  const looked = new URLSearchParams(figure.dataset.look ?? "");
+  const named = (looked.get("heads") ?? "").split(" ").map((name) => names.indexOf(name)).filter((i) => i >= 0);
+  const picked = new Set(looked.get("heads") === "" || named.length ? named : [0]);
   const { fontFamily } = getComputedStyle(figure);
-  let pinned = null;
+  let pinned = looked.has("token") ? Number(looked.get("token")) : null;
   let shown = [];
-  let panelOf = matrixPanel;
+  let panelOf = looked.has("lines") ? linesPanel : matrixPanel;
+  let told = null; // what was said last of how it is looked at
   let name, labels, sets, panels, tokens;
 
   const which = make("output", { className: "which" });
   const out = make("output", { className: "readout", "aria-live": "polite" });
-  const threshold = make("input", { type: "range", min: 0, max: 1, step: 0.01, value: 0 });
-  const told = make("output");
-  const combine = make("select", {}, make("option", {}, "mean"), make("option", {}, "largest"));
+  const threshold = make("input", { type: "range", min: 0, max: 1, step: 0.01, value: Number(looked.get("hide")) || 0 });
+  const hidden = make("output");
+  const combine = make("select", {}, make("option", {}, "mean"), make("option", { selected: looked.has("largest") }, "largest"));
   const several = make("label", {}, "several heads: ", combine);
-  const stretch = make("input", { type: "checkbox" });
+  const stretch = make("input", { type: "checkbox", checked: looked.has("stretch") });
   const prompt = make("select", {}, ...views.map(({ said }, i) => make("option", { value: i }, said)));
   const thumbs = names.map(() => document.createElement("canvas"));
   const heads = names.map((name, i) => pressable("head-button", () => pick(i, !picked.has(i)), thumbs[i], make("span", {}, name)));
@@ -74,8 +78,9 @@ function attentionViewer(figure) {
 
   // Shows a prompt: what is picked stays picked.
   function open(view) {
+    const same = !labels || labels.join(" ") === view.labels.join(" ");
     ({ name, labels } = view);
-    pinned = null;
+    if (!same || !(pinned in labels)) pinned = null;
     out.textContent = "";
     sets = [weightSet("attention", view.patterns)];
     if (view.weighted) sets.push(weightSet("value-weighted attention", view.weighted));
@@ -146,7 +151,7 @@ function attentionViewer(figure) {
     });
     heads.forEach((button, i) => button.setAttribute("aria-pressed", picked.has(i)));
     mean.setAttribute("aria-pressed", isMean && chosen.length === names.length);
-    told.textContent = threshold.valueAsNumber.toFixed(2);
+    hidden.textContent = threshold.valueAsNumber.toFixed(2);
     several.hidden = chosen.length < 2;
     stretch.parentElement.hidden = isMean;
     which.textContent =
@@ -155,6 +160,23 @@ function attentionViewer(figure) {
       : chosen.length ? `head ${names[chosen[0]]}` : "no head is picked";
     if (name) which.textContent += ` on ${name}`;
     markTokens();
+    tellLook();
+  }
+
+  // Without what is as it is to begin with.
+  function tellLook() {
+    const look = new URLSearchParams();
+    if (prompt.selectedIndex > 0) look.set("prompt", prompt.selectedIndex);
+    if (picked.size !== 1 || !picked.has(0)) look.set("heads", [...picked].map((i) => names[i]).join(" "));
+    if (threshold.valueAsNumber) look.set("hide", threshold.valueAsNumber);
+    if (pinned !== null) look.set("token", pinned);
+    for (const [word, on] of [["largest", combine.value === "largest"], ["stretch", stretch.checked], ["lines", panelOf === linesPanel]]) {
+      if (on) look.set(word, 1);
+    }
+    const first = told === null;
+    if (String(look) === told) return;
+    told = String(look);
+    if (!first) figure.dispatchEvent(new CustomEvent("look", { bubbles: true, detail: told }));
   }
 
   const stretched = make("label", {}, stretch, " colours up to the largest shown");
@@ -162,6 +184,7 @@ function attentionViewer(figure) {
     panelOf = value === "lines" ? linesPanel : matrixPanel;
     lay();
   });
+  if (panelOf === linesPanel) drawnAs.querySelectorAll("input")[1].checked = true;
   for (const control of [threshold, combine, stretch]) control.addEventListener("input", update);
   prompt.addEventListener("input", () => open(views[prompt.value]));
   const quick = names.length > 1 ? [mean, pressable("", () => pickAll(true), "all"), pressable("", () => pickAll(false), "none")] : [];
@@ -171,7 +194,7 @@ function attentionViewer(figure) {
     make("div", { className: "picker" }, ...heads, ...quick),
     make(
       "div", { className: "controls" },
-      drawnAs, make("label", {}, "hide weights below ", threshold, " ", told, " of the scale"), several, stretched,
+      drawnAs, make("label", {}, "hide weights below ", threshold, " ", hidden, " of the scale"), several, stretched,
     ),
     row,
     make("p", { className: "small muted" }, "Click a token: ", sample("from"), " what it attends to, ", sample("to"), " what attends to it."),
@@ -180,7 +203,8 @@ function attentionViewer(figure) {
     out,
   );
   figure.querySelector("details.links").open = false;
-  open(views[0]);
+  if (looked.get("prompt") in views) prompt.value = looked.get("prompt");
+  open(views[prompt.value]);
   viewers.set(figure, {
     has: (head) => names.includes(head),
     pick(head) {

@@ -128,6 +128,15 @@ def seconds(x: float) -> str:
     return f"{1000 * x:.0f} ms" if x < 1 else f"{x:.1f} s" if x < 60 else f"{int(x // 60)} min {x % 60:.0f} s"
 
 
+def quantity(x: float, unit: str) -> str:
+    """A large number with the prefix of its unit: 1.23 GFLOP; bytes by powers of 1024: 1.5 GiB."""
+    step, prefixes = (1024, ("", "Ki", "Mi", "Gi", "Ti", "Pi")) if unit == "B" else (1000, ("", "k", "M", "G", "T", "P", "E"))
+    power = 0
+    while abs(x) >= step and power < len(prefixes) - 1:
+        x, power = x / step, power + 1
+    return f"{short(x)} {prefixes[power]}{unit}"
+
+
 def date_text(iso: str) -> str:
     """An ISO 8601 time for a reader; text that is none is left as it is."""
     try:

@@ -1,7 +1,6 @@
 """The plain runner: one forward pass with hooks, always right, and sure that every requested hook fired."""
 
 import inspect
-import itertools
 import re
 from collections import defaultdict
 from collections.abc import Callable, Collection, Hashable, Iterator, Mapping, Sequence
@@ -15,6 +14,7 @@ from torch import Tensor
 from mechcheck.base.device import usual_torch
 from mechcheck.base.errors import HookError
 from mechcheck.engine.along import Along
+from mechcheck.engine.arithmetic.work import passed
 from mechcheck.engine.edit import Edit, Rows, is_token, select, write_site
 from mechcheck.engine.through import through, without_hook
 from mechcheck.notation.limits import misfit, require_hooks, wrong_hook
@@ -76,7 +76,7 @@ def record(
     readers = readers or {}
     kept: dict[Hashable, list[Tensor]] = defaultdict(list)
     logits: list[Tensor] = []
-    for rows in _batches(model, prompts):
+    for rows in batches(model, prompts):
         at = rows.at(END) if read is None else read[rows.where]
         columns = _needed(model, at, rows.prompts.tokens.shape[1], readers)
         with torch.no_grad():
@@ -89,7 +89,7 @@ def read(model: "TransformerBridge", prompts: PromptSet, readers: Mapping[Any, R
     """What the readers keep, of runs that end behind the last layer that they or the edits are in. Arguments and errors: as `record`."""
     check_fits_once(model, prompts)
     kept: dict[Hashable, list[Tensor]] = defaultdict(list)
-    for rows in _batches(model, prompts):
+    for rows in batches(model, prompts):
         with torch.no_grad():
             forward(model, rows, readers, changes, kept, to_the_end=False)
     return _joined(kept)
@@ -129,6 +129,8 @@ def forward(
         some: dict[str, Any] = {} if columns is None else {"logits_to_keep": columns.to(tokens.device)}
         if not to_the_end and (stop := _behind(hooks)) is not None and stop < model.cfg.n_layers:
             some["stop_at_layer"] = stop
+        logits_at = tokens.shape[1] if columns is None else len(columns)
+        passed(model, *tokens.shape, 0 if "stop_at_layer" in some else logits_at, some.get("stop_at_layer"), gradient=bool(nodes))
         out = model(tokens, **attention_mask(model, rows), **some)
     silent = sorted(set(hooks) - fired)
     if silent:
@@ -159,7 +161,7 @@ def _behind(hooks: Collection[str]) -> int | None:
 def as_loaded(model: "TransformerBridge") -> Iterator[None]:
     """Within it the model is in evaluation mode and torch as in a fresh process; afterwards all is as it was found."""
     own = getattr(model, "original_model", model)  # transformers' modules, of which a bridge shows only some as its own
-    training = [module for module in itertools.chain(model.modules(), own.modules()) if module.training]
+    training = [module for module in all_modules(model, own) if module.training]
     with usual_torch():
         try:
             for module in training:
@@ -168,6 +170,16 @@ def as_loaded(model: "TransformerBridge") -> Iterator[None]:
         finally:
             for module in training:
                 module.training = True
+
+
+def all_modules(*models: torch.nn.Module) -> Collection[torch.nn.Module]:
+    """All modules of these. `Module.modules` names each on the way, which for a small model takes a tenth of a forward pass."""
+    found, left = dict.fromkeys(models), list(models)
+    while left:
+        new = [one for one in left.pop()._modules.values() if one is not None and one not in found]
+        found.update(dict.fromkeys(new))
+        left += new
+    return found
 
 
 def attention_mask(model: "TransformerBridge", rows: Rows) -> dict[str, Tensor]:
@@ -242,7 +254,8 @@ def check_exist(model: "TransformerBridge", names: Collection[str]) -> None:
         raise HookError(f"this architecture ({model.cfg.architecture}) has no hook {', '.join(missing)}")
 
 
-def _batches(model: "TransformerBridge", prompts: PromptSet) -> Iterator[Rows]:
+def batches(model: "TransformerBridge", prompts: PromptSet) -> Iterator[Rows]:
+    """The prompts, as many at a time as their logits allow."""
     per_prompt = prompts.tokens.shape[1] * max(model.cfg.d_vocab, model.cfg.d_vocab_out) * 4
     size = max(1, LOGIT_BYTES // per_prompt)
     for start in range(0, len(prompts), size):

@@ -19,12 +19,13 @@ from mechcheck.engine.answers import sweep_answers
 from mechcheck.engine.arithmetic.model import Arithmetic, Unserved, arithmetic
 from mechcheck.engine.edit import Activation, Edit
 from mechcheck.engine.edits import Captures, capture_all, edits_of
-from mechcheck.engine.hooks import LOGIT_BYTES, Reader, Recording, check_exist, read, record
+from mechcheck.engine.hooks import LOGIT_BYTES, Reader, Recording, check_exist, record
 from mechcheck.engine.reading import Read, Reading, check_unseen, read_by
 from mechcheck.engine.selfcheck import disagreement
 from mechcheck.engine.site_readers import of_sites, site_readers
 from mechcheck.engine.spread import spread
 from mechcheck.engine.sweep import capture_fast, run_sweep
+from mechcheck.engine.untouched_cache import read
 from mechcheck.engine.variants import serves
 from mechcheck.engine.watch import Ran, tell
 from mechcheck.notation.interventions import Intervention, kinds_text

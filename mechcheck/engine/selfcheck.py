@@ -58,7 +58,8 @@ def disagreement(swept: Swept, captures: Captures) -> str | None:
     edits = [_for_cell(edit, cell, together) for cell in cells for edit in swept.edits[cell.variant]]
     sites = Sites(site for source in sources for site in source.sites)
     columns = _columns(swept)
-    read_at = [swept.read.positions[cell.prompt, columns] for cell in cells] + [torch.zeros_like(columns)] * len(sources)
+    read_at = [swept.read.positions[cell.prompt, columns] for cell in cells]
+    read_at += [read_at[0]] * len(sources)  # of which no logits are wanted: where others are made anyway
     plain = record(swept.model, together, site_readers(sites), edits, torch.stack(read_at))
     for cell, found in zip(cells, swept.logits([(cell.variant, cell.prompt) for cell in cells], columns), strict=True):
         expected = plain.logits[cell.again]

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 from torch import Tensor
 
 from mechcheck.engine.edit import Activation, Rows, read_site
-from mechcheck.engine.hooks import Reader, read
+from mechcheck.engine.hooks import Reader
+from mechcheck.engine.untouched_cache import read
 from mechcheck.notation.sites import Site
 from mechcheck.prompts.prompt_set import PromptSet
 

@@ -16,6 +16,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from mechcheck.engine.arithmetic.rotary import rotate
+from mechcheck.engine.arithmetic.work import multiplied
 from mechcheck.engine.edit import Edit, part_of, put_back
 from mechcheck.engine.untouched import Untouched
 from mechcheck.engine.variants import Brought, Join, Variant
@@ -187,6 +188,7 @@ def attend(
     """Attention of each row to its own positions, and to earlier ones that all variants of a prompt share; `change` edits the pattern."""
     n, variants, queries, n_heads, _ = q.shape
     shared = k.shape[3]
+    multiplied(4 * q.numel() * (k.shape[2] + past[0].shape[2]), q)
     q = q.unflatten(3, (shared, n_heads // shared)).permute(0, 3, 4, 1, 2, 5)  # [prompt, kv_head, head of it, variant, query, d_head]
     scores = q @ k.permute(0, 3, 1, 4, 2)[:, :, None]
     scores = scores.masked_fill(~sees, -torch.inf)
@@ -200,7 +202,8 @@ def attend(
     if change is not None:
         change(pattern)
     pattern = pattern.to(v.dtype)
-    z = pattern[..., length:] @ v.permute(0, 3, 1, 2, 4)[:, :, None]
+    own, v = pattern[..., length:], v.permute(0, 3, 1, 2, 4)[:, :, None]
+    z = own * v if v.shape[-2] == 1 else own @ v  # with one position there is nothing to sum up, and a product of matrices is slow
     if length:
         z += (pattern[..., :length].reshape(n, shared, -1, length) @ past[1]).view_as(z)
     return z.permute(0, 3, 4, 1, 2, 5).reshape(n, variants, queries, -1)

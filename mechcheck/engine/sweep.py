@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from mechcheck.base.progress import progress
+from mechcheck.base.progress import heard, progress
 from mechcheck.engine.arithmetic.model import Arithmetic
 from mechcheck.engine.direct import at_receivers, put_at_receivers
 from mechcheck.engine.edit import Activation, Edit
@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 # A batch on a CPU where many positions are read. It has rows enough for fast products even so, and its activations stay in the cache,
 # in memory that need not be given to the process anew each time (measured on GPT-2 small's shape: a tenth of the time).
 _WIDE_BYTES = 48 * 2**20
+# A batch there where somebody waits for it to advance: a fifth of a second on GPT-2 small's shape, one thread.
+_HEARD_BYTES = 4 * 2**20
 
 
 def run_sweep(
@@ -136,6 +138,8 @@ def _batches(
     room = free_bytes(base.last.device)
     if base.last.device.type == "cpu" and view.leaving.positions.shape[1] > 1:
         room = min(room, _WIDE_BYTES)
+    if base.last.device.type == "cpu" and heard():
+        room = min(room, _HEARD_BYTES)
     size = agreed(share, batch or max(1, room // _bytes_per_variant(base, view)))
     start = 0
     while start < len(members):

@@ -54,7 +54,7 @@ class Swept:
     def logits(self, cells: Sequence[tuple[int, int]], columns: Int[Tensor, " some"]) -> Float[Tensor, "cell some d_vocab"]:
         """All logits of some variants, each on one prompt, at some of the positions that left the sweep."""
         variants, prompts = zip(*cells, strict=True)
-        return self.arithmetic.logits(self.streams[list(variants), list(prompts)][:, columns])
+        return self.arithmetic.logits_of_few(self.streams[list(variants), list(prompts)][:, columns])
 
     def _narrow(self, metric: Metric) -> bool:
         return metric.two_columns and self.arithmetic.head is None and not metric.of_sets(self.prompts)

@@ -11,6 +11,7 @@ from torch.nn import functional as F
 from mechcheck.base.architectures import is_native
 from mechcheck.engine.arithmetic.model import Arithmetic
 from mechcheck.engine.arithmetic.rotary import rotate
+from mechcheck.engine.arithmetic.work import attended
 from mechcheck.engine.edit import Activation, Rows, is_token, part_of, select
 from mechcheck.engine.hooks import as_loaded, attention_mask
 from mechcheck.notation.sites import Kind, Site
@@ -144,6 +145,7 @@ def untouched(
         q, k, v = (part.transpose(1, 2) for part in (q, k, v))
         if like is not None and common:
             k, v = (torch.cat([old[:, :, :common], new], dim=2) for old, new in ((like.layers[number].k, k), (like.layers[number].v, v)))
+        attended(q, k)
         z = F.scaled_dot_product_attention(
             q, k, v, attn_mask=sees, is_causal=sees is None, scale=arithmetic.scale, enable_gqa=q.shape[1] != k.shape[1]
         )  # [prompt, head, pos, d_head]

@@ -10,7 +10,28 @@ Json = dict[str, Any]
 
 LIMIT = 1 << 16
 """Bytes of a body at most: far more than a prompt that fits into a model's context."""
-KINDS = ("none", "zero", "mean", "resample", "patch", "scale")
+KINDS = {
+    "none": "leave as it is", "zero": "zero", "mean": "mean", "resample": "resample", "patch": "patch", "scale": "scale", "steer": "steer",
+    "permute": "permute", "sparsify": "sparsify", "noise": "noise", "knockout": "knock out attention",
+}  # fmt: skip
+"""What can be done -> what the page calls it."""
+SITES = {
+    "heads": ("heads", "0.1, 0.0-3, 0.3@END"),
+    "queries": ("queries of heads", "0.1, 0.0-3, 0.3@END"),
+    "keys": ("keys of heads", "0.1, 0.0-3, 0.3@END"),
+    "values": ("values of heads", "0.1, 0.0-3, 0.3@END"),
+    "patterns": ("attention of heads", "0.1, 0.0-3, 0.3@END"),
+    "attn_outs": ("attention layers", "0, 0-1, 1@END"),
+    "mlps": ("MLPs", "0, 0-1, 1@END"),
+    "neurons": ("neurons", "0.5, 0.0-31@END"),
+    "resid": ("stream before a layer", "0, 0-1, 1@END"),
+    "resid_mid": ("stream within a layer", "0, 0-1, 1@END"),
+    "resid_post": ("stream behind a layer", "0, 0-1, 1@END"),
+    "edges": ("edges", "0.1->1.3.q, 0.0-3->logits@END"),
+}
+"""What can be changed, by the function that reads its text -> (what the page calls it, how it is written)."""
+HEAD_LIKE = ("heads", "queries", "keys", "values", "patterns")
+"""Of these, what each head has one of."""
 
 _TEXT: Json = {"type": "string"}
 _PROMPT: Json = {
@@ -27,7 +48,21 @@ _CHANGE: Json = {
     "at": {"type": "array", "items": _TEXT, "maxItems": 64},
     "factor": {"type": "number"},
 }
-
+_SETTINGS: Json = {
+    "of": {"enum": list(SITES)},
+    "direction": {"enum": ["answer", "counterfactual"]},
+    "strength": {"type": "number"},
+    "share": {"type": "number"},
+    "deviations": {"type": "number"},
+    "seed": {"type": "integer", "minimum": 0, "maximum": 2**32 - 1},
+    "keys": _TEXT,
+    "only": {"type": "boolean"},
+}
+DEFAULTS: Json = {
+    "of": "heads", "direction": "answer", "strength": 1.0, "share": 0.5, "deviations": 1.0, "seed": 0, "keys": "", "only": False,
+    "shown": "",
+}  # fmt: skip
+"""What is meant where a body is silent of a setting."""
 
 _CLAIM: Json = {
     "task": _TEXT,
@@ -39,17 +74,35 @@ _CLAIM: Json = {
 }
 
 
-def _table(properties: Json) -> Json:
-    return {"type": "object", "properties": properties, "required": list(properties), "additionalProperties": False}
+_STUDY: Json = {
+    "task": _TEXT,
+    "study": {"enum": ["targeted", "generic", "patching", "discovery", "lens", "steering"]},
+    "target": _TEXT,
+    "size": {"type": "integer", "minimum": 1, "maximum": 16},
+    "method": {"enum": ["eap-ig-inputs", "eap", "relp", "exact", "prune", "acdc", "edge-pruning", "information-flow"]},
+    "prompts": {"type": "integer", "minimum": 2, "maximum": 240},
+    "faithful": {"type": "number", "minimum": 0.01, "maximum": 0.99},
+    "along": {"enum": ["unembedding", "difference"]},
+    "layer": {"type": "integer", "minimum": 0},
+    "place": _TEXT,
+    "reach": {"type": "number", "minimum": 0.01, "maximum": 1000},
+}
+
+
+def _table(properties: Json, silent: Json | None = None) -> Json:
+    """Of these properties, and those that it may be silent of."""
+    known = properties | (silent or {})
+    return {"type": "object", "properties": known, "required": list(properties), "additionalProperties": False}
 
 
 SCHEMAS: dict[str, Json] = {
-    "predict": _table({**_PROMPT, **_CHANGE}),
-    "attention": _table({**_PROMPT, **_CHANGE}),
-    "effects": _table({**_PROMPT, **_CHANGE}),
-    "claim": _table({**_PROMPT, **_CHANGE, **_CLAIM}),
-    "save": _table({**_PROMPT, **_CHANGE, **_CLAIM, "replace": {"type": "boolean"}}),
-    "prove": _table({**_PROMPT, **_CHANGE, **_CLAIM}),
+    "predict": _table({**_PROMPT, **_CHANGE}, _SETTINGS),
+    "attention": _table({**_PROMPT, **_CHANGE}, _SETTINGS | {"shown": _TEXT}),
+    "effects": _table({**_PROMPT, **_CHANGE}, _SETTINGS),
+    "claim": _table({**_PROMPT, **_CHANGE, **_CLAIM}, _SETTINGS),
+    "save": _table({**_PROMPT, **_CHANGE, **_CLAIM, "replace": {"type": "boolean"}}, _SETTINGS),
+    "prove": _table({**_PROMPT, **_CHANGE, **_CLAIM}, _SETTINGS),
+    "study": _table({**_PROMPT, **_CHANGE, **_STUDY}, _SETTINGS),
     "complete": _table({"start": _TEXT}),
     "example": _table({"task": _TEXT, "row": {"type": "integer", "minimum": 0}}),
 }

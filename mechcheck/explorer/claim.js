@@ -2,7 +2,7 @@
 
 function claimPanel(question) {
   const PLACES = ["statement", "threshold", "file", "claim", "run"];
-  const SHARED = ["heads", "do", "page"]; // places of the page's own problems, which are left alone where there are none of the claim's
+  const SHARED = [...ACTS, "page"]; // places of the page's own problems, which are left alone where there are none of the claim's
   let body = null; // what the file that is shown was made of
   let asked = null; // what a file is waited for of
   let run = null; // the run that is waited for

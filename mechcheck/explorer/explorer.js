@@ -1,7 +1,7 @@
 // Puts the page together: every change makes a state, which goes into the address, is asked about, and is shown.
 
 (() => {
-  const PLACES = ["page", "task", "text", "positions", "counterfactual", "answer", "foil", "references", "heads", "do", "attention"];
+  const PLACES = ["page", "task", "text", "positions", "counterfactual", "answer", "foil", "references", ...ACTS, "shown", "attention"];
   const claim = claimPanel(() => ({ ...question(), task: state.task, row: state.row }));
   const MOST = 30; // of what was tried
   let state = readState(location.hash);
@@ -11,14 +11,17 @@
   const NOTHING = { name: "", values: {} };
   let marked = ""; // what the effects in the grid are of
 
+  // How maps are looked at, and how studies are set up, is nothing that was tried, or that could be undone.
+  const address = (some) => written({ ...some, look: "", study: {} });
+
   const question = () => {
-    const { task, row, each, ...body } = state;
+    const { task, row, each, shown, look, study, ...body } = state;
     return body;
   };
 
   function change(some) {
     const next = { ...state, ...some };
-    if (written(next) === written(state)) return;
+    if (address(next) === address(state)) return;
     history.pushState({ depth: kept().depth + 1, tried: kept().tried }, "", written(next));
     show(next);
   }
@@ -43,15 +46,18 @@
     if (!found.prompt) {
       // What is shown would be of another prompt.
       prompt.show({ tokens: [], counterfactual: [], differs: [], positions: {} });
-      heads.show([], {}, state);
+      heads.show([], state);
+      acts.show({ tokens: [], positions: {} });
       showPrediction({ tables: [], numbers: [] });
       return showMaps({ figure: "" }, found.problems);
     }
     prompt.show(found.prompt);
-    heads.show(found.sites, found.prompt.positions, state);
+    heads.show(found.sites, state);
+    acts.show(found.prompt, found.note);
     showPrediction(found, said(state));
-    if (!found.problems.some(({ where }) => where === "heads" || where === "do")) keep(found);
-    const maps = found.sites.length ? await ask("attention", question(), signal) : { figure: "" };
+    if (!found.problems.some(({ where }) => ACTS.includes(where))) keep(found);
+    const looked = found.sites.length || state.shown;
+    const maps = looked ? await ask("attention", { ...question(), shown: state.shown }, signal) : { figure: "" };
     if (!maps) return;
     showMaps(maps, found.problems);
     await markHeads(found.problems, signal);
@@ -68,30 +74,34 @@
     heads.mark(found.problems ? NOTHING : found);
   }
 
+  // Settings of studies are no step that one undoes, and nothing is asked for them.
+  function settle(study) {
+    state = { ...state, study };
+    history.replaceState(kept(), "", written(state));
+  }
+
   function fill() {
+    studies.fill(state);
     prompt.fill(state);
     heads.fill(state);
+    acts.fill(state);
+    byId("shown").value = state.shown;
     byId("undo").disabled = !kept().depth;
     tries();
   }
 
   function showMaps({ figure, problems = [] }, known) {
-    tell([...known, ...problems.filter(({ where }) => where === "attention" || where === "page")], PLACES);
-    const looked = byId("maps").querySelector(".prompts select")?.value; // before or after
+    tell([...known, ...problems.filter(({ where }) => !ACTS.includes(where))], PLACES);
     byId("maps").innerHTML = figure || '<p class="muted">of the heads that are chosen</p>';
+    for (const drawn of byId("maps").querySelectorAll("figure.attention")) drawn.dataset.look = state.look;
     wireFigures(byId("maps"));
-    const select = byId("maps").querySelector(".prompts select");
-    if (select?.options[looked]) {
-      select.value = looked;
-      select.dispatchEvent(new Event("input"));
-    }
     addSaveButtons(byId("maps"));
   }
 
   // What was tried stays with the history of this tab, each with the number that it came to.
   function keep({ numbers }) {
     const { values, name } = numbers[0];
-    const one = { said: said(state), address: written(state), text: state.text, came: `${name} ${number(values.at(-1))}` };
+    const one = { said: said(state), address: address(state), text: state.text, came: `${name} ${number(values.at(-1))}` };
     const others = kept().tried.filter(({ said, text }) => said !== one.said || text !== one.text);
     history.replaceState({ ...kept(), tried: [one, ...others].slice(0, MOST) }, "");
     tries();
@@ -99,9 +109,9 @@
 
   function tries() {
     const held = document.activeElement?.closest("#tried button")?.textContent;
-    byId("tried").replaceChildren(...kept().tried.map(({ said, address, text, came }) => {
-      const button = make("button", { type: "button", title: text, "aria-current": address === written(state) }, said);
-      button.addEventListener("click", () => change(readState(address)));
+    byId("tried").replaceChildren(...kept().tried.map(({ said, address: at, text, came }) => {
+      const button = make("button", { type: "button", title: text, "aria-current": at === address(state) }, said);
+      button.addEventListener("click", () => change({ ...readState(at), look: state.look, study: state.study }));
       return make("li", {}, button, " ", make("small", { className: "muted" }, came));
     }));
     if (held) [...byId("tried").querySelectorAll("button")].find(({ textContent }) => textContent === held)?.focus();
@@ -109,9 +119,16 @@
 
   const prompt = promptPanel(change);
   const heads = headsPanel(change);
+  const acts = actsPanel(change);
+  const studies = studiesPanel({ question: () => ({ ...question(), task: state.task }), settle, change });
   const blank = { text: "", counterfactual: "", references: [], answer: "", foil: "", positions: {} };
   byId("task").addEventListener("change", ({ target }) => change(target.value ? { ...blank, task: target.value, row: 0 } : { task: "", row: 0 }));
   byId("another").addEventListener("click", () => change({ ...blank, task: state.task, row: state.row + 1 }));
+  byId("shown").addEventListener("change", ({ target }) => change({ shown: target.value.trim() }));
+  byId("maps").addEventListener("look", ({ detail }) => {
+    state = { ...state, look: detail };
+    history.replaceState(kept(), "", written(state));
+  });
   byId("undo").addEventListener("click", () => history.back());
   addEventListener("popstate", () => show(readState(location.hash)));
   show(state);

@@ -1,4 +1,4 @@
-"""What is on the page as a pytest file: the same heads and change, on prompts of the task that the page did not show."""
+"""What is on the page as a pytest file: the same sites and change, on prompts of the task that the page did not show."""
 
 import math
 import re
@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from mechcheck.explorer.bodies import Json, Problem
-from mechcheck.notation.interventions import Ablate, Intervention, Patch, Scale
+from mechcheck.explorer.written import write_change
+from mechcheck.notation.interventions import Intervention
 from mechcheck.notation.sites import Sites
 
 FILE = re.compile(r"test_[a-z0-9_]{1,60}\.py")
@@ -37,14 +38,14 @@ def make_prompts(make_prompts):
 
     return fresh
 
-{circuit}
+{helper}{circuit}
 @claim(
     {statement},
     task={task},
     models=[{model_name}],{kind}
 )
 def {function}(model, prompts, circuit, check):
-    # Its decoys are random heads of the same layers, outside of the circuit: this must not hold of them.
+    # Its decoys are random sites like these, outside of the circuit: this must not hold of them.
     changed = run(model, prompts, {change})
     {expected}
 
@@ -62,7 +63,7 @@ EXPLORED = {{
 _CIRCUIT = """
 @pytest.fixture
 def circuit_for():
-    return lambda model: Circuit({"chosen": heads(SITES)})
+    return lambda model: Circuit({"chosen": {read}(SITES)})
 
 """
 
@@ -101,38 +102,30 @@ def claimed(body: Json) -> tuple[float, list[Problem]]:
     return threshold, problems
 
 
-def source(body: Json, model: str, done: Intervention, sites: Sites, role: str | None, explored: Explored, fresh: int) -> str:
+def source(body: Json, model: str, done: Sequence[Intervention], sites: Sites, role: str | None, explored: Explored, fresh: int) -> str:
     """The file. What the user wrote stands in it as literals alone.
 
     Args:
         body: what the page asked, of which `claimed` found nothing wrong.
         model: the name that the claim is about.
-        done: what is done to the heads.
+        done: what is done to the sites.
         sites: these.
         role: the role of the recorded circuit that they are, if they are one.
         explored: what the claim must not be verified on.
         fresh: the seed of the prompts that it is verified on.
     """
-    function = body["file"].removesuffix(".py")
-    used = {type(done).__name__, "claim", "run"} | (set() if role else {"Circuit", "heads"})
+    function, of = body["file"].removesuffix(".py"), body.get("of", "heads")
     where = "circuit[ROLE]" if role else 'circuit["chosen"]'
-    match done:
-        case Patch():
-            change = f"Patch({where})"
-        case Scale():
-            change = f"Scale({where}, {float(body['factor'])!r})"
-        case Ablate():
-            change = f"Ablate({where}, {body['do']!r})"
-        case _:
-            raise TypeError(f"the page does no {type(done).__name__}")
+    written = write_change(done, where, of, body)
+    used = {*written.uses, "claim", "run"} | (set() if role else {"Circuit", of})
     # Only what takes something away can show that it was needed.
-    necessity = body["do"] != "scale" and body["expects"] != "above"
+    necessity = body["do"] not in ("scale", "steer", "noise") and body["expects"] != "above"
     rows = [" ".join(explored.ids[at : at + 5]) for at in range(0, len(explored.ids), 5)]
     return _SOURCE.format(
         imported=", ".join(sorted(used, key=lambda name: (name.islower(), name))),
         about=f"ROLE = {role!r}" if role else f"SITES = {sites.places!r}", threshold=repr(claimed(body)[0]),
         task=repr(explored.task), split=repr(explored.split), seed=explored.seed, fresh=fresh,
-        ids="\n".join(f"    {row}" for row in rows), circuit="" if role else _CIRCUIT,
+        ids="\n".join(f"    {row}" for row in rows), circuit="" if role else _CIRCUIT.replace("{read}", of), helper=written.helper,
         statement=repr(body["statement"].strip()), model_name=repr(model), kind='\n    kind="necessity",' if necessity else "",
-        function=function, change=change, expected=_EXPECTED[body["expects"]],
+        function=function, change=written.call, expected=_EXPECTED[body["expects"]],
     )  # fmt: skip

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from mechcheck.base.errors import MechcheckError
 from mechcheck.explorer.bodies import Json, Problem
+from mechcheck.explorer.directions import Seen
 from mechcheck.prompts.labels import token_labels
 from mechcheck.prompts.limits import check_fits
 from mechcheck.prompts.prompt_set import END, PromptSet
@@ -27,6 +28,8 @@ class Prepared:
     """What mean and resample ablation draw from."""
     problems: tuple[Problem, ...]
     """Of what was left out."""
+    seen: Seen
+    """What was captured of it."""
 
     @property
     def told(self) -> Json:
@@ -87,7 +90,7 @@ def prepare(model: "TransformerBridge", body: Json) -> Prepared:
     if references:
         every = {name: at * len(references) for name, at in named.items()}
         drawn = PromptSet.read(reader, [text for text in references if text is not None], positions=every, pad=False)
-    return Prepared(prompts, drawn, tuple(problems))
+    return Prepared(prompts, drawn, tuple(problems), Seen(model, prompts))
 
 
 def _told(where: str, read: Callable[[], Value]) -> Value:

@@ -3,7 +3,7 @@
 import secrets
 import socket
 from collections.abc import Callable
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,20 +18,22 @@ from starlette.routing import Route
 from mechcheck.base.errors import HookError, MechcheckError, NonFiniteError
 from mechcheck.drawing.page import environment, policy, script, style
 from mechcheck.drawing.text import visible
-from mechcheck.explorer.bodies import KINDS, LIMIT, SCHEMAS, Json, Problem, read_body
+from mechcheck.explorer.bodies import HEAD_LIKE, KINDS, LIMIT, SCHEMAS, SITES, Json, Problem, read_body
 from mechcheck.explorer.guard import Guard
 from mechcheck.explorer.proving import Prover
 from mechcheck.explorer.saving import Exists, save
+from mechcheck.explorer.studies.streaming import Studies
+from mechcheck.explorer.studies.work import STUDIES
 from mechcheck.explorer.workbench import Workbench
 
 if TYPE_CHECKING:
     from transformer_lens.model_bridge import TransformerBridge
 
 _HERE = Path(__file__).parent
-_SCRIPTS = ("state.js", "ask.js", "prompt.js", "heads.js", "prediction.js", "claim.js", "explorer.js")
-
-
-_KINDS = [(kind, "leave as it is" if kind == "none" else kind) for kind in KINDS]
+_SCRIPTS = (
+    "../report/wide.js", "state.js", "ask.js", "prompt.js", "heads.js", "acts.js", "prediction.js", "claim.js", "studies/stream.js",
+    "studies/studies.js", "explorer.js",
+)  # fmt: skip
 
 
 @cache
@@ -43,9 +45,10 @@ def page(about: Json, folder: Path | None = None) -> str:
     """The page, before anything is asked; claims are saved into the folder, if there is one."""
     running = _script()
     allowed = f"{policy(running)}; connect-src 'self'"
-    looks = Markup(style(_HERE / "explorer.css"))
+    looks = Markup(style(_HERE / "explorer.css", _HERE / "studies" / "studies.css"))
     template = environment(_HERE).get_template("explorer.html.j2")
-    return visible(template.render(about=about, folder=folder, kinds=_KINDS, policy=allowed, style=looks, script=Markup(running)))
+    shown = {"kinds": KINDS, "places": SITES, "head_like": HEAD_LIKE}
+    return visible(template.render(about=about, folder=folder, policy=allowed, style=looks, script=Markup(running), **shown))
 
 
 class Desk:
@@ -54,7 +57,8 @@ class Desk:
     def __init__(self, workbench: Workbench, prover: Prover, folder: Path | None, ending: Callable[[], bool]):
         """With a folder that claims are saved into, and whether the server comes to its end."""
         self._workbench, self._prover, self._folder, self._ending = workbench, prover, folder, ending
-        self._model = anyio.Lock()
+        self._model = anyio.Semaphore(1, max_value=1)  # which is passed on between tasks by studies, as a lock cannot be
+        self._studies = Studies(self._model, ending)
 
     async def first(self, _: Request) -> Response:
         """The page."""
@@ -72,6 +76,8 @@ class Desk:
                 return _told(413, Problem("page", f"more than {LIMIT} bytes were sent"))
         try:
             body = read_body(asked, raw)
+            if asked == "study":
+                return self._studies.begin(partial(STUDIES[body["study"]], self._workbench, body), request)
             found = await self._found("claim" if asked in ("save", "prove") else asked, body, request)
             if found is not None and asked in ("save", "prove") and not found["problems"]:
                 found = await (self._saved if asked == "save" else self._proved)(body, found, request)

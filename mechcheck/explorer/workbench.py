@@ -5,20 +5,23 @@ import json
 from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING
 
-from mechcheck.base.errors import MechcheckError
-from mechcheck.circuits.files import check_circuit, circuit_path, load_circuit
+from mechcheck.base.errors import HookError, MechcheckError, NonFiniteError
+from mechcheck.circuits.files import check_circuit, load_circuit
+from mechcheck.circuits.recorded import circuit_path
 from mechcheck.compiled import blueprint, compiled_models, task_of
 from mechcheck.explorer.bodies import Json, Problem
-from mechcheck.explorer.change import change, chosen_heads
+from mechcheck.explorer.change import changes, changes_alone, chosen_heads, noted
 from mechcheck.explorer.export import Explored, claimed, source
-from mechcheck.explorer.maps import attention_figure
+from mechcheck.explorer.maps import attention_figure, heads_of
 from mechcheck.explorer.prediction import effects, likeliest, predicted
 from mechcheck.explorer.prompt import Prepared, example, prepare
 from mechcheck.models.loading import provenance
+from mechcheck.notation.interventions import Intervention
 from mechcheck.notation.sites import Sites
+from mechcheck.prompts.prompt_set import PromptSet
 from mechcheck.prompts.tokens import Reader
-from mechcheck.tasks.registry import Split
-from mechcheck.tasks.shipped import task_names, task_prompts
+from mechcheck.tasks.registry import Split, task_names
+from mechcheck.tasks.shipped import task_prompts
 
 if TYPE_CHECKING:
     from transformer_lens.model_bridge import TransformerBridge
@@ -58,34 +61,44 @@ class Workbench:
     def predict(self, body: Json) -> Json:
         """The prompt, the prediction before and after, and what did not fit."""
         prepared = self._prompt(body)
-        problems, done, sites = list(prepared.problems), None, Sites()
+        problems, done, sites = list(prepared.problems), list[Intervention](), Sites()
         tables = [self._untouched(_prompt_of(body))]
         try:
             sites = chosen_heads(self.model, body)
-            done = change(sites, prepared, body)
+            done = changes(sites, prepared, body)
             numbers = predicted(self.model, prepared.prompts, done)
-            tables += [] if done is None else [likeliest(self.model, prepared.prompts, [done])]
-        except MechcheckError as error:
+            tables += [likeliest(self.model, prepared.prompts, done)] if done else []
+        except (MechcheckError, HookError, NonFiniteError) as error:
             problems.append(error if isinstance(error, Problem) else Problem("do", error))
-            numbers = predicted(self.model, prepared.prompts, None)
+            done, numbers = [], predicted(self.model, prepared.prompts, None)
         told = {"prompt": prepared.told, "sites": [site.place for site in sites], "problems": [one.told for one in problems]}
-        return {"numbers": numbers, "tables": tables} | told
+        return {"numbers": numbers, "tables": tables, "note": noted(done)} | told
 
     def attention(self, body: Json) -> Json:
-        """The figure of the chosen heads, empty where none are."""
+        """The figure of the heads that are to be shown, else of those that are chosen; empty where there are none."""
         prepared = self._prompt(body)
         sites = chosen_heads(self.model, body)
-        if not len(sites):
+        pairs = heads_of(self.model, self._shown(body) or sites)
+        if not pairs:
             return {"figure": ""}
-        return {"figure": attention_figure(self.model, prepared.prompts, sites, change(sites, prepared, body))}
+        done = changes(sites, prepared, body)
+        try:
+            return {"figure": attention_figure(self.model, prepared.prompts, pairs, done)}
+        except MechcheckError as error:
+            raise error if isinstance(error, Problem) else Problem("attention", error) from error
+
+    def _shown(self, body: Json) -> Sites:
+        """The heads that are named to be looked at."""
+        try:
+            return chosen_heads(self.model, {"heads": body.get("shown", ""), "of": "heads", "at": []})
+        except Problem as error:
+            raise Problem("shown", error) from error
 
     def effects(self, body: Json) -> Json:
-        """What is done, to each head of the model alone: "layer.head" -> its effect; none where nothing is done."""
-        prepared, config = self._prompt(body), self.model.cfg
-        names = [f"{layer}.{head}" for layer in range(config.n_layers) for head in range(config.n_heads)]
-        each = [change(chosen_heads(self.model, body | {"heads": name}), prepared, body) for name in names]
-        done = [one for one in each if one is not None]
-        if not done:
+        """What is done, to each head, or layer, of the model alone: its name -> its effect; none where nothing is done."""
+        prepared = self._prompt(body)
+        names, done = changes_alone(self.model, prepared, body)
+        if not any(done):
             return {"name": "", "values": {}}
         name, values = effects(self.model, prepared.prompts, done)
         return {"name": name, "values": dict(zip(names, values, strict=True))}
@@ -105,20 +118,21 @@ class Workbench:
     def claim(self, body: Json) -> Json:
         """The page as a pytest file, empty where something does not fit."""
         _, problems = claimed(body)
-        prepared, sites, done = self._prompt(body), Sites(), None
+        prepared, sites, done = self._prompt(body), Sites(), list[Intervention]()
         try:
             sites = chosen_heads(self.model, body)
             if not len(sites):
-                problems.append(Problem("heads", "choose the heads that the claim is about"))
+                problems.append(Problem("heads", "choose what the claim is about"))
             elif body["do"] == "none":
-                problems.append(Problem("do", "choose what is done to the heads: a claim is about what that changes"))
-            done = change(sites, prepared, body)
+                problems.append(Problem("do", "choose what is done to them: a claim is about what that changes"))
+            done = changes(sites, prepared, body)
             explored = self._explored(body, sites)
         except Problem as problem:
             problems.append(problem)
-        if problems or done is None:
+        if problems or not done:
             return {"source": "", "fresh": 0, "problems": [one.told for one in problems]}
-        role = next((one["role"] for one in self.about["roles"] if (one["task"], one["heads"]) == (body["task"], sites.places)), None)
+        known = [] if body.get("of", "heads") != "heads" else self.about["roles"]
+        role = next((one["role"] for one in known if (one["task"], one["heads"]) == (body["task"], sites.places)), None)
         for fresh in itertools.count(SEED + 1):
             made = source(body, self.name, done, sites, role, explored, fresh)
             if self.measured.get(fresh, made) == made:
@@ -140,6 +154,8 @@ class Workbench:
         named = [site.at for site in sites if site.at is not None and site.at not in drawn.positions]
         if named:
             raise Problem("heads", f"{named[0]} was named on this page: the prompts of {body['task']} have {', '.join(drawn.positions)}")
+        if body["do"] == "knockout" and body["keys"] not in drawn.positions:
+            raise Problem("keys", f"{body['keys']} was named on this page: the prompts of {body['task']} have {', '.join(drawn.positions)}")
         moved = [name for name, at in found["positions"].items() if body["positions"].get(name) != at]
         if moved:
             raise Problem("claim", f"{moved[0]} stands elsewhere here than in the prompts of {body['task']}")
@@ -158,6 +174,18 @@ class Workbench:
         tokenizer = self.model.tokenizer
         found = {tokenizer.decode([one]).strip() for one in range(min(len(tokenizer), self.model.cfg.d_vocab))}
         return sorted(found - {""}, key=lambda word: (len(word), word))
+
+    def prepared(self, body: Json) -> Prepared:
+        """The prompt of a body."""
+        return self._prompt(body)
+
+    def drawn(self, task: str) -> PromptSet:
+        """The prompts of a task that the page can show.
+
+        Raises:
+            MechcheckError: there is no such task, or not in this model's words.
+        """
+        return self._drawn(task)
 
     def _prompt(self, body: Json) -> Prepared:
         return self._prepared(_prompt_of(body))

@@ -14,18 +14,20 @@ from mechcheck.base.device import check_device, usual_torch
 from mechcheck.base.errors import ModelError
 from mechcheck.base.handed import hand_out
 from mechcheck.base.loaded import Processing
-from mechcheck.base.paths import data_dir, trained_models
+from mechcheck.base.paths import data_dir
 from mechcheck.base.text import did_you_mean
 from mechcheck.models.agreement import Prediction, disagreement, mend_hooks, misplaced, predict, probe_of
 from mechcheck.models.booting import boot, boot_twin, watched
 from mechcheck.models.directory import Contents, architecture_named, check_faithful, checked, contents, first_line
 from mechcheck.models.distilbert import cached_bert
+from mechcheck.models.folding import fold
 from mechcheck.models.hub import HubError, snapshot
 from mechcheck.models.in_memory import twin_in_memory
-from mechcheck.models.names import directory_of, unlike_any
+from mechcheck.models.names import directory_of, embedded_models, unlike_any
 from mechcheck.models.native import Booted, boot_directory, described, is_native_directory
 from mechcheck.models.native import boot_twin as boot_native_twin
 from mechcheck.models.provenance import Provenance, hash_parameters, provenance, remember
+from mechcheck.models.stored import Stored, stored
 from mechcheck.models.weights import Watched
 from mechcheck.notation.limits import Limits, limits_of, set_limits
 
@@ -41,13 +43,6 @@ KEPT_SMALL = 16
 KEPT_TWINS = 8
 LARGE = 30_000_000
 """Parameters."""
-
-
-def embedded_models() -> tuple[str, ...]:
-    """Names of the models that come with mechcheck: trained ones first, then those that are compiled when they are first used."""
-    from mechcheck.compiled import compiled_models
-
-    return (*trained_models(), *compiled_models())
 
 
 def load_model(
@@ -88,6 +83,12 @@ def load_model(
     load = _load_small if _bytes(directory) < 4 * LARGE else _load
     with usual_torch():
         return hand_out(load(directory, name, commit, device, dtype, processing, contents(directory)))
+
+
+def stored_model(name_or_path: str | Path) -> Stored:
+    """How large a model is, from its files' headers; of a hub model, those on this machine. Errors: as `load_model`."""
+    directory, name, _ = _resolve(str(name_or_path), None, offline=True, follow_links=False)
+    return stored(directory, name)
 
 
 def stored_weights(name: str) -> str:
@@ -184,7 +185,7 @@ def _bootable(source: Provenance) -> Path:
 def _make_twin(of: Provenance, seed: int, now: Contents) -> "TransformerBridge":
     model = boot_twin(_bootable(of), of.name, of.device, DTYPES[of.dtype], seed)
     if of.processing == "folded":
-        model.enable_compatibility_mode(disable_warnings=True)
+        fold(model)
     mend_hooks(model)
     return _known(model, replace(of, name=f"{of.name}#reinitialised-{seed}", weights_sha256=hash_parameters(model)))
 
@@ -229,7 +230,7 @@ def _unfit_to_fold(encoder: bool, seen: Watched | None) -> str | None:
 def _fold(model: "TransformerBridge") -> str | None:
     """Fold norms and biases; why that cannot be done."""
     try:
-        model.enable_compatibility_mode(disable_warnings=True)
+        fold(model)
     except Exception as error:  # as many kinds as adapters
         return first_line(error)
     return None

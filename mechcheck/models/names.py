@@ -4,11 +4,19 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
+from mechcheck.base.paths import trained_models
 from mechcheck.base.reading import is_dir
 from mechcheck.base.text import nearest
 
 _A_SLIP = 0.8
 """From which likeness to an embedded model on a name is taken for that name misspelt; ids of the hub are less like them."""
+
+
+def embedded_models() -> tuple[str, ...]:
+    """Names of the models that come with mechcheck: trained ones first, then those that are compiled when they are first used."""
+    from mechcheck.compiled import compiled_models
+
+    return (*trained_models(), *compiled_models())
 
 
 def model_name(name_or_path: str) -> str:

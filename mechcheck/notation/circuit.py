@@ -4,8 +4,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
-from mechcheck.base.data_state import GROWS
 from mechcheck.base.errors import AbsentRoleError, CircuitError
+from mechcheck.base.handed import GROWS
 from mechcheck.base.text import did_you_mean
 from mechcheck.notation.sites import Sites
 

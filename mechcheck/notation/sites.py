@@ -4,11 +4,13 @@ import itertools
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from mechcheck.base.errors import SiteError
-from mechcheck.notation.codes import Code
 from mechcheck.notation.ranges import LARGEST_NUMBER, bounded, check_name, numbers_of
+
+if TYPE_CHECKING:
+    from mechcheck.notation.codes import Code
 
 Kind = Literal[
     "head", "q", "k", "v", "pattern", "attn_out", "mlp_out", "resid_pre", "resid_mid", "resid_post", "neuron", "embed",
@@ -77,7 +79,7 @@ class Site:
     """Head or neuron number; None for whole-layer sites, among them all heads' outputs, one behind the other, and all neurons."""
     at: str | None = None
     """Named position ("END"); None for every position."""
-    code: Code | None = None
+    code: "Code | None" = None
     """What of the activation is meant, along a subspace or as features; None: all of it."""
     to: Receiver | None = None
     """Who alone reads it as it is changed: an edge; None: all that read it."""
@@ -165,7 +167,7 @@ class Sites:
         check_name(position)
         return Sites(replace(s, at=position) for s in self)
 
-    def within(self, code: Code) -> "Sites":
+    def within(self, code: "Code") -> "Sites":
         """The same sites, of whose activations only this is meant: what lies in a subspace, or some features."""
         return Sites(replace(s, code=code) for s in self)
 

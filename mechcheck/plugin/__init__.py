@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from mechcheck.plugin import failing, neutral, spelling, startup
+from mechcheck.base import standin
+from mechcheck.plugin import failing, neutral, planning, spelling, startup
 from mechcheck.plugin.baseline import Selection
 from mechcheck.plugin.cases import claim_id, claim_spec
 from mechcheck.plugin.distribution import pytest_xdist_auto_num_workers, pytest_xdist_make_scheduler, take_gpu
@@ -31,13 +32,24 @@ __all__ = [
     "pytest_configure",
     "pytest_configure_node",
     "pytest_generate_tests",
+    "pytest_load_initial_conftests",
     "pytest_pyfunc_call",
     "pytest_report_teststatus",
     "pytest_runtest_makereport",
     "pytest_runtest_setup",
+    "pytest_unconfigure",
     "pytest_xdist_auto_num_workers",
     "pytest_xdist_make_scheduler",
 ]
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_load_initial_conftests(early_config: pytest.Config) -> None:
+    standin.list_only(early_config.known_args_namespace.collectonly)
+
+
+def pytest_unconfigure() -> None:
+    standin.list_only(False)
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -52,6 +64,7 @@ def pytest_configure(config: pytest.Config) -> None:
     roster = Roster(config)
     config.pluginmanager.register(roster, "mechcheck-roster")
     config.pluginmanager.register(startup, "mechcheck-startup")
+    config.pluginmanager.register(planning, "mechcheck-planning")
     if config.getoption("--mech-resume"):
         from mechcheck.plugin.resuming.replay import Replay
 

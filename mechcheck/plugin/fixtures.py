@@ -41,7 +41,7 @@ def model(request: pytest.FixtureRequest) -> "TransformerBridge":
     """The model under test, as a TransformerBridge; kept in memory between claims, unless one of them changed it."""
     settings = request.config.stash[SETTINGS]
     if not hasattr(request, "param"):
-        from mechcheck.models.loading import embedded_models
+        from mechcheck.models.names import embedded_models
 
         return load(settings, (settings.models or embedded_models())[0])
     return load(settings, request.param, getattr(request.param, "dtype", None))

@@ -30,7 +30,7 @@ def hub_models(arguments: Sequence[str]) -> list[str]:
     Raises:
         MechcheckError: pytest could not collect the claims, or there are none.
     """
-    from mechcheck.models.loading import embedded_models
+    from mechcheck.models.names import embedded_models
 
     collected = _Collected()
     status = pytest.main([*arguments, "--collect-only", "-qq", "--disable-warnings", "-p", "no:cacheprovider"], plugins=[collected])

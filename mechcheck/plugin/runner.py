@@ -52,6 +52,7 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, object, o
     if case is None:
         return (yield)
     from mechcheck.base.errors import AbsentRoleError, PromptError
+    from mechcheck.evidence.cost import Spent
     from mechcheck.evidence.used import Used
     from mechcheck.verdicts.contrast import contrast
     from mechcheck.verdicts.looks import looks
@@ -61,6 +62,7 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, object, o
     arguments: dict[str, Any] = {name: pyfuncitem.funcargs[name] for name in pyfuncitem._fixtureinfo.argnames}
     trial = Trial(case, _plain(pyfuncitem.obj), arguments, _guard(pyfuncitem, case), *map(_plain, _makers(pyfuncitem, case)))
     subject, outcome, draw, started, used = NOT_MEASURED, Outcome(), draw_of(pyfuncitem), time.perf_counter(), Used()
+    spent = Spent(case.conditions.device)
     state: State = "decided"
     try:
         subject = describe_arguments(arguments)
@@ -98,7 +100,7 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, object, o
             state = "interrupted"
         raise
     finally:
-        subject = subject | _texts(pyfuncitem, subject, trial.arguments, used, outcome) | used.record()
+        subject = subject | _texts(pyfuncitem, subject, trial.arguments, used, outcome) | used.record() | spent.record()
         record = _finish(pyfuncitem, case, outcome, subject, time.perf_counter() - started, state)
     conclude(record)
     return result

@@ -61,7 +61,7 @@ class _Place(NamedTuple):
 
 def _why_not(here: _Place, name: str) -> str | None:
     """Why a claim cannot run on a model, or None. Only a claim that uses a recorded circuit needs one."""
-    from mechcheck.circuits.files import circuit_path
+    from mechcheck.circuits.recorded import circuit_path
 
     spec = here.spec
     if spec.models and spec.about(name) is None:
@@ -84,7 +84,7 @@ def _no_model(here: _Place) -> "pytest.ParameterSet":
 
 
 def _recorded(here: _Place) -> str:
-    from mechcheck.circuits.files import models_with_circuit
+    from mechcheck.circuits.recorded import models_with_circuit
 
     assert here.spec.task is not None
     names: Sequence[str] = models_with_circuit(here.spec.task, here.near, here.given)

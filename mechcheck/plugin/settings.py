@@ -110,6 +110,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "kept beside the evidence either (default: all).",
     )  # fmt: skip
     group.addoption(
+        "--mech-plan", nargs="?", const="", default=None, metavar="EVIDENCE",
+        help="Run nothing: say how long the selected claims will take, and how much memory, from what they took in that evidence, on the "
+        "same model or by the shape of another (default: the evidence of the last run in --mech-report).",
+    )  # fmt: skip
+    group.addoption(
         "--mech-threads", default=1, type=int, metavar="N",
         help="CPU threads of torch (default: 1, which repeats bit for bit whatever else runs; 0: torch's own choice).",
     )  # fmt: skip
@@ -268,7 +273,12 @@ def check_writable(report: Path) -> None:
 def measures(config: pytest.Config) -> bool:
     """Whether claims are run, and not only listed or set up."""
     option = config.option
-    return not (option.collectonly or getattr(option, "setuponly", False) or getattr(option, "setupplan", False))
+    return not (
+        option.collectonly
+        or getattr(option, "mech_plan", None) is not None
+        or getattr(option, "setuponly", False)
+        or getattr(option, "setupplan", False)
+    )
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -1,6 +1,5 @@
 """Words of a claim that name nothing: an error when it is collected, with the nearest word that does name something."""
 
-import contextlib
 import inspect
 from collections.abc import Collection, Generator, Iterator, Mapping
 from dataclasses import dataclass
@@ -61,7 +60,7 @@ class _Words:
 
     @property
     def _embedded(self) -> tuple[str, ...]:
-        from mechcheck.models.loading import embedded_models
+        from mechcheck.models.names import embedded_models
 
         return embedded_models()
 
@@ -80,8 +79,8 @@ class _Words:
         if task is None:
             return
         from mechcheck.base.errors import PromptError
-        from mechcheck.circuits.files import models_with_circuit
-        from mechcheck.tasks.shipped import check_task, task_names
+        from mechcheck.circuits.recorded import models_with_circuit
+        from mechcheck.tasks.registry import check_task, task_names
 
         try:
             check_task(task)
@@ -115,7 +114,7 @@ class _Words:
             )
 
     def _known_models(self) -> set[str]:
-        from mechcheck.circuits.files import models_with_circuit
+        from mechcheck.circuits.recorded import models_with_circuit
 
         asked = {model_name(name) for name in self.metafunc.config.stash[SETTINGS].models}
         about = {*self.spec.models, *(name.rpartition("/")[2] for name in self.spec.models)}
@@ -138,13 +137,11 @@ class _Words:
         """The roles of all circuits that are recorded for the claim's task; none where nobody can tell before it runs."""
         if self.spec.task is None or not self._is_ours("circuit"):
             return ()
-        from mechcheck.base.errors import CircuitError
-        from mechcheck.circuits.files import circuit_path, load_circuit, models_with_circuit
+        from mechcheck.circuits.recorded import circuit_path, models_with_circuit, roles_at
 
         known: set[str] = set()
         for name in models_with_circuit(self.spec.task, self._near, self._given):
             path = circuit_path(self.spec.task, name, self._near, self._given)
             if path is not None:
-                with contextlib.suppress(CircuitError):  # whoever runs the claim hears of it
-                    known |= load_circuit(path).roles.keys()
+                known |= roles_at(path)
         return known

@@ -9,6 +9,7 @@ import pytest
 
 from mechcheck.plugin.cases import claim_spec
 from mechcheck.plugin.cluster_options import elsewhere
+from mechcheck.plugin.settings import measures
 
 BRIDGE = "transformer_lens.model_bridge"
 HYPOTHESIS = "hypothesispytest"
@@ -17,8 +18,8 @@ HYPOTHESIS = "hypothesispytest"
 @pytest.hookimpl(trylast=True)
 def pytest_collection_finish(session: pytest.Session) -> None:
     """Import what models are made of, where a claim is to run on one. At this time nothing is alive yet but what was imported."""
-    option = session.config.option
-    if option.collectonly or elsewhere(session.config) or BRIDGE in sys.modules or not any(_loads_a_model(item) for item in session.items):
+    here = measures(session.config) and not elsewhere(session.config) and BRIDGE not in sys.modules
+    if not here or not any(_loads_a_model(item) for item in session.items):
         return
     with for_good():
         import transformer_lens.model_bridge  # noqa: F401

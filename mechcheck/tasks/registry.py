@@ -1,18 +1,24 @@
 """The registry of tasks: generators of prompts by name, the shipped ones and the user's own."""
 
 from collections.abc import Callable
-from typing import Literal, TypeVar
+from typing import TYPE_CHECKING, Literal, TypeVar
 
 from mechcheck.base.errors import PromptError
-from mechcheck.prompts.prompt_set import PromptSet
+from mechcheck.base.text import did_you_mean
 from mechcheck.tasks.versions import set_version
+
+if TYPE_CHECKING:
+    from mechcheck.prompts.prompt_set import PromptSet
 
 Split = Literal["discover", "verify"]
 
-Generator = Callable[..., PromptSet]
+Generator = Callable[..., "PromptSet"]
 """(model, *, n, seed, split, and options of its own) -> n prompts for the model; "discover" and "verify" share none."""
 
 Own = TypeVar("Own", bound=Generator)
+
+SHIPPED = ("agreement", "gendered_pronoun", "greater_than", "induction", "ioi", "negation")
+"""The tasks that come with mechcheck; their generators are there once `mechcheck.tasks.shipped` is imported."""
 
 GENERATORS: dict[str, Generator] = {}
 
@@ -36,3 +42,17 @@ def task(name: str, *, version: int = 1) -> Callable[[Own], Own]:
         return generator
 
     return register
+
+
+def task_names() -> tuple[str, ...]:
+    """Every task that prompts can be made for."""
+    return tuple(sorted({*SHIPPED, *GENERATORS}))
+
+
+def check_task(name: str) -> None:
+    """Raise unless prompts of that task can be made."""
+    if name not in task_names():
+        raise PromptError(
+            f"no prompts are known for task {name!r}; known: {', '.join(task_names())}. "
+            f"Register a generator with @mechcheck.task({name!r}), or define a `prompts` fixture{did_you_mean(name, task_names())}"
+        )

@@ -45,8 +45,8 @@ def prepare(conditions: Conditions) -> None:
 
 def default_models(spec: ClaimSpec, near: Path, given: Path | None) -> tuple[str, ...]:
     """The embedded models that a claim runs on when none is asked for: those that have a circuit for its task."""
-    from mechcheck.circuits.files import models_with_circuit
-    from mechcheck.models.loading import embedded_models
+    from mechcheck.circuits.recorded import models_with_circuit
+    from mechcheck.models.names import embedded_models
 
     known = embedded_models()
     if spec.task is not None:
@@ -107,7 +107,7 @@ def circuit_of(case: Case, model: "TransformerBridge") -> "Circuit":
 
 def recorded_at(case: Case, model: str) -> Path | None:
     """The file of the circuit that is recorded for a model and the claim's task."""
-    from mechcheck.circuits.files import circuit_path
+    from mechcheck.circuits.recorded import circuit_path
 
     return None if case.spec.task is None else circuit_path(case.spec.task, model, case.near, case.conditions.circuits)
 

@@ -5,7 +5,7 @@ import sys
 import pytest
 
 from mechcheck.base import progress as _progress
-from mechcheck.base.progress import be_quiet, progress
+from mechcheck.base.progress import be_quiet, heard, heard_by, progress
 
 
 class Terminal:
@@ -47,3 +47,22 @@ def test_a_short_sweep_shows_none(monkeypatch):
     with progress(3, "sweep") as bar:
         bar.update(3)
     assert "sweep" not in stream.text
+
+
+def test_somebody_else_is_told_how_far_it_is_and_can_end_it():
+    told = []
+    with heard_by(lambda *given: told.append(given)), progress(5, "sweep") as bar:
+        assert heard()
+        bar.update(2)
+        bar.update()
+    assert told == [(2, 5, "sweep"), (3, 5, "sweep")]
+    assert not heard()
+
+    def end(*given):
+        raise StopIteration(given)
+
+    with heard_by(end), pytest.raises(StopIteration, match="1, 5"), progress(5, "sweep") as bar:
+        bar.update()
+    with progress(5, "sweep") as bar:
+        bar.update()  # nobody is told any more
+    assert len(told) == 2

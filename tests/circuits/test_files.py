@@ -8,15 +8,8 @@ from tiny import random_prompts
 
 from mechcheck.base.errors import AbsentRoleError, CircuitError, SiteError
 from mechcheck.base.paths import data_dir
-from mechcheck.circuits.files import (
-    check_circuit,
-    circuit_file,
-    circuit_folders,
-    circuit_path,
-    load_circuit,
-    models_with_circuit,
-    write_circuit,
-)
+from mechcheck.circuits.files import check_circuit, load_circuit, write_circuit
+from mechcheck.circuits.recorded import circuit_file, circuit_folders, circuit_path, models_with_circuit
 from mechcheck.circuits.roles import Absent, Role
 from mechcheck.models.loading import provenance
 from mechcheck.notation.circuit import Circuit, Criterion, traced

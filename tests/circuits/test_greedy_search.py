@@ -224,6 +224,24 @@ def test_targeted_search_keeps_what_it_needs(world):
     assert (str(found.sites), found.score) == ("0.0 0.1 0.3", 5)
 
 
+def test_each_step_is_seen_as_it_is_done_and_can_be_the_last(world):
+    seen = []
+    landscape = {"3": 3, "03": 4, "013": 5}
+    made = world(landscape, {"013": 0.9})
+    found = targeted(made, share=0.8, seen=lambda step: seen.append((step, len(made.tried))))
+    assert tuple(step for step, _ in seen) == found.steps
+    assert [tried for _, tried in seen] == np.cumsum([step.evaluated for step in found.steps]).tolist()
+
+    def enough(step):
+        if step.stage == "pair":
+            raise StopIteration
+
+    stopped = world(landscape, {"013": 0.9})
+    with pytest.raises(StopIteration):
+        targeted(stopped, share=0.8, seen=enough)
+    assert len(stopped.tried) == sum(step.evaluated for step in found.steps[:2])
+
+
 def test_nothing_to_do(world):
     found = targeted(world({"": 0.75}, {"": 0.875}), share=0.8)
     assert (found.sites, found.steps, found.stopped, found.score) == (Sites(), (), "target", 0.75)

@@ -13,7 +13,8 @@ from mechcheck.circuits.discovery import discover_edges
 from mechcheck.circuits.edge_search import check_unseen
 from mechcheck.circuits.evaluation import Cut, faithfulness
 from mechcheck.circuits.files import check_circuit, load_circuit
-from mechcheck.models.loading import embedded_models, load_model
+from mechcheck.models.loading import load_model
+from mechcheck.models.names import embedded_models
 from mechcheck.notation.graph import graph
 from mechcheck.prompts.prompt_set import PromptSet
 from mechcheck.tasks.greater_than import greater_than_prompts

@@ -7,7 +7,8 @@ import pytest
 
 from mechcheck.base.paths import data_dir
 from mechcheck.circuits.files import check_circuit, load_circuit
-from mechcheck.models.loading import embedded_models, load_model
+from mechcheck.models.loading import load_model
+from mechcheck.models.names import embedded_models
 from mechcheck.tasks.shipped import task_prompts
 
 STUDIES = data_dir("claims") / "studies"

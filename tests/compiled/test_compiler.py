@@ -37,7 +37,7 @@ from mechcheck.compiled import (
     words,
 )
 from mechcheck.compiled._directories import built
-from mechcheck.models.loading import embedded_models
+from mechcheck.models.names import embedded_models
 
 WORDS = ("Mary", "John", "Anna", "gave", "to", "the")
 NAME, PLACE = words("name", WORDS[:3]), positions("place", 12)

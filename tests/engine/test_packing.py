@@ -6,8 +6,8 @@ import torch
 from tiny import LAYOUTS, MORE_LAYOUTS, random_prompts, save_model
 
 from mechcheck.circuits.edge_scores import edge_scores
-from mechcheck.engine.arithmetic import packing
-from mechcheck.engine.arithmetic.layer import Linear
+from mechcheck.engine.arithmetic import layer, packing
+from mechcheck.engine.arithmetic.layer import ACTIVATIONS, Linear
 from mechcheck.engine.arithmetic.model import arithmetic
 from mechcheck.engine.graphs.lesions import sweep_without
 from mechcheck.engine.run import plain_hooks, sweep
@@ -46,6 +46,17 @@ def test_the_product(rows, bias):
     torch.testing.assert_close(packed(x).double(), exact, atol=1e-4, rtol=0)
     part = packed.columns(10, 30)
     torch.testing.assert_close(part(x), packed(x)[..., 10:30], atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize("name", ["gelu", "gelu_new", "silu", "relu"])
+def test_a_function_behind_the_product(name):
+    generator = torch.Generator().manual_seed(0)
+    linear, x = Linear(torch.randn(512, 640, generator=generator), None), torch.randn(7, 512, generator=generator) / 10
+    packed, act = linear.with_packed(), ACTIVATIONS[name]
+    assert act in layer._BEHIND_A_PRODUCT
+    torch.testing.assert_close(packed(x, act), act(packed(x)), atol=1e-5, rtol=0)
+    assert torch.equal(linear(x, act), act(linear(x)))
+    assert torch.equal(packed(x, torch.sin), packed(x).sin())  # of which oneDNN does not know
 
 
 @pytest.mark.parametrize("layout", [*LAYOUTS, *MORE_LAYOUTS])

@@ -13,6 +13,7 @@ from browser import Browser
 from mechcheck.explorer.server import Server
 from mechcheck.explorer.workbench import Workbench
 from mechcheck.models.loading import load_model
+from mechcheck.prompts.prompt_set import PromptSet
 
 MODEL = "names-gpt2-seed4"
 
@@ -47,6 +48,22 @@ def body(bench: Workbench) -> dict[str, Any]:
     drawn = bench.example({"task": "ioi", "row": 0})
     del drawn["row"]
     return drawn | {"do": "none", "heads": "", "at": [], "factor": 2}
+
+
+@pytest.fixture
+def prompts(bench, body) -> PromptSet:
+    """The same prompt, made by hand."""
+    return PromptSet.from_text(
+        bench.model, [body["text"]], answers=[body["answer"]], foils=[body["foil"]], counterfactual=[body["counterfactual"]],
+        positions={name: [at] for name, at in body["positions"].items()}, after_space=True,
+    )  # fmt: skip
+
+
+@pytest.fixture
+def references(bench, body) -> PromptSet:
+    """The prompts that mean and resample draw from, made by hand."""
+    texts = body["references"]
+    return PromptSet.from_text(bench.model, texts, positions={name: [at] * len(texts) for name, at in body["positions"].items()})
 
 
 @pytest.fixture

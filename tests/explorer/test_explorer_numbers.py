@@ -17,22 +17,6 @@ METRICS = {
 }  # fmt: skip
 
 
-@pytest.fixture
-def prompts(bench, body) -> m.PromptSet:
-    """The same prompt, made by hand."""
-    return m.PromptSet.from_text(
-        bench.model, [body["text"]], answers=[body["answer"]], foils=[body["foil"]], counterfactual=[body["counterfactual"]],
-        positions={name: [at] for name, at in body["positions"].items()}, after_space=True,
-    )  # fmt: skip
-
-
-@pytest.fixture
-def references(bench, body) -> m.PromptSet:
-    """The prompts that mean and resample draw from, made by hand."""
-    texts = body["references"]
-    return m.PromptSet.from_text(bench.model, texts, positions={name: [at] * len(texts) for name, at in body["positions"].items()})
-
-
 def numbers(found) -> dict[str, list[float]]:
     return {one["name"]: one["values"] for one in found["numbers"]}
 
@@ -161,7 +145,7 @@ def test_each_head_s_own_effect_is_that_of_a_sweep(bench, body, prompts):
 def test_maps_have_a_limit(bench, body, monkeypatch):
     monkeypatch.setattr(maps, "WEIGHTS", 3 * 20**2)
     assert bench.attention(body | {"heads": "0.0-2"})["figure"]
-    with pytest.raises(m.MechcheckError, match="4 heads are chosen, and of 20 tokens the maps of 3 are drawn"):
+    with pytest.raises(m.MechcheckError, match="4 heads are to be shown, and of 20 tokens the maps of 3 are drawn"):
         bench.attention(body | {"heads": "0.0-3"})
 
 

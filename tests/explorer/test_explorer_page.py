@@ -126,7 +126,7 @@ def test_each_head_shows_what_it_does_alone(opened):
     browser.evaluate("document.getElementById('each').click()")
     browser.until("document.querySelectorAll('.cell i').length === 8")
     widths = browser.evaluate(
-        "[...document.querySelectorAll('.cell')].map((c) => [c.dataset.head, parseFloat(c.querySelector('i').style.width)])"
+        "[...document.querySelectorAll('#grid .cell')].map((c) => [c.dataset.head, parseFloat(c.querySelector('i').style.width)])"
     )
     assert [head for head, width in widths if width == 100] == ["0.3"]
     assert browser.evaluate("document.querySelector('[data-head=\"0.3\"]').ariaLabel").startswith("head 0.3: −30.")

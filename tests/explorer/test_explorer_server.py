@@ -98,10 +98,10 @@ def test_every_schema_is_of_known_words(body):
     for asked in ("predict", "attention", "effects"):
         assert read_body(asked, json.dumps(body).encode()) == body
         with pytest.raises(Problem, match="one of none, zero"):
-            read_body(asked, json.dumps(body | {"do": "steer"}).encode())
+            read_body(asked, json.dumps(body | {"do": "explode"}).encode())
         with pytest.raises(Problem, match="factor: a number is expected"):
             read_body(asked, json.dumps(body | {"factor": float("nan")}).encode())
-    assert set(SCHEMAS) == {"predict", "attention", "effects", "complete", "example", "claim", "save", "prove"}
+    assert set(SCHEMAS) == {"predict", "attention", "effects", "complete", "example", "claim", "save", "prove", "study"}
 
 
 @pytest.fixture

@@ -6,9 +6,9 @@ import shutil
 import pytest
 
 from mechcheck.base.paths import data_dir
-from mechcheck.circuits.files import models_with_circuit
+from mechcheck.circuits.recorded import models_with_circuit
 from mechcheck.cli import main
-from mechcheck.models.loading import embedded_models
+from mechcheck.models.names import embedded_models
 from mechcheck.plugin.session import NOTHING_MEASURED
 
 MODEL, OTHER, SHORTCUT = "names-gpt2-seed1", "names-gpt2-seed4", "names-gpt2-seed0"

@@ -5,7 +5,7 @@ import shutil
 import pytest
 
 from mechcheck.base.paths import data_dir
-from mechcheck.models.loading import embedded_models
+from mechcheck.models.names import embedded_models
 
 MODEL = "names-gpt2-seed1"
 BEHAVIOUR = """

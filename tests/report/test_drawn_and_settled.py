@@ -30,3 +30,15 @@ def test_how_its_prompts_were_drawn(make: SimpleNamespace) -> None:
     assert text in first
     assert "before:" not in first
     assert "drawn" not in Page(render(make.evidence([make.claim(sampling=None)]))).text
+
+
+def test_what_it_cost(make: SimpleNamespace) -> None:
+    cost = {"forwards": 4608, "flops": 5_900_000_000, "cpu_s": 2.95, "peak_bytes": 3 * 2**28}
+    text = Page(render(make.evidence([make.claim(cost=cost)]))).text
+    assert "4,608 forward passes of a prompt, 5.9 GFLOP computed, 3.0 s of the processor, at most 768 MiB of memory" in " ".join(
+        text.split()
+    )
+    unknown = " ".join(Page(render(make.evidence([make.claim(cost=cost | {"peak_bytes": None})]))).text.split())
+    assert "3.0 s of the processor" in unknown
+    assert "of memory" not in unknown
+    assert "forward passes" not in Page(render(make.evidence([make.claim()]))).text

@@ -6,11 +6,13 @@ import native_oracle as oracle
 import pytest
 
 from mechcheck.base.errors import PromptError
-from mechcheck.models.loading import embedded_models, load_model
+from mechcheck.models.loading import load_model
+from mechcheck.models.names import embedded_models
 from mechcheck.models.native import keep_native
 from mechcheck.tasks.induction import induction_prompts, repeated_tokens
 from mechcheck.tasks.ioi import ioi_prompts
-from mechcheck.tasks.shipped import task_names, task_prompts
+from mechcheck.tasks.registry import task_names
+from mechcheck.tasks.shipped import task_prompts
 
 
 @pytest.fixture(scope="module")

@@ -27,7 +27,7 @@ def test_a_process_stays_flat():
 
 
 def test_three_orders_give_the_same():
-    rows = orders.orders(3, "claims/compiled/test_compiled_attention.py")
+    rows = list(orders.orders(3, ["claims/compiled/test_compiled_attention.py"]))
     assert rows[0]["claims"] > 3
     assert [row["differ"] for row in rows] == [[]] * 4
     assert any("-k" in row["options"] for row in rows)

@@ -19,6 +19,7 @@ from torch import Tensor
 from mechcheck.base.architectures import NATIVE, is_encoder, is_native, native_divisor
 from mechcheck.engine.arithmetic.layer import ACTIVATIONS, Layer, Linear, Norm, Unserved, layer_of, norm_of
 from mechcheck.engine.arithmetic.packing import packs
+from mechcheck.engine.arithmetic.work import multiplied
 
 if TYPE_CHECKING:
     from transformer_lens.model_bridge import TransformerBridge
@@ -97,12 +98,22 @@ class Arithmetic:
     def logits(self, stream: Float[Tensor, "... d_model"]) -> Float[Tensor, "... d_vocab"]:
         """All logits of a last stream."""
         if self.head is not None:
+            multiplied(2 * stream.numel() * (stream.shape[-1] + self.w_u.shape[1]), stream)
             return self.head(stream)
         return self._capped(Linear(self.w_u, self.b_u)(self._normed(stream)))
+
+    def logits_of_few(self, stream: Float[Tensor, "row *pos d_model"]) -> Float[Tensor, "row *pos d_vocab"]:
+        """The same, in a third of the time for a handful of rows, though rounded otherwise: the vocabulary stands where rows would."""
+        if self.head is not None:
+            return self.head(stream)
+        normed = self._normed(stream).flatten(0, -2)
+        found = (self.w_u.T @ normed.T).T.unflatten(0, stream.shape[:-1])
+        return self._capped(found if self.b_u is None else found + self.b_u)
 
     def logits_of(self, stream: Float[Tensor, "row prompt d_model"], tokens: Float[Tensor, " prompt"]) -> Float[Tensor, "row prompt"]:
         """The logit of one token per prompt."""
         columns = self.w_u[:, tokens].T
+        multiplied(2 * stream.numel(), stream)
         found = (self._normed(stream) * columns).sum(-1)
         return self._capped(found if self.b_u is None else found + self.b_u[tokens])
 
@@ -115,6 +126,7 @@ class Arithmetic:
         room = normed.new_empty(len(normed) * width)
         for first in range(0, self.w_u.shape[1], width):
             weight = self.w_u[:, first : first + width]
+            multiplied(2 * len(normed) * weight.numel(), normed)
             piece = room[: len(normed) * weight.shape[1]].view(len(normed), -1)
             if self.b_u is None:
                 torch.mm(normed, weight, out=piece)

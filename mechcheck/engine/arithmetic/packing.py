@@ -6,8 +6,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-# What one model's copies may take; a larger model does without, and is as large as its weights.
-PACKED_BYTES = 2**30
+# What one model's copies may take; a larger model does without, and takes no more than its weights and its joint queries, keys and values.
+PACKED_BYTES = 2**29
 # Elements from which on a layout of its own pays; smaller weights stay in the cache as they are (measured from 64 to 3072 a side).
 _LARGE = 2**18
 
@@ -26,9 +26,12 @@ def pack(weight: Float[Tensor, "d_in d_out"]) -> Tensor | None:
     return torch.ops.mkldnn._reorder_linear_weight(weight.t().contiguous(), None)
 
 
-def multiply(x: Float[Tensor, "row d_in"], packed: Tensor, bias: Float[Tensor, " d_out"] | None) -> Float[Tensor, "row d_out"]:
-    """x @ weight + bias. It has no gradient."""
-    return torch.ops.mkldnn._linear_pointwise(x, packed, bias, "none", [], "")
+def multiply(
+    x: Float[Tensor, "row d_in"], packed: Tensor, bias: Float[Tensor, " d_out"] | None, then: tuple[str, str] = ("none", "")
+) -> Float[Tensor, "row d_out"]:
+    """x @ weight + bias, and the function of it that oneDNN calls by these two names. It has no gradient."""
+    function, variety = then
+    return torch.ops.mkldnn._linear_pointwise(x, packed, bias, function, [], variety)
 
 
 def _available() -> bool:

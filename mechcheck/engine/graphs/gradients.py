@@ -14,6 +14,7 @@ from mechcheck.engine.along import arithmetic_of
 from mechcheck.engine.arithmetic.layer import Norm
 from mechcheck.engine.arithmetic.model import Arithmetic
 from mechcheck.engine.arithmetic.rotary import rotate
+from mechcheck.engine.arithmetic.work import attended
 from mechcheck.engine.graphs.relevance import FrozenNorm, relevance_of
 from mechcheck.engine.graphs.senders import Changes, changes, elsewhere
 from mechcheck.engine.memory import free_bytes
@@ -203,6 +204,7 @@ class Gradients:
             q, k = (rotate(part, around, neighbours=known.neighbours) for part in (q, k))
             q, k, v = (part.transpose(1, 2) for part in (q, k, v))
             grouped = q.shape[1] != k.shape[1]
+            attended(q, k)
             z = F.scaled_dot_product_attention(q, k, v, attn_mask=sees, is_causal=sees is None, scale=known.scale, enable_gqa=grouped)
             z = z.transpose(1, 2).flatten(2)
             attn_out = _put(layer.o(z), put.get(("attn", number)))

@@ -13,11 +13,12 @@ from torch.nn import functional as F
 
 from mechcheck.base.device import usual_torch
 from mechcheck.base.errors import SiteError
-from mechcheck.base.progress import progress
+from mechcheck.base.progress import heard, progress
 from mechcheck.engine.along import arithmetic_of
 from mechcheck.engine.arithmetic.layer import Layer
 from mechcheck.engine.arithmetic.model import Arithmetic
 from mechcheck.engine.arithmetic.rotary import rotate
+from mechcheck.engine.arithmetic.work import attended, multiplied
 from mechcheck.engine.graphs.senders import Sent, sent
 from mechcheck.engine.memory import free_bytes
 from mechcheck.engine.reading import Read, Reading, read_by
@@ -37,6 +38,9 @@ if TYPE_CHECKING:
 Cuts = Bool[Tensor, "variant receiver sender *kind"]
 """Which edges are cut in each variant; with a last dimension where kinds of positions are told apart."""
 Kinds = Int[Tensor, "prompt pos"]
+
+# At a time on a CPU where somebody waits for it to advance.
+_HEARD_BYTES = 48 * 2**20
 
 
 @dataclass(frozen=True, eq=False)
@@ -133,7 +137,7 @@ class Graphs:
         """What cutting each edge (further) adds to the first metric, to first order around each variant; 0 where there is no edge."""
         (metric, *_), real = self.metrics, self.graph.real
         found = torch.empty(len(cuts), len(self.prompts), *real.shape, dtype=torch.float64)
-        with usual_torch():
+        with usual_torch(), progress(len(cuts) * len(self.prompts), "slopes of circuits") as bar:
             for rows, chosen, run in self._runs(cuts, 4):
                 reading = Reading(metric, run.base.prompts, run.read)
                 clean = self._logits(run.base.last[torch.arange(len(rows))[:, None], run.read.positions])
@@ -143,6 +147,7 @@ class Graphs:
                     return torch.stack([reading.reduced(one) for one in values])
 
                 found[chosen, rows] = run.slopes(measured) * real
+                bar.update(len(rows) * len(run.cuts))
         return found
 
     def _logits(self, streams: Tensor) -> Tensor:
@@ -153,7 +158,10 @@ class Graphs:
     ) -> Iterator[tuple[list[int], slice, "GraphRun"]]:
         """Some prompts and some variants at a time, as many as there is room for; `weight`: how much more than a forward run each takes."""
         n = len(self.prompts)
-        size = max(1, free_bytes(self.known.w_u.device) // (weight * _bytes_per_row(self.known, self.graph, self.prompts)))
+        room = free_bytes(self.known.w_u.device)
+        if heard() and self.known.w_u.device.type == "cpu":
+            room = min(room, _HEARD_BYTES)
+        size = max(1, room // (weight * _bytes_per_row(self.known, self.graph, self.prompts)))
         for start in range(0, n, min(size, n)):
             rows = list(range(start, min(start + size, n)))
             some, here = (self.prompts, self.read) if len(rows) == n else (self.prompts[rows], self.read.on(rows))
@@ -259,6 +267,7 @@ class GraphRun:
         first, parts = 0, []
         for count in groups:
             read = known.attention_input(layer, self._changed(x, count)).flatten(2, 3)  # [variant, head, row, d_model]
+            multiplied(2 * read.numel() * known.d_head, read)
             part = read @ weights[first : first + count]
             part = part if biases is None else part + biases[first : first + count]
             parts.append(part.view(n, count, prompts, width, known.d_head).permute(0, 2, 3, 1, 4).flatten(0, 1))
@@ -270,8 +279,10 @@ class GraphRun:
         sees = seen_by_all(known, self.base.prompts)
         sees = None if sees is None else sees.repeat(n, 1, 1, 1)
         grouped = q.shape[1] != k.shape[1]
+        attended(q, k)
         z = F.scaled_dot_product_attention(q, k, v, attn_mask=sees, is_causal=sees is None, scale=known.scale, enable_gqa=grouped)
         z = z.view(n, prompts, known.n_heads, width, known.d_head).transpose(1, 2).flatten(2, 3)
+        multiplied(2 * z.numel() * layer.o.weight.shape[1], z)
         said = (z @ layer.o.weight.unflatten(0, (known.n_heads, known.d_head))).view(n, known.n_heads, prompts, width, -1)
         self._say(said)
         total = said.sum(1)

@@ -1,7 +1,7 @@
 """Activation patching: what one head, or the stream at one position, carries from another run."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from jaxtyping import Float
@@ -55,16 +55,18 @@ def residual_patching(
     prompts: PromptSet,
     positions: Sequence[str] | str,
     *,
+    kind: Literal["resid_pre", "attn_out", "mlp_out"] = "resid_pre",
     source: PromptSet | None = None,
     metric: AnyMetric = logit_diff,
 ) -> Float[np.ndarray, "layer position prompt"]:
     """The metric on `prompts` after the stream entering a layer is replaced by that of `source` at one named position.
 
-    Args, errors: as in `head_patching`; `positions` are patched one at a time.
+    Args, errors: as in `head_patching`; `positions` are patched one at a time. `kind`: what is replaced, if not the stream that enters
+        the layer, then what its attention or its MLP adds to it.
     """
     check_loaded(model)
     layers, places = range(model.cfg.n_layers), position_names(positions)
-    variants = [[Patch(Sites([Site("resid_pre", layer, None, at)]), source)] for layer in layers for at in places]
+    variants = [[Patch(Sites([Site(kind, layer, None, at)]), source)] for layer in layers for at in places]
     return sweep(model, prompts, variants, metric).reshape(len(layers), len(places), len(prompts))
 
 

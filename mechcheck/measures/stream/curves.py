@@ -117,8 +117,9 @@ def steering_figure(
     series: dict[str, list[float]] = {}
     bands: dict[str, tuple[Sequence[float], Sequence[float]]] = {}
     for name, curve in curves.items():
-        label = f"{name}, with {sure.level:.0%} interval"
-        series[label], bands[label] = curve._sorted.mean(-1).tolist(), curve._intervals(sure)
+        ends = curve._intervals(sure)
+        label = f"{name}, with {sure.level:.0%} interval" if np.isfinite(ends).any() else name  # a single prompt's mean has none
+        series[label], bands[label] = curve._sorted.mean(-1).tolist(), ends
     for name, some in (controls or {}).items():
         means = np.stack([curve._sorted.mean(-1) for curve in some])
         label = f"{name}: mean and range of {len(some)}"

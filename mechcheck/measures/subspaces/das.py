@@ -16,6 +16,7 @@ from torch.nn import functional as F
 
 from mechcheck.base.device import exact, usual_torch
 from mechcheck.base.errors import MechcheckError, SiteError
+from mechcheck.engine.arithmetic.work import passed
 from mechcheck.engine.edit import part_of
 from mechcheck.engine.hooks import LOGIT_BYTES, as_loaded
 from mechcheck.engine.run import capture
@@ -92,6 +93,7 @@ def _das(
     def compared(rows: Tensor) -> Tensor:
         """Logits of what the base says, and of what it is expected to say, at END."""
         seen = {} if model.cfg.attention_dir == "causal" else {"attention_mask": _mask(tokens, lengths, rows).to(model.cfg.device)}
+        passed(model, len(rows), tokens.shape[1], tokens.shape[1], gradient=torch.is_grad_enabled())
         logits = model(tokens[rows].to(model.cfg.device), **seen)
         at_end = logits[torch.arange(len(rows), device=logits.device), ends[rows].to(logits.device)]
         return at_end.gather(1, said[rows].to(logits.device)).float()

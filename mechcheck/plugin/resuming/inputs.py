@@ -9,7 +9,7 @@ import pytest
 
 from mechcheck.base.errors import MechcheckError
 from mechcheck.base.outgoing import outgoing
-from mechcheck.circuits.files import circuit_folders
+from mechcheck.circuits.recorded import circuit_folders
 from mechcheck.evidence.record import Record
 from mechcheck.evidence.unfinished.resuming import Interrupted, differences
 from mechcheck.models.names import place_of

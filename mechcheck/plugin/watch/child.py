@@ -93,7 +93,7 @@ def _item(item: pytest.Item) -> dict[str, Any]:
     settings = item.config.stash[SETTINGS]
     folders: list[Path] = []
     if spec is not None and spec.task is not None:
-        from mechcheck.circuits.files import circuit_folders
+        from mechcheck.circuits.recorded import circuit_folders
 
         folders = list(circuit_folders(spec.task, item.path.parent, settings.circuits))
     runs = spec is not None and isinstance(chosen, str) and item.get_closest_marker("skip") is None

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from mechcheck.circuits.files import circuit_file
+from mechcheck.circuits.recorded import circuit_file
 from mechcheck.plugin.watch.child import Told
 from mechcheck.plugin.watch.files import Changes
 

@@ -49,10 +49,11 @@ class Watch:
         """What to compare the next look with after a run: what was seen before it, and as it is now what it has taught to look at.
 
         What lies in a folder that was looked in before and was not there has been added meanwhile, and is left for the next look.
+        What no test is made of any longer is looked at no more, which is no deletion.
         """
-        now = self.look()
-        taught = {path: state for path, state in now.items() if not any(folder in looked_in for folder in (path, *path.parents))}
-        return taught | seen
+        looked_at = self.folders | self.known.watched
+        kept = {path: state for path, state in seen.items() if _lies_in(path, looked_at)}
+        return {path: state for path, state in self.look().items() if not _lies_in(path, looked_in)} | kept
 
     def begin(self) -> bool:
         """Collect everything once; whether there is something to watch."""
@@ -169,6 +170,11 @@ def _press(here: Watch, key: str) -> None:
 def _told(paths: "frozenset[Path]", concerned: bool) -> str:
     names = ", ".join(sorted(_shown(str(path)) for path in paths)[:3]) + (" ..." if len(paths) > 3 else "")
     return names if concerned else f"{names}: no claim is made of it"
+
+
+def _lies_in(path: Path, places: set[Path]) -> bool:
+    """Whether it is one of the places, or lies in one."""
+    return any(place in places for place in (path, *path.parents))
 
 
 def _shown(text: str) -> str:

@@ -43,7 +43,7 @@ def worth_keeping(models: Sequence[tuple[str, str]], device: str) -> list[tuple[
     """Which models, with their dtypes, to have in memory: copies of the process begin with them."""
     if device != "cpu":
         return []  # a copy could not use what this process has begun on a GPU
-    from mechcheck.models.loading import embedded_models
+    from mechcheck.models.names import embedded_models
 
     known = embedded_models()
     small, others = [one for one in models if one[0] in known], [one for one in models if one[0] not in known]

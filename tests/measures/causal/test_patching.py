@@ -62,12 +62,20 @@ def test_the_oracle_tells_wrong_patching_apart(tiny, layout, oracle):
         assert np.abs(mutant - oracle).max() > 1e3 * SAME_FORWARD[layout]
 
 
-def test_residual_patching_is_that_of_transformer_lens(tiny, layout):
+@pytest.mark.parametrize(
+    ("kind", "sweep"),
+    [
+        ("resid_pre", patching.get_act_patch_resid_pre),
+        ("attn_out", patching.get_act_patch_attn_out),
+        ("mlp_out", patching.get_act_patch_mlp_out),
+    ],
+)
+def test_residual_patching_is_that_of_transformer_lens(tiny, layout, kind, sweep):
     model, prompts = tiny(layout), random_prompts(4, EQUAL)
     prompts = type(prompts)(**{**vars(prompts), "positions": {**prompts.positions, "THIRD": 0 * prompts.lengths + 3}})
     source = type(prompts)(**{**vars(prompts.counterfactual), "positions": prompts.positions})
-    oracle = by_transformer_lens(model, prompts, source, patching.get_act_patch_resid_pre, 9)
-    patched = residual_patching(model, prompts, ["END", "THIRD"], source=source)
+    oracle = by_transformer_lens(model, prompts, source, sweep, 9)
+    patched = residual_patching(model, prompts, ["END", "THIRD"], kind=kind, source=source)
     assert patched.shape == (2, 2, len(prompts))
     np.testing.assert_allclose(patched, oracle[:, [8, 3]], rtol=0, atol=SAME_FORWARD[layout])
 

@@ -178,3 +178,32 @@ def test_nothing_to_watch(tmp_path):
     with watching(tmp_path, "no_such_folder") as watched:
         assert watched.ended() == 2
         assert "no_such_folder" in watched.quiet(0.2)
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_where_no_process_can_be_copied_each_run_is_a_fresh_one(folder, terminal):
+    """It is said, and whatever else a watch does is done: some imports of everything, so some 6 s of CPU each."""
+    cannot = ("-c", "import os; del os.fork; from mechcheck.cli import main; raise SystemExit(main())")
+    file = folder / "claims" / "test_behaviour.py"
+    with watching(folder, "claims/test_behaviour.py", *OPTIONS[1:], terminal=terminal, program=cannot) as watched:
+        assert "-- this system cannot copy a process, so every run loads everything anew" in watched.until(READY)
+        (folder / "claims" / "helper.py").write_text("LEAST = 1000.0\n")
+        assert "1 claim: 1 refuted" in watched.until(DONE)
+        (folder / "claims" / "helper.py").write_text("LEAST = 1.0\n")
+        assert "1 claim: 1 supported" in watched.until(DONE)
+        found = evidence(folder)
+        file.write_text("import time\n\ndef test_slow():\n    print('begun', flush=True)\n    time.sleep(1000)\n")
+        watched.until(r"-- claims/test_behaviour.py: .*\n")
+        watched.quiet(8)
+        watched.interrupt()
+        assert "KeyboardInterrupt" in watched.until(DONE)
+        if terminal:
+            watched.press("q")
+        else:
+            watched.interrupt()
+        watched.until("-- bye")
+        assert watched.ended() == 0
+
+    file.write_text(CLAIM)
+    subprocess.run([sys.executable, "-m", "pytest", "claims/test_behaviour.py", *OPTIONS[1:]], cwd=folder, capture_output=True, check=True)
+    assert evidence(folder) == found

@@ -7,6 +7,7 @@ import pytest
 
 from mechcheck.plugin.watch.files import changes, settled, snapshot
 from mechcheck.plugin.watch.imports import made_of
+from mechcheck.plugin.watch.loop import Watch
 
 
 def test_changed_added_deleted_and_nothing_else(tmp_path):
@@ -41,6 +42,26 @@ def test_what_is_saved_in_several_steps_is_seen_once():
     file = Path("it.py")
     looks = iter([{}, {file: (1, 0, 0)}, {file: (2, 5, 0)}, {file: (2, 5, 0)}])
     assert settled(lambda: next(looks), {file: (0, 9, 0)}) == {file: (2, 5, 0)}
+
+
+def test_what_is_looked_at_no_longer_was_not_deleted(tmp_path):
+    """A claim's circuits lie elsewhere, and are looked at as long as it is there; in its own folder a file is gone that is gone."""
+    own, circuits = tmp_path / "claims", tmp_path / "shipped"
+    for folder in (own, circuits):
+        folder.mkdir()
+    for file in (own / "test_it.py", own / "gone.json", circuits / "model.toml"):
+        file.write_text("1")
+    watch = Watch(["claims"], None)
+    watch.roots = [own]
+    item = {"file": str(own / "test_it.py"), "model": "m", "dtype": "float32", "alone": True, "circuits": [str(circuits)]}
+    watch.known.items = {"test_it.py::test_it[m]": item}
+    seen, looked_in = watch.look(), watch.folders
+    assert {path.name for path in seen} == {"test_it.py", "gone.json", "model.toml"}
+    watch.known.items = {"test_it.py::test_it": item | {"circuits": []}}
+    (own / "gone.json").unlink()
+    (own / "new.json").write_text("1")
+    found = changes(watch.look_on(seen, looked_in), watch.look())
+    assert [{path.name for path in some} for some in found] == [set(), {"new.json"}, {"gone.json"}]
 
 
 @pytest.fixture

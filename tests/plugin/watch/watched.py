@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -68,11 +68,15 @@ class Watched:
 
 @contextmanager
 def watching(
-    folder: Path, *arguments: str, terminal: bool = False, environment: Mapping[str, str | None] | None = None
+    folder: Path,
+    *arguments: str,
+    terminal: bool = False,
+    environment: Mapping[str, str | None] | None = None,
+    program: Sequence[str] = ("-m", "mechcheck.cli"),
 ) -> Iterator[Watched]:
     """A watch of a folder; with a terminal, keys can be pressed."""
     env = {name: value for name, value in {**os.environ, **(environment or {})}.items() if value is not None}
-    command = [sys.executable, "-m", "mechcheck.cli", "watch", *arguments]
+    command = [sys.executable, *program, "watch", *arguments]
     main, other = pty.openpty()
     process = subprocess.Popen(
         command, cwd=folder, env=env, stdin=other if terminal else subprocess.DEVNULL, stdout=other, stderr=other,

@@ -1,8 +1,4 @@
-"""Hypothesis strategies over prompts, for `check.for_all`, and over sites. Each shrinks to what is simplest: the shortest sentence, the
-first words, the first head.
-
-Hypothesis is imported when a claim runs that asks for one, so that collecting claims costs no import of it.
-"""
+"""The strategies."""
 
 import string
 from collections.abc import Mapping, Sequence
@@ -22,8 +18,6 @@ from mechcheck.tasks.spelling import Spelling
 if TYPE_CHECKING:
     from hypothesis.strategies import DrawFn, SearchStrategy
     from transformer_lens.model_bridge import TransformerBridge
-
-__all__ = ["ioi_in_every_sentence", "ioi_people", "ioi_sentences", "prompts_from", "sentences", "sites"]
 
 
 def prompts_from(prompts: PromptSet) -> "SearchStrategy[PromptSet]":
