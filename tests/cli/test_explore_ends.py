@@ -27,6 +27,7 @@ def test_an_interrupted_server_leaves_no_pytest_behind(tmp_path):
         return asked
 
     shown = json.load(ask("example", {"task": "ioi", "row": 0}).getresponse())
+    del shown["alike"]  # how many references there are, which is not the prompt's
     claim = {"statement": "x", "expects": "below", "threshold": "-1", "file": "test_x.py", "task": "ioi"}
     waiting = ask("prove", shown | claim | {"do": "patch", "heads": "0.3@END", "at": [], "factor": 2})
     children = [Path(one) / "children" for one in Path(f"/proc/{server.pid}/task").iterdir()]
