@@ -22,25 +22,22 @@ sys.path.append(str(ROOT / "tests"))
 
 from browser import CHROMIUM, Browser  # noqa: E402
 
+WARM = 4
 RESULTS = Path(__file__).parent / "results"
 MODELS = ("names-gpt2-seed4", "years-gpt2-seed0", "sentences-bert", "compiled-ioi")
 LARGE = "GPT-2 small's shape"
 """Random weights of 12 layers, 12 heads and a width of 768, on a prompt of 15 words."""
 # A click, then the first frame in which numbers, and then maps, are new; a head is put in or out that was not there, or was.
-CLICKS = """(async (times) => {
+CLICK = """(async (number) => {
   const changed = (id) => new Promise((done) => {
     const seen = new MutationObserver(() => { seen.disconnect(); requestAnimationFrame(() => done(performance.now())); });
     seen.observe(document.getElementById(id), { childList: true });
   });
   const cells = [...document.querySelectorAll('#grid .cell')];
-  const found = [];
-  for (let i = 0; i < times; i++) {
-    const [numbers, maps] = [changed('numbers'), changed('maps')];
-    const start = performance.now();
-    cells[(i + 1) % cells.length].click();
-    found.push([await numbers - start, await maps - start]);
-  }
-  return found;
+  const [numbers, maps] = [changed('numbers'), changed('maps')];
+  const start = performance.now();
+  cells[(number + 1) % cells.length].click();
+  return [await numbers - start, await maps - start];
 })"""
 
 
@@ -57,8 +54,7 @@ def measure(name: str, kind: str, clicks: int) -> dict[str, Any]:
         browser.until("document.querySelectorAll('.next').length > 1")
         first = 1000 * (time.perf_counter() - start)
         browser.until("document.querySelectorAll('#maps figure').length > 0")
-        browser.evaluate(f"{CLICKS}(4)")
-        found = browser.evaluate(f"{CLICKS}({clicks})")
+        found = [browser.evaluate(f"{CLICK}({number})") for number in range(WARM + clicks)][WARM:]
     server.stop()
     thread.join()
     prediction, attention = zip(*found, strict=True)
@@ -73,7 +69,8 @@ def _words() -> dict[str, str]:
 
 
 def _spread(what: str, times: tuple[float, ...]) -> dict[str, float]:
-    return {what: round(statistics.median(times), 1), f"{what}_slowest": round(max(times), 1)}
+    named = {what: statistics.median(times), f"{what}_fastest": min(times), f"{what}_slowest": max(times)}
+    return {name: round(time, 1) for name, time in named.items()}
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """The memory that loading a model with the default processing takes, and the fast runner with it, beside the size of its weights.
 
-    python benchmarks/loading.py [--layers 18]
+    python benchmarks/loading.py [--layers 18] [--layout GPT-2]
 
 Each case in a process of its own: the most memory that was resident since the imports, files that are mapped included, as a part of the
 weights in the dtype asked for. "all at once" is TransformerLens' own processing of the same directory, as mechcheck loaded models before.
@@ -15,7 +15,7 @@ from concurrent.futures import ProcessPoolExecutor
 from importlib import metadata
 from multiprocessing import get_context
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from comparison.shapes import directory
 
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from transformers import PretrainedConfig
 
 RESULT = Path(__file__).parent / "results" / "loading.json"
+LAYOUTS = ("GPT-2", "Llama", "GPT-NeoX")
 _IDS = {"bos_token_id": 1, "eos_token_id": 0, "pad_token_id": 0, "vocab_size": 16000, "initializer_range": 0.04}
 _WIDTH, _HEADS = 1024, 16
 
@@ -95,31 +96,33 @@ def main() -> None:
     """Measure, print and save."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--layers", type=int, default=18)
+    parser.add_argument("--layout", action="append", choices=LAYOUTS, help="measured anew, beside the rows that are there (default: all)")
     parser.add_argument("--results", type=Path, default=RESULT)
     asked = parser.parse_args()
     cases = [
         Case(layout, asked.layers, dtype, "folded", at_once)
-        for layout in ("Llama", "GPT-2", "GPT-NeoX")
+        for layout in LAYOUTS
         for dtype in ("float32", "bfloat16")
         for at_once in (True, False)
     ]
     cases += [Case("Llama", asked.layers, dtype, "raw", at_once=False) for dtype in ("float32", "bfloat16")]
-    rows = []
+    cases = [case for case in cases if case.layout in (asked.layout or LAYOUTS)]
+    versions = {name: metadata.version(name) for name in ("torch", "transformer-lens", "transformers")}
+    versions["python"] = platform.python_version()
+    told = {"unit": "most resident memory since the imports, bytes", "layers": asked.layers, "versions": versions}
+    rows = [row for row in _saved(asked.results) if row["layout"] not in (asked.layout or LAYOUTS)]
     with ProcessPoolExecutor(1, mp_context=get_context("spawn"), max_tasks_per_child=1) as fresh:
-        for layout, dtype in dict.fromkeys((case.layout, case.dtype) for case in cases):
-            fresh.submit(directory, config(layout, asked.layers, dtype)).result()
         for case in cases:
+            fresh.submit(directory, config(case.layout, asked.layers, case.dtype)).result()
             found = fresh.submit(measure, case).result()
             rows.append(case._asdict() | found)
             how = "all at once" if case.at_once else "a layer at a time" if case.processing == "folded" else "raw"
-            print(
-                f"{case.layout:9s} {case.dtype:9s} {how:18s} {found['ratio']:5.2f} x weights  {found['cpu_seconds']:5.1f} s CPU", flush=True
-            )
-    versions = {"python": platform.python_version()} | {
-        name: metadata.version(name) for name in ("torch", "transformer-lens", "transformers")
-    }
-    told = {"unit": "most resident memory since the imports, bytes", "layers": asked.layers, "rows": rows, "versions": versions}
-    asked.results.write_text(json.dumps(told, indent=2) + "\n", encoding="utf-8")
+            print(f"{case.layout:9s} {case.dtype:9s} {how:18s} {found['ratio']:5.2f} x weights {found['cpu_seconds']:5.1f} s", flush=True)
+            asked.results.write_text(json.dumps(told | {"rows": rows}, indent=2) + "\n", encoding="utf-8")
+
+
+def _saved(results: Path) -> list[dict[str, Any]]:
+    return json.loads(results.read_text(encoding="utf-8"))["rows"] if results.is_file() else []
 
 
 if __name__ == "__main__":

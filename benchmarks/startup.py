@@ -53,7 +53,7 @@ def cpu_seconds(command: tuple[str, ...], checkout: Path, scratch: Path) -> floa
 SAVED = """
 from mechcheck import Ablate, claim, run
 
-@claim("S-inhibition heads matter", task="ioi", models=["names-gpt2-seed0"])
+@claim("S-inhibition heads matter", task="ioi", models=["names-gpt2-seed4"])
 def test_heads(model, prompts, circuit, check):
     check.below(run(model, prompts, Ablate(circuit["s_inhibition"], "resample")) - run(model, prompts), -0.5)
 """

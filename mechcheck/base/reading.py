@@ -93,7 +93,11 @@ def parse_json(text: str) -> Any:
 
 def read_toml(path: Path, limit: int = LARGEST_TEXT) -> dict[str, Any]:
     """The content of a TOML file, which may say nan and inf. Errors: as `read_json`."""
-    text = read_text(path, limit)
+    return parse_toml(read_text(path, limit))
+
+
+def parse_toml(text: str) -> dict[str, Any]:
+    """What a TOML text says. Errors: as `read_toml`."""
     if _LONG_KEY.search(_QUOTED.sub("_", text)):
         raise ValueError(f"a key in it has more than {DEEPEST} parts")
     try:

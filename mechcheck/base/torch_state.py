@@ -43,8 +43,19 @@ def _set_autocast(states: Iterable[tuple[bool, torch.dtype]]) -> None:
         torch.set_autocast_dtype(kind, dtype)
 
 
-def _set_device(device: torch.device) -> None:
-    torch.set_default_device(None if device.type == "cpu" else device)
+def _device() -> torch.device | None:
+    """The default device; None where torch 2.6 finds none, as after `torch.set_default_device(None)`."""
+    try:
+        return torch.get_default_device()
+    except AttributeError:
+        return None
+
+
+def _set_device(device: torch.device | None) -> None:
+    """Without a name where it is the CPU: a device by name is asked for whenever a tensor is made."""
+    torch.set_default_device(None if device is None or device.type == "cpu" else device)
+    if _device() is None:
+        torch.set_default_device("cpu")
 
 
 def _deterministic() -> tuple[bool, bool]:
@@ -89,7 +100,7 @@ _SETTINGS = (
     _Setting("torch's gradients", torch.is_grad_enabled, torch.set_grad_enabled, "with torch.no_grad():"),
     _Setting("torch's autocast", _autocast, _set_autocast, "with torch.autocast(...):"),
     _Setting("torch's default dtype", torch.get_default_dtype, torch.set_default_dtype, "dtype="),
-    _Setting("torch's default device", torch.get_default_device, _set_device, "with torch.device(...):"),
+    _Setting("torch's default device", _device, _set_device, "with torch.device(...):"),
     _Setting("torch's number of threads", torch.get_num_threads, torch.set_num_threads, "--mech-threads"),
     _Setting(
         "torch's deterministic algorithms", _deterministic, lambda was: torch.use_deterministic_algorithms(was[0], warn_only=was[1]),

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from mechcheck.base.errors import CircuitError, MechcheckError
 from mechcheck.base.paths import write_text
-from mechcheck.base.reading import read_toml
+from mechcheck.base.reading import parse_toml, read_toml
 from mechcheck.circuits.edge_search import ID
 from mechcheck.circuits.edge_tables import check_edges, edge_lines, read_edges
 from mechcheck.circuits.roles import Absent, Role
@@ -49,12 +49,21 @@ def load_circuit(path: str | Path) -> Circuit:
         CircuitError: no such file, one that is no TOML in UTF-8, or an entry that is lacking or of another kind.
     """
     path = Path(path)
+    return _told(path.name, lambda: read_toml(path))
+
+
+def parse_circuit(text: str, name: str = "the circuit") -> Circuit:
+    """The circuit that a file of this text has; the name is what errors call it by. Errors: as `load_circuit`."""
+    return _told(name, lambda: parse_toml(text))
+
+
+def _told(name: str, read: Callable[[], dict[str, Any]]) -> Circuit:
     try:
-        return _circuit(read_toml(path))
+        return _circuit(read())
     except KeyError as error:
-        raise CircuitError(f"{path.name} lacks {error.args[0]!r}; a circuit file has source, weights_sha256 and [roles]") from error
+        raise CircuitError(f"{name} lacks {error.args[0]!r}; a circuit file has source, weights_sha256 and [roles]") from error
     except (OSError, ValueError) as error:  # ValueError: no UTF-8, no TOML, or one of our own about what it says
-        raise CircuitError(f"{path.name} cannot be read: {error}") from error
+        raise CircuitError(f"{name} cannot be read: {error}") from error
 
 
 def _circuit(raw: dict[str, Any]) -> Circuit:

@@ -17,7 +17,7 @@ def add_cost_command(commands: "argparse._SubParsersAction[argparse.ArgumentPars
 
 
 def _cost(chosen: argparse.Namespace) -> None:
-    from mechcheck.evidence.cost import cost_lines, cost_table
+    from mechcheck.evidence.costs.spent import cost_lines, cost_table
     from mechcheck.evidence.runs import read_evidence
 
     lines = cost_lines([claim for path in chosen.evidence for claim in read_evidence(path)["claims"]], chosen.by)

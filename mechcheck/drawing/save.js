@@ -42,7 +42,7 @@ function draw(node, box, parts) {
     return;
   }
   if (node.classList.contains("ramp")) ramp(node, place, parts);
-  else if (!style.backgroundColor.endsWith(", 0)")) parts.push(svgMake("rect", { ...place, fill: style.backgroundColor }));
+  else if (!/^rgba\(.*, 0\)$/.test(style.backgroundColor)) parts.push(svgMake("rect", { ...place, fill: style.backgroundColor }));
   node.childNodes.forEach((child) => draw(child, box, parts));
 }
 

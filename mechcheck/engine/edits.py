@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from jaxtyping import Int
+from jaxtyping import Bool, Int
 from torch import Tensor
+from torch.nn.functional import pad
 
 from mechcheck.base.device import exact
 from mechcheck.base.errors import MechcheckError, PromptError
@@ -77,6 +78,10 @@ def edits_of(model: "TransformerBridge", prompts: PromptSet, interventions: Sequ
             raise PromptError(f"{site.named} is changed twice at once; leave it out of one of the interventions")
         places.append(site)
     edits = [_edit(model, intervention, site, prompts, captures) for intervention in interventions for site in intervention.sites]
+    edits = [
+        edit if edit.site.kind != "pattern" or edit.value is None
+        else replace(edit, value=edit.value * _seen(model, edit.site, prompts).to(edit.value.device)) for edit in edits
+    ]  # fmt: skip
     spans = prompts.spans
     return [
         replace(edit, where=prompts.span(edit.site.at)) if edit.site.at is not None and edit.site.at in spans else edit for edit in edits
@@ -104,7 +109,7 @@ def _edit(model: "TransformerBridge", intervention: Intervention, site: Site, pr
             keys = prompts.span(intervention.keys)
             return Edit(site, keep=1.0, cut=~keys if intervention.only else keys)
         case Noise():
-            return Edit(site, _noise(intervention, site, prompts, captures.get(prompts, site)), keep=1.0)
+            return Edit(site, _noise(model, intervention, site, prompts, captures.get(prompts, site)), keep=1.0)
         case Permute():
             return Edit(site, keep=1.0, order=_permuted(prompts, intervention.seed))
     raise MechcheckError(f"expected an intervention, for example Ablate(heads('9.6')), got {type(intervention).__name__}")
@@ -163,17 +168,33 @@ def _steering(model: "TransformerBridge", steer: Steer, site: Site, prompts: Pro
     return (steer.scale * vector).expand(shape)
 
 
-def _noise(noise: Noise, site: Site, prompts: PromptSet, activation: Activation) -> Activation:
-    """Gaussian noise, as large as it is told to be beside what is there."""
-    there = activation
+def _seen(model: "TransformerBridge", site: Site, prompts: PromptSet) -> Bool[Tensor, "prompt *pos key"]:
+    """The keys that the queries of a pattern see: to others no attention is ever given, whatever is put or added there."""
+    place = torch.arange(prompts.tokens.shape[1])
+    if model.cfg.attention_dir != "causal":
+        seen = place < prompts.lengths[:, None]
+        return seen[:, None] if prompts.several(site.at) else seen
     if prompts.several(site.at):
-        real = (prompts.own if site.at is None else prompts.span(site.at)).to(activation.device)
-        there = activation[real]
-    size = float(exact(there).std(correction=0))
+        return (place <= place[:, None])[None]
+    assert site.at is not None
+    return place <= prompts.position(site.at)[:, None]
+
+
+def _noise(model: "TransformerBridge", noise: Noise, site: Site, prompts: PromptSet, activation: Activation) -> Activation:
+    """Gaussian noise, as large as it is told to be beside what is there."""
+    real = torch.ones(len(prompts), dtype=torch.bool)
+    if prompts.several(site.at):
+        real = prompts.own if site.at is None else prompts.span(site.at)
+    if site.kind == "pattern":
+        real = real[..., None] & _seen(model, site, prompts)
+    size = float(exact(activation[real.to(activation.device)]).std(correction=0))
     drawn = []
-    for name in prompts.ids:
+    for name, length in zip(prompts.ids, prompts.lengths.tolist(), strict=True):
         rng = np.random.default_rng(seed_from(f"noise {noise.seed} {site.named} {name}"))
-        drawn.append(torch.from_numpy(rng.standard_normal(activation.shape[1:])))
+        # A pattern's components are positions too, and a prompt's noise must not depend on how far it is padded.
+        shape = activation.shape[1:] if site.kind != "pattern" else [length] * (activation.ndim - 1)
+        values = torch.from_numpy(rng.standard_normal(shape))
+        drawn.append(values if site.kind != "pattern" else pad(values, [0, activation.shape[-1] - length] * values.ndim))
     return (noise.scale * size * torch.stack(drawn)).to(activation)
 
 

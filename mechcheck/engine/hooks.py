@@ -130,7 +130,8 @@ def forward(
         if not to_the_end and (stop := _behind(hooks)) is not None and stop < model.cfg.n_layers:
             some["stop_at_layer"] = stop
         logits_at = tokens.shape[1] if columns is None else len(columns)
-        passed(model, *tokens.shape, 0 if "stop_at_layer" in some else logits_at, some.get("stop_at_layer"), gradient=bool(nodes))
+        made = 0 if "stop_at_layer" in some else logits_at
+        passed(model, len(tokens), tokens.shape[1], made, some.get("stop_at_layer"), gradient=bool(nodes))
         out = model(tokens, **attention_mask(model, rows), **some)
     silent = sorted(set(hooks) - fired)
     if silent:

@@ -36,6 +36,9 @@ async function ask(what, body, signal) {
   }
 }
 
+// What a file that a reader chose says.
+const textOf = async (file) => (file ? file.text() : "");
+
 // Shows problems at what they are of, and takes away those that are gone.
 function tell(problems, places) {
   for (const where of places) {

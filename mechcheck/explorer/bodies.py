@@ -5,11 +5,16 @@ from typing import Any
 
 from mechcheck.base.errors import MechcheckError
 from mechcheck.base.json_schema import misfit
+from mechcheck.explorer.measures import MEASURES
 
 Json = dict[str, Any]
 
 LIMIT = 1 << 16
 """Bytes of a body at most: far more than a prompt that fits into a model's context."""
+LIMITS = {"session": 1 << 21, "claim": 1 << 20, "save": 1 << 20, "prove": 1 << 20}
+"""The same where more is sent: a file, or a circuit with the score of each of its edges."""
+MOST = 64
+"""References at most."""
 KINDS = {
     "none": "leave as it is", "zero": "zero", "mean": "mean", "resample": "resample", "patch": "patch", "scale": "scale", "steer": "steer",
     "permute": "permute", "sparsify": "sparsify", "noise": "noise", "knockout": "knock out attention",
@@ -37,7 +42,7 @@ _TEXT: Json = {"type": "string"}
 _PROMPT: Json = {
     "text": _TEXT,
     "counterfactual": _TEXT,
-    "references": {"type": "array", "items": _TEXT, "maxItems": 64},
+    "references": {"type": "array", "items": _TEXT, "maxItems": MOST},
     "answer": _TEXT,
     "foil": _TEXT,
     "positions": {"type": "object", "additionalProperties": {"type": "integer", "minimum": 0}},
@@ -68,10 +73,12 @@ _CLAIM: Json = {
     "task": _TEXT,
     "row": {"type": "integer", "minimum": 0},
     "statement": _TEXT,
-    "expects": {"enum": ["below", "above", "rate"]},
+    "expects": {"enum": ["below", "above"]},
     "threshold": _TEXT,
     "file": _TEXT,
 }
+_CLAIM_SILENT: Json = {"measure": {"enum": list(MEASURES)}, "circuit": _TEXT}
+"""Of which a body may be silent: the mean logit difference is meant then, and no circuit that was found."""
 
 
 _STUDY: Json = {
@@ -99,12 +106,16 @@ SCHEMAS: dict[str, Json] = {
     "predict": _table({**_PROMPT, **_CHANGE}, _SETTINGS),
     "attention": _table({**_PROMPT, **_CHANGE}, _SETTINGS | {"shown": _TEXT}),
     "effects": _table({**_PROMPT, **_CHANGE}, _SETTINGS),
-    "claim": _table({**_PROMPT, **_CHANGE, **_CLAIM}, _SETTINGS),
-    "save": _table({**_PROMPT, **_CHANGE, **_CLAIM, "replace": {"type": "boolean"}}, _SETTINGS),
-    "prove": _table({**_PROMPT, **_CHANGE, **_CLAIM}, _SETTINGS),
+    "claim": _table({**_PROMPT, **_CHANGE, **_CLAIM}, _SETTINGS | _CLAIM_SILENT),
+    "save": _table({**_PROMPT, **_CHANGE, **_CLAIM, "replace": {"type": "boolean"}}, _SETTINGS | _CLAIM_SILENT),
+    "prove": _table({**_PROMPT, **_CHANGE, **_CLAIM}, _SETTINGS | _CLAIM_SILENT),
     "study": _table({**_PROMPT, **_CHANGE, **_STUDY}, _SETTINGS),
     "complete": _table({"start": _TEXT}),
-    "example": _table({"task": _TEXT, "row": {"type": "integer", "minimum": 0}}),
+    "example": _table(
+        {"task": _TEXT, "row": {"type": "integer", "minimum": 0}}, {"many": {"type": "integer", "minimum": 1, "maximum": MOST}}
+    ),
+    "session": _table({"text": _TEXT}),
+    "opening": _table({}),
 }
 """What is asked -> the shape of its body."""
 

@@ -48,8 +48,7 @@ def changes(sites: Sites, prepared: Prepared, body: Json) -> list[Intervention]:
         return []
     _check_positions(sites, prepared, asked)
     if asked["of"] == "patterns" and asked["do"] in ("steer", "noise"):
-        why = "it would give weight to tokens that come later, and its shares would not add up to 1"
-        raise Problem("do", f"nothing is added to attention: {why}. Scale it, patch it or knock it out")
+        raise Problem("do", "nothing is added to attention, whose shares would not add up to 1: scale it, patch it or knock it out")
     try:
         if asked["do"] == "steer":
             return [*steered(prepared.seen, sites, asked["direction"], float(asked["strength"]))]
@@ -60,18 +59,6 @@ def changes(sites: Sites, prepared: Prepared, body: Json) -> list[Intervention]:
         raise Problem("heads", error) from error
     except MechcheckError as error:
         raise Problem("do", error) from error
-
-
-def change(sites: Sites, prepared: Prepared, body: Json) -> Intervention | None:
-    """`changes` where that is one, or none.
-
-    Raises:
-        Problem: as there; several sites are steered.
-    """
-    found = changes(sites, prepared, body)
-    if len(found) > 1:
-        raise Problem("do", f"{len(found)} sites are steered, each along its own direction: choose one")
-    return found[0] if found else None
 
 
 def changes_alone(model: "TransformerBridge", prepared: Prepared, body: Json) -> tuple[list[str], list[list[Intervention]]]:

@@ -1,7 +1,8 @@
 // What is on the page as a claim: its file, where it is saved, and what comes of running it.
 
 function claimPanel(question) {
-  const PLACES = ["statement", "threshold", "file", "claim", "run"];
+  const PLACES = ["statement", "measure", "expects", "threshold", "file", "circuit", "claim", "run"];
+  const FIELDS = ["statement", "measure", "expects", "threshold", "file", "circuit"];
   const SHARED = [...ACTS, "page"]; // places of the page's own problems, which are left alone where there are none of the claim's
   let body = null; // what the file that is shown was made of
   let asked = null; // what a file is waited for of
@@ -32,17 +33,42 @@ function claimPanel(question) {
 
   byId("claim-form").addEventListener("submit", async (event) => {
     event.preventDefault();
-    const fields = Object.fromEntries(["statement", "expects", "threshold", "file"].map((name) => [name, byId(name).value]));
+    const fields = read();
     outdate();
     const mine = (asked = { ...question(), ...fields });
     const found = await ask("claim", mine);
     if (asked !== mine || !told(found)) return;
     body = mine;
     byId("source").textContent = found.source;
+    const [[name, text] = []] = Object.entries(found.beside);
+    byId("beside").hidden = !name;
+    byId("beside-name").textContent = name ?? "";
+    byId("beside-text").textContent = text ?? "";
     byId("made").hidden = false;
     byId("source").focus();
   });
-  for (const name of ["statement", "expects", "threshold", "file"]) byId(name).addEventListener("input", outdate);
+  for (const name of FIELDS) byId(name).addEventListener("input", outdate);
+  byId("measure").addEventListener("input", ({ target }) => {
+    if (target.value === "faithful") byId("expects").value = "below";
+  });
+
+  const read = () => Object.fromEntries(FIELDS.map((name) => [name, byId(name).value]));
+
+  // A circuit that was found, as the text of its file.
+  function circuit(text) {
+    byId("circuit").value = text;
+    byId("circuit-row").open = true;
+    byId("measure").value = "faithful";
+    byId("expects").value = "below";
+    outdate();
+    byId("statement").focus();
+  }
+
+  byId("circuit-file").addEventListener("change", async ({ target }) => {
+    const text = await textOf(target.files[0]);
+    target.value = "";
+    circuit(text);
+  });
 
   byId("copy").addEventListener("click", async () => {
     try {
@@ -82,12 +108,13 @@ function claimPanel(question) {
   });
   byId("cancel").addEventListener("click", () => run?.abort());
 
-  function show({ source, verdict, reason, checks, decoys, prompts, printed, command }) {
+  function show({ source, verdict, reason, checks, decoys, prompts, here, printed, command }) {
     const word = byId("verdict-word");
     byId("source").textContent = source;
     word.textContent = verdict.replace("_", " ");
     word.className = verdict;
     byId("verdict-reason").textContent = checks.length ? `on ${prompts} fresh prompts` : reason;
+    byId("verdict-here").textContent = `on the prompt of this page, which was seen before: ${number(here)}`;
     const rows = [...checks.map(({ label, estimate }) => [label, estimate]), ...(decoys ? [["decoys", decoys]] : [])];
     byId("verdict-checks").replaceChildren(...rows.flatMap(([name, value]) => [make("dt", {}, name), make("dd", {}, value)]));
     byId("verdict-command").textContent = command;
@@ -96,5 +123,15 @@ function claimPanel(question) {
     say(`${word.textContent}: see below`);
   }
 
-  return { outdate };
+  return {
+    outdate,
+    circuit,
+    read,
+    // Fills in what a session has.
+    write(fields) {
+      for (const name of FIELDS) if (name in fields) byId(name).value = fields[name];
+      byId("circuit-row").open = Boolean(byId("circuit").value);
+      outdate();
+    },
+  };
 }

@@ -15,7 +15,7 @@
   const address = (some) => written({ ...some, look: "", study: {} });
 
   const question = () => {
-    const { task, row, each, shown, look, study, ...body } = state;
+    const { task, row, each, many, shown, look, study, ...body } = state;
     return body;
   };
 
@@ -33,10 +33,12 @@
     const { signal } = (running = new AbortController());
     fill();
     if (!state.text && state.task) {
-      const found = await ask("example", { task: state.task, row: state.row }, signal);
+      const found = await ask("example", { task: state.task, row: state.row, many: state.many }, signal);
       if (!found) return;
       if (found.problems) return tell(found.problems, PLACES);
-      state = { ...state, ...found };
+      const { alike, ...drawn } = found;
+      byId("alike").textContent = alike;
+      state = { ...state, ...drawn };
       history.replaceState(kept(), "", written(state));
       fill();
     }
@@ -49,8 +51,10 @@
       heads.show([], state);
       acts.show({ tokens: [], positions: {} });
       showPrediction({ tables: [], numbers: [] });
+      sharing.show(null);
       return showMaps({ figure: "" }, found.problems);
     }
+    sharing.show(found, said(state));
     prompt.show(found.prompt);
     heads.show(found.sites, state);
     acts.show(found.prompt, found.note);
@@ -117,10 +121,19 @@
     if (held) [...byId("tried").querySelectorAll("button")].find(({ textContent }) => textContent === held)?.focus();
   }
 
+  const sharing = sharingPanel({
+    read: () => ({ address: written(state), tried: kept().tried, claim: claim.read() }),
+    open({ address, tried, claim: fields }) {
+      const next = readState(address);
+      history.pushState({ depth: kept().depth + 1, tried }, "", written(next));
+      claim.write(fields);
+      return show(next);
+    },
+  });
   const prompt = promptPanel(change);
   const heads = headsPanel(change);
   const acts = actsPanel(change);
-  const studies = studiesPanel({ question: () => ({ ...question(), task: state.task }), settle, change });
+  const studies = studiesPanel({ question: () => ({ ...question(), task: state.task }), settle, change, claim: claim.circuit });
   const blank = { text: "", counterfactual: "", references: [], answer: "", foil: "", positions: {} };
   byId("task").addEventListener("change", ({ target }) => change(target.value ? { ...blank, task: target.value, row: 0 } : { task: "", row: 0 }));
   byId("another").addEventListener("click", () => change({ ...blank, task: state.task, row: state.row + 1 }));
@@ -131,5 +144,6 @@
   });
   byId("undo").addEventListener("click", () => history.back());
   addEventListener("popstate", () => show(readState(location.hash)));
-  show(state);
+  if (location.hash === "#session") sharing.begin();
+  else show(state);
 })();

@@ -5,6 +5,7 @@ function promptPanel(change) {
   const name = byId("naming-name");
   let named = null; // the position that is being named
   let places = {};
+  let drawn = {}; // the task and the row of the prompt, if it is one of a task
   let own = {}; // of these, those that were given on the page: END is there by itself
 
   function open(at, label) {
@@ -53,10 +54,19 @@ function promptPanel(change) {
     const input = byId(field);
     input.addEventListener("change", () => change({ [field]: input.value.trim() }));
     input.addEventListener("input", async () => {
-      const { words } = (await ask("complete", { start: input.value })) ?? {};
-      if (words) byId(`${field}-words`).replaceChildren(...words.map((word) => make("option", { value: word })));
+      // Of several words the last one is completed.
+      const [before, start] = input.value.match(/^(.*\s)?(\S*)$/s).slice(1);
+      const { words } = (await ask("complete", { start })) ?? {};
+      if (words) byId(`${field}-words`).replaceChildren(...words.map((word) => make("option", { value: (before ?? "") + word })));
     });
   }
+
+  byId("many").addEventListener("change", async ({ target }) => {
+    const many = Math.min(Math.max(Math.round(target.valueAsNumber) || 1, 1), Number(target.max));
+    const { task, row } = drawn;
+    const found = await ask("example", { task, row, many });
+    if (found?.references && drawn.task === task && drawn.row === row) change({ many, references: found.references });
+  });
 
   function chips(tokens, differs, marks) {
     return tokens.map((label, at) => {
@@ -78,9 +88,16 @@ function promptPanel(change) {
       byId("task").value = state.task;
       byId("another").hidden = !state.task;
       own = state.positions;
+      drawn = state;
+      byId("many-row").hidden = !state.task;
+      byId("many").value = state.many;
+      byId("taken").textContent = state.references.length;
     },
     // Shows what the server made of it.
-    show({ tokens, counterfactual, differs, positions }) {
+    show({ tokens, counterfactual, differs, positions, answer = [], foil = [] }) {
+      for (const [field, pieces] of [["answer", answer], ["foil", foil]]) {
+        byId(`${field}-tokens`).replaceChildren(...(pieces.length > 1 ? pieces.map((piece) => make("span", { className: "tok" }, make("bdi", {}, piece))) : []));
+      }
       places = positions;
       const held = document.activeElement?.closest("#tokens button")?.dataset.at;
       byId("tokens").replaceChildren(...chips(tokens, differs, true));

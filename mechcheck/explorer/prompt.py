@@ -7,15 +7,25 @@ from typing import TYPE_CHECKING, TypeVar
 from mechcheck.base.errors import MechcheckError
 from mechcheck.explorer.bodies import Json, Problem
 from mechcheck.explorer.directions import Seen
+from mechcheck.prompts.answered import answered
+from mechcheck.prompts.candidates import Tokens, What
 from mechcheck.prompts.labels import token_labels
 from mechcheck.prompts.limits import check_fits
 from mechcheck.prompts.prompt_set import END, PromptSet
 from mechcheck.prompts.tokens import Reader
+from mechcheck.tasks.registry import Split
 
 if TYPE_CHECKING:
     from transformer_lens.model_bridge import TransformerBridge
 
+DRAWN, SEED = 240, 0
+"""Prompts of a task that the page can show, and the seed that they are drawn by."""
+SPLIT: Split = "discover"
+"""Out of which they are drawn: what is seen here is not what claims, those that are written by hand too, are verified on."""
+
 Value = TypeVar("Value")
+Word = int | str
+"""An answer or a foil: its token, or, of several tokens, its text."""
 
 
 @dataclass(frozen=True)
@@ -42,16 +52,28 @@ class Prepared:
             "counterfactual": [] if other is None else token_labels(other, 0),
             "differs": differs,
             "positions": {name: int(at[0]) for name, at in self.prompts.positions.items()},
-            "answer": tokens_said(self.prompts, "answers"),
-            "foil": tokens_said(self.prompts, "foils"),
+            "answer": said(self.prompts, "answers"),
+            "foil": said(self.prompts, "foils"),
             "length": length,
         }
 
 
-def tokens_said(prompts: PromptSet, what: str) -> str | None:
-    """The text of the one answer, or foil; None where there is none."""
-    found = getattr(prompts, what)
-    return prompts.vocabulary[int(found[0])].strip() if len(found) else None
+def asked(prompts: PromptSet, what: What) -> Tokens:
+    """The tokens of the one answer, or foil; none where there is none."""
+    given = prompts.answer_sets if what == "answers" else prompts.foil_sets
+    if given:
+        return given[0][0]
+    return tuple(getattr(prompts, what).tolist())
+
+
+def said(prompts: PromptSet, what: What) -> list[str]:
+    """The same as text, token by token."""
+    return [prompts.vocabulary[one].strip() or prompts.vocabulary[one] for one in asked(prompts, what)]
+
+
+def tokens_said(prompts: PromptSet, what: What) -> str | None:
+    """The same as one text; None where there is none."""
+    return "|".join(said(prompts, what)) or None
 
 
 def prepare(model: "TransformerBridge", body: Json) -> Prepared:
@@ -75,17 +97,19 @@ def prepare(model: "TransformerBridge", body: Json) -> Prepared:
     _told("text", lambda: check_fits(model, PromptSet.from_tokens([row])))
     other = left_out("counterfactual", lambda: _aligned(reader, body["counterfactual"], len(row)))
     references = left_out("references", lambda: [_aligned(reader, text, len(row)) for text in body["references"] if text.strip()])
-    answer = left_out("answer", lambda: _word(reader, body["answer"]))
-    foil = left_out("foil", lambda: _other_word(reader, body["foil"], answer))
     positions = left_out("positions", lambda: _places(body["positions"], len(row))) or {}
     named = {name: [at] for name, at in positions.items()}
-    prompts = _told(
-        "text",
-        lambda: PromptSet.read(
+
+    def made(answer: Word | None, foil: Word | None, beside: str | None = None) -> PromptSet:
+        return PromptSet.read(
             reader, [body["text"]], answers=None if answer is None else [answer], foils=None if foil is None else [foil],
-            positions=named, counterfactual=None if other is None else [other], pad=False,
-        ),
-    )  # fmt: skip
+            positions=named, counterfactual=None if beside is None else [beside], pad=False, several_tokens=True,
+        )  # fmt: skip
+
+    _told("text", lambda: made(None, None))
+    answer = left_out("answer", lambda: _answerable(model, reader, body["answer"], lambda found: made(found, None)))
+    foil = left_out("foil", lambda: _answerable(model, reader, body["foil"], lambda found: _apart(made, answer, found, body["foil"])))
+    prompts = _told("text", lambda: made(answer, foil, other))
     drawn = None
     if references:
         every = {name: at * len(references) for name, at in named.items()}
@@ -110,15 +134,27 @@ def _aligned(reader: Reader, text: str, length: int) -> str | None:
     return text
 
 
-def _word(reader: Reader, word: str) -> int | None:
-    return reader.singles([word], after_space=True)[0] if word.strip() else None
-
-
-def _other_word(reader: Reader, word: str, answer: int | None) -> int | None:
-    found = _word(reader, word)
-    if found is not None and found == answer:
-        raise MechcheckError(f"the foil is the answer, {word!r}: choose another word")
+def _answerable(model: "TransformerBridge", reader: Reader, word: str, made: Callable[[Word], PromptSet]) -> Word | None:
+    """A word, or several, that may follow the prompt which is made with it; None for no word."""
+    if not word.strip():
+        return None
+    try:
+        found: Word = reader.singles([word], after_space=True)[0]
+    except MechcheckError:
+        found = word
+    prompts = made(found)
+    if prompts.any_sets():
+        check_fits(model, prompts)
+        whose: list[What] = ["answers", "foils"] if prompts.foil_sets else ["answers"]
+        for one in answered(prompts, whose if prompts.answer_sets else ["foils"]):
+            check_fits(model, one.prompts)
     return found
+
+
+def _apart(made: Callable[[Word | None, Word], PromptSet], answer: Word | None, foil: Word, word: str) -> PromptSet:
+    if foil == answer:
+        raise MechcheckError(f"the foil is the answer, {word!r}: choose another word")
+    return made(answer, foil)
 
 
 def _places(positions: dict[str, int], length: int) -> dict[str, int]:
@@ -148,7 +184,11 @@ def texts_of(reader: Reader, prompts: PromptSet, rows: Sequence[int]) -> list[st
     return found
 
 
-def example(model: "TransformerBridge", drawn: PromptSet, row: int, most: int = 8) -> Json:
+REFERENCES = 8
+"""Of a task's prompt, where nobody asks for more, or for fewer."""
+
+
+def example(model: "TransformerBridge", drawn: PromptSet, row: int, most: int = REFERENCES) -> Json:
     """A prompt of a task as what the page has for it: texts, words, positions; and some of its references, aligned with it.
 
     Args:
@@ -164,14 +204,15 @@ def example(model: "TransformerBridge", drawn: PromptSet, row: int, most: int = 
     alike = [
         i for i in (*range(row, len(drawn)), *range(row))
         if drawn.lengths[i] == drawn.lengths[row] and all(at[i] == at[row] for at in drawn.positions.values())
-    ][:most]  # fmt: skip
-    others = drawn.reference or drawn
+    ]  # fmt: skip
+    others, alike = (drawn.reference, alike) if drawn.reference else (drawn, alike[1:])
     (text,) = texts_of(reader, drawn, [row])
     return {
         "row": row,
         "text": text,
         "counterfactual": texts_of(reader, drawn.counterfactual, [row])[0] if drawn.counterfactual else "",
-        "references": texts_of(reader, others, alike if drawn.reference else alike[1:]),
+        "references": texts_of(reader, others, alike[:most]),
+        "alike": len(alike),
         "answer": drawn.vocabulary[int(drawn.answers[row])].strip() if len(drawn.answers) else "",
         "foil": drawn.vocabulary[int(drawn.foils[row])].strip() if len(drawn.foils) else "",
         "positions": {name: int(at[row]) for name, at in drawn.positions.items() if name not in drawn.spans and name != END},

@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 
@@ -29,13 +29,16 @@ class Prover:
         self._place = str(Path(place).resolve()) if Path(place).is_dir() else place
         self._device, self._busy = device, False
 
-    async def prove(self, name: str, text: str, given_up: Callable[[], Awaitable[bool]]) -> Json | None:
+    async def prove(
+        self, name: str, text: str, given_up: Callable[[], Awaitable[bool]], beside: Mapping[str, str] | None = None
+    ) -> Json | None:
         """Run a file.
 
         Args:
             name: the file's.
             text: what it says.
             given_up: whether nobody waits any more.
+            beside: other files that it reads: name -> what it says.
 
         Returns:
             what the page shows of it; None where it was given up, and nothing of it runs any more.
@@ -48,6 +51,8 @@ class Prover:
         self._busy = True
         try:
             with tempfile.TemporaryDirectory(prefix="mechcheck-") as folder:
+                for other, said in (beside or {}).items():
+                    (Path(folder) / other).write_text(said, encoding="utf-8", newline="\n")
                 return await self._run(Path(folder), name, text, given_up)
         finally:
             self._busy = False

@@ -18,10 +18,12 @@ from starlette.routing import Route
 from mechcheck.base.errors import HookError, MechcheckError, NonFiniteError
 from mechcheck.drawing.page import environment, policy, script, style
 from mechcheck.drawing.text import visible
-from mechcheck.explorer.bodies import HEAD_LIKE, KINDS, LIMIT, SCHEMAS, SITES, Json, Problem, read_body
+from mechcheck.explorer.bodies import HEAD_LIKE, KINDS, LIMIT, LIMITS, MOST, SCHEMAS, SITES, Json, Problem, read_body
 from mechcheck.explorer.guard import Guard
+from mechcheck.explorer.measures import MEASURES
 from mechcheck.explorer.proving import Prover
-from mechcheck.explorer.saving import Exists, save
+from mechcheck.explorer.saving import Exists, save_all
+from mechcheck.explorer.sessions import opened
 from mechcheck.explorer.studies.streaming import Studies
 from mechcheck.explorer.studies.work import STUDIES
 from mechcheck.explorer.workbench import Workbench
@@ -31,8 +33,8 @@ if TYPE_CHECKING:
 
 _HERE = Path(__file__).parent
 _SCRIPTS = (
-    "../report/wide.js", "state.js", "ask.js", "prompt.js", "heads.js", "acts.js", "prediction.js", "claim.js", "studies/stream.js",
-    "studies/studies.js", "explorer.js",
+    "../report/wide.js", "state.js", "ask.js", "prompt.js", "heads.js", "acts.js", "prediction.js", "claim.js", "sharing.js",
+    "studies/stream.js", "studies/studies.js", "explorer.js",
 )  # fmt: skip
 
 
@@ -47,7 +49,7 @@ def page(about: Json, folder: Path | None = None) -> str:
     allowed = f"{policy(running)}; connect-src 'self'"
     looks = Markup(style(_HERE / "explorer.css", _HERE / "studies" / "studies.css"))
     template = environment(_HERE).get_template("explorer.html.j2")
-    shown = {"kinds": KINDS, "places": SITES, "head_like": HEAD_LIKE}
+    shown = {"kinds": KINDS, "places": SITES, "head_like": HEAD_LIKE, "measures": MEASURES, "most": MOST}
     return visible(template.render(about=about, folder=folder, policy=allowed, style=looks, script=Markup(running), **shown))
 
 
@@ -69,11 +71,12 @@ class Desk:
         asked = request.path_params["asked"]
         if asked not in SCHEMAS:
             return _told(404, Problem("page", "nothing of that name can be asked"))
-        raw = b""
+        raw, limit = b"", LIMITS.get(asked, LIMIT)
         async for part in request.stream():
             raw += part
-            if len(raw) > LIMIT:
-                return _told(413, Problem("page", f"more than {LIMIT} bytes were sent"))
+            if len(raw) > limit:
+                where = "session" if asked == "session" else "page"
+                return _told(413, Problem(where, f"that is too long: more than {limit:,} bytes were sent, and nothing was done with them"))
         try:
             body = read_body(asked, raw)
             if asked == "study":
@@ -81,6 +84,8 @@ class Desk:
             found = await self._found("claim" if asked in ("save", "prove") else asked, body, request)
             if found is not None and asked in ("save", "prove") and not found["problems"]:
                 found = await (self._saved if asked == "save" else self._proved)(body, found, request)
+            if found is None and self._ending():
+                return _told(503, Problem("run", "the server came to its end, and what was run with it"))
             # Where there is nothing, the page asks something else by now.
             return Response(status_code=499) if found is None else JSONResponse(found)
         except Problem as problem:
@@ -99,20 +104,23 @@ class Desk:
         if self._folder is None:
             raise Problem("file", "no folder was named to save to: start mechcheck explore with --save-to DIR")
         try:
-            path = save(self._folder, body["file"], made["source"], body["replace"])
+            (path, *more) = save_all(self._folder, {body["file"]: made["source"], **made["beside"]}, body["replace"])
         except Exists as problem:
             return {"saved": "", "exists": True, "source": made["source"], "problems": [problem.told]}
-        return {"saved": visible(str(path)), "exists": False, "source": made["source"], "problems": []}
+        said = " and ".join([str(path), *(one.name for one in more)])
+        return {"saved": visible(said), "exists": False, "source": made["source"], "problems": []}
 
     async def _proved(self, body: Json, made: Json, request: Request) -> Json | None:
         async def given_up() -> bool:
             return self._ending() or await request.is_disconnected()
 
-        found = await self._prover.prove(body["file"], made["source"], given_up)
+        found = await self._prover.prove(body["file"], made["source"], given_up, made["beside"])
         if found is None:
             return None
         self._workbench.measured[made["fresh"]] = made["source"]
-        return {name: visible(x) if isinstance(x, str) else x for name, x in found.items()} | {"source": made["source"], "problems": []}
+        return {name: visible(x) if isinstance(x, str) else x for name, x in found.items()} | {
+            "source": made["source"], "here": made["here"], "problems": [],
+        }  # fmt: skip
 
 
 def application(desk: Desk, token: str, port: int) -> Guard:
@@ -128,9 +136,16 @@ def _told(status: int, problem: Problem) -> Response:
 class Server:
     """A server that listens already: `link` can be opened as soon as `run` is called."""
 
-    def __init__(self, model: "TransformerBridge", *, place: str | None = None, device: str = "cpu", folder: Path | None = None):
-        """For a model, that a run of pytest finds at a place (its name) for a device; claims are saved into a folder."""
+    def __init__(
+        self, model: "TransformerBridge", *, place: str | None = None, device: str = "cpu", folder: Path | None = None, session: str = ""
+    ):
+        """For a model, that a run of pytest finds at a place (its name) for a device; claims are saved into a folder.
+
+        Raises:
+            Problem: a session's text that is none, or of another model.
+        """
         self.workbench = Workbench(model)
+        self.workbench.begins = opened(session, model) if session else None
         # asyncio sends at once on what says that it is TCP; otherwise the end of each answer waits 40 ms for an acknowledgement.
         self._socket = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
         self._socket.bind(("127.0.0.1", 0))

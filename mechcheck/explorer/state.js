@@ -2,7 +2,7 @@
 
 const EMPTY = {
   task: "", row: 0, text: "", counterfactual: "", references: [], answer: "", foil: "", positions: {}, do: "none", heads: "", at: [], factor: 2,
-  each: "", of: "heads", keys: "", only: false, direction: "answer", strength: 1, share: 0.5, deviations: 1, seed: 0, shown: "", look: "",
+  each: "", many: 8, of: "heads", keys: "", only: false, direction: "answer", strength: 1, share: 0.5, deviations: 1, seed: 0, shown: "", look: "",
   study: {},
 };
 const WRITTEN = ["task", "text", "counterfactual", "answer", "foil", "do", "heads", "each", "of", "keys", "direction", "shown", "look"];
@@ -20,10 +20,11 @@ function readState(fragment) {
   const state = structuredClone(EMPTY);
   for (const name of WRITTEN) if (given.has(name)) state[name] = given.get(name);
   for (const [name, of] of [["references", "reference"], ["at", "at"]]) state[name] = given.getAll(of);
-  for (const name of ["row", ...NUMBERS]) {
+  for (const name of ["row", "many", ...NUMBERS]) {
     const number = Number(given.get(name) ?? EMPTY[name]);
     if (Number.isFinite(number)) state[name] = asNumber(name, number);
   }
+  state.many = Math.min(Math.max(Math.floor(state.many), 1), 64);
   state.only = given.has("only");
   for (const placed of given.getAll("position")) {
     const [, name, at] = placed.match(/^(\w+):(\d{1,6})$/) ?? [];
@@ -39,7 +40,7 @@ function readState(fragment) {
 // The address of a state, without what is as it is to begin with.
 function written(state) {
   const given = new URLSearchParams();
-  for (const name of [...WRITTEN, "row", ...NUMBERS, "only"]) if (state[name] !== EMPTY[name]) given.set(name, state[name]);
+  for (const name of [...WRITTEN, "row", "many", ...NUMBERS, "only"]) if (state[name] !== EMPTY[name]) given.set(name, state[name]);
   for (const text of state.references) given.append("reference", text);
   for (const name of state.at) given.append("at", name);
   for (const [name, at] of Object.entries(state.positions)) given.append("position", `${name}:${at}`);

@@ -1,6 +1,5 @@
 """The model on the page, and an answer to each thing that the page asks."""
 
-import itertools
 import json
 from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING
@@ -11,25 +10,21 @@ from mechcheck.circuits.recorded import circuit_path
 from mechcheck.compiled import blueprint, compiled_models, task_of
 from mechcheck.explorer.bodies import Json, Problem
 from mechcheck.explorer.change import changes, changes_alone, chosen_heads, noted
-from mechcheck.explorer.export import Explored, claimed, source
+from mechcheck.explorer.claiming import claim
 from mechcheck.explorer.maps import attention_figure, heads_of
 from mechcheck.explorer.prediction import effects, likeliest, predicted
-from mechcheck.explorer.prompt import Prepared, example, prepare
+from mechcheck.explorer.prompt import DRAWN, REFERENCES, SEED, SPLIT, Prepared, example, prepare
+from mechcheck.explorer.sessions import opened
 from mechcheck.models.loading import provenance
 from mechcheck.notation.interventions import Intervention
 from mechcheck.notation.sites import Sites
-from mechcheck.prompts.prompt_set import PromptSet
 from mechcheck.prompts.tokens import Reader
-from mechcheck.tasks.registry import Split, task_names
+from mechcheck.tasks.registry import task_names
 from mechcheck.tasks.shipped import task_prompts
 
 if TYPE_CHECKING:
     from transformer_lens.model_bridge import TransformerBridge
 
-DRAWN, SEED = 240, 0
-"""Prompts of a task that the page can show, and the seed that they are drawn by."""
-SPLIT: Split = "discover"
-"""Out of which they are drawn: what is seen here is not what claims, those that are written by hand too, are verified on."""
 COMPLETIONS = 12
 
 
@@ -42,16 +37,19 @@ class Workbench:
         self.name = provenance(model).name
         self.measured: dict[int, str] = {}
         """Seed -> the file that was verified on its prompts: no other one is, since what was decided after a look is no test."""
-        self._prepared = lru_cache(64)(lambda key: prepare(model, json.loads(key)))
-        self._untouched = lru_cache(64)(lambda key: likeliest(model, self._prepared(key).prompts))
-        self._drawn = lru_cache(16)(lambda task: task_prompts(task, model, n=DRAWN, seed=SEED, split=SPLIT))
+        self._known = lru_cache(64)(lambda key: prepare(model, json.loads(key)))
+        self._untouched = lru_cache(64)(lambda key: likeliest(model, self._known(key).prompts))
+        self.begins: Json | None = None
+        """The session that was named where the server was started."""
+        self.drawn = lru_cache(16)(lambda task: task_prompts(task, model, n=DRAWN, seed=SEED, split=SPLIT))
 
     @cached_property
     def about(self) -> Json:
         """What the page has to know before anything is asked."""
         config = self.model.cfg
         tasks = [task for task in task_names() if self._speaks(task)]
-        return {"model": self.name, "layers": config.n_layers, "heads": config.n_heads, "tasks": tasks, "roles": self._roles()}
+        told = {"model": self.name, "weights": provenance(self.model).weights_sha256, "layers": config.n_layers, "heads": config.n_heads}
+        return told | {"tasks": tasks, "roles": self._roles()}
 
     def first_task(self) -> str | None:
         """The task to begin with: one that this model has a recorded circuit for, IOI before others."""
@@ -60,7 +58,7 @@ class Workbench:
 
     def predict(self, body: Json) -> Json:
         """The prompt, the prediction before and after, and what did not fit."""
-        prepared = self._prompt(body)
+        prepared = self.prepared(body)
         problems, done, sites = list(prepared.problems), list[Intervention](), Sites()
         tables = [self._untouched(_prompt_of(body))]
         try:
@@ -76,7 +74,7 @@ class Workbench:
 
     def attention(self, body: Json) -> Json:
         """The figure of the heads that are to be shown, else of those that are chosen; empty where there are none."""
-        prepared = self._prompt(body)
+        prepared = self.prepared(body)
         sites = chosen_heads(self.model, body)
         pairs = heads_of(self.model, self._shown(body) or sites)
         if not pairs:
@@ -96,7 +94,7 @@ class Workbench:
 
     def effects(self, body: Json) -> Json:
         """What is done, to each head, or layer, of the model alone: its name -> its effect; none where nothing is done."""
-        prepared = self._prompt(body)
+        prepared = self.prepared(body)
         names, done = changes_alone(self.model, prepared, body)
         if not any(done):
             return {"name": "", "values": {}}
@@ -111,60 +109,26 @@ class Workbench:
     def example(self, body: Json) -> Json:
         """A prompt of a task."""
         try:
-            return example(self.model, self._drawn(body["task"]), body["row"])
+            return example(self.model, self.drawn(body["task"]), body["row"], body.get("many", REFERENCES))
         except MechcheckError as error:
             raise Problem("task", error) from error
 
     def claim(self, body: Json) -> Json:
         """The page as a pytest file, empty where something does not fit."""
-        _, problems = claimed(body)
-        prepared, sites, done = self._prompt(body), Sites(), list[Intervention]()
-        try:
-            sites = chosen_heads(self.model, body)
-            if not len(sites):
-                problems.append(Problem("heads", "choose what the claim is about"))
-            elif body["do"] == "none":
-                problems.append(Problem("do", "choose what is done to them: a claim is about what that changes"))
-            done = changes(sites, prepared, body)
-            explored = self._explored(body, sites)
-        except Problem as problem:
-            problems.append(problem)
-        if problems or not done:
-            return {"source": "", "fresh": 0, "problems": [one.told for one in problems]}
-        known = [] if body.get("of", "heads") != "heads" else self.about["roles"]
-        role = next((one["role"] for one in known if (one["task"], one["heads"]) == (body["task"], sites.places)), None)
-        for fresh in itertools.count(SEED + 1):
-            made = source(body, self.name, done, sites, role, explored, fresh)
-            if self.measured.get(fresh, made) == made:
-                break
-        return {"source": made, "fresh": fresh, "problems": []}
+        return claim(self, body)
 
-    def _explored(self, body: Json, sites: Sites) -> Explored:
-        """The prompts of the page's task.
+    def session(self, body: Json) -> Json:
+        """A session that was saved, as it opens here."""
+        return opened(body["text"], self.model)
 
-        Raises:
-            Problem: the page has another prompt, of which there are no fresh ones; a position that the task does not name.
-        """
-        asked = {"task": body["task"], "row": body["row"]}
-        if not body["task"]:
-            raise Problem("claim", "a prompt of your own has no fresh ones like it to verify a claim on: take one of a task")
-        found, drawn = self.example(asked), self._drawn(body["task"])
-        if any(found[name] != body[name] for name in ("text", "counterfactual", "answer", "foil")):
-            raise Problem("claim", f"the prompt on the page is none of {body['task']} any more, so there are no fresh ones: take another")
-        named = [site.at for site in sites if site.at is not None and site.at not in drawn.positions]
-        if named:
-            raise Problem("heads", f"{named[0]} was named on this page: the prompts of {body['task']} have {', '.join(drawn.positions)}")
-        if body["do"] == "knockout" and body["keys"] not in drawn.positions:
-            raise Problem("keys", f"{body['keys']} was named on this page: the prompts of {body['task']} have {', '.join(drawn.positions)}")
-        moved = [name for name, at in found["positions"].items() if body["positions"].get(name) != at]
-        if moved:
-            raise Problem("claim", f"{moved[0]} stands elsewhere here than in the prompts of {body['task']}")
-        return Explored(body["task"], SPLIT, SEED, drawn.ids)
+    def opening(self, _: Json) -> Json:
+        """The session that the page begins with; nothing where there is none."""
+        return self.begins or {}
 
     def _speaks(self, task: str) -> bool:
         """Whether the tokenizer has the task's words, and the model sees enough of them."""
         try:
-            self._drawn(task)
+            self.drawn(task)
         except MechcheckError:
             return False
         return True
@@ -176,19 +140,7 @@ class Workbench:
         return sorted(found - {""}, key=lambda word: (len(word), word))
 
     def prepared(self, body: Json) -> Prepared:
-        """The prompt of a body."""
-        return self._prompt(body)
-
-    def drawn(self, task: str) -> PromptSet:
-        """The prompts of a task that the page can show.
-
-        Raises:
-            MechcheckError: there is no such task, or not in this model's words.
-        """
-        return self._drawn(task)
-
-    def _prompt(self, body: Json) -> Prepared:
-        return self._prepared(_prompt_of(body))
+        return self._known(_prompt_of(body))
 
     def _roles(self) -> list[Json]:
         """Roles of heads in the circuits that are recorded for these weights."""

@@ -4,7 +4,8 @@ from typing import TYPE_CHECKING
 
 from mechcheck.base.errors import ModelError
 from mechcheck.compiled import compiled_models
-from mechcheck.models.loading import embedded_models, load_model, reinitialised
+from mechcheck.models.loading import load_model, reinitialised
+from mechcheck.models.names import embedded_models
 from mechcheck.models.provenance import Provenance, provenance
 
 if TYPE_CHECKING:

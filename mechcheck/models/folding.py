@@ -6,7 +6,7 @@ other, so that the same functions, given one layer, make the same numbers.
 
 import copy
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -68,13 +68,13 @@ def _fold_layer(model: "TransformerBridge", layer: int, weights: State) -> None:
 
 
 def _fold_ends(model: "TransformerBridge", weights: State) -> None:
-    """The embeddings, which are as large as the unembedding, and then the others."""
+    """The embeddings after the others, not to hold copies of both at once; an unembedding that is tied to them is made of them as read."""
     ends = {name: part for name, part in model.real_components.items() if name != "blocks"}
-    for some in ({name for name in ends if name in _EMBEDDINGS}, {name for name in ends if name not in _EMBEDDINGS}):
+    for some in ({name for name in ends if name not in _EMBEDDINGS}, {name for name in ends if name in _EMBEDDINGS}):
         here = {key: weights.pop(key) for key in list(weights) if key.split(".")[0] in some}
         made = _processed(model, here, layers=0, unembed="unembed.weight" in here)
         here.clear()
-        with _InPlace([ends[name][1] for name in ends if name in some]):
+        with _InPlace([ends[name][1] for name in ends if name in some], {value.data_ptr() for value in weights.values()}):
             _distribute(made, {name: ends[name] for name in ends if name in some})
 
 
@@ -107,15 +107,15 @@ class _InPlace:
     Memory that is mapped from a file is the process's own once it is written to, and the file stays as it is.
     """
 
-    def __init__(self, modules: Iterable[torch.nn.Module]):
-        """For the parameters of these modules."""
-        self._modules = list(modules)
+    def __init__(self, modules: Iterable[torch.nn.Module], needed: Collection[int] = ()):
+        """For the parameters of these modules; what begins at the addresses that are needed stays as it is."""
+        self._modules, self._needed = list(modules), needed
 
     def __enter__(self) -> None:
         self._before = dict(self._parameters())
 
     def __exit__(self, *_: object) -> None:
-        written: set[int] = set()
+        written: set[int] = set(self._needed)
         for key, new in self._parameters():
             old = self._before.pop(key, None)
             if old is None or new is old or new.data_ptr() in written or not _fits(new, old) or old.data_ptr() in written:

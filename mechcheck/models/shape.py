@@ -53,6 +53,7 @@ class Shape(NamedTuple):
 def shape_of(model: "TransformerBridge") -> Shape:
     """A loaded model's shape."""
     cfg: Any = model.cfg
+    wide = getattr(getattr(model.original_model, "config", None), "ffn_dim", None)  # OPT's, which the bridge does not read
     experts = getattr(cfg, "experts_per_token", None) if getattr(cfg, "num_experts", None) else None
     return Shape(
         layers=cfg.n_layers,
@@ -60,7 +61,7 @@ def shape_of(model: "TransformerBridge") -> Shape:
         heads=cfg.n_heads,
         kv_heads=getattr(cfg, "n_key_value_heads", None) or cfg.n_heads,
         d_head=cfg.d_head,
-        d_mlp=0 if getattr(cfg, "attn_only", False) else (cfg.d_mlp or 0) * (experts or 1),
+        d_mlp=0 if getattr(cfg, "attn_only", False) else (wide or cfg.d_mlp or 0) * (experts or 1),
         gated=bool(getattr(cfg, "gated_mlp", False)),
         vocabulary=cfg.d_vocab_out if getattr(cfg, "d_vocab_out", -1) > 0 else cfg.d_vocab,
         head=cfg.architecture == "BertForMaskedLM",

@@ -12,7 +12,7 @@ from mechcheck.plugin.cases import case_of
 from mechcheck.plugin.settings import SETTINGS
 
 if TYPE_CHECKING:
-    from mechcheck.evidence.plan import Planned
+    from mechcheck.evidence.costs.plan import Planned
     from mechcheck.models.stored import Stored
 
 
@@ -33,7 +33,7 @@ def pytest_runtestloop(session: pytest.Session) -> bool | None:
 def _lines(session: pytest.Session) -> list[str]:
     from mechcheck.base.speed import multiplications
     from mechcheck.drawing.numbers import quantity, seconds
-    from mechcheck.evidence.plan import Machine, loading_seconds, planned, total_seconds
+    from mechcheck.evidence.costs.plan import Machine, loading_seconds, planned, total_seconds
     from mechcheck.models.loading import stored_model
 
     settings = session.config.stash[SETTINGS]

@@ -52,7 +52,7 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, object, o
     if case is None:
         return (yield)
     from mechcheck.base.errors import AbsentRoleError, PromptError
-    from mechcheck.evidence.cost import Spent
+    from mechcheck.evidence.costs.spent import Spent
     from mechcheck.evidence.used import Used
     from mechcheck.verdicts.contrast import contrast
     from mechcheck.verdicts.looks import looks
@@ -132,7 +132,7 @@ def _finish(
     """Keep what became of a claim: on disk, on the item for whoever makes its report, and on the report."""
     parts = item.config.stash[SETTINGS].parts
     record = record_of(case, outcome, subject, duration)
-    item.stash[OUTCOME] = outcome
+    item.stash[OUTCOME] = Outcome(outcome.verdict, outcome.met, outcome.reason)  # pytest keeps items: what was measured is not for long
     if outcome.samples:
         beside = [] if outcome.contrast is None else outcome.contrast.beside([e.label for e in outcome.expectations])
         parts.save_samples(record["id"], outcome.samples, beside)

@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mechcheck.base import data_state
-from mechcheck.base.data_state import GROWS, DataState, instead, is_data, same_bits, told
+from mechcheck.base.data_state import DataState, instead, is_data, same_bits, told
+from mechcheck.base.handed import GROWS
 from mechcheck.notation.circuit import Circuit, traced
 from mechcheck.notation.sites import heads
 from mechcheck.prompts.prompt_set import PromptSet

@@ -1,5 +1,7 @@
 """Patterns as sites: knocked out, ablated, patched, frozen; against transformers' own attention with another mask."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -7,10 +9,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from test_reading import with_span
 from tiny import LAYOUTS, SAME_FORWARD, random_prompts
+from torch.nn.functional import pad
 
 from mechcheck.base.errors import MechcheckError, PromptError, SiteError
 from mechcheck.engine.run import capture, plain_hooks, run, sweep
-from mechcheck.notation.interventions import Ablate, KnockOut, Patch, Put, Scale
+from mechcheck.notation.interventions import Ablate, KnockOut, Noise, Patch, Put, Scale, Steer
 from mechcheck.notation.metrics import logit_diff, loss
 from mechcheck.notation.sites import heads, patterns, values
 
@@ -77,7 +80,8 @@ def drawn(draw):
         made = draw(
             st.sampled_from(
                 [KnockOut(sites, "A"), KnockOut(sites, "M"), KnockOut(sites, "B", only=True), Ablate(aligned, "mean"), Patch(aligned),
-                 Ablate(sites, "zero"), Ablate(aligned, "resample"), Scale(sites, 0.5)]
+                 Ablate(sites, "zero"), Ablate(aligned, "resample"), Scale(sites, 0.5), Noise(sites, 1.0),
+                 Steer(torch.linspace(-0.2, 0.3, max(LENGTHS)), sites, 1.0)]
             )
         )  # fmt: skip
         others = draw(st.sampled_from([[], [Ablate(heads("0.2"), "zero")], [Patch(values("1.0@A"))]]))
@@ -117,6 +121,31 @@ def test_a_captured_pattern_is_what_the_model_attends_with(tiny, layout):
     np.testing.assert_allclose(
         run(model, prompts, Put(dict.fromkeys(patterns("1.1@END"), found))).values, run(model, prompts).values, atol=1e-5
     )
+
+
+def test_what_is_added_at_keys_that_a_query_does_not_see_is_nothing(tiny, layout):
+    """Later ones, and padding: the pattern is its own and what is added where a token is seen, and 0 elsewhere."""
+    model, prompts = tiny(layout), random_prompts(4, LENGTHS)
+    vector = torch.linspace(0.1, 0.3, max(LENGTHS))
+    (own,) = capture(model, prompts, patterns("1.1")).values()
+    (steered,) = capture(model, prompts, patterns("1.1"), [Steer(vector, patterns("1.1"), 1.0)]).values()
+    for row, n in enumerate(prompts.lengths.tolist()):
+        seen = torch.ones(n, n).tril() if model.cfg.attention_dir == "causal" else torch.ones(n, n)
+        torch.testing.assert_close(steered[row, :n, :n], own[row, :n, :n] + seen.to(own) * vector[:n].to(own), rtol=0, atol=1e-6)
+        assert not steered[row, :n, n:].any()
+
+
+@pytest.mark.parametrize("at", [None, "END"])
+def test_noise_does_not_depend_on_padding(tiny, layout, at):
+    model, made = tiny(layout), Noise(patterns("1.1", at=at), 1.0)
+    narrow = random_prompts(4, (7, 7, 8, 8))
+    wide = replace(narrow, tokens=pad(narrow.tokens, (0, 3), value=int(narrow.tokens[0, -1])))
+    assert (narrow.ids, narrow.tokens.shape[1] + 3) == (wide.ids, wide.tokens.shape[1])
+    found = run(model, narrow, made).values
+    assert np.abs(found - run(model, narrow).values).max() > 1e-3
+    np.testing.assert_allclose(run(model, wide, made).values, found, rtol=0, atol=1e-5)
+    with plain_hooks():
+        np.testing.assert_allclose(run(model, wide, made).values, found, rtol=0, atol=1e-5)
 
 
 def test_a_query_left_without_keys_attends_to_nothing(tiny, layout):

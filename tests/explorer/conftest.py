@@ -46,7 +46,7 @@ def bench() -> Workbench:
 def body(bench: Workbench) -> dict[str, Any]:
     """What the page asks of the first prompt of IOI, with nothing done."""
     drawn = bench.example({"task": "ioi", "row": 0})
-    del drawn["row"]
+    del drawn["row"], drawn["alike"]
     return drawn | {"do": "none", "heads": "", "at": [], "factor": 2}
 
 

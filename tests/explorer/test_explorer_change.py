@@ -7,7 +7,7 @@ import torch
 
 import mechcheck as m
 from mechcheck.explorer.bodies import HEAD_LIKE, KINDS, SITES
-from mechcheck.explorer.change import change, chosen_heads
+from mechcheck.explorer.change import changes, chosen_heads
 from mechcheck.explorer.workbench import Workbench
 from mechcheck.notation.sites import Sites
 
@@ -109,7 +109,7 @@ def test_a_share_of_the_components_becomes_zero(bench, body, prompts):
     assert int((sizes == 0).sum()) == 0
     for share in (0.25, 0.5):
         asked = body | {"do": "sparsify", "heads": "0.3 1.1", "share": share}
-        done = change(chosen_heads(bench.model, asked), bench._prompt(asked), asked)
+        (done,) = changes(chosen_heads(bench.model, asked), bench.prepared(asked), asked)
         assert int((sizes < done.threshold).sum()) == share * sizes.numel()
         found = bench.predict(asked)
         assert both(found)[1] == pytest.approx(m.run(bench.model, prompts, m.Sparsify(sites, done.threshold)).values[0], abs=1e-6)
@@ -210,9 +210,3 @@ def test_maps_are_of_the_heads_that_are_named_or_belong_to_the_sites(bench, body
         with pytest.raises(m.MechcheckError, match=told) as problem:
             bench.attention(body | given)
         assert problem.value.where == where
-
-
-def test_one_change_of_several_sites_that_are_steered_is_refused(bench, body):
-    asked = body | {"do": "steer", "heads": "0.3 1.1"}
-    with pytest.raises(m.MechcheckError, match="2 sites are steered"):
-        change(chosen_heads(bench.model, asked), bench._prompt(asked), asked)

@@ -57,7 +57,7 @@ def test_what_the_user_wrote_is_a_literal(bench, wanted, said):
     [
         ({}, "check.below(changed, THRESHOLD)"),
         ({"expects": "above", "do": "mean"}, 'Ablate(circuit[ROLE], "mean")'),
-        ({"expects": "rate", "threshold": ".75"}, "check.rate(changed < 0, above=THRESHOLD)"),
+        ({"measure": "foil_preferred", "expects": "above", "threshold": ".75"}, "check.rate(changed < 0, above=THRESHOLD)"),
         ({"do": "scale", "factor": 3, "heads": "0.1 0.2"}, 'Scale(circuit["chosen"], 3.0)'),
     ],
 )
@@ -81,7 +81,7 @@ def test_the_file_does_what_the_page_does(bench, wanted, given, expected):
         ({"threshold": ""}, ["threshold"]),
         ({"threshold": "nan"}, ["threshold"]),
         ({"threshold": "1e999"}, ["threshold"]),
-        ({"threshold": "1", "expects": "rate"}, ["threshold"]),
+        ({"threshold": "1", "measure": "foil_preferred"}, ["threshold"]),
         ({"file": "../test_x.py"}, ["file"]),
         ({"file": "conftest.py"}, ["file"]),
         ({"file": "test_x.py\n"}, ["file"]),
@@ -94,6 +94,11 @@ def test_the_file_does_what_the_page_does(bench, wanted, given, expected):
         ({"positions": {"IO": 4, "S1": 6, "S2": 11}}, ["claim"]),
         ({"positions": {"IO": 4, "S1": 6, "S2": 12, "here": 2}, "heads": "0.3@here"}, ["heads"]),
         ({"task": "no such task"}, ["task"]),
+        ({"threshold": "1", "measure": "correct"}, ["threshold"]),
+        ({"threshold": "2", "measure": "faithful"}, ["threshold", "circuit"]),
+        ({"threshold": ".2", "measure": "faithful", "expects": "above"}, ["expects", "circuit"]),
+        ({"circuit": "source = 1"}, ["circuit"]),
+        ({"circuit": "\ud800"}, ["circuit"]),
         ({"statement": "", "threshold": "x", "heads": ""}, ["statement", "threshold", "heads"]),
     ],
 )
@@ -104,28 +109,32 @@ def test_what_does_not_fit_is_told_at_its_field(bench, wanted, given, places):
 
 
 @pytest.mark.parametrize(
-    ("given", "change"),
+    ("given", "change", "metric", "shown"),
     [
-        ({}, m.Patch(m.heads("0.3@END"))),
-        ({"heads": "0.1", "do": "zero", "expects": "above", "threshold": "-50"}, m.Ablate(m.heads("0.1"), "zero")),
+        ({}, m.Patch(m.heads("0.3@END")), m.logit_diff, "logit difference"),
+        (
+            {"heads": "0.1", "do": "zero", "measure": "probability", "expects": "above", "threshold": "0.01"},
+            m.Ablate(m.heads("0.1"), "zero"), m.probability, "p(answer)",
+        ),
     ],
     ids=["role patched", "heads ablated"],
-)
-def test_pytest_measures_what_the_page_measures_on_other_prompts(bench, wanted, given, change, tmp_path):
+)  # fmt: skip
+def test_pytest_estimates_what_the_page_says_of_the_same_prompts(bench, wanted, given, change, metric, shown, tmp_path):
     """Two runs of pytest, each of some seconds: the imports alone are two."""
     source = bench.claim(wanted | given)["source"]
     save(tmp_path, "test_flips.py", source, False)
     (one,) = verdict_of(tmp_path, "test_flips.py")["expectations"]
     drawn = m.task_prompts("ioi", bench.model, n=96, seed=1)
     assert not set(drawn.ids) & set(constants(source)["EXPLORED"]["ids"])
-    assert one["estimate"]["value"] == pytest.approx(m.run(bench.model, drawn, change).mean, abs=1e-6)
-    # Prompt by prompt the page, which reads each from its text, says the same.
-    texts = drawn[:2]
-    for row in range(2):
-        shown = example(bench.model, texts, row)
-        asked = wanted | given | {name: shown[name] for name in ("text", "counterfactual", "answer", "foil", "positions", "references")}
+    assert one["estimate"]["value"] == pytest.approx(m.run(bench.model, drawn, change, metric).mean, abs=1e-6)
+    # The page, which reads each prompt from its text, says the same on the mean.
+    said = []
+    for row in range(len(drawn)):
+        there = example(bench.model, drawn, row)
+        asked = wanted | given | {name: there[name] for name in ("text", "counterfactual", "answer", "foil", "positions", "references")}
         numbers = {found["name"]: found["values"] for found in bench.predict(asked)["numbers"]}
-        assert numbers["logit difference"][1] == pytest.approx(float(m.run(bench.model, texts, change).values[row]), abs=1e-4)
+        said.append(numbers[shown][1])
+    assert sum(said) / len(said) == pytest.approx(one["estimate"]["value"], abs=1e-6)
 
 
 def test_prompts_that_were_shown_are_left_out(bench, wanted, tmp_path):

@@ -74,7 +74,7 @@ def test_from_play_to_a_verdict_by_the_keyboard(opened, saving):
     browser = opened()
     browser.evaluate("document.getElementById('statement').focus()")
     typed(browser, "flips")
-    for field, text in (("expects", ""), ("threshold", "-1")):
+    for field, text in (("measure", ""), ("expects", ""), ("threshold", "-1")):
         browser.press("Tab")
         assert browser.evaluate(FOCUSED) == field
         typed(browser, text)
@@ -107,7 +107,7 @@ def test_from_play_to_a_verdict_by_the_keyboard(opened, saving):
 
 
 def test_a_run_is_stopped(opened, saving, monkeypatch):
-    slow = {"source": "import time\n\ndef test_slow():\n    time.sleep(60)\n", "fresh": 1, "problems": []}
+    slow = {"source": "import time\n\ndef test_slow():\n    time.sleep(60)\n", "fresh": 1, "problems": [], "here": 0.0, "beside": {}}
     monkeypatch.setattr(saving[2].workbench, "claim", lambda body: slow)
     browser = opened()
     make(browser)
@@ -181,3 +181,21 @@ def test_axe_finds_nothing_in_a_claim(opened, axe, saving, monkeypatch, dark, wi
     assert browser.evaluate("document.documentElement.scrollWidth <= document.documentElement.clientWidth")
     browser.evaluate(f"(() => {{ {axe}\n; }})()")
     assert (found := violations(browser, "html", dark=dark)) == [], json.dumps(found, indent=1)
+
+
+def test_a_circuit_that_was_discovered_becomes_a_claim_with_its_file(opened, saving):
+    browser = opened("task=ioi")
+    button = "[...document.querySelectorAll('#study-discovery button')].find((b) => b.textContent === 'claim this circuit')"
+    browser.evaluate("document.querySelector('[data-study=discovery]').click()")
+    browser.evaluate("document.querySelector('#study-discovery button').click()")
+    browser.until(f"Boolean({button})", seconds=60)
+    browser.evaluate(f"{button}.click()")
+    assert browser.evaluate(f"[{FOCUSED}, document.getElementById('measure').value]") == ["statement", "faithful"]
+    make(browser, file="test_found.py", threshold="0.2", statement="these edges do it")
+    browser.until("!document.getElementById('made').hidden")
+    click(browser, "save")
+    browser.until("document.getElementById('claim-said').textContent.startsWith('saved as')")
+    written = (saving[1] / "test_found.toml").read_text()
+    assert written == browser.evaluate("document.getElementById('beside-text').textContent")
+    assert "check.faithful(circuit.edges, prompts, margin=THRESHOLD" in (saving[1] / "test_found.py").read_text()
+    assert browser.problems() == []

@@ -8,7 +8,8 @@ import pytest
 import mechcheck as m
 from mechcheck.explorer import maps
 from mechcheck.explorer.prediction import TOP, rank_of_foil
-from mechcheck.explorer.workbench import DRAWN, Workbench
+from mechcheck.explorer.prompt import DRAWN
+from mechcheck.explorer.workbench import Workbench
 
 METRICS = {
     "logit difference": m.logit_diff, "entropy": m.entropy, "top probability": m.top_probability,

@@ -1,6 +1,7 @@
 """The explorer in a real browser, over http: what a reader does with it, and who can read it."""
 
 import json
+from pathlib import Path
 from urllib.parse import quote
 
 import pytest
@@ -281,3 +282,14 @@ def test_it_says_when_the_server_is_gone(opened):
     browser.call("Network.emulateNetworkConditions", offline=False, latency=0, downloadThroughput=-1, uploadThroughput=-1)
     choose(browser, "heads", "0.2")
     browser.until("document.getElementById('of-page').hidden")
+
+
+def test_the_picture_of_it_is_there_and_small():
+    """If it no longer looks like the page: python docs/explorer_picture.py."""
+    root = Path(__file__).resolve().parents[2]
+    picture = (root / "docs" / "explorer.png").read_bytes()
+    assert "](docs/explorer.png)" in (root / "README.md").read_text(encoding="utf-8")
+    assert "](../explorer.png)" in (root / "docs" / "guides" / "explorer.md").read_text(encoding="utf-8")
+    assert picture.startswith(b"\x89PNG")
+    assert int.from_bytes(picture[16:20]) == 1280
+    assert len(picture) < 200_000

@@ -81,7 +81,7 @@ SLOW = "import time\n\ndef test_slow():\n    time.sleep(60)\n"
 def endless(saving, monkeypatch):
     """A server whose claims take a minute: what asks it, and itself."""
     own, _, server = saving
-    monkeypatch.setattr(server.workbench, "claim", lambda body: {"source": SLOW, "fresh": 1, "problems": []})
+    monkeypatch.setattr(server.workbench, "claim", lambda body: {"source": SLOW, "fresh": 1, "problems": [], "here": 0.0, "beside": {}})
     return own, server
 
 
@@ -113,7 +113,7 @@ def test_nothing_runs_on_when_nobody_waits(endless, wanted, how):
 def test_what_is_changed_after_a_look_is_measured_on_other_prompts(saving, wanted, monkeypatch):
     own, _, server = saving
 
-    async def prove(self, name, text, given_up):
+    async def prove(self, name, text, given_up, beside):
         return {"printed": "a\u202eb"}
 
     monkeypatch.setattr(Prover, "prove", prove)
@@ -155,7 +155,7 @@ def test_heads_of_a_model_without_a_circuit_and_of_one_that_fills_gaps(name, tas
 
     found = asyncio.run(Prover(name, "cpu").prove("test_s.py", made, never))
     fresh = m.task_prompts(task, model, n=240, seed=1)
-    left = [i for i, one in enumerate(fresh.ids) if one not in bench._drawn(task).ids]
+    left = [i for i, one in enumerate(fresh.ids) if one not in bench.drawn(task).ids]
     expected = m.run(model, fresh[left], m.Ablate(m.heads(heads), do)).mean
     assert len(left) == 240  # the page shows prompts of the other split
     assert (found["verdict"], found["prompts"]) == ("refuted", len(left))

@@ -101,7 +101,19 @@ def test_every_schema_is_of_known_words(body):
             read_body(asked, json.dumps(body | {"do": "explode"}).encode())
         with pytest.raises(Problem, match="factor: a number is expected"):
             read_body(asked, json.dumps(body | {"factor": float("nan")}).encode())
-    assert set(SCHEMAS) == {"predict", "attention", "effects", "complete", "example", "claim", "save", "prove", "study"}
+    assert set(SCHEMAS) == {
+        "predict",
+        "attention",
+        "effects",
+        "complete",
+        "example",
+        "claim",
+        "save",
+        "prove",
+        "session",
+        "opening",
+        "study",
+    }
 
 
 @pytest.fixture

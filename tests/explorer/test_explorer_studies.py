@@ -76,7 +76,7 @@ def test_what_is_predicted_already_needs_no_heads(bench, body):
 def test_what_cannot_be_reached_says_so(bench, body):
     _, found = studied(bench, body | {"do": "zero", "at": ["S1"]}, "targeted", size=2)
     assert found["stopped"] == "size"
-    assert found["said"].startswith("Seth is not the prediction: as many heads as were allowed. The nearest is")
+    assert found["said"].startswith("Seth is not the prediction: as many sites as were allowed. The nearest is")
 
 
 def test_a_generic_search_is_the_library_s_and_its_trace_grows(bench, body, prompts):

@@ -84,7 +84,7 @@ def test_the_trace_grows_step_by_step(opened):
         ".observe(document.querySelector('#study-generic .results'), {childList: true, subtree: true}); })()"
     )
     press(browser, "generic", "run")
-    assert done(browser, "generic") == "0.1 0.3 1.0 moves the prediction most: no further head brings more. 17 sets were measured."
+    assert done(browser, "generic") == "0.1 0.3 1.0 moves the prediction most: no further site brings more. 17 sets were measured."
     assert browser.evaluate("window.steps") == [3, 4, 5, 6]
     # What is chosen does not change what was found; what is done does.
     choose(browser, "heads", "1.1")

@@ -6,8 +6,8 @@ import pytest
 
 from mechcheck.base.errors import PromptError
 from mechcheck.models.loading import load_model
-from mechcheck.tasks.registry import GENERATORS, task
-from mechcheck.tasks.shipped import task_names, task_prompts
+from mechcheck.tasks.registry import GENERATORS, task, task_names
+from mechcheck.tasks.shipped import task_prompts
 from mechcheck.tasks.versions import task_version
 
 # Where this fails, raise the version of the task, record here what it gives now, and tell CHANGELOG.md why.

@@ -26,6 +26,29 @@ def test_a_process_stays_flat():
     assert later[-1]["objects"] - later[0]["objects"] < 200 * 20  # a claim's record and report, which pytest keeps
 
 
+def test_what_was_measured_is_let_go(pytester):
+    """Its record and its report stay until the run ends; the values of each prompt, and those of decoys, are on disk."""
+    pytester.makeconftest("""
+        import gc
+
+        def pytest_sessionfinish():
+            from mechcheck.stats.measurement import Measurement
+
+            gc.collect()
+            print("alive:", sum(type(one) is Measurement for one in gc.get_objects()))
+    """)
+    pytester.makepyfile("""
+        from mechcheck import claim, run
+
+        @claim("The model does the task", task="ioi", models=["names-gpt2-seed1"])
+        def test_behaviour(model, prompts, check):
+            check.above(run(model, prompts), 1.0)
+    """)
+    result = pytester.runpytest_subprocess("-q", "-s", "-p", "no:randomly", "--mech-profile=smoke")
+    result.assert_outcomes(passed=1)
+    result.stdout.fnmatch_lines(["*alive: 0"])
+
+
 def test_three_orders_give_the_same():
     rows = list(orders.orders(3, ["claims/compiled/test_compiled_attention.py"]))
     assert rows[0]["claims"] > 3

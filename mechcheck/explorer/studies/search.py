@@ -31,8 +31,8 @@ BUDGET = 10_000
 """Sets that a search measures, at most."""
 _STAGES = {"single": "each alone", "pair": "pairs of the best", "greedy": "one more", "prune": "one less"}
 _STOPPED = {
-    "size": "as many heads as were allowed",
-    "no gain": "no further head brings more",
+    "size": "as many sites as were allowed",
+    "no gain": "no further site brings more",
     "budget": f"{BUDGET} sets were measured, and no more are",
 }
 

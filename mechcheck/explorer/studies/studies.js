@@ -4,7 +4,7 @@ const SETTINGS = {
   tab: "targeted", target: "", size: 4, method: "eap-ig-inputs", prompts: 48, faithful: 0.9, along: "unembedding", layer: 0, place: "END", reach: 4,
 };
 
-function studiesPanel({ question, settle, change }) {
+function studiesPanel({ question, settle, change, claim }) {
   const tabs = [...byId("study-tabs").children];
   const names = tabs.map((tab) => tab.dataset.study);
   const panels = Object.fromEntries(names.map((name) => [name, byId(`study-${name}`)]));
@@ -122,7 +122,9 @@ function studiesPanel({ question, settle, change }) {
   function fileOf(name, toml) {
     circuit = toml;
     const text = make("pre", { tabIndex: 0, role: "region", "aria-label": "the circuit's file" }, toml);
-    part(name, ".more").replaceChildren(make("details", { className: "plain" }, make("summary", {}, "the circuit's file"), text));
+    const button = make("button", { type: "button" }, "claim this circuit");
+    button.addEventListener("click", () => claim(toml));
+    part(name, ".more").replaceChildren(button, make("details", { className: "plain" }, make("summary", {}, "the circuit's file"), text));
   }
 
   // One coefficient at a time is read out.

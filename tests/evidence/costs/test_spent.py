@@ -10,7 +10,7 @@ from tiny import random_prompts
 from mechcheck import cli
 from mechcheck.engine.run import run, sweep
 from mechcheck.engine.untouched_cache import forget_runs
-from mechcheck.evidence.cost import Spent, cost_lines, cost_table
+from mechcheck.evidence.costs.spent import Spent, cost_lines, cost_table
 from mechcheck.notation.interventions import Ablate
 from mechcheck.notation.sites import heads
 

@@ -22,8 +22,8 @@ _LOADING = 4e-9
 _LOADED, _BEGINNING = 0.4, 6.0
 _PROCESS = 650 * 2**20
 """Bytes that a process takes whose models are small: torch, transformers, and what the engine remembers."""
-_ROOM = 256 * 2**20
-"""Of a batch, and of what is folded at a time."""
+_RUNS, _BATCH, _PACKED = 512 * 2**20, 256 * 2**20, 512 * 2**20
+"""Bytes that the engine remembers of untouched runs, and takes for a batch, at most; and of products up to which it lays them out anew."""
 _LARGE = 30_000_000
 _KEPT_TWINS = {True: 2, False: 0}
 """Beside a large model; small ones take no room to speak of."""
@@ -108,14 +108,15 @@ def _planned(case: Case, model: Stored, like: Json | None, profile: tuple[int, i
         forwards, flops = round(cost["forwards"] * more), cost["flops"] * more * _ratio(shape, before, like, model)
         overhead = _overhead(cost, like, before, twins, machine) * (shape.layers / before.shape.layers if before else 1.0)
     seconds = overhead + _BESIDE_PRODUCTS * flops / speed + twins * loading_seconds(model)
-    return Planned(case.id, case.model, forwards, flops, seconds, _memory(model, conditions.dtype, twins > 0), kept)
+    memory = _memory(model, case, _width(like), twins=twins > 0)
+    return Planned(case.id, case.model, forwards, flops, seconds, memory, kept)
 
 
 def _ratio(shape: Shape, before: Stored | None, like: Json, model: Stored) -> float:
     """How much more a forward pass takes than on the model that the claim was measured on."""
     if before is None:
         return model.n_params / like["model"]["n_params"]
-    width = sum(like["prompts"]["lengths"]) // 2
+    width = _width(like)
     return shape.operations(1, width, 1) / before.shape.operations(1, width, 1)
 
 
@@ -128,9 +129,18 @@ def _overhead(cost: Json, like: Json, before: Stored | None, twins: int, machine
     return max(0.0, cost["cpu_s"] - products - small)
 
 
-def _memory(model: Stored, dtype: str, twins: bool) -> int:
-    weights, large = model.n_params * BYTES[dtype], model.n_params >= _LARGE
-    alive = 1 + (_KEPT_TWINS[large] + 1 if twins and large else 0)
-    joint = weights // 4 if large else 0  # queries, keys and values laid side by side
-    folding = weights // 2 if large else 0
-    return _PROCESS + alive * (weights + joint) + folding + _ROOM
+def _memory(model: Stored, case: Case, width: int, *, twins: bool) -> int:
+    shape, conditions = model.shape, case.conditions
+    size, large = BYTES[conditions.dtype], model.n_params >= _LARGE
+    joint = shape.layers * shape.d_model * (shape.heads + 2 * shape.kv_heads) * shape.d_head  # queries, keys and values side by side
+    packed = shape.layers * shape.layer_weights
+    packed = packed if conditions.dtype == "float32" and conditions.device == "cpu" and packed * size <= _PACKED else 0
+    one = size * (model.n_params + shape.head_weights + joint)  # an unembedding that was tied has its own weights once it is centred
+    alive = 1 + (_KEPT_TWINS[large] + 1 if twins else 0)
+    kept = conditions.n_prompts * width * shape.layers * 8 * shape.d_model * size
+    return _PROCESS + alive * one + packed * size + min(_RUNS, 2 * kept) + min(_BATCH, 4 * kept)
+
+
+def _width(like: Json | None) -> int:
+    """Tokens of a prompt."""
+    return _ASSUMED_TOKENS if like is None else sum(like["prompts"]["lengths"]) // 2

@@ -1,0 +1,1 @@
+"""What claims take: measured as they run, and told before."""
