@@ -33,7 +33,7 @@ from mechcheck.stats.measurement import Measurement
 @claim("it waits", decoy={{"mean": -1.0}})
 def test_it(check, i, mean=1.0):
     if mean > 0:
-        open("began", "a").write(f"{{time.time()}}\n")
+        print(time.time(), file=open("began", "a"))
         time.sleep({wait})
     found = mean + np.linspace(-0.5, 0.5, 24)
     check.above(Measurement(found, tuple(map(str, range(24))), tuple(str(j % 8) for j in range(24)), "effect", "logits"), 0)
