@@ -143,9 +143,9 @@ def main() -> None:
     asked = parser.parse_args()
     found = {
         "command": " ".join(["python benchmarks/cluster.py", *(f"--{name} {value:g}" for name, value in vars(asked).items())]),
-        "machine": {"cores": os.cpu_count(), "load": round(os.getloadavg()[1], 1), "python": platform.python_version()},
-        "overhead": overhead(asked.claims),
-        "scaling": scaling(asked.workers, asked.each, asked.wait),
+        "machine": {"cores": os.cpu_count(), "python": platform.python_version()},
+        "overhead": overhead(asked.claims) | {"load": round(os.getloadavg()[1], 1)},
+        "scaling": scaling(asked.workers, asked.each, asked.wait) | {"load": round(os.getloadavg()[1], 1)},
     }
     RESULT.write_text(json.dumps(found, indent=1) + "\n")
     print(json.dumps(found, indent=1))
