@@ -105,8 +105,9 @@ class Arithmetic:
     def logits_of_few(self, stream: Float[Tensor, "row *pos d_model"]) -> Float[Tensor, "row *pos d_vocab"]:
         """The same, in a third of the time for a handful of rows, though rounded otherwise: the vocabulary stands where rows would."""
         if self.head is not None:
-            return self.head(stream)
+            return self.logits(stream)
         normed = self._normed(stream).flatten(0, -2)
+        multiplied(2 * len(normed) * self.w_u.numel(), normed)
         found = (self.w_u.T @ normed.T).T.unflatten(0, stream.shape[:-1])
         return self._capped(found if self.b_u is None else found + self.b_u)
 

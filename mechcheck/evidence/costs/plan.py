@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from mechcheck.models.shape import Shape
+from mechcheck.base.shape import Shape
 from mechcheck.models.stored import Stored
 from mechcheck.verdicts.case import PROFILES, Case
 
