@@ -5,10 +5,10 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterable
 from concurrent.futures import BrokenExecutor, Executor, Future
 from contextlib import suppress
-from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
+from mechcheck.cluster.tasks import Hired, Said, State, Task
 from mechcheck.cluster.workers import LostWorkerError, Resources, Worker, packed, unpacked
 
 RETRIES = 2
@@ -17,50 +17,6 @@ _FAILED_STARTS = 3
 """So many workers that end before they are ready, and none that gets ready, are a fault that others will not be spared."""
 
 Start = Callable[[int, Resources], Worker]
-
-
-class Task(Future):
-    """A future that knows which workers were lost over it."""
-
-    def __init__(self, work: bytes, resources: Resources, affinity: str) -> None:
-        super().__init__()
-        self.losses: list[str] = []
-        """The names of those workers, in order."""
-        self._work = work
-        self._resources = dict(resources)
-        self._affinity = affinity
-
-
-@dataclass(eq=False)
-class _Hired:
-    """A worker, and what it is at."""
-
-    number: int
-    resources: Resources
-    worker: Worker
-    affinity: str = ""
-    task: Task | None = None
-    ready: bool = False
-
-
-@dataclass
-class _Said:
-    """What a worker's calls have come to, for the thread that assigns tasks."""
-
-    hired: _Hired
-    done: "Future[bytes]"
-
-
-@dataclass
-class _State:
-    queue: deque[Task] = field(default_factory=deque)
-    said: deque[_Said] = field(default_factory=deque)
-    hired: list[_Hired] = field(default_factory=list)
-    closing: bool = False
-    """Nothing is submitted any more."""
-    stopping: bool = False
-    """What is being done is given up too."""
-    broken: BaseException | None = None
 
 
 class Pool(Executor):
@@ -91,7 +47,7 @@ class Pool(Executor):
         self._last = packed(finalizer, (), {}) if finalizer else None
         self._count = 0
         self._failed_starts = 0
-        self._state = _State()
+        self._state = State()
         self._changed = threading.Condition()
         self._thread = threading.Thread(target=self._assign, name="mechcheck-pool", daemon=True)
         self._thread.start()
@@ -179,9 +135,9 @@ class Pool(Executor):
         starting = sum(not hired.ready for hired in state.hired)
         return bool(state.queue) and (idle or (len(state.hired) < self.workers and starting < len(state.queue)))
 
-    def _matched(self) -> list[tuple[_Hired, Task]]:
+    def _matched(self) -> list[tuple[Hired, Task]]:
         """Which task goes to which idle worker; workers that are needed are started on the way."""
-        pairs: list[tuple[_Hired, Task]] = []
+        pairs: list[tuple[Hired, Task]] = []
         with self._changed:
             queue = self._state.queue
             for hired in [one for one in self._state.hired if one.ready and one.task is None]:
@@ -202,45 +158,45 @@ class Pool(Executor):
                 if not idle:
                     break
                 self._dismiss(idle.pop())
-            self._hire(task._resources)
+            self._hire(task.resources)
         return pairs
 
-    def _best(self, hired: _Hired) -> Task | None:
+    def _best(self, hired: Hired) -> Task | None:
         """Of its affinity the first; else of the one where most is left for each worker."""
-        fit = [task for task in self._state.queue if task._resources == hired.resources]
+        fit = [task for task in self._state.queue if task.resources == hired.resources]
         if not fit:
             return None
-        own = next((task for task in fit if hired.affinity and task._affinity == hired.affinity), None)
+        own = next((task for task in fit if hired.affinity and task.affinity == hired.affinity), None)
         if own is not None:
             return own
-        left = Counter(task._affinity for task in fit)
+        left = Counter(task.affinity for task in fit)
         at = Counter(one.affinity for one in self._state.hired if one.task is not None)
-        return max(fit, key=lambda task: left[task._affinity] / (at[task._affinity] + 1) if task._affinity else 0.0)
+        return max(fit, key=lambda task: left[task.affinity] / (at[task.affinity] + 1) if task.affinity else 0.0)
 
     def _hire(self, resources: Resources) -> None:
         self._count += 1
-        hired = _Hired(self._count, resources, self._start(self._count, resources))
+        hired = Hired(self._count, resources, self._start(self._count, resources))
         with self._changed:
             self._state.hired.append(hired)
         self._watch(hired, hired.worker.call(self._first))  # it may wait long for room on a cluster, and no task with it
 
-    def _dismiss(self, hired: _Hired) -> None:
+    def _dismiss(self, hired: Hired) -> None:
         self._state.hired.remove(hired)
         hired.worker.stop()
 
-    def _give(self, hired: _Hired, task: Task) -> None:
-        hired.affinity = task._affinity or hired.affinity
-        self._watch(hired, hired.worker.call(task._work))
+    def _give(self, hired: Hired, task: Task) -> None:
+        hired.affinity = task.affinity or hired.affinity
+        self._watch(hired, hired.worker.call(task.work))
 
-    def _watch(self, hired: _Hired, call: "Future[bytes]") -> None:
+    def _watch(self, hired: Hired, call: "Future[bytes]") -> None:
         call.add_done_callback(partial(self._hear, hired))
 
-    def _hear(self, hired: _Hired, done: "Future[bytes]") -> None:
+    def _hear(self, hired: Hired, done: "Future[bytes]") -> None:
         with self._changed:
-            self._state.said.append(_Said(hired, done))
+            self._state.said.append(Said(hired, done))
             self._changed.notify()
 
-    def _heed(self, said: _Said) -> None:
+    def _heed(self, said: Said) -> None:
         hired, task = said.hired, said.hired.task
         try:
             answer = said.done.result()
@@ -259,7 +215,7 @@ class Pool(Executor):
         except BaseException as error:
             task.set_exception(error)
 
-    def _begun(self, hired: _Hired, answer: bytes) -> None:
+    def _begun(self, hired: Hired, answer: bytes) -> None:
         try:
             unpacked(answer)
         except Exception as error:
@@ -269,7 +225,7 @@ class Pool(Executor):
             hired.ready = True
             self._failed_starts = 0
 
-    def _mourn(self, hired: _Hired, task: Task | None, error: LostWorkerError) -> None:
+    def _mourn(self, hired: Hired, task: Task | None, error: LostWorkerError) -> None:
         with self._changed:
             self._state.hired.remove(hired)
             name = f"{hired.worker.name} ({error})" if str(error) else hired.worker.name

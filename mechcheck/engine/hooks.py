@@ -129,10 +129,9 @@ def forward(
         some: dict[str, Any] = {} if columns is None else {"logits_to_keep": columns.to(tokens.device)}
         if not to_the_end and (stop := _behind(hooks)) is not None and stop < model.cfg.n_layers:
             some["stop_at_layer"] = stop
-        rows_run, width = tokens.shape
-        stopped = some.get("stop_at_layer")
-        logits_at = 0 if stopped is not None else width if columns is None else len(columns)
-        passed(model, rows_run, width, logits_at, stopped, gradient=bool(nodes))
+        logits_at = tokens.shape[1] if columns is None else len(columns)
+        made = 0 if "stop_at_layer" in some else logits_at
+        passed(model, len(tokens), tokens.shape[1], made, some.get("stop_at_layer"), gradient=bool(nodes))
         out = model(tokens, **attention_mask(model, rows), **some)
     silent = sorted(set(hooks) - fired)
     if silent:

@@ -23,7 +23,7 @@ from mechcheck.engine.hooks import LOGIT_BYTES, Reader, Recording, check_exist, 
 from mechcheck.engine.reading import Read, Reading, check_unseen, read_by
 from mechcheck.engine.selfcheck import disagreement
 from mechcheck.engine.site_readers import of_sites, site_readers
-from mechcheck.engine.spread import spread
+from mechcheck.engine.spreading.spread import spread
 from mechcheck.engine.sweep import capture_fast, run_sweep
 from mechcheck.engine.untouched_cache import read
 from mechcheck.engine.variants import serves

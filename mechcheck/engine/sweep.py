@@ -9,13 +9,13 @@ from jaxtyping import Float
 from torch import Tensor
 
 from mechcheck.base.progress import heard, progress
+from mechcheck.base.shares import Share, agreed, computed
 from mechcheck.engine.arithmetic.model import Arithmetic
 from mechcheck.engine.direct import at_receivers, put_at_receivers
 from mechcheck.engine.edit import Activation, Edit
 from mechcheck.engine.memory import free_bytes, ran_out
 from mechcheck.engine.reading import Read, read_by
 from mechcheck.engine.rounding import settled
-from mechcheck.engine.shares import Share, agreed, computed
 from mechcheck.engine.site_readers import capture_sites
 from mechcheck.engine.suffix import Batch
 from mechcheck.engine.swept import Streams, Swept

@@ -182,7 +182,7 @@ def _state(model: "TransformerBridge") -> tuple[Any, ...]:
     held = itertools.chain(map(vars, parts), (vars(one) for one in configurations if one is not None))
     weights, checksum = {id(one): one for part in parts for one in (*part.parameters(False), *part.buffers(False))}, 0
     for tensor in weights.values():
-        checksum = zlib.crc32(memoryview(tensor.detach().contiguous().flatten().view(torch.uint8).numpy()), checksum)
+        checksum = zlib.crc32(tensor.detach().contiguous().flatten().view(torch.uint8).numpy().tobytes(), checksum)
     return (
         # A tensor of a part's own is what its last run left there (TransformerLens' attention keeps its pattern).
         tuple(id(value) for attributes in held for name, value in attributes.items() if not (name[0] == "_" and isinstance(value, Tensor))),

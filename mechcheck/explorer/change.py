@@ -48,8 +48,7 @@ def changes(sites: Sites, prepared: Prepared, body: Json) -> list[Intervention]:
         return []
     _check_positions(sites, prepared, asked)
     if asked["of"] == "patterns" and asked["do"] in ("steer", "noise"):
-        why = "it would give weight to tokens that come later, and its shares would not add up to 1"
-        raise Problem("do", f"nothing is added to attention: {why}. Scale it, patch it or knock it out")
+        raise Problem("do", "nothing is added to attention, whose shares would not add up to 1: scale it, patch it or knock it out")
     try:
         if asked["do"] == "steer":
             return [*steered(prepared.seen, sites, asked["direction"], float(asked["strength"]))]

@@ -77,6 +77,8 @@ def test_workers_that_end_before_they_are_ready_fail_all_tasks():
 
 def test_tasks_of_one_affinity_stay_on_the_worker_that_has_had_it():
     with cluster_executor("local", 2) as pool:
+        while len(set(pool.map(jobs.process, [0.2] * 4))) < 2:  # until both are there
+            pass
         asked = [(name, pool.submit(jobs.process, 0.1, affinity=name)) for _ in range(5) for name in "ab"]
         met = Counter((name, task.result()) for name, task in asked)
     assert sorted(met.values()) == [5, 5], met

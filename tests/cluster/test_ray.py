@@ -5,6 +5,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -17,14 +18,16 @@ CLAIMS = """
 import time
 import numpy as np
 import pytest
+import ray
 from mechcheck import claim
 from mechcheck.stats.measurement import Measurement
 
 @pytest.mark.parametrize("i", range(9))
 @claim("it is so", decoy={"mean": -1.0})
 def test_it(check, i, mean=1.0):
-    time.sleep((mean > 0) * 2.0)
-    open(f"seen-{i}", "w").close()
+    if mean > 0:
+        open(f"begun-{ray.get_runtime_context().get_node_id()}-{i}", "w").close()
+        time.sleep(6)
     values = mean + np.linspace(-0.5, 0.5, 24)
     check.above(Measurement(values, tuple(map(str, range(24))), tuple(str(j % 8) for j in range(24)), "effect", "logits"), 0)
 """
@@ -37,10 +40,10 @@ def cluster(monkeypatch):
 
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(ROOT), str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")]))
     made = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
-    made.nodes = [made.add_node(num_cpus=1) for _ in range(2)]
+    others = [made.add_node(num_cpus=1) for _ in range(2)]
     made.wait_for_nodes()
     monkeypatch.setenv("RAY_ADDRESS", made.address)
-    yield made
+    yield SimpleNamespace(remove_node=made.remove_node, nodes=others)
     made.shutdown()
 
 
@@ -53,10 +56,12 @@ def test_a_node_that_is_killed_costs_no_claim(cluster, tmp_path):
     """Minutes on a busy machine: a cluster is started, and three workers on it."""
     (tmp_path / "test_claims.py").write_text(CLAIMS)
     run = run_claims(tmp_path)
-    until = time.monotonic() + 240
-    while len(list(tmp_path.glob("seen-*"))) < 2 and time.monotonic() < until and run.poll() is None:
-        time.sleep(0.2)
-    cluster.remove_node(cluster.nodes[0], allow_graceful=False)
+    until, others = time.monotonic() + 240, {node.node_id: node for node in cluster.nodes}
+    runs: list[str] = []
+    while not runs and time.monotonic() < until and run.poll() is None:
+        time.sleep(0.1)
+        runs = [name for name in others if list(tmp_path.glob(f"begun-{name}-*"))]
+    cluster.remove_node(others[runs[0]], allow_graceful=False)
     output, _ = run.communicate(timeout=400)
     evidence = read_json(tmp_path / "reports" / "evidence.json")
     assert run.returncode == 0, output

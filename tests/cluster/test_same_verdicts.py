@@ -20,7 +20,7 @@ PLACES = {
     "slurm": ("--mech-cluster=slurm:local", "--mech-workers=2", "--mech-resources={folder}"),
 }
 NEEDS = {"ray": "ray", "slurm": "submitit"}
-_OF_A_RUN = ("duration_s", "tries")
+_OF_A_RUN = ("duration_s", "tries", "cost")
 
 
 def run(folder, *options):

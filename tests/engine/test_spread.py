@@ -23,8 +23,8 @@ from mechcheck import (
     sweep,
 )
 from mechcheck.base.errors import ModelError
-from mechcheck.engine import spread as spreading
 from mechcheck.engine.run import sweep_metrics
+from mechcheck.engine.spreading import spread as spreading
 
 MODEL = "names-gpt2-seed4"
 

@@ -27,7 +27,7 @@ def test_plain(request):
     warnings.warn("a plain test warns", UserWarning)
     assert 1 == 2
 """
-_OF_A_RUN = ("duration_s", "tries")
+_OF_A_RUN = ("duration_s", "tries", "cost")
 
 
 def records(run):

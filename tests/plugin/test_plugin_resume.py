@@ -36,7 +36,9 @@ def resume(pytester):
 
 def told(run):
     """What the evidence says of claims, but for when and how long they were run."""
-    return [claim | {"duration_s": 0, "tries": (claim["tries"] or {}) | {"first": 0, "last": 0}} for claim in run.evidence["claims"]]
+    return [
+        claim | {"duration_s": 0, "cost": 0, "tries": (claim["tries"] or {}) | {"first": 0, "last": 0}} for claim in run.evidence["claims"]
+    ]
 
 
 @pytest.fixture

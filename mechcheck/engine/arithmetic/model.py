@@ -107,7 +107,7 @@ class Arithmetic:
         if self.head is not None:
             return self.logits(stream)
         normed = self._normed(stream).flatten(0, -2)
-        multiplied(2 * len(normed) * self.w_u.numel(), normed)
+        multiplied(2 * normed.numel() * self.w_u.shape[1], normed)
         found = (self.w_u.T @ normed.T).T.unflatten(0, stream.shape[:-1])
         return self._capped(found if self.b_u is None else found + self.b_u)
 

@@ -12,11 +12,11 @@ import torch
 
 from mechcheck.base.device import usual_torch
 from mechcheck.base.loaded import Source, source_of
+from mechcheck.base.shares import Counting, Given, Share, Some
 from mechcheck.engine.arithmetic.model import Arithmetic, arithmetic
 from mechcheck.engine.edit import Edit
 from mechcheck.engine.edits import capture_all, edits_of
 from mechcheck.engine.reading import Read
-from mechcheck.engine.shares import Counting, Given, Share, Some
 from mechcheck.engine.sweep import capture_fast, run_sweep
 from mechcheck.notation.interventions import Intervention
 from mechcheck.prompts.prompt_set import PromptSet

@@ -1,0 +1,1 @@
+"""One sweep, shared out to several processes."""
