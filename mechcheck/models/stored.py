@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from mechcheck.base.errors import ModelError
+from mechcheck.base.shape import Shape
 from mechcheck.models.admitted import read_config, stored_shapes
-from mechcheck.models.shape import Shape
 
 # What configurations call the same thing.
 _NAMES: Mapping[str, tuple[str, ...]] = {

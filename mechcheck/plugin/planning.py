@@ -31,12 +31,16 @@ def pytest_runtestloop(session: pytest.Session) -> bool | None:
 
 
 def _lines(session: pytest.Session) -> list[str]:
+    import torch
+
     from mechcheck.base.speed import multiplications
     from mechcheck.drawing.numbers import quantity, seconds
     from mechcheck.evidence.costs.plan import Machine, loading_seconds, planned, total_seconds
     from mechcheck.models.loading import stored_model
 
     settings = session.config.stash[SETTINGS]
+    if settings.threads:
+        torch.set_num_threads(settings.threads)  # as the claims will be
     cases = [case for item in session.items if (case := case_of(item)) is not None]
     unknown: dict[str, str] = {}
 

@@ -6,12 +6,12 @@ from tiny import LAYOUTS, MORE_LAYOUTS, random_prompts
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
+from mechcheck.base.shape import shape_of
 from mechcheck.circuits.edge_scores import edge_scores
 from mechcheck.engine.arithmetic.work import counting
 from mechcheck.engine.gradients import gradients
 from mechcheck.engine.run import logits_at_end, plain_hooks, sweep
 from mechcheck.engine.untouched_cache import forget_runs
-from mechcheck.models.shape import shape_of
 from mechcheck.notation.interventions import Ablate, Patch
 from mechcheck.notation.sites import heads, mlps, resid
 
@@ -50,7 +50,7 @@ def test_a_sweep(tiny, layout, plain):
             return sweep(model, prompts, VARIANTS)
 
     ours, torchs = counted(job)
-    assert ours == pytest.approx(torchs, rel=0.15 if layout == "bert" else 0.01)
+    assert ours == pytest.approx(torchs, rel=0.15 if layout == "bert" else 0.02)
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)

@@ -8,9 +8,9 @@ import torch
 from tiny import LAYOUTS, MORE_LAYOUTS
 
 from mechcheck.base.errors import ModelError
+from mechcheck.base.shape import shape_of
 from mechcheck.conformance.layouts import save_layout
 from mechcheck.models.loading import load_model, stored_model
-from mechcheck.models.shape import shape_of
 from mechcheck.models.stored import stored
 
 

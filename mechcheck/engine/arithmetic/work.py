@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from mechcheck.models.shape import shape_of
+from mechcheck.base.shape import shape_of
 
 if TYPE_CHECKING:
     from transformer_lens.model_bridge import TransformerBridge

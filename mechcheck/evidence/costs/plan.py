@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from mechcheck.models.shape import Shape
+from mechcheck.base.shape import Shape
 from mechcheck.models.stored import Stored
 from mechcheck.verdicts.case import PROFILES, Case
 
@@ -15,11 +15,11 @@ _ASSUMED_TOKENS = 16
 _TWINS = "re-init"
 _TWINS_NEEDED = 5
 """Models with other weights that a claim without a circuit is run on until it is told from them."""
-# Measured on one core (benchmarks/plan.py): what norms, softmax and copies add to products; reading, folding and checking weights; imports.
+# Measured on one core: what norms, softmax and copies add to products; reading, folding and checking weights; imports.
 _BESIDE_PRODUCTS = 1.5
 _LOADING = 4e-9
 """Seconds for each byte of weights in float32."""
-_LOADED, _BEGINNING = 0.4, 6.0
+_LOADED, _BEGINNING = 0.1, 6.0
 _PROCESS = 650 * 2**20
 """Bytes that a process takes whose models are small: torch, transformers, and what the engine remembers."""
 _RUNS, _BATCH, _PACKED = 512 * 2**20, 256 * 2**20, 512 * 2**20

@@ -6,8 +6,8 @@ from pathlib import Path
 import made_evidence
 import pytest
 
+from mechcheck.base.shape import Shape
 from mechcheck.evidence.costs.plan import Machine, loading_seconds, planned, total_seconds
-from mechcheck.models.shape import Shape
 from mechcheck.models.stored import Stored
 from mechcheck.verdicts.case import PROFILES, Case, Conditions
 from mechcheck.verdicts.claim import ClaimSpec

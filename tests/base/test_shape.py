@@ -3,7 +3,7 @@
 import pytest
 from tiny import LAYOUTS, MORE_LAYOUTS
 
-from mechcheck.models.shape import Shape, shape_of
+from mechcheck.base.shape import Shape, shape_of
 
 
 @pytest.mark.parametrize("layout", [*LAYOUTS, *MORE_LAYOUTS])
