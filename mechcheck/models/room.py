@@ -9,7 +9,7 @@ from mechcheck.base.errors import ModelError
 from mechcheck.models.loading import stored_model
 
 KEPT, WHILE_LOADED = 1.2, 2.8
-"""What a loaded model takes at least, and its loading with the fast runner's packed weights at most, as multiples of its weights in float32:
+"""What a loaded model takes at least, and loading it with the fast runner's weights at most, as multiples of its weights in float32:
 measured on Llama's layout of a gigabyte and on GPT-2 small's shape."""
 
 
