@@ -98,6 +98,19 @@ def rounding(shape: Shape, job: Job) -> int:
     return shape.layers * sum(_product(shape, name, len(job.prompts)) for name in ("o", "into", "out"))
 
 
+def multiplied(shape: Shape, job: Job) -> int:
+    """Of what is needed, that which is no product of matrices: where one position alone can change, its value times its weight."""
+    total = 0
+    for variant in job.variants:
+        first = min(cell.layer for cell in variant)
+        stage = min(_JOINS[cell.kind] for cell in variant if cell.layer == first)
+        layers = shape.layers - first - (stage != _INPUT)
+        ends = [length - (job.measure == "loss") for length in job.prompts.lengths.tolist()]
+        alone = sum(end - start == 1 for end, start in zip(ends, _starts(job, variant), strict=True))
+        total += 2 * layers * alone * shape.heads * shape.d_head
+    return total
+
+
 def full_forwards(shape: Shape, job: Job, forwards: int, *, last_logits: bool) -> int:
     """`forwards` full forward passes for each variant, at the width that the prompts are padded to."""
     return forwards * len(job.variants) * full_forward(shape, *job.prompts.tokens.shape, last_logits=last_logits).total()

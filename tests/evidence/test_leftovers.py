@@ -54,9 +54,16 @@ def test_a_dead_run_is_told_of_and_kept(tmp_path):
 def test_one_that_has_its_evidence_is_cleared(tmp_path):
     """It was killed between the last renaming and the clearing."""
     died(tmp_path, "r1")
-    write_json(tmp_path / "evidence.json", {"run": {"id": "r1"}, "claims": []})
+    write_json(tmp_path / "evidence.json", {"run": {"id": "r1", "undecided": []}, "claims": [{"id": "a"}]})
     assert dead_runs(tmp_path) == []
     assert not (tmp_path / ".run-r1").exists()
+
+
+def test_one_whose_evidence_has_not_all_of_it_is_kept(tmp_path):
+    """It went on with a run that was interrupted, under its id, and died before it wrote evidence of its own."""
+    died(tmp_path, "r1")
+    write_json(tmp_path / "evidence.json", {"run": {"id": "r1", "undecided": ["a"]}, "claims": [{"id": "a"}]})
+    assert [one.decided for one in dead_runs(tmp_path)] == [1]
 
 
 def test_a_live_one_is_left_alone(tmp_path):

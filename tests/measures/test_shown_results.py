@@ -110,7 +110,8 @@ def test_controls_stand_beside_a_steering_curve():
         with pytest.raises(MechcheckError, match="there is one at least"):
             steering_figure("Steered", curves, none)
     single = SteeringCurve((0.0, 1.0), drawn((2,))[:, :1], IDS[:1], TEMPLATES[:1], "logit difference", "logits").figure()
-    assert np.isnan(single.bands["mean, with 95% interval"]).all()  # one prompt has no interval
+    assert list(single.series) == ["mean"]
+    assert np.isnan(single.bands["mean"]).all()  # one prompt has no interval
 
 
 def test_direct_effects_of_heads_and_mlps():

@@ -168,7 +168,7 @@ def test_what_does_not_go_together_is_refused(claims, options, message):
 
 
 def test_claims_of_a_model_stay_with_a_worker(claims, pytester):
-    """Two models on two workers: each is loaded once, and what a sweep finds is what it finds here."""
+    """Two models on two workers: one takes the other's model only when its own has no claims left, so that three loadings are the most."""
     source = """
 import os
 import pytest
@@ -188,4 +188,5 @@ def test_it(model, prompts, check, k):
     assert records(spread) == records(alone)
     met = {tuple(line.split()) for line in (pytester.path / "seen").read_text().splitlines()}
     workers = {name: {worker for model, worker in met if model.startswith(name)} for name in ("names-gpt2-seed0", "names-gpt2-seed4")}
-    assert sorted(map(sorted, workers.values())) == [["1"], ["2"]], met
+    assert sum(map(len, workers.values())) <= 3, met
+    assert set.union(*workers.values()) == {"1", "2"}

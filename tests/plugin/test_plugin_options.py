@@ -6,6 +6,7 @@ import pytest
 
 from mechcheck.base.paths import data_dir
 from mechcheck.models.names import embedded_models
+from mechcheck.tasks.registry import GENERATORS
 
 MODEL = "names-gpt2-seed1"
 BEHAVIOUR = """
@@ -119,7 +120,8 @@ def test_own_prompts(claims):
     assert "a contrast on another model needs prompts for it" in run.claim("other_model")["reason"]
 
 
-def test_own_task(claims, pytester):
+def test_own_task(claims, pytester, monkeypatch):
+    monkeypatch.setitem(GENERATORS, "abba only", None)  # what the run registers is not there for other tests
     pytester.makeconftest("""
         import mechcheck
         from mechcheck import ioi_prompts
