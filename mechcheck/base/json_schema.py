@@ -2,6 +2,7 @@
 
 import math
 import re
+import sys
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -33,6 +34,9 @@ def _at(where: str, what: str) -> str:
     return f"{where or 'it'}: {what}"
 
 
+_LARGEST = sys.float_info.max
+
+
 def _is(value: Any, kind: str) -> bool:
     match kind:
         case "null":
@@ -47,7 +51,8 @@ def _is(value: Any, kind: str) -> bool:
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    # A whole number of JSON's may be larger than any float, and is taken for none.
+    return isinstance(value, int | float) and not isinstance(value, bool) and -_LARGEST <= value <= _LARGEST
 
 
 def _same(one: Any, other: Any) -> bool:

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
@@ -10,6 +9,7 @@ import scipy
 import torch
 from jaxtyping import Bool, Float
 
+from mechcheck.base.cached import cached_property
 from mechcheck.base.errors import MechcheckError, PromptError
 from mechcheck.base.text import did_you_mean
 from mechcheck.drawing.figure import Pictured

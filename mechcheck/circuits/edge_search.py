@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -10,6 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from mechcheck.base.cached import cached_property
 from mechcheck.base.device import usual_torch
 from mechcheck.base.errors import MechcheckError, NonFiniteError, PromptError
 from mechcheck.circuits.evaluation import Cut, Mask

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
 from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
 
 import numpy as np
@@ -10,6 +9,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from mechcheck.base.cached import cached_property
 from mechcheck.base.errors import CircuitError, MechcheckError
 from mechcheck.circuits.edge_scores import EdgeScores, Instead, carried
 from mechcheck.circuits.ordering import ordered

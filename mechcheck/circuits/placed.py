@@ -2,12 +2,12 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
 
 import torch
 from jaxtyping import Bool, Int
 from torch import Tensor
 
+from mechcheck.base.cached import cached_property
 from mechcheck.notation.graph import Graph
 from mechcheck.notation.sites import Site
 from mechcheck.prompts.prompt_set import PromptSet

@@ -3,9 +3,9 @@
 import random
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
 from typing import TYPE_CHECKING
 
+from mechcheck.base.cached import cached_property
 from mechcheck.base.errors import MechcheckError, PromptError
 from mechcheck.base.seeds import seed_from
 from mechcheck.conformance.populations import Population, Series

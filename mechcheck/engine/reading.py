@@ -2,13 +2,13 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from mechcheck.base.cached import cached_property
 from mechcheck.base.errors import MechcheckError, PromptError
 from mechcheck.notation.metrics import Metric
 from mechcheck.prompts.prompt_set import END, PromptSet

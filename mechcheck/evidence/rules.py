@@ -2,9 +2,9 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Literal, NamedTuple
 
+from mechcheck.base.cached import cached_property
 from mechcheck.base.errors import MechcheckError, NonFiniteError
 from mechcheck.evidence.drift import Difference
 from mechcheck.evidence.runs import Json

@@ -11,7 +11,7 @@ Json = dict[str, Any]
 
 LIMIT = 1 << 16
 """Bytes of a body at most: far more than a prompt that fits into a model's context."""
-LIMITS = {"session": 1 << 21, "claim": 1 << 20, "save": 1 << 20, "prove": 1 << 20}
+LIMITS = {"session": 1 << 22, "claim": 1 << 20, "save": 1 << 20, "prove": 1 << 20}
 """The same where more is sent: a file, or a circuit with the score of each of its edges."""
 MOST = 64
 """References at most."""
@@ -133,6 +133,15 @@ class Problem(MechcheckError):
         return {"where": self.where, "said": str(self)}
 
 
+def _number(text: str) -> int | float:
+    """A whole number is one however it is written, as 1.0 too."""
+    value = float(text)
+    return int(value) if value.is_integer() and abs(value) < _EXACT else value
+
+
+_EXACT = 2**53
+
+
 def read_body(asked: str, raw: bytes) -> Json:
     """A body as what it was asked with.
 
@@ -140,7 +149,7 @@ def read_body(asked: str, raw: bytes) -> Json:
         Problem: no JSON, or of another shape than `SCHEMAS[asked]`.
     """
     try:
-        body = json.loads(raw)
+        body = json.loads(raw, parse_float=_number)
     except (ValueError, RecursionError):
         raise Problem("page", "what was sent is no JSON") from None
     wrong = misfit(body, SCHEMAS[asked])

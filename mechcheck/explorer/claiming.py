@@ -12,10 +12,12 @@ from mechcheck.explorer.bodies import Json, Problem
 from mechcheck.explorer.change import changes, chosen_heads
 from mechcheck.explorer.export import Explored, Subject, beside, claimed, instead, measure_of, source
 from mechcheck.explorer.measures import MEASURES
+from mechcheck.explorer.prediction import check_finite
 from mechcheck.explorer.prompt import SEED, SPLIT, Prepared
 from mechcheck.notation import metrics
 from mechcheck.notation.circuit import Circuit
 from mechcheck.notation.sites import Sites
+from mechcheck.prompts.prompt_set import END
 
 if TYPE_CHECKING:
     from transformer_lens.model_bridge import TransformerBridge
@@ -115,7 +117,11 @@ def _here(bench: Bench, body: Json, prepared: Prepared, subject: Subject) -> flo
             assert subject.found is not None
             return faithfulness(bench.model, prepared.prompts, subject.found, instead=instead(subject.found)).mean
         metric = getattr(metrics, measure.metric or "logit_diff")
-        value = float(sweep_metrics(bench.model, prepared.prompts, [subject.done], [metric])[0][0, 0])
+        found = sweep_metrics(bench.model, prepared.prompts, [subject.done], [metric])
+        check_finite(found)
+        value = float(found[0][0, 0])
+    except Problem:
+        raise
     except MechcheckError as error:
         raise Problem("measure", error) from error
     return float(value < 0) if measure is MEASURES["foil_preferred"] else value
@@ -139,6 +145,8 @@ def _explored(bench: Bench, body: Json, sites: Sites) -> Explored:
     if body["do"] == "knockout" and body["keys"] not in drawn.positions:
         raise Problem("keys", f"{body['keys']} was named on this page: the prompts of {body['task']} have {', '.join(drawn.positions)}")
     moved = [name for name, at in found["positions"].items() if body["positions"].get(name) != at]
+    end = int(drawn.position(END)[found["row"]])
+    moved += [END] if body["positions"].get(END, end) != end else []
     if moved:
         raise Problem("claim", f"{moved[0]} stands elsewhere here than in the prompts of {body['task']}")
     return Explored(body["task"], SPLIT, SEED, drawn.ids)

@@ -52,6 +52,8 @@
       acts.show({ tokens: [], positions: {} });
       showPrediction({ tables: [], numbers: [] });
       sharing.show(null);
+      marked = "";
+      heads.mark(NOTHING);
       return showMaps({ figure: "" }, found.problems);
     }
     sharing.show(found, said(state));

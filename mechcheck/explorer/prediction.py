@@ -66,7 +66,7 @@ def predicted(model: "TransformerBridge", prompts: PromptSet, done: Sequence[Int
     variants = [[], done] if done else [[]]
     metrics = metrics_for(prompts)
     values = sweep_metrics(model, prompts, variants, metrics)
-    _check_finite(values)
+    check_finite(values)
     return [
         {"name": metric.name, "unit": metric.unit, "values": [float(row[0]) for row in found]}
         for metric, found in zip(metrics, values, strict=True)
@@ -86,12 +86,13 @@ def effects(
     """
     metric = preference(prompts) or kl_divergence
     found = sweep_metrics(model, prompts, [[], *variants], [metric])
-    _check_finite(found)
+    check_finite(found)
     values = found[0][:, 0]
     return (metric.name if metric is kl_divergence else f"change of the {metric.name}"), [float(x - values[0]) for x in values[1:]]
 
 
-def _check_finite(values: Sequence[np.ndarray]) -> None:
+def check_finite(values: Sequence[np.ndarray]) -> None:
+    """Raise where what is done is so large that nothing is predicted."""
     if not all(np.isfinite(found).all() for found in values):
         raise Problem("do", "the model predicts nothing any more: what is done is so large that its logits are no numbers")
 

@@ -1,5 +1,6 @@
 """The server: the page, and what it asks, on 127.0.0.1 alone."""
 
+import json
 import secrets
 import socket
 from collections.abc import Callable
@@ -87,7 +88,7 @@ class Desk:
             if found is None and self._ending():
                 return _told(503, Problem("run", "the server came to its end, and what was run with it"))
             # Where there is nothing, the page asks something else by now.
-            return Response(status_code=499) if found is None else JSONResponse(found)
+            return Response(status_code=499) if found is None else Answer(found)
         except Problem as problem:
             return _told(422, problem)
         except (MechcheckError, HookError, NonFiniteError) as error:
@@ -123,6 +124,14 @@ class Desk:
         }  # fmt: skip
 
 
+class Answer(JSONResponse):
+    """JSON in ASCII, since texts that somebody sent may hold what UTF-8 has not."""
+
+    def render(self, content: Json) -> bytes:
+        """As bytes."""
+        return json.dumps(content, allow_nan=False, separators=(",", ":")).encode("ascii")
+
+
 def application(desk: Desk, token: str, port: int) -> Guard:
     """What answers requests."""
     routes = [Route("/", desk.first, methods=["GET"]), Route("/api/{asked}", desk.answer, methods=["POST"])]
@@ -130,7 +139,7 @@ def application(desk: Desk, token: str, port: int) -> Guard:
 
 
 def _told(status: int, problem: Problem) -> Response:
-    return JSONResponse({"problems": [problem.told]}, status)
+    return Answer({"problems": [problem.told]}, status)
 
 
 class Server:

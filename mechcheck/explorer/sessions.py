@@ -6,12 +6,14 @@ from typing import TYPE_CHECKING
 from mechcheck.base.errors import MechcheckError
 from mechcheck.base.json_schema import misfit
 from mechcheck.base.reading import parse_json, read_text
-from mechcheck.explorer.bodies import LIMITS, MOST, Json, Problem
+from mechcheck.explorer.bodies import MOST, Json, Problem
 from mechcheck.models.loading import provenance
 
 if TYPE_CHECKING:
     from transformer_lens.model_bridge import TransformerBridge
 
+LARGEST = 1 << 21
+"""Bytes of a file; as JSON within JSON it can be twice as many."""
 FORMAT = "mechcheck explorer session 1"
 _TEXT: Json = {"type": "string"}
 _TEXTS: Json = {"type": "array", "items": _TEXT, "maxItems": MOST}
@@ -26,12 +28,12 @@ SCHEMA: Json = {
             "required": ["name", "weights_sha256"],
             "additionalProperties": False,
         },
-        "address": {"type": "string", "pattern": "^#[!-~]*$"},
+        "address": {"type": "string", "pattern": r"^#[!-~]*\Z"},
         "tried": {
             "type": "array",
             "items": {
                 "type": "object",
-                "properties": {"said": _TEXT, "address": {"type": "string", "pattern": "^#[!-~]*$"}, "text": _TEXT, "came": _TEXT},
+                "properties": {"said": _TEXT, "address": {"type": "string", "pattern": r"^#[!-~]*\Z"}, "text": _TEXT, "came": _TEXT},
                 "required": ["said", "address", "text", "came"],
                 "additionalProperties": False,
             },
@@ -61,8 +63,8 @@ def read_session(text: str) -> Json:
     Raises:
         Problem: it is larger than one can be, no JSON, or of another shape than `SCHEMA`.
     """
-    if len(text.encode(errors="replace")) > LIMITS["session"]:
-        raise Problem("session", f"this file is larger than a session can be, {LIMITS['session']:,} bytes")
+    if len(text.encode(errors="replace")) > LARGEST:
+        raise Problem("session", f"this file is larger than a session can be, {LARGEST:,} bytes")
     try:
         found = parse_json(text)
     except ValueError as error:
@@ -98,7 +100,7 @@ def session_file(path: str) -> tuple[str, str]:
         MechcheckError: no such file, or no session.
     """
     try:
-        text = read_text(Path(path), LIMITS["session"])
+        text = read_text(Path(path), LARGEST)
     except (OSError, ValueError) as error:
         raise MechcheckError(f"--session {path}: it cannot be read: {error}") from error
     try:

@@ -1,9 +1,10 @@
 """The model on the page, and an answer to each thing that the page asks."""
 
 import json
-from functools import cached_property, lru_cache
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
+from mechcheck.base.cached import cached_property
 from mechcheck.base.errors import HookError, MechcheckError, NonFiniteError
 from mechcheck.circuits.files import check_circuit, load_circuit
 from mechcheck.circuits.recorded import circuit_path

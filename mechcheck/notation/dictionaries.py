@@ -5,13 +5,13 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import Any, Literal, NamedTuple, get_args
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from mechcheck.base.cached import cached_property
 from mechcheck.base.errors import MechcheckError, SiteError
 from mechcheck.notation.sites import HEAD_KINDS, HOOK_KINDS, Kind, Site
 

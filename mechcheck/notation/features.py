@@ -5,13 +5,13 @@ import random
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import TYPE_CHECKING
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from mechcheck.base.cached import cached_property
 from mechcheck.base.errors import MechcheckError, NoControlError, SiteError
 from mechcheck.base.loaded import processing_of
 from mechcheck.notation.codes import Code

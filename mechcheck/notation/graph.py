@@ -2,13 +2,13 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from functools import cached_property
 from typing import TYPE_CHECKING
 
 import torch
 from jaxtyping import Bool
 from torch import Tensor
 
+from mechcheck.base.cached import cached_property
 from mechcheck.base.device import usual_torch
 from mechcheck.base.errors import SiteError
 from mechcheck.base.loaded import check_loaded

@@ -6,13 +6,13 @@ import subprocess
 from collections.abc import Collection, Generator
 from contextlib import suppress
 from datetime import UTC, datetime
-from functools import cached_property
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from mechcheck.base.cached import cached_property
 from mechcheck.base.outgoing import outgoing, printable
 from mechcheck.evidence.leftovers import DeadRun, dead_runs, tell
 from mechcheck.evidence.multiplicity import judge_run

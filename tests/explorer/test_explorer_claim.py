@@ -144,3 +144,15 @@ def test_prompts_that_were_shown_are_left_out(bench, wanted, tmp_path):
     (one,) = verdict_of(tmp_path, "test_flips.py")["expectations"]
     assert one["estimate"]["n"] == 56
     assert one["estimate"]["value"] == pytest.approx(m.run(bench.model, fresh[40:], m.Patch(m.heads("0.3@END"))).mean, abs=1e-6)
+
+
+def test_end_that_was_put_elsewhere_is_no_position_of_fresh_prompts(bench, wanted):
+    found = bench.claim(wanted | {"positions": wanted["positions"] | {"END": 3}})
+    assert found["problems"] == [{"where": "claim", "said": "END stands elsewhere here than in the prompts of ioi"}]
+
+
+@pytest.mark.parametrize("measure", ["logit_diff", "foil_preferred"])
+def test_no_claim_where_nothing_is_predicted(bench, wanted, measure):
+    found = bench.claim(wanted | {"do": "scale", "factor": 1e39, "heads": "0.3", "measure": measure, "threshold": "0.5"})
+    assert [one["where"] for one in found["problems"]] == ["do"]
+    assert found["source"] == ""

@@ -171,3 +171,18 @@ def test_what_nobody_waits_for_any_more_is_not_computed(slow):
     first.join(10)
     assert asker.ask("complete", {"start": "last"}).json == {"words": ["last"]}
     assert [start for start, _ in seen] == ["first", "last"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "status"),
+    [({"factor": 10**400}, 422), ({"factor": 2.0}, 200), ({"at": ["\ud800"]}, 200), ({"text": "\ud800"}, 422)],
+)
+def test_odd_json_has_an_answer(asker, body, changes, status):
+    found = asker.ask("predict", body | {"do": "zero", "heads": "0.3"} | changes)
+    assert found.status == status
+    assert found.json["problems"] or status == 200
+
+
+def test_a_whole_number_is_one_however_it_is_written(asker):
+    one, other = (asker.send("POST", "/api/example", asker.own, b'{"task": "ioi", "row": %b}' % row).json for row in (b"1", b"1.0"))
+    assert one == other

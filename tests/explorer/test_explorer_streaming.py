@@ -152,3 +152,14 @@ def test_the_server_ends_while_one_runs(serve, body):
         thread.join(10)
         assert not thread.is_alive()
         assert "end" not in [name for name, _ in events(answer)]
+
+
+def test_two_discoveries_at_once_do_not_wait_for_each_other_for_ever(serve, body):
+    """What one computes when it gives the model away keeps nobody else from computing the same of a circuit of their own."""
+    asker, _, _ = serve()
+    settings = {"method": "eap", "prompts": 240}
+    with begun(asker, body, "discovery", **settings) as one, begun(asker, body, "discovery", **settings) as other:
+        ends = [list(events(answer))[-1] for answer in (one, other)]
+    assert [name for name, _ in ends] == ["end", "end"]
+    assert ends[0][1]["heads"] == ends[1][1]["heads"]
+    assert asker.ask("predict", body).status == 200

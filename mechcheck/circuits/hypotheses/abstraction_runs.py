@@ -4,7 +4,6 @@ import itertools
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,6 +11,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from mechcheck.base.cached import cached_property
 from mechcheck.base.errors import CircuitError, SiteError
 from mechcheck.circuits.hypotheses.high_level import HighLevel, Said, check_variables, every_said, said
 from mechcheck.circuits.hypotheses.resampling import check_resampled, classes, drawn

@@ -2,9 +2,9 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from functools import cached_property
 from typing import TYPE_CHECKING
 
+from mechcheck.base.cached import cached_property
 from mechcheck.engine.edit import Activation, Edit, Rows, write_site
 from mechcheck.measures.causal.ablation import all_heads
 from mechcheck.notation.interventions import Put

@@ -9,7 +9,6 @@ import math
 import weakref
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -17,6 +16,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from mechcheck.base.architectures import NATIVE, is_encoder, is_native, native_divisor
+from mechcheck.base.cached import cached_property
 from mechcheck.engine.arithmetic.layer import ACTIVATIONS, Layer, Linear, Norm, Unserved, layer_of, norm_of
 from mechcheck.engine.arithmetic.packing import packs
 from mechcheck.engine.arithmetic.work import multiplied

@@ -7,6 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from mechcheck.base.architectures import is_encoder
 from mechcheck.drawing.text import token, visible
 from mechcheck.engine.run import capture, sweep_metrics
 from mechcheck.explorer.bodies import Json, Problem
@@ -100,6 +101,8 @@ def direction(model: "TransformerBridge", prompts: PromptSet, where: Sites, kind
         if not found.any():
             raise Problem("study", f"prompt and counterfactual do not differ at {where.places}: take a later position or layer")
         return found
+    if is_encoder(model):
+        raise Problem("study", "this model's prediction is not read off its stream by one map: take the counterfactual's direction")
     apart = model.W_U[:, int(prompts.answers[0])] - model.W_U[:, int(prompts.foils[0])]
     (stream,) = capture(model, prompts, where).values()
     return torch.as_tensor(apart / apart.norm() * stream[0].norm()).detach()

@@ -45,7 +45,7 @@ def attention(
         SiteError: no heads, or heads the model does not have.
     """
     pairs = head_pairs(model, sites)
-    recorded = observe(model, prompts, pattern_readers(pairs), interventions)
+    recorded = observe(model, prompts, pattern_readers(pairs, interventions), interventions)
     return torch.stack([recorded[pair] for pair in pairs], dim=1)
 
 
@@ -71,7 +71,7 @@ def attention_to(
         PromptError: positions these prompts do not have.
     """
     pairs = head_pairs(model, sites)
-    readers: dict = {pair: _between(pair[0], pair[1], query, key) for pair in pairs}
+    readers: dict = {pair: _between(pair[0], pair[1], query, key, _given(interventions)) for pair in pairs}
     recorded = _numpy_of(model, prompts, readers, interventions)
     values = np.mean([recorded[pair] for pair in pairs], axis=0)
     return Measurement(values, prompts.ids, prompts.templates, f"attention {query} to {key}", "share of attention")
@@ -91,7 +91,7 @@ def attention_to_positions(
     """
     check_loaded(model)
     layers, n_heads, keys = range(model.cfg.n_layers), model.cfg.n_heads, position_names(keys)
-    readers: dict = {(layer, key): _between(layer, None, query, key) for layer in layers for key in keys}
+    readers: dict = {(layer, key): _between(layer, None, query, key, _given(interventions)) for layer in layers for key in keys}
     recorded = _numpy_of(model, prompts, readers, interventions)
     values = np.array([[recorded[layer, key].T for key in keys] for layer in layers])
     return values.reshape(len(layers), len(keys), n_heads, len(prompts)).transpose(0, 2, 1, 3)
@@ -102,14 +102,25 @@ def pattern_hook(layer: int) -> str:
     return f"blocks.{layer}.attn.hook_pattern"
 
 
-def pattern_readers(pairs: Sequence[tuple[int, int]]) -> dict:
-    """(layer, head) -> reader of that head's pattern [row, q, k], zero where the query or the key is padding."""
+def pattern_readers(pairs: Sequence[tuple[int, int]], interventions: Sequence[Intervention] | Intervention = ()) -> dict:
+    """(layer, head) -> reader of that head's pattern [row, q, k], zero where the query or the key is padding.
 
-    def keep(pattern: Tensor, rows: Rows, head: int) -> Tensor:
-        real = is_token(rows).to(pattern.device)
-        return broken_rows_as_nan(pattern[:, head]).masked_fill(~(real[:, :, None] & real[:, None, :]), 0.0)
+    What the interventions leave of the patterns that they are about is taken as it is: a query may be left with nothing to attend to.
+    """
+    given = _given(interventions)
 
-    return {pair: (pattern_hook(pair[0]), lambda x, rows, head=pair[1]: keep(x, rows, head)) for pair in pairs}
+    def keep(pattern: Tensor, rows: Rows, layer: int, head: int) -> Tensor:
+        real, found = is_token(rows).to(pattern.device), pattern[:, head]
+        found = found if (layer, head) in given else broken_rows_as_nan(found)
+        return found.masked_fill(~(real[:, :, None] & real[:, None, :]), 0.0)
+
+    return {pair: (pattern_hook(pair[0]), lambda x, rows, pair=pair: keep(x, rows, *pair)) for pair in pairs}
+
+
+def _given(interventions: Sequence[Intervention] | Intervention) -> set[tuple[int | None, int | None]]:
+    """(layer, head) of the patterns that interventions are about."""
+    every = interventions if isinstance(interventions, Sequence) else [interventions]
+    return {(site.layer, site.index) for one in every for site in one.sites if site.kind == "pattern"}
 
 
 def broken_rows_as_nan(pattern: Float[Tensor, "... q k"]) -> Float[Tensor, "... q k"]:
@@ -146,13 +157,16 @@ def head_pairs(model: "TransformerBridge", sites: Sites | str) -> list[tuple[int
     return sorted(set(chosen.pairs))
 
 
-def _between(layer: int, head: int | None, query: str, key: str) -> Reader:
-    """Attention from `query` to `key`: [row] of one head, [row, head] of all."""
+def _between(layer: int, head: int | None, query: str, key: str, given: set[tuple[int | None, int | None]]) -> Reader:
+    """Attention from `query` to `key`: [row] of one head, [row, head] of all; `given` patterns are as an intervention left them."""
 
     def keep(pattern: Tensor, rows: Rows) -> Tensor:
         row = torch.arange(len(pattern), device=pattern.device)
-        chosen = pattern if head is None else pattern[:, head : head + 1]
-        found = broken_rows_as_nan(chosen)[row, :, rows.at(query).to(pattern.device), rows.at(key).to(pattern.device)]
+        marked = broken_rows_as_nan(pattern)
+        for one in (index for at, index in given if at == layer):
+            marked[:, one] = pattern[:, one]
+        chosen = marked if head is None else marked[:, head : head + 1]
+        found = chosen[row, :, rows.at(query).to(pattern.device), rows.at(key).to(pattern.device)]
         return found if head is None else found[:, 0]
 
     return pattern_hook(layer), keep

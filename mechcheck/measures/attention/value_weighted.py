@@ -63,7 +63,7 @@ def value_weighted_attention(
         carried = value if w_o is None else value @ w_o[layer, head].to(value.dtype)
         return carried.norm(dim=-1).masked_fill(~is_token(rows).to(value.device), 0.0)
 
-    readers: dict = pattern_readers(pairs)
+    readers: dict = pattern_readers(pairs, interventions)
     for layer, head in pairs:
         readers["norm", layer, head] = (
             f"blocks.{layer}.attn.hook_v",

@@ -1,9 +1,8 @@
 """Claims that are decided already: their tests end as they did, and nothing is measured."""
 
-from functools import cached_property
-
 import pytest
 
+from mechcheck.base.cached import cached_property
 from mechcheck.evidence.parts import Parts
 from mechcheck.evidence.record import Record
 from mechcheck.evidence.unfinished.resuming import Interrupted

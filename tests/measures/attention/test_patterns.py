@@ -8,8 +8,8 @@ from tiny import HUGGING_FACE, SAME_FORWARD, random_prompts, with_other_padding
 
 from mechcheck.base.errors import PromptError, SiteError
 from mechcheck.measures.attention.patterns import attention, attention_to, attention_to_positions
-from mechcheck.notation.interventions import Ablate, Patch
-from mechcheck.notation.sites import heads, mlps, resid
+from mechcheck.notation.interventions import Ablate, KnockOut, Patch
+from mechcheck.notation.sites import heads, mlps, patterns, resid
 
 LENGTHS = (7, 9, 12, 9)
 
@@ -93,3 +93,17 @@ def test_errors(tiny):
         attention_to(model, prompts, "7.0", key="A")
     with pytest.raises(PromptError, match="no position 'IO'"):
         attention_to(model, prompts, "0.0")
+
+
+def test_a_query_that_is_left_with_no_key_attends_to_nothing(tiny, layout):
+    """Knocked out or zeroed, a row is zero, and not told as a fault of the model's; other heads' rows are as they were."""
+    model, prompts = tiny(layout), random_prompts(1, LENGTHS)
+    for done in (Ablate(patterns("0.1"), "zero"), KnockOut(patterns("0.1@A"), "B", only=True)):  # B stands behind A
+        found = attention(model, prompts, "0.0-1", done)
+        assert not found.isnan().any()
+        row, at = 0, int(prompts.positions["A"][0])
+        assert not found[row, 1, at].any()
+        torch.testing.assert_close(found[:, 0], attention(model, prompts, "0.0")[:, 0], rtol=0, atol=1e-6)
+        measured = attention_to(model, prompts, "0.1", query="A", key="A", interventions=done)
+        np.testing.assert_array_equal(measured.values, 0)
+        assert not np.isnan(attention_to_positions(model, prompts, "A", ["A"], done)).any()
