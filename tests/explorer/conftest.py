@@ -98,3 +98,16 @@ def browser() -> Iterator[Browser]:
 def axe(tmp_path_factory: pytest.TempPathFactory) -> str:
     """The accessibility checker."""
     return axe_script(tmp_path_factory.mktemp("axe"))
+
+
+@pytest.fixture
+def opened(browser: Browser, link: str):
+    """Open the page with a state, and wait until it has predicted."""
+
+    def go(state: str = "task=ioi", *, dark: bool = False) -> Browser:
+        browser.call("Emulation.clearDeviceMetricsOverride")
+        browser.open(link, state, dark=dark)
+        browser.until("document.querySelectorAll('.next').length > 0")
+        return browser
+
+    return go

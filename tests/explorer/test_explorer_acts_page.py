@@ -19,19 +19,6 @@ MAPS = "document.querySelectorAll('#maps svg').length > 0"
 LOOK = "new URLSearchParams(new URLSearchParams(location.hash.slice(1)).get('look') ?? '').toString()"
 
 
-@pytest.fixture
-def opened(browser: Browser, link: str):
-    """Open the page with a state, and wait until it has predicted."""
-
-    def go(state: str = "task=ioi", *, dark: bool = False) -> Browser:
-        browser.call("Emulation.clearDeviceMetricsOverride")
-        browser.open(link, state, dark=dark)
-        browser.until("document.querySelectorAll('.next').length > 0")
-        return browser
-
-    return go
-
-
 def click(browser: Browser, selector: str) -> None:
     """With the mouse, where it is on the page."""
     x, y = browser.evaluate(

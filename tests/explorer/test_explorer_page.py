@@ -20,19 +20,6 @@ CAPTION = "document.querySelectorAll('.next caption')[1]?.textContent"
 MAPS = "document.querySelectorAll('#maps figure.attention').length"
 
 
-@pytest.fixture
-def opened(browser: Browser, link: str):
-    """Open the page with a state, and wait until it has predicted."""
-
-    def go(state: str = "task=ioi", *, dark: bool = False) -> Browser:
-        browser.call("Emulation.clearDeviceMetricsOverride")
-        browser.open(link, state, dark=dark)
-        browser.until("document.querySelectorAll('.next').length > 0")
-        return browser
-
-    return go
-
-
 def choose(browser: Browser, name: str, value: str) -> None:
     """Set a field as a reader does who leaves it afterwards."""
     browser.evaluate(
@@ -293,3 +280,11 @@ def test_the_picture_of_it_is_there_and_small():
     assert picture.startswith(b"\x89PNG")
     assert int.from_bytes(picture[16:20]) == 1280
     assert len(picture) < 200_000
+
+
+def test_a_prompt_that_cannot_be_read_leaves_no_numbers_of_another(opened):
+    page = opened("task=ioi&heads=0.3@END&do=patch&each=1")
+    page.until("document.querySelectorAll('.cell i').length === 8")
+    choose(page, "text", "zzzz")
+    page.until("document.querySelectorAll('.next').length === 0")
+    page.until("document.querySelectorAll('.cell i').length === 0")
