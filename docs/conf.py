@@ -1,13 +1,12 @@
 """How the site is built: `make docs`."""
 
-import re
 import sys
 from importlib import metadata
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from generated import GENERATORS
+from generated import SITE, filled
 
 project = "mechcheck"
 author = "the mechcheck authors"
@@ -39,15 +38,8 @@ html_theme_options = {"sidebar_hide_name": False, "navigation_with_keys": True}
 
 
 def fill_in(app, docname, source):
-    """Put generated text in the place of `<!-- generated: NAME ARGUMENT -->`."""
-
-    def made(found):
-        name, argument = found.groups()
-        return GENERATORS[name](*([argument] if argument else []))
-
-    source[0] = re.sub(
-        r"^<!-- generated: (\w+)(?: (.+?))? -->$", made, source[0], flags=re.MULTILINE
-    )
+    """What the site makes in another way than the pages on the repository."""
+    source[0] = filled(source[0], SITE)
 
 
 def leave_out_aliases(app, what, name, obj, options, lines):

@@ -1,26 +1,33 @@
-"""Reference text made from the code when the site is built, so that it cannot drift from it.
+"""Reference text made from the code, so that it cannot drift from it.
 
-A page asks for it by a line `<!-- generated: NAME ARGUMENT -->`; see `GENERATORS`.
+`python docs/generated.py` writes it into the pages, between `<!-- generated: NAME ARGUMENT -->` and
+`<!-- end -->`; see `GENERATORS`. The site puts in its own where it can do more than
+Markdown; see `SITE`.
 """
 
 import argparse
-import ast
-import inspect
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
-from importlib import import_module
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import yaml
-from sphinx.pycode import ModuleAnalyzer
 
-import mechcheck
+sys.path.insert(0, str(Path(__file__).parent))
+
+from gallery import gallery, source_of
+from markdown_api import module_names, named
+from site_api import api, export_groups, public_module
+
 from mechcheck.cli import make_parser
 from mechcheck.evidence.store import schema
 from mechcheck.plugin.settings import pytest_addoption
 from mechcheck.verdicts.case import PROFILES
+
+DOCS = Path(__file__).parent
+ROOT = DOCS.parent
 
 
 class _Options:
@@ -61,7 +68,7 @@ def profiles() -> str:
 
 def action_inputs() -> str:
     """A table of the inputs of action.yml."""
-    action = yaml.safe_load((Path(__file__).parents[1] / "action.yml").read_text(encoding="utf-8"))
+    action = yaml.safe_load((ROOT / "action.yml").read_text(encoding="utf-8"))
     rows = (
         (_code(name), about["description"], _code(about["default"]) if about["default"] else "")
         for name, about in action["inputs"].items()
@@ -86,7 +93,7 @@ def _commands(parser: argparse.ArgumentParser, before: str = "") -> Iterator[str
 
 
 def _command(name: str, parser: argparse.ArgumentParser, about: str) -> str:
-    usage = re.sub(r"\s+", " ", parser.format_usage().removeprefix("usage: "))
+    usage = re.sub(r"\s+", " ", parser.format_usage().removeprefix("usage: ")).strip()
     rows = [
         (_code(_argument(action)), (action.help or "") % vars(action))
         for action in parser._actions
@@ -159,53 +166,9 @@ def _type(of: Mapping[str, Any]) -> str:
     return kinds if isinstance(kinds, str) else " or ".join(kinds)
 
 
-def export_groups() -> dict[str, list[tuple[str, str]]]:
-    """Group -> (public name, module), as the comments in mechcheck/__init__.pyi have them."""
-    stub = Path(mechcheck.__file__).with_suffix(".pyi").read_text(encoding="utf-8")
-    lines = enumerate(stub.splitlines(), start=1)
-    titles = {number: line.removeprefix("# ") for number, line in lines if line.startswith("# ")}
-    groups: dict[str, list[tuple[str, str]]] = {title: [] for title in titles.values()}
-    for node in ast.parse(stub).body:
-        if isinstance(node, ast.ImportFrom):
-            group = titles[max(line for line in titles if line < node.lineno)]
-            groups[group] += [(alias.name, str(node.module)) for alias in node.names]
-    return groups
-
-
-def api(group: str) -> str:
-    """The public names of a group, from their docstrings."""
-    entries = (_entry(name, f"mechcheck.{module}") for name, module in export_groups()[group])
-    return _rst(".. py:currentmodule:: mechcheck\n\n" + "\n\n".join(entries))
-
-
-def public_module(name: str) -> str:
-    """The public names of a module that is imported by itself."""
-    return _rst(f".. automodule:: {name}\n   :members:")
-
-
-def _rst(text: str) -> str:
-    return f"```{{eval-rst}}\n{text}\n```"
-
-
-def _entry(name: str, module: str) -> str:
-    value = getattr(mechcheck, name)
-    if inspect.isclass(value):
-        return f".. autoclass:: {name}\n   :members:"
-    if inspect.isfunction(value):
-        return f".. autofunction:: {name}"
-    # autodoc looks for the string under an assignment in the module it is asked about alone.
-    import_module(module)
-    doc = ModuleAnalyzer.for_module(module).find_attr_docs()[("", name)]
-    return "\n".join(
-        [f".. py:data:: {name}", "", *(f"   {line}".replace("*", "\\*") for line in doc)]
-    )
-
-
 def soak() -> str:
     """What `benchmarks/soak.py` found, by fault."""
-    found = json.loads(
-        (Path(__file__).parents[1] / "benchmarks/results/soak.json").read_text(encoding="utf-8")
-    )
+    found = json.loads((ROOT / "benchmarks/results/soak.json").read_text(encoding="utf-8"))
     columns = (
         "runs",
         "claims_shown",
@@ -241,13 +204,59 @@ def _code(text: str) -> str:
     return f"`{text}`"
 
 
-GENERATORS = {
+def api_text(group: str) -> str:
+    """The public names of a group, as Markdown."""
+    return "\n\n".join(
+        named(name, f"mechcheck.{module}") for name, module in export_groups()[group]
+    )
+
+
+GENERATORS: dict[str, Callable[..., str]] = {
     "plugin_options": plugin_options,
     "profiles": profiles,
     "action_inputs": action_inputs,
     "commands": commands,
     "evidence_fields": evidence_fields,
-    "api": api,
-    "public_module": public_module,
+    "api": api_text,
+    "public_module": module_names,
     "soak": soak,
+    "gallery": gallery,
+    "source_of": source_of,
 }
+SITE = GENERATORS | {"api": api, "public_module": public_module}
+"""Where Sphinx links names to each other."""
+
+_PLACE = re.compile(
+    r"^<!-- generated: (\w+)(?: (.+?))? -->$(?:\n(?:(?!<!-- generated: ).*\n)*?<!-- end -->$)?",
+    re.MULTILINE,
+)
+
+
+def filled(page: str, generators: Mapping[str, Callable[..., str]] = GENERATORS) -> str:
+    """A page with what is generated made anew."""
+
+    def made(found: re.Match[str]) -> str:
+        name, argument = found.groups()
+        text = generators[name](*([argument] if argument else []))
+        return f"{found[0].splitlines()[0]}\n\n{text}\n\n<!-- end -->"
+
+    return _PLACE.sub(made, page)
+
+
+def stale() -> list[Path]:
+    """Pages in which something generated is not what the code says."""
+    return [
+        page
+        for page in sorted(DOCS.rglob("*.md"))
+        if filled(text := page.read_text(encoding="utf-8")) != text
+    ]
+
+
+def main() -> None:
+    for page in stale():
+        page.write_text(filled(page.read_text(encoding="utf-8")), encoding="utf-8")
+        print(page.relative_to(DOCS.parent))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -28,7 +28,7 @@ def _stable(b: Bench) -> Any:
 
 
 def _in_contexts(b: Bench) -> Any:
-    found = m.find_edges(b.model, b.prompts, lesions=m.heads("0.1"), instead=["counterfactual", "permute"])
+    found = m.find_edges(b.model, b.prompts, lesions=m.heads("0.1"), instead=["permute"])
     return found.contexts[-1].effects
 
 
