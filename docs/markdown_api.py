@@ -3,6 +3,7 @@
 import ast
 import inspect
 import re
+import textwrap
 from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
@@ -178,4 +179,10 @@ def _markdown(doc: str) -> str:
         else:
             inside = inside and not line.strip()
             lines.append(line)
-    return re.sub(r"\n{3,}", "\n\n", "\n".join(lines)).strip()
+    text = re.sub(r"\n{3,}", "\n\n", "\n".join(lines)).strip()
+    return re.sub(r"(?:^ {4}.*\n?(?:\n(?= {4}))*)+", _fenced, text, flags=re.MULTILINE)
+
+
+def _fenced(found: re.Match[str]) -> str:
+    """Indented code, of which a page says what it is."""
+    return f"```text\n{textwrap.dedent(found[0]).strip()}\n```\n"
