@@ -56,6 +56,7 @@ from .notation.edges import edges as edges
 from .notation.graph import Graph as Graph, graph as graph
 from .notation.circuit import Circuit as Circuit, Criterion as Criterion, EdgeRecord as EdgeRecord, Stability as Stability
 from .circuits.files import load_circuit as load_circuit, write_circuit as write_circuit
+from .circuits.published import published as published, Publication as Publication, PublishedFigure as PublishedFigure
 from .verdicts.controls import random_sites as random_sites
 from .circuits.roles import Absent as Absent, Found as Found, Role as Role, choose_heads as choose_heads
 from .circuits.backups import find_backups as find_backups
