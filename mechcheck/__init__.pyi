@@ -96,7 +96,7 @@ from .notation.metrics import (
     next_correct as next_correct,
 )
 from .prompts.spans import ALL as ALL, NEW as NEW
-from .tasks.greater_than import later_years as later_years
+from .tasks.greater_than import later_years as later_years, cutoff_sharpness as cutoff_sharpness
 from .notation.distribution_metrics import (
     entropy as entropy,
     top_probability as top_probability,

@@ -225,6 +225,7 @@ CALLS: dict[str, Callable[[Bench], Any]] = {
     "agreement_prompts": lambda b: m.agreement_prompts(b.model, n=2, seed=0).tokens,
     "loss_recovered": lambda b: m.loss_recovered(b.model, b.prompts, _dictionary(b)).kl_removed.values,
     "later_years": lambda b: m.run(b.model, b.prompts, metric=m.later_years(b.model)).values,
+    "cutoff_sharpness": lambda b: m.run(b.model, b.prompts, metric=m.cutoff_sharpness(b.model)).values,
     "write_circuit": _written,
 }
 

@@ -84,6 +84,7 @@ def test_circuit_alone(model, prompts, circuit, check):
 @pytest.mark.parametrize("between", WANG.edges, ids=lambda one: f"{one.sender}-{one.receiver}")
 @claim(**WANG.said("who_reads_whom"))
 def test_who_reads_whom(model, prompts, circuit, check, between):
-    along = WANG.edges_of(circuit, between)
-    lost = run(model, prompts) - run(model, prompts, Patch(along, prompts.reference))
-    check.above(lost.named("logit difference lost along these edges"), WANG["who_reads_whom"].low)
+    clean = run(model, prompts)
+    check.requires(clean, above=1.0, label="there is a preference to lose: logit difference > 1")
+    lost = (clean - run(model, prompts, Patch(WANG.edges_of(circuit, between), prompts.reference))) / clean
+    check.above(lost, WANG["who_reads_whom"].low, "share of the preference lost along these edges > 0.02")
