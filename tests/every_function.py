@@ -221,6 +221,8 @@ CALLS: dict[str, Callable[[Bench], Any]] = {
     "induction_prompts": lambda b: m.induction_prompts(b.model, n=2, seed=0).tokens,
     "gendered_pronoun_prompts": lambda b: m.gendered_pronoun_prompts(b.model, n=2, seed=0).tokens,
     "greater_than_prompts": lambda b: m.greater_than_prompts(b.model, n=2, seed=0).tokens,
+    "docstring_prompts": lambda b: m.docstring_prompts(b.model, n=2, seed=0).tokens,
+    "successor_prompts": lambda b: m.successor_prompts(b.model, n=2, seed=0).tokens,
     "negation_prompts": lambda b: m.negation_prompts(b.model, n=2, seed=0).tokens,
     "agreement_prompts": lambda b: m.agreement_prompts(b.model, n=2, seed=0).tokens,
     "loss_recovered": lambda b: m.loss_recovered(b.model, b.prompts, _dictionary(b)).kl_removed.values,

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from mechcheck.notation.circuit import Circuit
     from mechcheck.notation.sites import Sites
 
-_TEXTS = ("title", "source", "task")
-_FIGURE_TEXTS = ("claim", "where", "unit", "kind", "replicates")
+_TEXTS = ("title", "source")
+_FIGURE_TEXTS = ("claim", "where", "unit", "kind", "task", "replicates")
 
 
 @dataclass(frozen=True)
@@ -30,6 +30,8 @@ class PublishedFigure:
     """The section, figure or table that says so."""
     kind: str
     """Which kind of evidence it is, as in `claim`."""
+    task: str
+    """What it is measured on."""
     unit: str
     replicates: str
     """What counts as replication, and what differs from the paper's own measurement; written before anything was measured."""
@@ -79,7 +81,6 @@ class Publication(Mapping[str, PublishedFigure]):
     title: str
     source: str
     """Authors, year and arXiv id."""
-    task: str
     models: tuple[str, ...]
     """What it was found in, by the names that `load_model` takes."""
     shape: tuple[int, int]
@@ -109,7 +110,7 @@ class Publication(Mapping[str, PublishedFigure]):
         """
         figure = self[name]
         return {
-            "statement": figure.claim, "source": f"{self.source}, {figure.where}", "task": self.task, "kind": figure.kind,
+            "statement": figure.claim, "source": f"{self.source}, {figure.where}", "task": figure.task, "kind": figure.kind,
             "models": list(self.models),
         }  # fmt: skip
 
@@ -129,7 +130,7 @@ def published(name: str | Path) -> Publication:
     """What a paper found: the shipped data of that name ("ioi"), or a file of the same form.
 
     The file has `title`, `source` (authors, year, arXiv id), `task`, `models` and `shape` (layers, heads per layer), and a table
-    `figures`: for each a `claim` in words, `where` the paper says so, `kind`, `unit` and what `replicates`; a `value` with a `tolerance`
+    `figures`: for each a `claim` in words, `where` the paper says so, `kind`, `unit` and what `replicates` (and a `task` of its own); a `value` with a `tolerance`
     (and, where it can only be too low, no upper border: `one_sided = true`), or a border of one's own, `above`. `heads` and `among` name
     heads that are among so many with the highest score. `[[edges]]` say which role is read by which (`sender`, `receiver`, `side`,
     `where`), `left_out` what is not here and why.
@@ -159,10 +160,10 @@ def _folder() -> Path:
 
 
 def _publication(name: str, raw: dict[str, Any]) -> Publication:
-    texts = {entry: _text(raw.pop(entry), entry) for entry in _TEXTS}
+    texts, task = {entry: _text(raw.pop(entry), entry) for entry in _TEXTS}, _text(raw.pop("task"), "task")
     layers, heads = raw.pop("shape")
     models = tuple(_text(model, "a model") for model in raw.pop("models"))
-    figures = {key: _figure(key, dict(table)) for key, table in raw.pop("figures").items()}
+    figures = {key: _figure(key, {"task": task} | table) for key, table in raw.pop("figures").items()}
     edges = tuple(RoleEdges(one["sender"], one["receiver"], one.get("side", ""), one["where"]) for one in raw.pop("edges", ()))
     left_out = tuple(_text(one, "left_out") for one in raw.pop("left_out", ()))
     if raw:

@@ -4,20 +4,24 @@ Nothing here is GPT-2: the directories bear its name, its layers and its heads. 
 compiled model whose heads stand where the paper has them, and of which some of the figures are true and others are not.
 """
 
+import itertools
 import json
 import shlex
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from code_tokenizer import code_tokenizer
 from task_words import words
-from year_tokenizer import year_tokenizer
 
 from mechcheck.base.paths import data_dir
 from mechcheck.circuits.published import published, published_names
 from mechcheck.compiled import Blueprint, Head, Move, codes, flag, positions, save_model, scratch
 from mechcheck.compiled._people import duplicate_token, name_mover, s_inhibition
+from mechcheck.models.native import keep_native
+from mechcheck.tasks.docstring import ARGUMENTS, NOUNS, VERBS
 from mechcheck.tasks.names import load_language
+from mechcheck.tasks.successor import ORDERS
 
 CLAIMS = data_dir("claims") / "published"
 CONTEXT = 22  # the longest prompt of IOI has 21 tokens, and heads are as wide as places are many
@@ -46,12 +50,43 @@ def random_gpt2(folder: Path) -> Path:
 
     torch.manual_seed(0)
     GPT2LMHeadModel(GPT2Config(vocab_size=2048, n_layer=12, n_head=12, n_embd=24, n_positions=128)).save_pretrained(folder / "gpt2")
-    year_tokenizer(sorted(words()), whole_years=(1744, *range(1100, 1190)), size=2048).save_pretrained(folder / "gpt2")
+    plain_tokenizer().save_pretrained(folder / "gpt2")
     return folder / "gpt2"
 
 
+def random_pythia(folder: Path) -> Path:
+    """Pythia-1.4B's layers and heads, narrow, with random weights."""
+    import torch
+    from transformers import GPTNeoXConfig, GPTNeoXForCausalLM
+
+    torch.manual_seed(0)
+    shape = {"num_hidden_layers": 24, "num_attention_heads": 16, "hidden_size": 64, "intermediate_size": 32}
+    config = GPTNeoXConfig(**shape, vocab_size=2048, max_position_embeddings=64)
+    GPTNeoXForCausalLM(config).save_pretrained(folder / "pythia-1.4b")
+    plain_tokenizer().save_pretrained(folder / "pythia-1.4b")
+    return folder / "pythia-1.4b"
+
+
+def plain_tokenizer():
+    """Of the words of all tasks that are asked of these models."""
+    frames = "In order First then The list goes".split()
+    return code_tokenizer(words() | {*frames, *itertools.chain(*ORDERS.values())}, whole_years=(1744, *range(1100, 1190)), size=2048)
+
+
+def random_attention_only(folder: Path) -> Path:
+    """attn-only-4l's layers and heads, narrow, with random weights, as a directory that TransformerLens' models are kept in."""
+    from transformer_lens.config import TransformerBridgeConfig
+    from transformer_lens.model_bridge import TransformerBridge
+
+    tokenizer = code_tokenizer(["def", "self", "param", *ARGUMENTS, *NOUNS, *VERBS])
+    config = TransformerBridgeConfig(
+        n_layers=4, n_heads=8, d_head=4, d_model=32, n_ctx=128, d_vocab=len(tokenizer), attn_only=True, normalization_type="LN", seed=0
+    )
+    return keep_native(TransformerBridge.boot_native(config), None, folder / "attn-only-4l", tokenizer=tokenizer)
+
+
 def test_nothing_is_found_in_random_weights(claims_on, tmp_path):
-    found = claims_on([random_gpt2(tmp_path)])
+    found = claims_on([make(tmp_path) for make in (random_gpt2, random_pythia, random_attention_only)])
     assert {claim["verdict"] for claim in found.values()} <= {"refuted", "inconclusive", "not_applicable"}
     sources = [claim["source"] for claim in found.values()]
     for name in published_names():
