@@ -161,14 +161,16 @@ def _folder() -> Path:
 
 def _publication(name: str, raw: dict[str, Any]) -> Publication:
     texts, task = {entry: _text(raw.pop(entry), entry) for entry in _TEXTS}, _text(raw.pop("task"), "task")
-    layers, heads = raw.pop("shape")
+    shape = raw.pop("shape")
+    if not isinstance(shape, list) or len(shape) != 2 or not all(type(one) is int and one > 0 for one in shape):
+        raise ValueError(f"shape is [layers, heads per layer], two numbers above 0, not {shape!r:.60}")
     models = tuple(_text(model, "a model") for model in raw.pop("models"))
     figures = {key: _figure(key, {"task": task} | table) for key, table in raw.pop("figures").items()}
     edges = tuple(RoleEdges(one["sender"], one["receiver"], one.get("side", ""), one["where"]) for one in raw.pop("edges", ()))
     left_out = tuple(_text(one, "left_out") for one in raw.pop("left_out", ()))
     if raw:
         raise ValueError(f"unknown entry {next(iter(raw))!r}")
-    return Publication(name, **texts, models=models, shape=(layers, heads), figures=figures, edges=edges, left_out=left_out)
+    return Publication(name, **texts, models=models, shape=(shape[0], shape[1]), figures=figures, edges=edges, left_out=left_out)
 
 
 def _figure(name: str, table: dict[str, Any]) -> PublishedFigure:
