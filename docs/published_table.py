@@ -12,7 +12,8 @@ from mechcheck.circuits.published import Publication, published, published_names
 
 PAGE = Path(__file__).parent / "guides" / "published.md"
 BEGIN, END = "<!-- table: begin -->", "<!-- table: end -->"
-# Every publication is in the rehearsal (tests/whole/test_published_rehearsal.py), and no hub is within reach where this is written.
+# Every publication is in the rehearsal (tests/whole/test_published_rehearsal.py); no model hub is
+# within reach where this is written.
 RUN_HERE = "no; rehearsed"
 
 
@@ -26,7 +27,10 @@ def with_table(page: str) -> str:
 def table() -> str:
     """A row for each figure, and below what was left out."""
     papers = [published(name) for name in published_names()]
-    head = ["| paper | claim | figure | counts as found again | model | run here |", "|---|---|---|---|---|---|"]
+    head = [
+        "| paper | claim | figure | counts as found again | model | run here |",
+        "|---|---|---|---|---|---|",
+    ]
     rows = [row for paper in papers for row in _rows(paper)]
     left = [f"- {paper.source}: {'; '.join(paper.left_out)}." for paper in papers if paper.left_out]
     return "\n".join([*head, *rows, "", "What is not here, and why:", "", *left, ""])
@@ -34,7 +38,8 @@ def table() -> str:
 
 def _rows(paper: Publication) -> Iterator[str]:
     for figure in paper.values():
-        cells = (f"{paper.source}, {figure.where}", figure.claim, str(figure), figure.replicates, ", ".join(paper.models), RUN_HERE)
+        source, models = f"{paper.source}, {figure.where}", ", ".join(paper.models)
+        cells = (source, figure.claim, str(figure), figure.replicates, models, RUN_HERE)
         yield f"| {' | '.join(cells)} |"
 
 

@@ -129,11 +129,11 @@ class Publication(Mapping[str, PublishedFigure]):
 def published(name: str | Path) -> Publication:
     """What a paper found: the shipped data of that name ("ioi"), or a file of the same form.
 
-    The file has `title`, `source` (authors, year, arXiv id), `task`, `models` and `shape` (layers, heads per layer), and a table
-    `figures`: for each a `claim` in words, `where` the paper says so, `kind`, `unit` and what `replicates` (and a `task` of its own); a `value` with a `tolerance`
-    (and, where it can only be too low, no upper border: `one_sided = true`), or a border of one's own, `above`. `heads` and `among` name
-    heads that are among so many with the highest score. `[[edges]]` say which role is read by which (`sender`, `receiver`, `side`,
-    `where`), `left_out` what is not here and why.
+    The file has `title`, `source` (authors, year, arXiv id), `task`, `models` and `shape` (layers, heads per layer), and a table `figures`:
+    for each a `claim`, `where` the paper says so, `kind`, `unit`, what `replicates`, and, if need be, a `task` of its own; a `value`
+    with a `tolerance` (and, where it can only be too low, no upper border: `one_sided = true`), or a border of one's own, `above`. `heads`
+    and `among` name heads that are among so many with the highest score. `[[edges]]` say which role is read by which (`sender`,
+    `receiver`, `side`, `where`), `left_out` what is not here and why.
 
     Raises:
         CircuitError: no such data, or an entry that is lacking, unknown or of another kind.
@@ -176,12 +176,11 @@ def _publication(name: str, raw: dict[str, Any]) -> Publication:
 def _figure(name: str, table: dict[str, Any]) -> PublishedFigure:
     texts = {entry: _text(table.pop(entry), f"{entry} of {name}") for entry in _FIGURE_TEXTS}
     heads, among = _text(table.pop("heads", ""), f"heads of {name}"), table.pop("among", None)
+    value = tolerance = None
     if "value" in table:
         value, tolerance = (_number(table.pop(entry), f"{entry} of {name}") for entry in ("value", "tolerance"))
-        high = math.inf if table.pop("one_sided", False) else value + tolerance
-        low = value - tolerance
+        low, high = value - tolerance, math.inf if table.pop("one_sided", False) else value + tolerance
     else:
-        value = tolerance = None
         low, high = _number(table.pop("above"), f"above of {name}"), math.inf
     if table:
         raise ValueError(f"{name} has an unknown entry {next(iter(table))!r}")

@@ -39,7 +39,8 @@ def successor_prompts(
 ) -> PromptSet:
     """Prompts with the positions LAST, the last item that is named, and END.
 
-    Items that are not one token behind a space are left out with all prompts that they would stand in, which `left_out` of the prompts tells.
+    Items that are not one token behind a space are left out with all prompts that they would stand in, which `left_out` of the prompts
+    tells.
 
     Args:
         model: gives the tokenizer.
@@ -61,7 +62,8 @@ def successor_prompts(
     runs = {order: found for order in orders if (found := _runs(order, known[order], split))}
     if not runs:
         raise PromptError(
-            f"succession prompts need items of one token behind a space, {ITEMS + 2} of them in a row; this tokenizer leaves no order so many"
+            f"succession prompts need items of one token behind a space, {ITEMS + 2} of them in a row; this tokenizer leaves no order so "
+            "many"
         )
     kinds = [(order, form) for order in runs for form in FORMS]
     drawn = [rng.choice(runs[kinds[i % len(kinds)][0]]) for i in range(n)]
@@ -76,8 +78,8 @@ def successor_prompts(
         answers=[run[-1] for run in drawn], foils=[run[-2] for run in drawn],
         positions={"LAST": [run[-2] for run in drawn]}, templates=[f"{order}: {form}" for order, form in used],
     )  # fmt: skip
-    left = {f"{item!r} of {order}: not one token behind a space": 1 for order in orders for item in ORDERS[order] if item not in known[order]}
-    return replace(made, left_out=left)
+    lacking = [(order, item) for order in orders for item in ORDERS[order] if item not in known[order]]
+    return replace(made, left_out={f"{item!r} of {order}: not one token behind a space": 1 for order, item in lacking})
 
 
 def _runs(order: str, known: set[str], split: Split) -> list[tuple[str, ...]]:

@@ -112,14 +112,14 @@ def test_own_data(own):
     ],
 )
 def test_what_is_wrong_with_a_file(own, old, new, message):
-    with pytest.raises(CircuitError, match=f"ours.toml .*{message}"):
+    with pytest.raises(CircuitError, match=rf"ours\.toml .*{message}"):
         published(own(old, new))
 
 
 def test_unknown_names():
     with pytest.raises(CircuitError, match=r"nothing published as 'iol' is known; known: copy_suppression, .*\.toml file"):
         published("iol")
-    with pytest.raises(CircuitError, match="ours.toml cannot be read"):
+    with pytest.raises(CircuitError, match=r"ours\.toml cannot be read"):
         published("ours.toml")
-    with pytest.raises(CircuitError, match="ioi has no figure 'probabilty'.*did you mean.*probability"):
+    with pytest.raises(CircuitError, match=r"ioi has no figure 'probabilty'.*did you mean.*probability"):
         published("ioi")["probabilty"]

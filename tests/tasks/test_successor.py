@@ -1,5 +1,6 @@
 """Succession prompts, against their text: the order, the counterfactual one step earlier, what is left out."""
 
+from itertools import pairwise
 from types import SimpleNamespace
 
 import pytest
@@ -41,7 +42,7 @@ def test_prompts_are_what_they_say(model):
         answer, foil = (named(model, some[row : row + 1], order)[0] for some in (prompts.answers, prompts.foils))
         assert (*earlier, *clean[2:]) == (*earlier, foil)
         row_of = [items.index(item) for item in (*earlier, foil, answer)]
-        assert [(b - a) % len(items) for a, b in zip(row_of, row_of[1:], strict=False)] == [1] * 4
+        assert [(b - a) % len(items) for a, b in pairwise(row_of)] == [1] * 4
         assert order in CYCLES or row_of == sorted(row_of)
         assert model.tokenizer.decode([int(prompts.tokens[row, prompts.positions["LAST"][row]])]).strip() == foil
         places = [items.index(item) for item in mixed]
@@ -74,7 +75,7 @@ def test_what_is_not_one_token_is_left_out():
 
 def test_orders_are_chosen(model):
     assert {name.partition(":")[0] for name in successor_prompts(model, n=12, seed=0, orders=["days"]).templates} == {"days"}
-    with pytest.raises(PromptError, match="unknown order 'day'.*days"):
+    with pytest.raises(PromptError, match=r"unknown order 'day'.*days"):
         successor_prompts(model, n=12, seed=0, orders=["day"])
     with pytest.raises(PromptError, match="no orders: choose from days"):
         successor_prompts(model, n=12, seed=0, orders=[])

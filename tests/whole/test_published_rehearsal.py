@@ -35,7 +35,8 @@ def claims_on(shell, tmp_path):
 
     def run(directories: list[Path], *arguments: str) -> dict[str, dict]:
         models = [f"--mech-model={directory}" for directory in directories]
-        done = shell.run(shlex.join(["pytest", str(CLAIMS), *models, *arguments, "-q", "--mech-profile=smoke", "--mech-report=report"]), tmp_path)
+        words = ["pytest", str(CLAIMS), *models, *arguments, "-q", "--mech-profile=smoke", "--mech-report=report"]
+        done = shell.run(shlex.join(words), tmp_path)
         assert done.returncode in (0, 1), done.stdout[-3000:]
         claims = json.loads((tmp_path / "report" / "evidence.json").read_text())["claims"]
         return {claim["id"]: claim for claim in claims if claim["verdict"] != "skipped"}
@@ -69,7 +70,7 @@ def random_pythia(folder: Path) -> Path:
 
 def plain_tokenizer():
     """Of the words of all tasks that are asked of these models."""
-    frames = "In order First then The list goes".split()
+    frames = ["In", "order", "First", "then", "The", "list", "goes"]
     return code_tokenizer(words() | {*frames, *itertools.chain(*ORDERS.values())}, whole_years=(1744, *range(1100, 1190)), size=2048)
 
 
@@ -109,11 +110,11 @@ def planted(folder: Path) -> Path:
         name, position, flag("is_name", language.names), flag("at_end", ends), flag("bos", ["<bos>"]), scratch("earlier", like=position),
         scratch("repeated"), scratch("avoid", like=position), scratch("answer", like=name),
     )  # fmt: skip
-    subject = s_inhibition()
-    moves = subject.moves  # each head brings one of the two places
+    subject = s_inhibition()  # brings two places; here each head brings one of them
     places = {
         **dict.fromkeys(("0.1", "3.0"), shared_out(duplicate_token(), 2)),
-        **{place: shared_out(replace(subject, moves=(move,)), 2) for place, move in zip(("7.3", "7.9", "8.6", "8.10"), moves * 2, strict=True)},
+        **dict.fromkeys(("7.3", "8.6"), shared_out(replace(subject, moves=subject.moves[:1]), 2)),
+        **dict.fromkeys(("7.9", "8.10"), shared_out(replace(subject, moves=subject.moves[1:]), 2)),
         **dict.fromkeys(("9.6", "9.9", "10.0"), shared_out(name_mover(gain=GAIN), 3)),
         "11.11": Head("blank", None, (), (Move("name", "answer", 0.0),)),
     }
