@@ -15,6 +15,7 @@ from .tasks.induction import induction_prompts as induction_prompts, repeated_to
 from .tasks.gendered_pronoun import gendered_pronoun_prompts as gendered_pronoun_prompts
 from .tasks.greater_than import greater_than_prompts as greater_than_prompts
 from .tasks.docstring import docstring_prompts as docstring_prompts
+from .tasks.in_context import in_context_prompts as in_context_prompts
 from .tasks.successor import successor_prompts as successor_prompts
 from .tasks.negation import negation_prompts as negation_prompts
 from .tasks.agreement import agreement_prompts as agreement_prompts

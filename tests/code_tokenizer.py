@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
 
-SIGNS = '(),:."@-*_;!?'
+SIGNS = '(),:."@-*_;!?>'
 NUMBERS = tuple(f"{number:02d}" for number in range(100))
 
 

@@ -221,6 +221,7 @@ CALLS: dict[str, Callable[[Bench], Any]] = {
     "induction_prompts": lambda b: m.induction_prompts(b.model, n=2, seed=0).tokens,
     "gendered_pronoun_prompts": lambda b: m.gendered_pronoun_prompts(b.model, n=2, seed=0).tokens,
     "greater_than_prompts": lambda b: m.greater_than_prompts(b.model, n=2, seed=0).tokens,
+    "in_context_prompts": lambda b: m.in_context_prompts(b.model, n=2, seed=0).tokens,
     "docstring_prompts": lambda b: m.docstring_prompts(b.model, n=2, seed=0).tokens,
     "successor_prompts": lambda b: m.successor_prompts(b.model, n=2, seed=0).tokens,
     "negation_prompts": lambda b: m.negation_prompts(b.model, n=2, seed=0).tokens,

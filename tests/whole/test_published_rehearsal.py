@@ -20,6 +20,7 @@ from mechcheck.compiled import Blueprint, Head, Move, codes, flag, positions, sa
 from mechcheck.compiled._people import duplicate_token, name_mover, s_inhibition
 from mechcheck.models.native import keep_native
 from mechcheck.tasks.docstring import ARGUMENTS, NOUNS, VERBS
+from mechcheck.tasks.in_context import RELATIONS
 from mechcheck.tasks.names import load_language
 from mechcheck.tasks.successor import ORDERS
 
@@ -68,6 +69,20 @@ def random_pythia(folder: Path) -> Path:
     return folder / "pythia-1.4b"
 
 
+def random_gptj(folder: Path) -> Path:
+    """GPT-J's layers and heads, narrow, with random weights."""
+    import torch
+    from transformers import GPTJConfig, GPTJForCausalLM
+
+    torch.manual_seed(0)
+    related = [word for pairs in RELATIONS.values() for pair in pairs for word in pair]
+    tokenizer = code_tokenizer(["Q", "A", "Input", "Output", *related])
+    config = GPTJConfig(n_layer=28, n_head=16, n_embd=64, n_inner=32, rotary_dim=4, n_positions=128, vocab_size=len(tokenizer))
+    GPTJForCausalLM(config).save_pretrained(folder / "gpt-j-6b")
+    tokenizer.save_pretrained(folder / "gpt-j-6b")
+    return folder / "gpt-j-6b"
+
+
 def plain_tokenizer():
     """Of the words of all tasks that are asked of these models."""
     frames = ["In", "order", "First", "then", "The", "list", "goes"]
@@ -87,7 +102,7 @@ def random_attention_only(folder: Path) -> Path:
 
 
 def test_nothing_is_found_in_random_weights(claims_on, tmp_path):
-    found = claims_on([make(tmp_path) for make in (random_gpt2, random_pythia, random_attention_only)])
+    found = claims_on([make(tmp_path) for make in (random_gpt2, random_pythia, random_gptj, random_attention_only)])
     assert {claim["verdict"] for claim in found.values()} <= {"refuted", "inconclusive", "not_applicable"}
     sources = [claim["source"] for claim in found.values()]
     for name in published_names():
