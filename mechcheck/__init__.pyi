@@ -14,6 +14,9 @@ from .tasks.ioi import ioi_prompts as ioi_prompts
 from .tasks.induction import induction_prompts as induction_prompts, repeated_tokens as repeated_tokens
 from .tasks.gendered_pronoun import gendered_pronoun_prompts as gendered_pronoun_prompts
 from .tasks.greater_than import greater_than_prompts as greater_than_prompts
+from .tasks.docstring import docstring_prompts as docstring_prompts
+from .tasks.in_context import in_context_prompts as in_context_prompts
+from .tasks.successor import successor_prompts as successor_prompts
 from .tasks.negation import negation_prompts as negation_prompts
 from .tasks.agreement import agreement_prompts as agreement_prompts
 
@@ -56,6 +59,7 @@ from .notation.edges import edges as edges
 from .notation.graph import Graph as Graph, graph as graph
 from .notation.circuit import Circuit as Circuit, Criterion as Criterion, EdgeRecord as EdgeRecord, Stability as Stability
 from .circuits.files import load_circuit as load_circuit, write_circuit as write_circuit
+from .circuits.published import published as published, Publication as Publication, PublishedFigure as PublishedFigure
 from .verdicts.controls import random_sites as random_sites
 from .circuits.roles import Absent as Absent, Found as Found, Role as Role, choose_heads as choose_heads
 from .circuits.backups import find_backups as find_backups
@@ -95,7 +99,7 @@ from .notation.metrics import (
     next_correct as next_correct,
 )
 from .prompts.spans import ALL as ALL, NEW as NEW
-from .tasks.greater_than import later_years as later_years
+from .tasks.greater_than import later_years as later_years, cutoff_sharpness as cutoff_sharpness
 from .notation.distribution_metrics import (
     entropy as entropy,
     top_probability as top_probability,

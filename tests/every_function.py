@@ -221,10 +221,14 @@ CALLS: dict[str, Callable[[Bench], Any]] = {
     "induction_prompts": lambda b: m.induction_prompts(b.model, n=2, seed=0).tokens,
     "gendered_pronoun_prompts": lambda b: m.gendered_pronoun_prompts(b.model, n=2, seed=0).tokens,
     "greater_than_prompts": lambda b: m.greater_than_prompts(b.model, n=2, seed=0).tokens,
+    "in_context_prompts": lambda b: m.in_context_prompts(b.model, n=2, seed=0).tokens,
+    "docstring_prompts": lambda b: m.docstring_prompts(b.model, n=2, seed=0).tokens,
+    "successor_prompts": lambda b: m.successor_prompts(b.model, n=2, seed=0).tokens,
     "negation_prompts": lambda b: m.negation_prompts(b.model, n=2, seed=0).tokens,
     "agreement_prompts": lambda b: m.agreement_prompts(b.model, n=2, seed=0).tokens,
     "loss_recovered": lambda b: m.loss_recovered(b.model, b.prompts, _dictionary(b)).kl_removed.values,
     "later_years": lambda b: m.run(b.model, b.prompts, metric=m.later_years(b.model)).values,
+    "cutoff_sharpness": lambda b: m.run(b.model, b.prompts, metric=m.cutoff_sharpness(b.model)).values,
     "write_circuit": _written,
 }
 

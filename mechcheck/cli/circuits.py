@@ -129,9 +129,11 @@ def _metric(name: str, model: "TransformerBridge") -> "Metric":
     found = getattr(mechcheck, name) if name in dir(mechcheck) else None
     if isinstance(found, Metric):
         return found
-    if name == "later_years":
-        return mechcheck.later_years(model)
-    known = ["later_years", *(other for other in dir(mechcheck) if isinstance(getattr(mechcheck, other), Metric))]
+    if name in (of_years := ("later_years", "cutoff_sharpness")):
+        found = getattr(mechcheck, name)(model)
+        assert isinstance(found, Metric)
+        return found
+    known = [*of_years, *(other for other in dir(mechcheck) if isinstance(getattr(mechcheck, other), Metric))]
     raise MechcheckError(f"no metric is called {name!r}; choose one of {', '.join(sorted(known))}{did_you_mean(name, known)}")
 
 

@@ -8,12 +8,14 @@ all, after which every other one is right (the paper's "01"); the reference begi
 import itertools
 import random
 import zlib
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
+from mechcheck.base.errors import PromptError
 from mechcheck.notation.metrics import Metric
 from mechcheck.prompts.prompt_set import PromptSet
 from mechcheck.prompts.tokens import Reader
@@ -128,13 +130,36 @@ def later_years(model: "TransformerBridge") -> Metric:
     aligned with. Between -1 and 1. It is high, too, where late years are likely whatever the start: compare it with a run on the
     reference, in which another start year is read.
     """
+
+    def difference(of_years: Float[Tensor, "prompt year"], began: Int[Tensor, "prompt 1"]) -> Float[Tensor, " prompt"]:
+        later = torch.arange(of_years.shape[-1], device=of_years.device) > began
+        return torch.where(later, of_years, -of_years).sum(-1)
+
+    return _of_years(model, "later years", difference)
+
+
+def cutoff_sharpness(model: "TransformerBridge") -> Metric:
+    """The probability of the year after the prompt's start year, minus that of the year before it: how sharply the years are cut.
+
+    The start year is read from the answer, as for `later_years` (Hanna et al. 2023, arXiv:2305.00586). Between -1 and 1. It raises
+    PromptError on prompts whose answers are no years.
+    """
+
+    def sharpness(of_years: Float[Tensor, "prompt year"], began: Int[Tensor, "prompt 1"]) -> Float[Tensor, " prompt"]:
+        if (began < 1).any():
+            raise PromptError("cutoff sharpness is of prompts whose answer is a year, as those of greater_than_prompts")
+        return (of_years.gather(-1, began + 1) - of_years.gather(-1, began - 1))[:, 0]
+
+    return _of_years(model, "cutoff sharpness", sharpness)
+
+
+def _of_years(model: "TransformerBridge", name: str, measure: Callable[[Tensor, Tensor], Tensor]) -> Metric:
+    """What `measure` makes of the probability of each year, [prompt, year], and of the place that the start year has, [prompt, 1]."""
     reader = Reader(model)
     ids = torch.tensor(reader.singles(YEARS, after_space=True) if _has_centuries(reader) else end_years(reader))
 
-    def difference(logits: Float[Tensor, "prompt d_vocab"], prompts: PromptSet, _clean: object) -> Float[Tensor, " prompt"]:
-        began = (prompts.asked("answers").cpu()[:, None] == ids).int().argmax(-1) - APART
-        later = (torch.arange(len(ids)) > began[:, None]).to(logits.device)
-        of_years = logits.double().softmax(-1)[:, ids.to(logits.device)]
-        return torch.where(later, of_years, -of_years).sum(-1)
+    def measured(logits: Float[Tensor, "prompt d_vocab"], prompts: PromptSet, _clean: object) -> Float[Tensor, " prompt"]:
+        began = (prompts.asked("answers").cpu()[:, None] == ids).int().argmax(-1, keepdim=True) - APART
+        return measure(logits.double().softmax(-1)[:, ids.to(logits.device)], began.to(logits.device))
 
-    return Metric("later years", "probability", difference)
+    return Metric(name, "probability", measured)

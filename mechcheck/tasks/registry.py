@@ -17,7 +17,7 @@ Generator = Callable[..., "PromptSet"]
 
 Own = TypeVar("Own", bound=Generator)
 
-SHIPPED = ("agreement", "gendered_pronoun", "greater_than", "induction", "ioi", "negation")
+SHIPPED = ("agreement", "docstring", "gendered_pronoun", "greater_than", "in_context", "induction", "ioi", "negation", "successor")
 """The tasks that come with mechcheck; their generators are there once `mechcheck.tasks.shipped` is imported."""
 
 GENERATORS: dict[str, Generator] = {}

@@ -3,7 +3,17 @@
 from typing import TYPE_CHECKING, Any
 
 from mechcheck.prompts.prompt_set import PromptSet
-from mechcheck.tasks import agreement, gendered_pronoun, greater_than, induction, ioi, negation  # noqa: F401  (they register the tasks)
+from mechcheck.tasks import (  # noqa: F401  (they register the tasks)
+    agreement,
+    docstring,
+    gendered_pronoun,
+    greater_than,
+    in_context,
+    induction,
+    ioi,
+    negation,
+    successor,
+)
 from mechcheck.tasks.registry import GENERATORS, Split, check_task
 
 if TYPE_CHECKING:

@@ -21,7 +21,7 @@ from mechcheck.notation.metrics import Metric
 
 DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "support.md"
 # They take a model for its name or its tokenizer alone.
-NO_PRIMITIVES = {"later_years", "write_circuit", "keep_model", "keep_native"}
+NO_PRIMITIVES = {"later_years", "cutoff_sharpness", "write_circuit", "keep_model", "keep_native"}
 
 
 @pytest.fixture(scope="session")

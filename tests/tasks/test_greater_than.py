@@ -1,5 +1,6 @@
 """Greater-than prompts and their metric, against the text and a computation by hand."""
 
+import dataclasses
 from collections import Counter
 from types import SimpleNamespace
 
@@ -10,7 +11,7 @@ from year_tokenizer import year_tokenizer
 
 from mechcheck.base.errors import PromptError
 from mechcheck.models.loading import load_model
-from mechcheck.tasks.greater_than import APART, YEARS, greater_than_prompts, held_out_start, later_years, starts
+from mechcheck.tasks.greater_than import APART, YEARS, cutoff_sharpness, greater_than_prompts, held_out_start, later_years, starts
 from mechcheck.tasks.shipped import task_prompts
 from mechcheck.tasks.year_spans import NOUNS
 
@@ -179,8 +180,11 @@ def test_later_years_by_hand_in_the_papers_sentence():
     p = logits.double().softmax(-1).numpy()
     tokens = [model.tokenizer.convert_tokens_to_ids(f"{year:02d}") for year in range(100)]
     for aligned in (prompts, prompts.counterfactual):
-        found = later_years(model)(logits, aligned)
+        found, sharp = (metric(model)(logits, aligned) for metric in (later_years, cutoff_sharpness))
         for row in range(24):
             began = int(words(prompts, row)[8])
             expected = sum(p[row, token] * (1 if year > began else -1) for year, token in enumerate(tokens))
             assert found[row].item() == pytest.approx(expected, abs=1e-12)
+            assert sharp[row].item() == pytest.approx(p[row, tokens[began + 1]] - p[row, tokens[began - 1]], abs=1e-12)
+    with pytest.raises(PromptError, match="whose answer is a year"):
+        cutoff_sharpness(model)(logits, dataclasses.replace(prompts, answers=prompts.answers * 0))

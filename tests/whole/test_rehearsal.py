@@ -4,7 +4,6 @@ The directories have the names of GPT-2 small and of Pythia, GPT-2's layers, hea
 words and years as real ones do.
 """
 
-import itertools
 import json
 import shlex
 import shutil
@@ -13,11 +12,10 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+from task_words import words
 from year_tokenizer import year_tokenizer
 
 from mechcheck.base.paths import data_dir
-from mechcheck.tasks.names import load_language
-from mechcheck.tasks.year_spans import NOUNS
 
 GPT2_SMALL = {"vocab_size": 50257, "n_layer": 12, "n_head": 12}
 SMALLER = {"vocab_size": 2048, "n_layer": 4, "n_head": 4}  # where many forward passes are needed
@@ -32,17 +30,6 @@ NO_EFFECT = {
 # A linear map between two random streams carries the mean of a name's prompts as well as one between trained ones may; the claim's
 # decoys with re-initialised weights tell.
 MAY_BE_VACUOUS = "ioi/test_mapped_directions_point_as_its_own"
-
-
-def words() -> set[str]:
-    """All words of the tasks."""
-    language = load_language()
-    listed = (language.names, language.places, language.objects, language.travel, language.nouns_singular, language.nouns_plural)
-    templates = (language.prefixes, language.openings, language.openings_held_out, language.givings, language.givings_held_out)
-    others = (language.two_people, language.one_person, language.adjectives)
-    found = {*itertools.chain(*listed), *itertools.chain(*itertools.chain(*templates, *others))}
-    found |= {"himself", "herself", "hurt", "blamed", "praised", "The", "lasted", "from", "the", "year", "to", *NOUNS}
-    return {word for word in found if not word.startswith("{")}
 
 
 def keep(folder: Path, model) -> None:
