@@ -104,8 +104,7 @@ class Used:
             yield
 
     def look_behind(self, about: About) -> None:
-        """See whether others took over from what the claim ablated, by runs of its own (`missed_backup`), which are not among those of
-        the claim."""
+        """Run what else it takes to find the claim's caveats (`Watched.look_behind`); it is not among the runs of the claim."""
         self._watched.look_behind(about)
 
     def record(self, about: About = About()) -> Json:

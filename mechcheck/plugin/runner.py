@@ -92,7 +92,7 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, object, o
         subject = subject | worth(pyfuncitem.config, seen, trial.arguments)
         if failed := pyfuncitem.stash.get(_SUBTESTS, None):
             raise AssertionError(f"{len(failed)} of its subtests failed: {failed[0]}")
-        used.look_behind(About.of(case.spec.kind, trial.arguments))
+        used.look_behind(About.of(case.spec.kind, trial.arguments, outcome.expectations, outcome.samples))
         if outcome.met and outcome.verdict != "not_applicable":  # what decided nothing needs no contrast
             outcome = outcome.against(contrast(trial, outcome.expectations, outcome.samples))
     except pytest.skip.Exception as skip:

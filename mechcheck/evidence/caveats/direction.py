@@ -1,13 +1,17 @@
 """Caveat of what interventions can show: noising that something is needed, denoising that it is enough."""
 
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 import torch
 
+from mechcheck.base.errors import MechcheckError, NonFiniteError
+from mechcheck.engine.run import run
 from mechcheck.evidence.caveats.known import HEIMERSHEIM
 from mechcheck.notation.interventions import Ablate, Intervention, KnockOut, Noise, Patch, Permute, Scale
+from mechcheck.notation.metrics import logit_diff
 
 if TYPE_CHECKING:
     from transformer_lens.model_bridge import TransformerBridge
@@ -29,6 +33,8 @@ class Directions:
     """In which directions a claim changed what."""
 
     found: dict[tuple[Direction, "Sites"], None] = field(default_factory=dict)
+    patched: "dict[int, PromptSet]" = field(default_factory=dict)
+    """Corrupted prompts whose activations were put into clean runs."""
     judged: bool = True
     """False once something was changed of which nobody can tell which way it goes."""
 
@@ -41,13 +47,22 @@ class Directions:
                 self.found.clear()
                 return
             self.found[way, one.sites] = None
+            if way == "noised" and isinstance(one, Patch) and (source := one.source or ran.prompts.counterfactual) is not None:
+                self.patched[id(source)] = source
+
+    def look_at_corrupted(self, model: "TransformerBridge") -> None:
+        """Run the corrupted prompts: where the model prefers the foil there, they have an answer of their own, and what is patched from
+        them brings that as it takes the other, so that nobody can tell which way it goes."""
+        for source in self.patched.values():
+            with suppress(MechcheckError, NonFiniteError):  # without foils there is no other answer
+                self.judged &= not run(model, source, metric=logit_diff).mean < 0
 
 
 def direction_of(intervention: Intervention, prompts: "PromptSet") -> Direction:
     """Which way an intervention in a run of these prompts goes.
 
-    A patch between prompts of other answers goes either way: what is noising for the one answer is denoising for the other. So does
-    steering, which is neither.
+    A patch between prompts that are asked for other answers goes either way: what is noising for the one is denoising for the other. So
+    does steering, which is neither.
     """
     match intervention:
         case Ablate() | Noise() | Permute():
@@ -60,8 +75,13 @@ def direction_of(intervention: Intervention, prompts: "PromptSet") -> Direction:
             source = intervention.source or prompts.counterfactual
             if source is None or not _ask_the_same(prompts, source):
                 return "either"
-            return "noised" if source is prompts.counterfactual else "denoised" if source.counterfactual is prompts else "either"
+            return "noised" if _alike(prompts.counterfactual, source) else "denoised" if _alike(source.counterfactual, prompts) else "either"
     return "either"
+
+
+def _alike(one: "PromptSet | None", other: "PromptSet") -> bool:
+    """Whether these are the same prompts, whatever is asked of them: a corrupted prompt may be asked for the clean one's answer."""
+    return one is other or (one is not None and torch.equal(one.tokens, other.tokens))
 
 
 def _ask_the_same(prompts: "PromptSet", source: "PromptSet") -> bool:
@@ -76,7 +96,7 @@ def wrong_direction(kind: str | None, directions: Directions, circuit: "Circuit 
     circuit, most of the model's parts of a kind, is not judged.
     """
     ways = {way for way, _ in directions.found}
-    if kind not in ("necessity", "sufficiency") or len(ways) != 1 or not all(_own(sites, circuit, model) for _, sites in directions.found):
+    if not directions.judged or kind not in ("necessity", "sufficiency") or len(ways) != 1 or not all(_own(sites, circuit, model) for _, sites in directions.found):
         return
     if kind == "necessity" and ways == {"denoised"}:
         yield (

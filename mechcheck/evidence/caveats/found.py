@@ -1,17 +1,19 @@
 """All caveats of one claim: from what its body ran, what it is, and what it came to."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+from mechcheck.evidence.caveats.backups import BACKUP, Backup, missed_backup, single_backup
 from mechcheck.evidence.caveats.corruption import Drawn, few_references, gaussian_noise, other_lengths
 from mechcheck.evidence.caveats.direction import Directions, wrong_direction
 from mechcheck.evidence.caveats.exploration import seen_prompts
-from mechcheck.evidence.caveats.jointly import Backup, Jointly, missed_backup, not_additive, single_backup
+from mechcheck.evidence.caveats.jointly import Jointly, Summed, not_additive, summed_up
 from mechcheck.evidence.caveats.metrics import Readings, bounded_metric, saturated_metric
 from mechcheck.evidence.caveats.shares import beyond_whole
 from mechcheck.notation.caveats import Caveat
 from mechcheck.notation.circuit import Circuit, TracedCircuit, untraced
+from mechcheck.notation.sites import Sites
 from mechcheck.stats.estimates import Confidence
 
 if TYPE_CHECKING:
@@ -35,6 +37,8 @@ class About:
     model: "TransformerBridge | None" = None
     circuit: Circuit | None = None
     """None where it has none, or asked for no part of it."""
+    roles: Mapping[str, Sites] = field(default_factory=dict)
+    """Of the circuit: those that it asked for, and those that stand in for them."""
     expectations: "Sequence[Expectation]" = ()
     samples: "Sequence[Measurement]" = ()
     confidence: Confidence = field(default_factory=Confidence)
@@ -44,11 +48,15 @@ class About:
         cls, kind: str | None, arguments: Mapping[str, Any], expectations: "Sequence[Expectation]" = (), samples: "Sequence[Measurement]" = ()
     ) -> "About":
         """From what a claim was called with, and what it came to."""
+        sure = getattr(arguments.get("check"), "confidence", None) or Confidence()
+        about = cls(kind, arguments.get("model"), None, {}, expectations, samples, sure)
         circuit = arguments.get("circuit")
         if not isinstance(circuit, Circuit) or (isinstance(circuit, TracedCircuit) and not circuit.used):
-            circuit = None
-        sure = getattr(arguments.get("check"), "confidence", None) or Confidence()
-        return cls(kind, arguments.get("model"), None if circuit is None else untraced(circuit), expectations, samples, sure)
+            return about
+        asked = circuit.used if isinstance(circuit, TracedCircuit) else set(circuit)
+        circuit = untraced(circuit)
+        roles = {role: sites for role, sites in circuit.roles.items() if role.removeprefix(BACKUP) in asked or role in asked}
+        return replace(about, circuit=circuit, roles=roles)
 
 
 @dataclass
@@ -60,6 +68,7 @@ class Watched:
     directions: Directions = field(default_factory=Directions)
     jointly: Jointly = field(default_factory=Jointly)
     backup: Backup | None = None
+    summed: Summed | None = None
 
     def see(self, ran: "Ran") -> None:
         """Something was run."""
@@ -72,9 +81,13 @@ class Watched:
         self.drawn.add(intervention, prompts)
 
     def look_behind(self, about: About) -> None:
-        """Run what it takes to tell whether others took over from what was ablated: nothing, where no part of a role was ablated alone."""
-        if about.model is not None and about.circuit is not None:
-            self.backup = missed_backup(self.jointly, about.model, about.circuit, about.confidence)
+        """Run what else it takes to tell: four variants where a part of a role was ablated alone, one where single effects were added up,
+        the corrupted prompts where a claim of sufficiency patched from them alone; else nothing."""
+        self.summed = summed_up(self.jointly, about.model, about.roles, about.samples, about.confidence)
+        if about.model is not None:
+            self.backup = missed_backup(self.jointly, about.model, about.roles, about.confidence)
+            if next(wrong_direction(about.kind, self.directions, about.circuit, about.model), None) is not None:
+                self.directions.look_at_corrupted(about.model)
 
 
 def caveats_of(
@@ -98,6 +111,6 @@ def caveats_of(
         "beyond_whole": beyond_whole(about.expectations, about.samples),
         "seen_prompts": seen_prompts(about.circuit, sets),
         "single_backup": single_backup(watched.backup),
-        "not_additive": not_additive(watched.jointly, about.samples, about.confidence),
+        "not_additive": not_additive(watched.summed),
     }
     return [{"about": name, "text": text} for name, texts in found.items() for text in texts]

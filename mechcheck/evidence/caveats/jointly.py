@@ -1,6 +1,6 @@
-"""Caveats of single and joint effects: what several sites do together is not the sum of what each does."""
+"""Caveat of effects that are added up: what several sites do together is not the sum of what each does."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, NamedTuple
@@ -10,8 +10,8 @@ from jaxtyping import Float
 
 from mechcheck.base.errors import MechcheckError, NonFiniteError
 from mechcheck.engine.run import sweep
-from mechcheck.evidence.caveats.known import HEIMERSHEIM, MCGRATH, WANG, ZHANG
-from mechcheck.notation.interventions import Ablate, Intervention, Patch
+from mechcheck.evidence.caveats.known import HEIMERSHEIM, ZHANG
+from mechcheck.notation.interventions import Ablate, Patch
 from mechcheck.notation.sites import Site, Sites
 from mechcheck.stats.estimates import Confidence, estimate_mean
 from mechcheck.stats.measurement import Measurement
@@ -20,21 +20,17 @@ if TYPE_CHECKING:
     from transformer_lens.model_bridge import TransformerBridge
 
     from mechcheck.engine.watch import Ran
-    from mechcheck.notation.circuit import Circuit
     from mechcheck.notation.metrics import Metric
     from mechcheck.prompts.prompt_set import PromptSet
 
-BACKUP = "backup_"
-"""How the role of heads that stand in for those of another one is called, before the name of that one."""
+PerPrompt = Float[np.ndarray, " prompt"]
 _NOTHING = 0.1
 """Of the joint effect: what it has beyond the sum is told only where it is more."""
-_KEPT = 64
-"""Variants of a sweep up to which it is taken for runs that a claim compares; a larger one is a map."""
-_MOST = 8
-"""Parts up to which a joint effect is set beside them one by one."""
+_KEPT = 256
+"""Variants of a sweep up to which its values are kept; the effects of a larger one are not looked at."""
 
 
-class _Way(NamedTuple):
+class Way(NamedTuple):
     """What must be the same for effects to be compared."""
 
     prompts: int
@@ -44,14 +40,14 @@ class _Way(NamedTuple):
 
 
 @dataclass
-class _Effects:
+class Effects:
     """Runs of one way."""
 
     prompts: "PromptSet"
     like: Ablate | Patch
     """One of the interventions."""
     metric: "Metric"
-    values: dict[frozenset[Site], Float[np.ndarray, " prompt"]] = field(default_factory=dict)
+    values: dict[frozenset[Site], PerPrompt] = field(default_factory=dict)
     """The changed sites -> the metric; no sites for the untouched run."""
 
 
@@ -59,8 +55,8 @@ class _Effects:
 class Jointly:
     """What a claim's runs gave that changed some sites in one way."""
 
-    ways: dict[_Way, _Effects] = field(default_factory=dict)
-    _untouched: dict[tuple[int, str], Float[np.ndarray, " prompt"]] = field(default_factory=dict)
+    ways: dict[Way, Effects] = field(default_factory=dict)
+    _untouched: dict[tuple[int, str], PerPrompt] = field(default_factory=dict)
 
     def add(self, ran: "Ran") -> None:
         """What one run gave."""
@@ -73,111 +69,84 @@ class Jointly:
                 if not variant:
                     self._untouched[id(ran.prompts), metric.name] = values[place]
                 if len(variant) == 1 and isinstance(one := variant[0], Ablate | Patch):
-                    way = _Way(id(ran.prompts), _how(one), metric.name)
-                    known = self.ways.setdefault(way, _Effects(ran.prompts, one, metric))
+                    way = Way(id(ran.prompts), _how(one), metric.name)
+                    known = self.ways.setdefault(way, Effects(ran.prompts, one, metric))
                     known.values[frozenset(one.sites)] = values[place]
 
-    def untouched(self, way: _Way) -> Float[np.ndarray, " prompt"] | None:
+    def untouched(self, way: Way) -> PerPrompt | None:
         """The metric of the untouched run, where there was one."""
         return self._untouched.get((way.prompts, way.metric))
 
 
-class Backup(NamedTuple):
-    """What single ablations were measured to miss."""
+class Summed(NamedTuple):
+    """A sum of single effects that a claim decided on, and what the sites do together."""
 
-    role: str
-    alone: Sites
-    """What the claim ablated of it."""
-    others: Sites
-    """What it left: the rest of the role, and those that stand in for it."""
+    sites: Sites
     joint: float
-    beyond: float
-    """Of the joint effect, what is more than the sum."""
-    interval: tuple[float, float]
+    sum: float
+    beyond: tuple[float, float]
+    """The interval of joint - sum."""
+    metric: str
     unit: str
     forwards: int
-    """Forward passes of one prompt that it took to tell."""
+    """Forward passes of one prompt that it took to tell; none where the claim ran both."""
 
 
-def not_additive(runs: Jointly, samples: Sequence[Measurement], confidence: Confidence) -> Iterator[str]:
-    """Sites changed together and one by one in the same claim, which together do something else than the sum, by more than noise.
+def summed_up(
+    runs: Jointly, model: "TransformerBridge | None", roles: Mapping[str, Sites], samples: Sequence[Measurement], confidence: Confidence
+) -> Summed | None:
+    """The first sum of single effects, among what a claim decides on, that is not what the sites do together, by more than noise.
 
-    A claim that decides on just that difference knows it.
+    The joint effect is the claim's own, where it ran it, else one variant more. Looked for are sums over all sites that were changed
+    alone, over those of a role, and over those that were changed together, too.
+
+    Args:
+        runs: the claim's.
+        model: to run the sites together on; without one there are the claim's own runs.
+        roles: of its circuit.
+        samples: what it decides on, with their denominators.
+        confidence: with which it does.
     """
+    stated = [values for sample in samples for values in (sample.values, sample.denominator) if values is not None]
     for way, effects in runs.ways.items():
         untouched = runs.untouched(way)
         if untouched is None:
             continue
-        for joint, values in effects.values.items():
-            parts = [effects.values.get(frozenset([site])) for site in joint]
-            if not 2 <= len(parts) <= _MOST or any(part is None for part in parts):
+        alone = {site: untouched - values for sites, values in effects.values.items() if len(sites) == 1 for site in sites}
+        sums = [frozenset(alone), *map(frozenset, roles.values()), *effects.values]
+        for sites in dict.fromkeys(sites for sites in sums if len(sites) >= 2 and sites <= alone.keys()):
+            total = np.sum([alone[site] for site in sites], axis=0)
+            if not any(same(values, total) for values in stated):
                 continue
-            whole = untouched - values
-            beyond = whole - sum(untouched - part for part in parts if part is not None)
-            if any(_same(sample.values, beyond) for sample in samples):
+            values = effects.values.get(sites)
+            forwards = 0 if values is not None else len(effects.prompts)
+            if values is None and model is not None:
+                with suppress(MechcheckError, NonFiniteError):  # what cannot be changed together here cannot be compared
+                    (values,) = sweep(model, effects.prompts, [[replace(effects.like, sites=Sites(sorted(sites, key=str)))]], effects.metric)
+            if values is None:
                 continue
-            told = _told(whole, beyond, effects, confidence)
-            if told is not None:
-                low, high = told
-                unit = effects.metric.unit
-                yield (
-                    f"{Sites(joint)} together take {whole.mean():.3g} {unit} from the {way.metric}, and one by one "
-                    f"{whole.mean() - beyond.mean():.3g} in sum (difference [{low:.3g}, {high:.3g}]): an effect of several sites is not "
-                    f"made up of theirs ({HEIMERSHEIM}; {ZHANG})"
-                )
-                break
-
-
-def missed_backup(runs: Jointly, model: "TransformerBridge", circuit: "Circuit", confidence: Confidence) -> Backup | None:
-    """What takes over where a claim ablated a part of a role of its circuit alone, by one sweep of four variants; None where nothing does.
-
-    A role whose parts were also ablated together with all that is left of it, and with the roles that stand in for it (`BACKUP`), is
-    not looked at, nor is one that was not ablated: then there is nothing to run.
-    """
-    for effects in runs.ways.values():
-        if not isinstance(effects.like, Ablate) or any(site.to is not None for sites in effects.values for site in sites):
-            continue
-        for role, own in circuit.roles.items():
-            whole = own | circuit.roles.get(f"{BACKUP}{role}", Sites())
-            alone = [sites for sites in effects.values if sites and sites <= frozenset(own)]
-            if not alone or any(sites >= frozenset(whole) for sites in effects.values):
-                continue
-            largest = Sites(max(alone, key=len))
-            found = _missed(effects, model, role, largest, whole - largest, confidence)
+            joint = untouched - values
+            found = told(joint, joint - total, effects, confidence)
             if found is not None:
-                return found
+                chosen = Sites(sorted(sites, key=str))
+                return Summed(chosen, float(joint.mean()), float(total.mean()), found, way.metric, effects.metric.unit, forwards)
     return None
 
 
-def single_backup(found: Backup | None) -> Iterator[str]:
-    """Heads ablated alone while others were left that take over."""
+def not_additive(found: Summed | None) -> Iterator[str]:
+    """A sum of single effects that is not the effect of all."""
     if found is not None:
-        low, high = found.interval
+        low, high = found.beyond
+        extra = f"; told by {found.forwards} further forward passes" if found.forwards else ""
         yield (
-            f"{found.alone} of {found.role} ablated while {found.others} were left: together they take {found.joint:.3g} {found.unit}, which "
-            f"is {found.beyond:.3g} [{low:.3g}, {high:.3g}] more than each of the two does, so that one stands in for the other and the "
-            f"single ablation understates it ({WANG}; {MCGRATH}; told by {found.forwards} further forward passes)"
+            f"single effects of {found.sites} on the {found.metric} are added up to {found.sum:.3g} {found.unit}, and changed together "
+            f"they come to {found.joint:.3g} (difference [{low:.3g}, {high:.3g}]): effects of several sites are not made up of theirs "
+            f"({HEIMERSHEIM}; {ZHANG}{extra})"
         )
 
 
-def _missed(
-    effects: _Effects, model: "TransformerBridge", role: str, alone: Sites, others: Sites, confidence: Confidence
-) -> Backup | None:
-    sets = [alone, others, alone | others]
-    variants: list[list[Intervention]] = [[], *([replace(effects.like, sites=sites)] for sites in sets)]
-    with suppress(MechcheckError, NonFiniteError):  # what cannot be ablated together here cannot be compared
-        untouched, one, other, both = sweep(model, effects.prompts, variants, effects.metric)
-        joint, beyond = untouched - both, one + other - both - untouched
-        told = _told(joint, beyond, effects, confidence)
-        if told is not None and beyond.mean() * joint.mean() > 0:
-            return Backup(
-                role, alone, others, float(joint.mean()), float(beyond.mean()), told, effects.metric.unit, 4 * len(effects.prompts)
-            )
-    return None
-
-
-def _told(
-    joint: Float[np.ndarray, " prompt"], beyond: Float[np.ndarray, " prompt"], effects: _Effects, confidence: Confidence
+def told(
+    joint: PerPrompt, beyond: PerPrompt, effects: Effects, confidence: Confidence
 ) -> tuple[float, float] | None:
     """The interval of what a joint effect has beyond the sum, where it is told from none and is no trifle."""
     if not (np.isfinite(joint).all() and np.isfinite(beyond).all()) or abs(beyond.mean()) <= _NOTHING * abs(joint.mean()):
@@ -188,13 +157,13 @@ def _told(
     return (estimate.low, estimate.high) if estimate.valid and (estimate.low > 0 or estimate.high < 0) else None
 
 
+def same(values: PerPrompt, total: PerPrompt) -> bool:
+    """Whether a claim decides on this sum, whichever its sign."""
+    return values.shape == total.shape and any(np.allclose(values, sign * total, rtol=1e-4, atol=1e-6) for sign in (1, -1))
+
+
 def _how(one: Ablate | Patch) -> str:
     """What must be alike in two interventions but for their sites."""
     if isinstance(one, Ablate):
         return f"{one.method} {id(one.reference)} {one.seed}"
     return f"patch {id(one.source)}"
-
-
-def _same(values: Float[np.ndarray, " prompt"], beyond: Float[np.ndarray, " prompt"]) -> bool:
-    """Whether a claim decides on this difference, whichever its sign."""
-    return values.shape == beyond.shape and any(np.allclose(values, sign * beyond, rtol=1e-4, atol=1e-6) for sign in (1, -1))
