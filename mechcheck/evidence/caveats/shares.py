@@ -28,7 +28,8 @@ def beyond_whole(expectations: "Sequence[Expectation]", samples: "Sequence[Measu
     """
     for expectation, measured in zip(expectations, samples, strict=False):
         low, high = expectation.region
-        if expectation.role != "claim" or measured.denominator is None or measured.scale == "quotient" or not _is_share(low, high):
+        share = measured.denominator is not None and measured.unit == "share" and measured.scale != "quotient"
+        if expectation.role != "claim" or not share or not _is_share(low, high):
             continue
         e = expectation.estimate
         if e.low > 1 + _BEYOND or e.high < -_BEYOND:
@@ -37,6 +38,7 @@ def beyond_whole(expectations: "Sequence[Expectation]", samples: "Sequence[Measu
                 f"what it leaves out works against it, and the number depends on how that was taken away ({MILLER})"
             )
             continue
+        assert measured.denominator is not None
         size = np.abs(measured.denominator)
         own = measured.values[told := size > _SMALL * size.mean()] / measured.denominator[told]
         outside = int(((own > 1 + _FAR) | (own < -_FAR)).sum())
