@@ -107,7 +107,7 @@ class Used:
         """Run what else it takes to find the claim's caveats (`Watched.look_behind`); it is not among the runs of the claim."""
         self._watched.look_behind(about)
 
-    def record(self, about: About = About()) -> Json:
+    def record(self, about: About | None = None) -> Json:
         """The claim's `interventions` and `caveats`, as the evidence has them."""
         told = [_told(kind, found) for kind, found in self._found.items()]
         return {"interventions": told, "caveats": caveats_of(self._watched, told, about, self.sets)}

@@ -107,7 +107,12 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, object, o
             state = "interrupted"
         raise
     finally:
-        subject = subject | _texts(pyfuncitem, subject, trial.arguments, used, outcome) | _used(pyfuncitem, case, used, trial, outcome) | spent.record()
+        subject = (
+            subject
+            | _texts(pyfuncitem, subject, trial.arguments, used, outcome)
+            | _used(pyfuncitem, case, used, trial, outcome)
+            | spent.record()
+        )
         record = _finish(pyfuncitem, case, outcome, subject, time.perf_counter() - started, state)
     conclude(record)
     return result

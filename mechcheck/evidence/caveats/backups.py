@@ -51,7 +51,8 @@ def missed_backup(runs: Jointly, model: "TransformerBridge", roles: Mapping[str,
             alone = [sites for sites in effects.values if sites and sites <= frozenset(own)]
             if not alone or any(sites >= frozenset(whole) for sites in effects.values):
                 continue
-            largest = Sites(max(alone, key=len))
+            longest = max(alone, key=len)
+            largest = Sites(sorted(longest, key=str))
             found = _missed(effects, model, role, largest, whole - largest, confidence)
             if found is not None:
                 return found
@@ -63,19 +64,18 @@ def single_backup(found: Backup | None) -> Iterator[str]:
     if found is not None:
         low, high = found.interval
         yield (
-            f"{found.alone} of {found.role} ablated while {found.others} were left: together they take {found.joint:.3g} {found.unit}, which "
-            f"is {found.beyond:.3g} [{low:.3g}, {high:.3g}] more than each of the two does, so that one stands in for the other and the "
-            f"single ablation understates it ({WANG}; {MCGRATH}; told by {found.forwards} further forward passes)"
+            f"{found.alone} of {found.role} ablated while {found.others} were left: together they take {found.joint:.3g} "
+            f"{found.unit}, which is {found.beyond:.3g} [{low:.3g}, {high:.3g}] more than what each of the two takes comes to, so that one "
+            f"stands in for the other, and the single ablation understates it ({WANG}; {MCGRATH}; told by {found.forwards} further forward "
+            "passes)"
         )
 
 
-def _missed(
-    effects: Effects, model: "TransformerBridge", role: str, alone: Sites, others: Sites, confidence: Confidence
-) -> Backup | None:
+def _missed(effects: Effects, model: "TransformerBridge", role: str, alone: Sites, others: Sites, confidence: Confidence) -> Backup | None:
     sets = [alone, others, alone | others]
-    variants: list[list[Intervention]] = [[], *([replace(effects.like, sites=sites)] for sites in sets)]
+    changed: list[Intervention] = [replace(effects.like, sites=sites) for sites in sets]
     with suppress(MechcheckError, NonFiniteError):  # what cannot be ablated together here cannot be compared
-        untouched, one, other, both = sweep(model, effects.prompts, variants, effects.metric)
+        untouched, one, other, both = sweep(model, effects.prompts, [[], *changed], effects.metric)
         joint, beyond = untouched - both, one + other - both - untouched
         found = told(joint, beyond, effects, confidence)
         if found is not None and beyond.mean() * joint.mean() > 0:
@@ -83,5 +83,3 @@ def _missed(
                 role, alone, others, float(joint.mean()), float(beyond.mean()), found, effects.metric.unit, 4 * len(effects.prompts)
             )
     return None
-
-

@@ -75,7 +75,9 @@ def direction_of(intervention: Intervention, prompts: "PromptSet") -> Direction:
             source = intervention.source or prompts.counterfactual
             if source is None or not _ask_the_same(prompts, source):
                 return "either"
-            return "noised" if _alike(prompts.counterfactual, source) else "denoised" if _alike(source.counterfactual, prompts) else "either"
+            return (
+                "noised" if _alike(prompts.counterfactual, source) else "denoised" if _alike(source.counterfactual, prompts) else "either"
+            )
     return "either"
 
 
@@ -89,14 +91,21 @@ def _ask_the_same(prompts: "PromptSet", source: "PromptSet") -> bool:
     return one.shape == other.shape and torch.equal(one, other) and prompts.answer_sets == source.answer_sets
 
 
-def wrong_direction(kind: str | None, directions: Directions, circuit: "Circuit | None", model: "TransformerBridge | None") -> Iterator[str]:
+def wrong_direction(
+    kind: str | None, directions: Directions, circuit: "Circuit | None", model: "TransformerBridge | None"
+) -> Iterator[str]:
     """A claim of necessity that only denoised, or of sufficiency that only noised, what it is about.
 
     To noise all but a part shows that the part is enough, so that a claim which changed what is not of its circuit, or, without a
     circuit, most of the model's parts of a kind, is not judged.
     """
     ways = {way for way, _ in directions.found}
-    if not directions.judged or kind not in ("necessity", "sufficiency") or len(ways) != 1 or not all(_own(sites, circuit, model) for _, sites in directions.found):
+    if (
+        not directions.judged
+        or kind not in ("necessity", "sufficiency")
+        or len(ways) != 1
+        or not all(_own(sites, circuit, model) for _, sites in directions.found)
+    ):
         return
     if kind == "necessity" and ways == {"denoised"}:
         yield (

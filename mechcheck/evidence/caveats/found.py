@@ -45,7 +45,11 @@ class About:
 
     @classmethod
     def of(
-        cls, kind: str | None, arguments: Mapping[str, Any], expectations: "Sequence[Expectation]" = (), samples: "Sequence[Measurement]" = ()
+        cls,
+        kind: str | None,
+        arguments: Mapping[str, Any],
+        expectations: "Sequence[Expectation]" = (),
+        samples: "Sequence[Measurement]" = (),
     ) -> "About":
         """From what a claim was called with, and what it came to."""
         sure = getattr(arguments.get("check"), "confidence", None) or Confidence()
@@ -91,7 +95,7 @@ class Watched:
 
 
 def caveats_of(
-    watched: Watched, interventions: Sequence[Mapping[str, Any]] = (), about: About = About(), sets: "Sequence[PromptSet]" = ()
+    watched: Watched, interventions: Sequence[Mapping[str, Any]] = (), about: About | None = None, sets: "Sequence[PromptSet]" = ()
 ) -> list[Json]:
     """What there is to know of a claim.
 
@@ -101,6 +105,7 @@ def caveats_of(
         about: what the claim is.
         sets: all prompts that were run.
     """
+    about = About() if about is None else about
     found: dict[Caveat, Iterator[str]] = {
         "gaussian_noise": gaussian_noise(interventions, watched.drawn),
         "other_lengths": other_lengths(interventions),

@@ -122,7 +122,9 @@ def summed_up(
             forwards = 0 if values is not None else len(effects.prompts)
             if values is None and model is not None:
                 with suppress(MechcheckError, NonFiniteError):  # what cannot be changed together here cannot be compared
-                    (values,) = sweep(model, effects.prompts, [[replace(effects.like, sites=Sites(sorted(sites, key=str)))]], effects.metric)
+                    (values,) = sweep(
+                        model, effects.prompts, [[replace(effects.like, sites=Sites(sorted(sites, key=str)))]], effects.metric
+                    )
             if values is None:
                 continue
             joint = untouched - values
@@ -145,14 +147,14 @@ def not_additive(found: Summed | None) -> Iterator[str]:
         )
 
 
-def told(
-    joint: PerPrompt, beyond: PerPrompt, effects: Effects, confidence: Confidence
-) -> tuple[float, float] | None:
+def told(joint: PerPrompt, beyond: PerPrompt, effects: Effects, confidence: Confidence) -> tuple[float, float] | None:
     """The interval of what a joint effect has beyond the sum, where it is told from none and is no trifle."""
     if not (np.isfinite(joint).all() and np.isfinite(beyond).all()) or abs(beyond.mean()) <= _NOTHING * abs(joint.mean()):
         return None
     known = effects.prompts
-    e = estimate_mean(Measurement(beyond, known.ids, known.templates, "beyond the sum", effects.metric.unit, size=abs(joint).max()), confidence)
+    e = estimate_mean(
+        Measurement(beyond, known.ids, known.templates, "beyond the sum", effects.metric.unit, size=abs(joint).max()), confidence
+    )
     estimate = e.estimate
     return (estimate.low, estimate.high) if estimate.valid and (estimate.low > 0 or estimate.high < 0) else None
 

@@ -105,7 +105,13 @@ class Gate:
 
 
 def gate(
-    model: "TransformerBridge", prompts: PromptSet, a: Sites, b: Sites, *, corrupted: PromptSet | None = None, metric: AnyMetric = logit_diff
+    model: "TransformerBridge",
+    prompts: PromptSet,
+    a: Sites,
+    b: Sites,
+    *,
+    corrupted: PromptSet | None = None,
+    metric: AnyMetric = logit_diff,
 ) -> Gate:
     """Noise and denoise two sets of sites, each alone and both together: eight runs of the prompts.
 

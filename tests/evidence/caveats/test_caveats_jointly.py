@@ -84,7 +84,12 @@ def test_a_sum_of_single_effects(redundant):
 
 def test_what_is_no_sum(redundant):
     ablated = [ONE, OTHER, TWINS]
-    for decides in (lambda one, other, both: both, lambda one, other, both: both - (one + other), lambda one, other, both: one - other, None):
+    for decides in (
+        lambda one, other, both: both,
+        lambda one, other, both: both - (one + other),
+        lambda one, other, both: one - other,
+        None,
+    ):
         assert said(redundant, ablated, roles={}, decides=decides) == ({}, 0)
 
 

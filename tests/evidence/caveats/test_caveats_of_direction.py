@@ -43,7 +43,8 @@ def about(kind, *runs, circuit=None, model=MODEL):
         (Ablate(OWN, "zero"), CLEAN, "noised"), (Ablate(OWN, "resample"), CORRUPTED, "noised"), (Noise(OWN), CLEAN, "noised"),
         (Permute(heads("0.1")), CLEAN, "noised"), (KnockOut(patterns("0.1@END"), "A"), CLEAN, "noised"),
         (KnockOut(patterns("0.1@END"), "A", only=True), CLEAN, "either"), (Scale(OWN, 0.5), CLEAN, "noised"),
-        (Scale(OWN, 2.0), CLEAN, "either"), (STEERED, CLEAN, "either"), (Patch(OWN), CLEAN, "noised"), (Patch(OWN, CLEAN), CORRUPTED, "denoised"),
+        (Scale(OWN, 2.0), CLEAN, "either"), (STEERED, CLEAN, "either"), (Patch(OWN), CLEAN, "noised"),
+        (Patch(OWN, CLEAN), CORRUPTED, "denoised"),
         (Patch(OWN, named(ROWS)), CLEAN, "either"), (Patch(OWN), SYMMETRIC, "either"), (Patch(OWN, SYMMETRIC), FLIPPED, "either"),
         (Patch(OWN, SYMMETRIC), ASKED_THE_SAME, "denoised"),
     ],
@@ -72,7 +73,11 @@ def test_sufficiency_by_noising_alone():
 def test_all_but_a_part():
     """To noise all else is how sufficiency is shown: what is not the circuit's own, or most of a model, is not judged."""
     circuit = Circuit({"movers": OWN})
-    assert about("sufficiency", NOISED, circuit=circuit) == about("sufficiency", (CLEAN, Ablate(heads("1.2"), "zero")), circuit=circuit) == WRONG
+    assert (
+        about("sufficiency", NOISED, circuit=circuit)
+        == about("sufficiency", (CLEAN, Ablate(heads("1.2"), "zero")), circuit=circuit)
+        == WRONG
+    )
     assert about("sufficiency", (CLEAN, Ablate(heads("0.0"), "zero")), circuit=circuit) == []
     assert about("sufficiency", (CLEAN, Ablate(heads("0.0-3"), "zero"))) == WRONG, "half of the heads"
     assert about("sufficiency", (CLEAN, Ablate(heads("0.0-3 1.0"), "zero"))) == []
@@ -88,7 +93,9 @@ def test_a_corrupted_run_with_an_answer_of_its_own(tiny):
     model = tiny("gpt2")
     prefers = run(model, CORRUPTED).values
     for corrupted, said in ((prefers > 0, WRONG), (prefers < 0, [])):
-        answers, foils = (torch.where(torch.tensor(corrupted), *pair) for pair in ((CLEAN.answers, CLEAN.foils), (CLEAN.foils, CLEAN.answers)))
+        answers, foils = (
+            torch.where(torch.tensor(corrupted), *pair) for pair in ((CLEAN.answers, CLEAN.foils), (CLEAN.foils, CLEAN.answers))
+        )
         clean = replace(CLEAN, answers=answers, foils=foils, counterfactual=replace(CORRUPTED, answers=answers, foils=foils))
         seen, about = Used(), About("sufficiency", model)
         with seen.watching():

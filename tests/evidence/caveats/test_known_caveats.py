@@ -34,7 +34,8 @@ def test_accepted_or_failing():
     ("accepts", "said"),
     [
         ({"bounded_metrics": "why"}, "did you mean 'bounded_metric'"), ({"bounded_metric": " "}, "a reason is expected"),
-        ({"bounded_metric": True}, "a reason is expected"), ({3: "why"}, "the caveats are gaussian_noise"), (["bounded_metric"], "a mapping"),
+        ({"bounded_metric": True}, "a reason is expected"), ({3: "why"}, "the caveats are gaussian_noise"),
+        (["bounded_metric"], "a mapping"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_accepted(accepts, said):

@@ -79,8 +79,10 @@ def test_what_it_is_called():
 @pytest.mark.parametrize(
     ("name", "a", "b", "kind"),
     [
-        ("compiled-redundant", "s_inhibition_one", "s_inhibition_two", "additive"), ("compiled-redundant", "duplicate_token", "name_mover", "chain"),
-        ("compiled-negative", "name_mover", "negative_name_mover", "additive"), ("compiled-ioi", "duplicate_token", "s_inhibition", "chain"),
+        ("compiled-redundant", "s_inhibition_one", "s_inhibition_two", "additive"),
+        ("compiled-redundant", "duplicate_token", "name_mover", "chain"),
+        ("compiled-negative", "name_mover", "negative_name_mover", "additive"),
+        ("compiled-ioi", "duplicate_token", "s_inhibition", "chain"),
         ("compiled-ioi", "previous_token", "backup_name_mover", "other"),
     ],
 )  # fmt: skip
@@ -92,7 +94,7 @@ def test_as_they_were_built(name, a, b, kind):
 
 def test_what_is_refused(tiny):
     model, prompts = tiny("gpt2"), random_prompts(6, LENGTHS)
-    with pytest.raises(SiteError, match="1.1 is in both sets"):
+    with pytest.raises(SiteError, match=r"1\.1 is in both sets"):
         gate(model, prompts, A, heads("1.1"), corrupted=prompts)
     with pytest.raises(PromptError, match="a gate needs corrupted prompts"):
         gate(model, _gates.replace(prompts, counterfactual=None), A, B)
