@@ -214,6 +214,7 @@ from .measures.causal.ablation import (
     HeadEffect as HeadEffect,
 )
 from .measures.causal.interactions import interaction as interaction, interactions as interactions, Interactions as Interactions
+from .measures.causal.gates import gate as gate, Gate as Gate
 from .circuits.greedy_search import (
     generic_search as generic_search,
     targeted_search as targeted_search,

@@ -137,6 +137,7 @@ CALLS: dict[str, Callable[[Bench], Any]] = {
     "sparsified_to": lambda b: m.run(b.model, b.prompts, m.sparsified_to(b.model, b.prompts, 0.5)(m.heads(b.last))).values,
     "find_backups": lambda b: len(getattr(m.find_backups(b.model, b.prompts, m.heads(b.last)), "sites", ())),
     "interaction": lambda b: m.interaction(b.model, b.prompts, m.heads("0.0"), m.heads(b.last)).values,
+    "gate": lambda b: m.gate(b.model, b.prompts, m.heads("0.0@END"), m.heads(f"{b.last}@END")).denoised.both.values,
     "interactions": lambda b: m.interactions(b.model, b.prompts, b.every).effects,
     "generic_search": lambda b: m.generic_search(b.model, b.prompts, size=1).score,
     "targeted_search": lambda b: m.targeted_search(b.model, b.prompts, size=1).score,

@@ -166,8 +166,8 @@ def write_circuit(
         f"prompts = {len(prompts)}",
         f"prompts_sha256 = {_text(prompts.sha256)}",
     ]
-    if edges:  # so that it is not judged by any of them: each prompt's id, shortened
-        lines += ['ids = """', *textwrap.wrap(" ".join(name[:ID] for name in prompts.ids), 120), '"""']
+    # So that it is not judged by any of them, and a claim that is measured on some says so: each prompt's id, shortened.
+    lines += ['ids = """', *textwrap.wrap(" ".join(name[:ID] for name in prompts.ids), 120), '"""']
     for table, facts in (("found_on.options", options), ("found", found)):
         if facts:
             lines += ["", f"[{table}]", *(f"{name} = {json.dumps(value)}" for name, value in facts.items())]

@@ -206,6 +206,7 @@ ROWS: dict[str, dict[str, Try]] = {
         "`ablation_effects`, `mean_ablation`, `all_heads`": lambda b: m.ablation_effects(b.model, b.prompts)["kl"].values,
         "`sparsified_to`": lambda b: m.run(b.model, b.prompts, m.sparsified_to(b.model, b.prompts, 0.5)(m.heads("0.1"))).values,
         "`interaction`": lambda b: m.interaction(b.model, b.prompts, m.heads("0.1"), m.heads("1.2")).values,
+        "`gate`": lambda b: m.gate(b.model, b.prompts, m.heads("0.1@END"), m.heads("1.2@END")).noised.both.values,
         "`interactions`": lambda b: m.interactions(b.model, b.prompts, m.heads("0.1 1.2")).effects,
         "`find_backups`": lambda b: len(getattr(m.find_backups(b.model, b.prompts, m.heads("1.2")), "sites", ())),
         "`generic_search`": lambda b: m.generic_search(b.model, b.prompts, size=2).score,

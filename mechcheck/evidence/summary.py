@@ -4,6 +4,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from mechcheck.evidence.caveats.known import caveat_lines, failing_caveats
 from mechcheck.evidence.deciding import deciding_check, deciding_name, estimate_text
 from mechcheck.evidence.drift_text import SYMBOLS, tally, telling
 from mechcheck.verdicts.words import verdict_word
@@ -94,7 +95,7 @@ def _rows(claims: Iterable[Mapping[str, Any]]) -> list[_Row]:
         drift = claim.get("drift")
         if drift and drift["status"] != "same":
             row.changes.append(f"{_escape(_model(claim))}: {_change(drift)}")
-        row.quiet &= bool(claim["met"]) and (not drift or drift["status"] in ("same", "new"))
+        row.quiet &= bool(claim["met"]) and not failing_caveats(claim) and (not drift or drift["status"] in ("same", "new"))
     return list(rows.values())
 
 
@@ -111,7 +112,11 @@ def _fitting(lines: Sequence[str], quiet: Sequence[bool], room: int) -> set[int]
 def _totals(claims: Sequence[Mapping[str, Any]]) -> list[str]:
     counts = {verdict: sum(claim["verdict"] == verdict for claim in claims) for verdict in _MARKS}
     said = ", ".join(f"{count} {verdict_word(verdict)}" for verdict, count in counts.items() if count)
-    return ["", f"{len(claims)} claims: {said}; {sum(bool(claim['met']) for claim in claims)} as claimed."]
+    failed = sum(bool(failing_caveats(claim)) for claim in claims)
+    strict = f" {failed} failed by their caveats, as the run was strict." if failed else ""
+    caveats = [f"- caveat: {_escape(line)}" for line in caveat_lines(claims)]
+    lines = ["", f"{len(claims)} claims: {said}; {sum(bool(claim['met']) for claim in claims)} as claimed.{strict}"]
+    return [*lines, *(["", *caveats] if caveats else [])]
 
 
 def _since(baseline: Mapping[str, Any]) -> list[str]:
@@ -146,6 +151,8 @@ def _cell(claim: Mapping[str, Any], named: bool) -> str:
     mark = f"{_MARKS[claim['verdict']]} {verdict_word(claim['verdict'])}"
     if claim["verdict"] != "supported" and claim["met"]:
         mark += ", as claimed"
+    if failing_caveats(claim):
+        mark += ", failed by its caveats"
     deciding = deciding_check(claim)
     if deciding is None or claim["verdict"] == "errored":
         return mark

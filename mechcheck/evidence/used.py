@@ -9,7 +9,7 @@ from typing import Any, Literal, NamedTuple
 import torch
 
 from mechcheck.engine.watch import Ran, watched_by
-from mechcheck.evidence.caveats import Readings, caveats_of
+from mechcheck.evidence.caveats.found import About, Watched, caveats_of
 from mechcheck.notation.interventions import Ablate, Intervention, KnockOut, Noise, Patch, Permute, Scale, Sparsify, Steer
 from mechcheck.notation.sites import Receiver
 from mechcheck.prompts.prompt_set import PromptSet
@@ -93,7 +93,7 @@ class Used:
 
     def __init__(self) -> None:
         self._found: dict[_Kind, _Found] = {}
-        self._readings = Readings()
+        self._watched = Watched()
         self._sets: dict[int, PromptSet] = {}
         self._compared: dict[tuple[_Kind, int, int], tuple[PromptSet, PromptSet]] = {}  # kept, so that no id is given to another set
 
@@ -103,10 +103,14 @@ class Used:
         with watched_by(self._see):
             yield
 
-    def record(self) -> Json:
+    def look_behind(self, about: About) -> None:
+        """Run what else it takes to find the claim's caveats (`Watched.look_behind`); it is not among the runs of the claim."""
+        self._watched.look_behind(about)
+
+    def record(self, about: About | None = None) -> Json:
         """The claim's `interventions` and `caveats`, as the evidence has them."""
         told = [_told(kind, found) for kind, found in self._found.items()]
-        return {"interventions": told, "caveats": caveats_of(told, self._readings)}
+        return {"interventions": told, "caveats": caveats_of(self._watched, told, about, self.sets)}
 
     @property
     def sets(self) -> list[PromptSet]:
@@ -114,7 +118,7 @@ class Used:
         return [*self._sets.values()]
 
     def _see(self, ran: Ran) -> None:
-        self._readings.add(ran)
+        self._watched.see(ran)
         self._sets[id(ran.prompts)] = ran.prompts
         for variant in ran.variants:
             for intervention in variant:
@@ -126,8 +130,7 @@ class Used:
         keys = None
         if isinstance(intervention, KnockOut):
             keys = f"all but {intervention.keys}" if intervention.only else intervention.keys
-        if isinstance(intervention, Noise):
-            self._readings.noised(prompts)
+        self._watched.change(intervention, prompts)
         kind = _Kind(type(intervention).__name__, method, None if source is None else source[0], keys)
         found = self._found.setdefault(kind, _Found())
         found.runs += 1

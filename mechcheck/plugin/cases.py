@@ -62,6 +62,7 @@ def _case(item: pytest.Item) -> Case | None:
 def _command(nodeid: str, settings: Settings) -> str:
     words = ["pytest", nodeid, f"--mech-profile={settings.profile}", f"--mech-seed={settings.seed}"]
     words += [f"--mech-budget={settings.budget}"] if settings.budget is not None else []
+    words += [f"--mech-strict={','.join(sorted(settings.strict))}"] if settings.strict else []
     words += [f"--mech-model={name}" for name in settings.models]
     if settings.circuits is not None:
         words.append(f"--mech-circuits={settings.circuits}")

@@ -4,7 +4,7 @@ from collections.abc import Generator
 
 import pytest
 
-from mechcheck.plugin.runner import OUTCOME
+from mechcheck.plugin.runner import CAVEATS, OUTCOME
 from mechcheck.plugin.settings import SETTINGS
 from mechcheck.verdicts.outcome import Outcome
 
@@ -17,7 +17,7 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo) -> Gener
     """
     report = yield
     outcome = item.stash.get(OUTCOME, None)
-    if outcome is None or report.when == "teardown" or outcome.met is not False:
+    if outcome is None or report.when == "teardown" or outcome.met is not False or item.stash.get(CAVEATS, False):
         return report
     fails = _word(outcome) in item.config.stash[SETTINGS].fail_on
     error = call.excinfo.value if call.excinfo else None

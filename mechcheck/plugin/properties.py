@@ -19,6 +19,9 @@ def attach(item: pytest.Item | pytest.TestReport, record: Record) -> None:
     slim["expectations"] = [e | {"by_template": {}, "control": None} for e in record["expectations"]]
     item.user_properties.append((PROPERTY, json.dumps(slim, allow_nan=False)))
     item.user_properties += decided(record)
+    for caveat in record["caveats"]:
+        told = f" (accepted: {caveat['accepted']})" if "accepted" in caveat else " (fails it)" if caveat.get("fails") else ""
+        item.user_properties.append((f"{PROPERTY}.caveat.{caveat['about']}", f"{caveat['text']}{told}"))
     for found in record["counterexamples"]:
         item.user_properties.append((f"{PROPERTY}.counterexample", found["example"]))
 

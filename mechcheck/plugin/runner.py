@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from mechcheck.evidence.caveats.known import failing_caveats
 from mechcheck.evidence.counterexample_text import counterexample_lines
 from mechcheck.evidence.parts import State
 from mechcheck.evidence.record import NOT_MEASURED, Record, describe_arguments, record_of
@@ -25,9 +26,13 @@ from mechcheck.verdicts.words import check_lines, deciding_first, verdict_word
 if TYPE_CHECKING:
     from mechcheck.evidence.used import Used
     from mechcheck.verdicts.guard import Guard
+    from mechcheck.verdicts.trial import Trial
 
 OUTCOME = pytest.StashKey[Outcome]()
 """What became of a claim, for whoever makes its report."""
+
+CAVEATS = pytest.StashKey[bool]()
+"""Whether its caveats fail it, whatever its verdict."""
 
 _INTERRUPTIONS = (KeyboardInterrupt, pytest.exit.Exception)
 """What ends the run, so that the claim it met was not decided."""
@@ -52,6 +57,7 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, object, o
     if case is None:
         return (yield)
     from mechcheck.base.errors import AbsentRoleError, PromptError
+    from mechcheck.evidence.caveats.found import About
     from mechcheck.evidence.costs.spent import Spent
     from mechcheck.evidence.used import Used
     from mechcheck.verdicts.contrast import contrast
@@ -86,6 +92,7 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, object, o
         subject = subject | worth(pyfuncitem.config, seen, trial.arguments)
         if failed := pyfuncitem.stash.get(_SUBTESTS, None):
             raise AssertionError(f"{len(failed)} of its subtests failed: {failed[0]}")
+        used.look_behind(About.of(case.spec.kind, trial.arguments, outcome.expectations, outcome.samples))
         if outcome.met and outcome.verdict != "not_applicable":  # what decided nothing needs no contrast
             outcome = outcome.against(contrast(trial, outcome.expectations, outcome.samples))
     except pytest.skip.Exception as skip:
@@ -100,7 +107,12 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, object, o
             state = "interrupted"
         raise
     finally:
-        subject = subject | _texts(pyfuncitem, subject, trial.arguments, used, outcome) | used.record() | spent.record()
+        subject = (
+            subject
+            | _texts(pyfuncitem, subject, trial.arguments, used, outcome)
+            | _used(pyfuncitem, case, used, trial, outcome)
+            | spent.record()
+        )
         record = _finish(pyfuncitem, case, outcome, subject, time.perf_counter() - started, state)
     conclude(record)
     return result
@@ -132,6 +144,7 @@ def _finish(
     """Keep what became of a claim: on disk, on the item for whoever makes its report, and on the report."""
     parts = item.config.stash[SETTINGS].parts
     record = record_of(case, outcome, subject, duration)
+    item.stash[CAVEATS] = len(failing_caveats(record)) > 0
     item.stash[OUTCOME] = Outcome(outcome.verdict, outcome.met, outcome.reason)  # pytest keeps items: what was measured is not for long
     if outcome.samples:
         beside = [] if outcome.contrast is None else outcome.contrast.beside([e.label for e in outcome.expectations])
@@ -154,6 +167,16 @@ def _texts(item: pytest.Item, subject: Record, arguments: Mapping[str, Any], use
     ids = () if settings.prompts == "none" else {name for e, measured in pairs if e.kind != "for_all" for name in measured.ids}
     own = arguments["prompts"] if subject["prompts"] else None
     return {"texts": [settings.parts.save_texts(some) for some in sets_behind(ids, own, used.sets)]} if ids else {}
+
+
+def _used(item: pytest.Item, case: Case, used: "Used", trial: "Trial", outcome: Outcome) -> Record:
+    """What the claim's body changed, and the caveats of that: which of them fail the claim, as the run is strict, and which it accepts."""
+    from mechcheck.evidence.caveats.found import About
+    from mechcheck.evidence.caveats.known import judged
+
+    found = used.record(About.of(case.spec.kind, trial.arguments, outcome.expectations, outcome.samples))
+    strict = item.config.stash[SETTINGS].strict if outcome.verdict not in ("skipped", "errored") else frozenset()
+    return found | {"caveats": judged(found["caveats"], case.spec.accepts, strict)}
 
 
 def _guard(item: pytest.Function, case: Case) -> "Guard":
@@ -195,17 +218,22 @@ def _plain(function: Any) -> Any:
 def conclude(record: Record) -> None:
     """Pass, fail or xfail the test of a decided claim."""
     __tracebackhide__ = True
-    if record["met"]:
+    caveats = failing_caveats(record)
+    if record["met"] and not caveats:
         return
     first = deciding_first(record["expectations"], record["deciding"])
     message = f"{verdict_word(record['verdict'])}: {record['statement']}\n" + "\n".join(_line(place, record) for place in first)
     message += f"\n  {record['sampling']['text']}" if record["sampling"] else ""
-    if record["verdict"] in ("inconclusive", "not_applicable"):
+    if record["verdict"] in ("inconclusive", "not_applicable") and not caveats:
         raise pytest.xfail.Exception(message)
     if record["verdict"] == "vacuous":
         message += f"\n  {record['reason']}"
     elif record["expect"] != record["verdict"]:
         message += f"\n  expected: {verdict_word(record['expect'])}"
+    message += "".join(f"\n  caveat {text}" for text in caveats)
+    if caveats:
+        about = caveats[0].partition(":")[0]
+        message += f'\n  (--mech-strict fails claims that have these; to accept one: @claim(..., accepts={{"{about}": "why"}}))'
     pytest.fail(message, pytrace=False)
 
 

@@ -242,6 +242,7 @@ class Session:
             "versions": versions(),
             "device": settings.device,
             "argv": ["pytest", *map(str, self.config.invocation_params.args)],
+            "strict": sorted(settings.strict),
             "selection": self.selection.record(),
             "baseline": None,
             "multiplicity": None,

@@ -18,7 +18,8 @@ from mechcheck.evidence.store import FILE, RUN_FOLDER, SAMPLES
 from mechcheck.evidence.unfinished.outbox import Outbox
 from mechcheck.evidence.unfinished.resuming import Interrupted, interrupted_run
 from mechcheck.models.names import unlike_any
-from mechcheck.plugin.cluster_options import SENT_HOME, add_options
+from mechcheck.plugin.cluster.options import SENT_HOME, add_options
+from mechcheck.plugin.strictness import add_strict, strict_of
 from mechcheck.verdicts.case import PROFILES, Conditions
 from mechcheck.verdicts.claim import LEAST_BUDGET
 
@@ -50,6 +51,8 @@ class Settings(Conditions):
     """Verdicts, and changes since the baseline, that fail the run."""
     prompts: Literal["all", "worst", "none"] = "all"
     """Which prompts the page shows with their values; none: and their texts are not kept beside the evidence."""
+    strict: frozenset[str] = frozenset()
+    """Caveats that fail a claim, unless it accepts them."""
     resumed: Interrupted | None = None
     """The run that this one goes on with."""
 
@@ -104,6 +107,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help=f"What fails, separated by commas: {', '.join(VERDICTS)}, and, with a baseline, {', '.join(CHANGES)}. "
         f"Default: {', '.join(VERDICTS[:3])}.",
     )  # fmt: skip
+    add_strict(group)
     group.addoption(
         "--mech-prompts", default="all", choices=("all", "worst", "none"),
         help="Prompts that the page shows with their values: all, the worst five of each claim, or none, and then their texts are not "
@@ -158,6 +162,7 @@ def make_settings(config: pytest.Config) -> Settings:
         budget=_budget(config),
         fail_on=_fail_on(config),
         prompts=config.getoption("--mech-prompts"),
+        strict=strict_of(config),
         resumed=resumed,
     )
 

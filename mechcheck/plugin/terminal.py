@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from mechcheck.base.text import shorten
-from mechcheck.evidence.caveats import caveat_lines
+from mechcheck.evidence.caveats.known import caveat_lines, failing_caveats
 from mechcheck.evidence.counterexample_text import counterexample_lines
 from mechcheck.evidence.deciding import deciding_check, deciding_name, estimate_text
 from mechcheck.evidence.drawn import drawn_lines
@@ -62,6 +62,8 @@ def write_summary(reporter: Any, evidence: Mapping[str, Any], page: str, file: s
             reporter.write_line(f"    to settle it: {settles['text']}")
         if (undone := undone_text(claim)) is not None:
             reporter.write_line(f"    {undone}")
+        for text in failing_caveats(claim):
+            reporter.write_line(f"    failed by --mech-strict: {text}", red=True)
         for facts in claim.get("dictionaries", ()):
             if facts["caveat"]:
                 reporter.write_line(f"    {facts['name']}: {facts['caveat']}", yellow=True)

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from hypothesis.strategies import SearchStrategy
 
     from mechcheck.circuits.edge_scores import Instead
+    from mechcheck.measures.causal.gates import Gate, GateKind
     from mechcheck.notation.circuit import Circuit
     from mechcheck.notation.metrics import Metric
     from mechcheck.notation.sites import Sites
@@ -185,6 +186,28 @@ class Check(Collected):
             "beats_random_circuits", won.difference, won.estimate, REGION, 0.0, text,
             p=won.p, p_refuted=won.p_refuted, verdict=won.verdict, control=won.control, evaluated=found.told,
         )  # fmt: skip
+
+    def gate(self, found: "Gate", kind: "GateKind", *, margin: float = 0.25, label: str | None = None) -> tuple[Estimate, Estimate]:
+        """Two sets of sites work as an "and", an "or", a "chain", or are "additive" (`Gate.kind` says what each is).
+
+        Two expectations, of the interactions by noising and by denoising, each as a share of the way from the corrupted to the clean
+        run; for "additive" a third, that noising both takes more than the margin.
+
+        Args:
+            found: from `gate(model, prompts, a, b)`.
+            kind: which of these.
+            margin: how far from 0 an interaction lies that is one.
+            label: what the report calls it.
+
+        Returns:
+            The estimates by noising and by denoising.
+
+        Raises:
+            ClaimError: no gate, another word, or a margin that is none.
+        """
+        from mechcheck.verdicts.gates import check_gate
+
+        return check_gate(self, found, kind, margin, label)
 
     def for_all(
         self,

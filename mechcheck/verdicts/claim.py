@@ -6,7 +6,8 @@ from typing import Any, Literal, TypeVar, get_args
 
 from mechcheck.base.errors import ClaimError
 from mechcheck.base.outgoing import message_of
-from mechcheck.base.text import no_text
+from mechcheck.base.text import did_you_mean, no_text
+from mechcheck.notation.caveats import CAVEATS
 
 Kind = Literal["behaviour", "structure", "necessity", "sufficiency", "specificity", "generalisation"]
 Expected = Literal["supported", "refuted", "not_applicable"]
@@ -38,6 +39,8 @@ class ClaimSpec:
     id: str | None = None
     budget: int | None = None
     version: int = 1
+    accepts: Mapping[str, str] = field(default_factory=dict)
+    """Caveat -> why the claim is measured like that all the same."""
 
     def about(self, model: str) -> str | None:
         """What `models` calls this model; None if the claim is not about it. A directory may be called as the last part of a hub id."""
@@ -68,6 +71,7 @@ def claim(
     id: str | None = None,
     budget: int | None = None,
     version: int = 1,
+    accepts: Mapping[str, str] | None = None,
 ) -> Callable[[Test], Test]:
     """Turn a pytest function into a claim.
 
@@ -92,6 +96,7 @@ def claim(
             all prompts of the profile at once).
         version: raised when the claim demands or measures something else under the same name, so that its earlier runs are not compared
             with its later ones.
+        accepts: caveats that the claim may have (`bounded_metric`, ...) and why, for readers; --mech-strict does not fail it by these.
 
     Raises:
         ClaimError: a version that is no whole number from 1 on, a word that is not among the choices, or a key of `expect` that is no text.
@@ -105,6 +110,7 @@ def claim(
         kind=(kind, str),
         budget=(budget, int),
         version=(version, int),
+        accepts=(accepts, Mapping),
     )
     if kind is not None and kind not in get_args(Kind):
         raise ClaimError(f"unknown kind of evidence {kind!r}; choose one of {', '.join(get_args(Kind))}")
@@ -127,10 +133,12 @@ def claim(
         raise ClaimError(f"budget={budget}: prompts that the claim may draw, at least {LEAST_BUDGET}, as one shows nothing about others")
     if isinstance(version, bool) or version < 1:
         raise ClaimError(f"version={version!r}: a whole number from 1 on is expected")
+    _check_accepted(accepts or {})
     partners = models if isinstance(models, Mapping) else {}
     spec = ClaimSpec(
-        statement, source, task, kind, expect, decoys, positive_control or {}, tuple(models), partners, prompts or {}, id, budget, version
-    )
+        statement, source, task, kind, expect, decoys, positive_control or {}, tuple(models), partners, prompts or {}, id, budget, version,
+        accepts or {},
+    )  # fmt: skip
 
     def mark(test: Test) -> Test:
         import pytest  # the one thing here that knows it: everything else can be used without
@@ -139,6 +147,17 @@ def claim(
         return marked
 
     return mark
+
+
+def _check_accepted(accepts: Mapping[str, str]) -> None:
+    """Refuse what is no caveat, and reasons that say nothing."""
+    for about, why in accepts.items():
+        if about not in CAVEATS:
+            known = did_you_mean(str(about), CAVEATS) or f"; the caveats are {', '.join(CAVEATS)}"
+            raise ClaimError(f"accepts={{{about!r}: ...}}: there is no such caveat{known}")
+        problem = no_text(why) if isinstance(why, str) and why.strip() else "a reason is expected"
+        if problem:
+            raise ClaimError(f"accepts={{{about!r}: {why!r:.60}}}: {problem}, for readers of the evidence")
 
 
 _Kinds = type | tuple[type, ...]

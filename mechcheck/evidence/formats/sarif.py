@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from hashlib import sha256
 from urllib.parse import quote
 
-from mechcheck.evidence.caveats import BRIEFLY
+from mechcheck.evidence.caveats.known import briefly
 from mechcheck.evidence.formats.told import Json, body_of, file_of, time_of, told
 
 SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
@@ -44,7 +44,7 @@ def _rule(claim: Json) -> Json:
 
 
 def _warning(about: str) -> Json:
-    return {"id": f"caveat/{about}", "shortDescription": {"text": BRIEFLY.get(about, about)}, "defaultConfiguration": {"level": "note"}}
+    return {"id": f"caveat/{about}", "shortDescription": {"text": briefly(about)}, "defaultConfiguration": {"level": "note"}}
 
 
 def _results(claim: Json) -> Iterator[Json]:
@@ -54,7 +54,9 @@ def _results(claim: Json) -> Iterator[Json]:
         told_as = {"kind": "open", "level": "none"} if undecided else {"kind": "fail", "level": "error"}
         yield _result(claim, body_of(claim), f"{claim['statement']}\n{told(claim)}") | told_as
     for caveat in claim.get("caveats", ()):
-        yield _result(claim, f"caveat/{caveat['about']}", f"{claim['statement']}\n{caveat['text']}") | {"kind": "fail", "level": "note"}
+        found = _result(claim, f"caveat/{caveat['about']}", f"{claim['statement']}\n{caveat['text']}")
+        known = {"suppressions": [{"kind": "inSource", "justification": caveat["accepted"]}]} if "accepted" in caveat else {}
+        yield found | {"kind": "fail", "level": "error" if caveat.get("fails") else "note"} | known
 
 
 def _result(claim: Json, rule: str, text: str) -> Json:

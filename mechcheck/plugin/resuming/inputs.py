@@ -29,6 +29,7 @@ def inputs(records: Iterable[Record], settings: Settings, root: Path, versions: 
         "seed": settings.seed, "profile": settings.profile, "decoys": settings.decoys, "budget": settings.budget, "device": settings.device,
         "dtypes": ",".join(settings.dtypes), "threads": settings.threads, "fdr": settings.fdr, "prompts": settings.prompts,
         "models": ",".join(settings.models), "circuits": settings.circuits and str(settings.circuits),
+        "strict": ",".join(sorted(settings.strict)),
     }  # fmt: skip
     places = {(root / record["nodeid"].partition("::")[0], record["task"]) for record in records}
     files = {path for file in {file for file, _ in places} for path in made_of(file, root)}

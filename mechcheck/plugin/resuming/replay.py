@@ -3,12 +3,13 @@
 import pytest
 
 from mechcheck.base.cached import cached_property
+from mechcheck.evidence.caveats.known import failing_caveats
 from mechcheck.evidence.parts import Parts
 from mechcheck.evidence.record import Record
 from mechcheck.evidence.unfinished.resuming import Interrupted
 from mechcheck.plugin.cases import case_of
 from mechcheck.plugin.properties import attach
-from mechcheck.plugin.runner import OUTCOME, conclude
+from mechcheck.plugin.runner import CAVEATS, OUTCOME, conclude
 from mechcheck.verdicts.outcome import Outcome
 
 
@@ -34,6 +35,7 @@ class Replay:
         if record is None:
             return None
         item.ihook.pytest_runtest_logstart(nodeid=item.nodeid, location=item.location)
+        item.stash[CAVEATS] = len(failing_caveats(record)) > 0
         item.stash[OUTCOME] = Outcome(record["verdict"], record["met"], record["reason"])
         attach(item, record)
         self._tell(item, pytest.CallInfo.from_call(lambda: None, when="setup"))
