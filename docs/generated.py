@@ -21,6 +21,7 @@ from mechcheck.cli import make_parser
 from mechcheck.evidence.store import schema
 from mechcheck.plugin.settings import pytest_addoption
 from mechcheck.verdicts.case import PROFILES
+from mechcheck.verdicts.collected import Collected
 
 
 class _Options:
@@ -189,6 +190,8 @@ def _rst(text: str) -> str:
 
 def _entry(name: str, module: str) -> str:
     value = getattr(mechcheck, name)
+    if inspect.isclass(value) and issubclass(value, Collected):  # what its mixins add is its own
+        return f".. autoclass:: {name}\n   :members:\n   :inherited-members: Collected"
     if inspect.isclass(value):
         return f".. autoclass:: {name}\n   :members:"
     if inspect.isfunction(value):
