@@ -6,6 +6,8 @@ from .verdicts.check import Check as Check
 from .stats.estimates import Confidence as Confidence
 from .stats.estimates import Estimate as Estimate
 
+from .stats.replication import replication as replication, Replication as Replication
+
 # prompts
 from .prompts.prompt_set import PromptSet as PromptSet
 from .tasks.registry import task as task
@@ -251,6 +253,7 @@ from .measures.figures.model import (
     CircuitEdge as CircuitEdge,
     SearchTrace as SearchTrace,
 )
+from .measures.figures.forest import forest_figure as forest_figure
 from .measures.figures.compared import Compared as Compared
 from .measures.figures.edges import edge_graph as edge_graph, path_graph as path_graph, path_heatmap as path_heatmap
 

@@ -3,10 +3,14 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from mechcheck.stats.formulas import compared
 from mechcheck.verdicts.collected import Collected
+from mechcheck.verdicts.designs.thresholds import one_sided
 
 if TYPE_CHECKING:
     from mechcheck.notation.metrics import Metric
+    from mechcheck.stats.measurement import Measurement
+    from mechcheck.stats.replication import Replication
     from mechcheck.verdicts.designs.comparing import Comparing
     from mechcheck.verdicts.designs.dissociation import Dissociation, Half, Lesion
 
@@ -52,4 +56,33 @@ class Designs(Collected):
             for word, way in (("lost", crossed), ("gained", -crossed)):
                 text = f"{task}: {word} without the sites of {other} < {margin:.3g} of what its own are worth"
                 self.greater(margin * own, way, label=text)
+        return found
+
+    def replicates(
+        self: "Comparing", effects: Mapping[str, "Measurement"], *, above: float | None = None, below: float | None = None,
+        label: str | None = None,
+    ) -> "Replication":  # fmt: skip
+        """The mean of an effect over training seeds is above, or below, a threshold; the seed is the unit.
+
+        The interval is a t interval over seeds, which takes the prompts that they share for a sample too (`mechcheck.replication`). Its
+        caveat says in how many seeds the effect is so by itself, how far seeds differ beyond what prompts explain (tau, I squared), and
+        between what the effect of another such seed lies. Where seeds are of two kinds, some with the effect and some without it, no
+        interval of a handful of them holds: look at the seeds.
+
+        Args:
+            effects: seed, or model -> one value per prompt, for example `replicas.measure(...)`.
+            above, below: the threshold; one of them.
+            label: what the report calls it.
+
+        Raises:
+            ClaimError: not one threshold, or one that is not finite.
+            MechcheckError: fewer than two seeds, or two prompts.
+            NonFiniteError: an effect that is not finite.
+        """
+        from mechcheck.verdicts.designs.replicated import replicated
+
+        region, threshold, sign = one_sided("replicates", above, below)
+        found = replicated(effects, region, self.confidence)
+        text = label or compared(f"mean over seeds of {found.pooled.name}", sign, f"{threshold:g}")
+        self._test("replicates", found.pooled, found.interval, region, threshold, text)
         return found

@@ -5,8 +5,9 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from transformer_lens.model_bridge import TransformerBridge
 
-    from mechcheck.stats.estimates import Confidence, Estimate
+    from mechcheck.stats.estimates import Confidence, Estimate, Interval
     from mechcheck.stats.measurement import Measurement
+    from mechcheck.verdicts.verdict import ExpectationKind, Region
 
 
 class Comparing(Protocol):
@@ -14,6 +15,11 @@ class Comparing(Protocol):
 
     confidence: "Confidence"
     model: "TransformerBridge | None"
+
+    def _test(
+        self, kind: "ExpectationKind", measured: "Measurement", interval: "Interval", region: "Region",
+        threshold: float | tuple[float, float], label: str,
+    ) -> "Estimate": ...  # fmt: skip
 
     def above(self, measured: "Measurement", threshold: float, label: str | None = None) -> "Estimate": ...
 
