@@ -167,7 +167,8 @@ from .measures.stream.steering import (
     random_directions as random_directions,
     shuffled_vectors as shuffled_vectors,
 )
-from .measures.stream.curves import steering_figure as steering_figure
+from .measures.stream.curves import SteeringCurve as SteeringCurve, steering_figure as steering_figure
+from .measures.stream.doses import dose_curve as dose_curve, dose_figure as dose_figure, simultaneous_band as simultaneous_band
 
 # generated text
 from .measures.text.generation import generate as generate

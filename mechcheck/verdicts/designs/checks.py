@@ -8,6 +8,7 @@ from mechcheck.verdicts.collected import Collected
 from mechcheck.verdicts.designs.thresholds import one_sided
 
 if TYPE_CHECKING:
+    from mechcheck.measures.stream.curves import SteeringCurve
     from mechcheck.notation.metrics import Metric
     from mechcheck.stats.measurement import Measurement
     from mechcheck.stats.replication import Replication
@@ -86,3 +87,33 @@ class Designs(Collected):
         text = label or compared(f"mean over seeds of {found.pooled.name}", sign, f"{threshold:g}")
         self._test("replicates", found.pooled, found.interval, region, threshold, text)
         return found
+
+    def monotone(
+        self: "Comparing", curve: "SteeringCurve", *, rises: float | None = None, falls: float | None = None, tolerance: float = 0.0
+    ) -> None:
+        """The metric rises, or falls, with the dose: by more than so much in all, and from each dose to the next.
+
+        An expectation for each pair of neighbouring doses, prompt by prompt, and one for the way from the first to the last. All of them
+        must hold (an intersection-union test, Berger 1982, Technometrics 24:295), so none needs an adjustment. A trend test (Page 1963,
+        J. Am. Stat. Assoc. 58:216), or a slope (`curve.slope`), asks whether there is any trend: a curve that turns back can have one.
+
+        Args:
+            curve: from `dose_curve` or `steering_curve`, in whatever order of its doses.
+            rises, falls: by how much in all, in the metric's unit, 0 or more; one of them.
+            tolerance: by how much a step may go the other way, 0 or more: where a curve is flat, no number of prompts shows that it rises.
+
+        Raises:
+            ClaimError: not one of rises and falls, one that is negative or not finite, or fewer than three doses.
+            NonFiniteError: a value that is not finite.
+        """
+        from mechcheck.verdicts.designs.steps import check_monotone, steps
+
+        sign, least = check_monotone(curve, rises, falls, tolerance)
+        word, back = ("rises", "falls") if sign > 0 else ("falls", "rises")
+        for before, after, earlier, later in steps(curve, sign):
+            allowed = f" by no more than {tolerance:g}" if tolerance else ""
+            told = f"{back if tolerance else word}{allowed} from dose {before:g} to {after:g}"
+            self.greater(later, earlier, -tolerance, label=f"{curve.name} {told}")
+        first, last = min(curve.scales), max(curve.scales)
+        text = f"{curve.name} {word} by more than {least:g} from dose {first:g} to {last:g}"
+        self.greater(sign * curve.at(last), sign * curve.at(first), least, label=text)
