@@ -180,7 +180,7 @@ def _markdown(doc: str) -> str:
             inside = inside and not line.strip()
             lines.append(line)
     text = re.sub(r"\n{3,}", "\n\n", "\n".join(lines)).strip()
-    return re.sub(r"(?:^ {4}.*\n?(?:\n(?= {4}))*)+", _fenced, text, flags=re.MULTILINE)
+    return re.sub(r"(?<=\n\n)(?:^ {4}.*\n?(?:\n(?= {4}))*)+", _fenced, text, flags=re.MULTILINE)
 
 
 def _fenced(found: re.Match[str]) -> str:

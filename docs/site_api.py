@@ -8,6 +8,7 @@ from pathlib import Path
 from sphinx.pycode import ModuleAnalyzer
 
 import mechcheck
+from mechcheck.verdicts.collected import Collected
 
 
 def export_groups() -> dict[str, list[tuple[str, str]]]:
@@ -40,6 +41,8 @@ def _rst(text: str) -> str:
 
 def _entry(name: str, module: str) -> str:
     value = getattr(mechcheck, name)
+    if inspect.isclass(value) and issubclass(value, Collected):  # what its mixins add is its own
+        return f".. autoclass:: {name}\n   :members:\n   :inherited-members: Collected"
     if inspect.isclass(value):
         return f".. autoclass:: {name}\n   :members:"
     if inspect.isfunction(value):

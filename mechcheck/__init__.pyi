@@ -6,6 +6,8 @@ from .verdicts.check import Check as Check
 from .stats.estimates import Confidence as Confidence
 from .stats.estimates import Estimate as Estimate
 
+from .stats.replication import replication as replication, Replication as Replication
+
 # prompts
 from .prompts.prompt_set import PromptSet as PromptSet
 from .tasks.registry import task as task
@@ -169,7 +171,8 @@ from .measures.stream.steering import (
     random_directions as random_directions,
     shuffled_vectors as shuffled_vectors,
 )
-from .measures.stream.curves import steering_figure as steering_figure
+from .measures.stream.curves import SteeringCurve as SteeringCurve, steering_figure as steering_figure
+from .measures.stream.doses import dose_curve as dose_curve, dose_figure as dose_figure, simultaneous_band as simultaneous_band
 
 # generated text
 from .measures.text.generation import generate as generate
@@ -256,6 +259,7 @@ from .measures.figures.model import (
     CircuitEdge as CircuitEdge,
     SearchTrace as SearchTrace,
 )
+from .measures.figures.forest import forest_figure as forest_figure
 from .measures.figures.compared import Compared as Compared
 from .measures.figures.edges import edge_graph as edge_graph, path_graph as path_graph, path_heatmap as path_heatmap
 

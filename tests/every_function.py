@@ -182,6 +182,7 @@ CALLS: dict[str, Callable[[Bench], Any]] = {
     "composition V": lambda b: _composition(b, "V"),
     "steering_vector": _vector,
     "class_vectors": lambda b: list(m.class_vectors(b.model, b.prompts, b.stream, list("xyxyxy")[: len(b.prompts)]).values()),
+    "dose_curve": lambda b: m.dose_curve(b.model, b.prompts, lambda dose: m.Scale(b.every, 1 - dose), [0.0, 0.5, 1.0]).values,
     "steering_curve": lambda b: m.steering_curve(b.model, b.prompts, _vector(b), b.stream, [0.0, 1.0, 2.0]).values,
     "steering_curves": lambda b: [c.values for c in m.steering_curves(b.model, b.prompts, [_vector(b)], b.stream, [0.0, 1.0, 2.0])],
     "shuffled_vectors": lambda b: m.shuffled_vectors(b.model, b.prompts, b.stream, 2, 0, "reference"),

@@ -256,6 +256,7 @@ ROWS: dict[str, dict[str, Try]] = {
     "Steering, and from model to model": {
         "`steering_vector`": _vector,
         "`class_vectors`": lambda b: list(m.class_vectors(b.model, b.prompts, _S2, b.prompts.answers.tolist()).values()),
+        "`dose_curve`": lambda b: m.dose_curve(b.model, b.prompts, lambda dose: m.Scale(m.heads("0.1"), 1 - dose), [0.0, 0.5, 1.0]).values,
         "`steering_curve`, `steering_curves`": lambda b: m.steering_curve(b.model, b.prompts, _vector(b), _S2, [0.0, 1.0, 2.0]).values,
         "`shuffled_vectors`": lambda b: m.shuffled_vectors(b.model, b.prompts, _S2, 2, 0),
         "`difference_of_means`": lambda b: m.difference_of_means(b.model, b.prompts, _S2).subspace.basis,

@@ -9,7 +9,7 @@ from mechcheck.plugin import failing, neutral, planning, spelling, startup
 from mechcheck.plugin.baseline import Selection
 from mechcheck.plugin.cases import claim_id, claim_spec
 from mechcheck.plugin.distribution import pytest_xdist_auto_num_workers, pytest_xdist_make_scheduler, take_gpu
-from mechcheck.plugin.fixtures import check, circuit, circuit_for, make_prompts, model, partner, prompts, prompts_for
+from mechcheck.plugin.fixtures import check, circuit, circuit_for, make_prompts, model, partner, prompts, prompts_for, replicas
 from mechcheck.plugin.roster import Roster
 from mechcheck.plugin.runner import pytest_pyfunc_call, pytest_runtest_makereport, pytest_runtest_setup
 from mechcheck.plugin.selection import pytest_generate_tests
@@ -40,6 +40,7 @@ __all__ = [
     "pytest_unconfigure",
     "pytest_xdist_auto_num_workers",
     "pytest_xdist_make_scheduler",
+    "replicas",
 ]
 
 

@@ -5,12 +5,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from mechcheck.models.names import place_of
+from mechcheck.models.names import model_name, place_of
 from mechcheck.plugin.cases import case_of
 from mechcheck.plugin.drawing import draw_of
+from mechcheck.plugin.instrument import examine
 from mechcheck.plugin.settings import SETTINGS
 from mechcheck.verdicts.case import Case
-from mechcheck.verdicts.supplies import CircuitFor, PromptsFor, circuit_of, load, recorded_at, task_generator
+from mechcheck.verdicts.supplies import CircuitFor, PromptsFor, circuit_of, default_models, load, recorded_at, task_generator
 
 if TYPE_CHECKING:
     from transformer_lens.model_bridge import TransformerBridge
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from mechcheck.notation.circuit import Circuit
     from mechcheck.prompts.prompt_set import PromptSet
     from mechcheck.verdicts.check import Check
+    from mechcheck.verdicts.designs.replicas import Replicas
 
 
 PROMPTS_FOR = pytest.StashKey[PromptsFor]()
@@ -153,6 +155,31 @@ def circuit(request: pytest.FixtureRequest, circuit_for: CircuitFor, model: "Tra
     check_bridge(model)
     request.node.stash[CIRCUIT_FOR] = circuit_for
     return traced(circuit_for(model))
+
+
+@pytest.fixture
+def replicas(request: pytest.FixtureRequest, prompts_for: PromptsFor, circuit_for: CircuitFor) -> "Replicas":
+    """The models of several training seeds, each with its prompts and its circuit, for a claim about all of them at once.
+
+    Those that `--mech-model` says, of which the claim is about; by default the embedded ones of `@claim(models=[...])` that have a
+    circuit for its task.
+    """
+    from mechcheck.verdicts.designs.replicas import Replica, Replicas
+
+    case = _case(request, "the `replicas` fixture is for claims: decorate the test with @claim(..., task=..., models=[...])")
+    spec, settings = case.spec, case.conditions
+    asked = [name for name in settings.models if not spec.models or spec.about(model_name(name)) is not None]
+    names = asked if settings.models else default_models(spec, case.near, settings.circuits)
+    if len(names) < 2:
+        found = ", ".join(names) or "none"
+        pytest.skip(f"a claim about several seeds at once needs at least 2 models, got {found}: give each with --mech-model")
+
+    def made(name: str) -> "TransformerBridge":
+        found = load(settings, name)
+        examine(request.config, {"model": found, "prompts": prompts_for(found)})
+        return found
+
+    return Replicas([Replica(name, made, prompts_for, circuit_for) for name in names])
 
 
 @pytest.fixture

@@ -11,7 +11,8 @@ from mechcheck.drawing.figure import Figure
 from mechcheck.stats.estimates import Estimate, estimate_rate
 from mechcheck.stats.formulas import SUM, bracketed, compared, minus, plus
 from mechcheck.stats.measurement import Measurement
-from mechcheck.verdicts.collected import Collected, name_of
+from mechcheck.verdicts.collected import name_of
+from mechcheck.verdicts.designs.checks import Designs
 
 if TYPE_CHECKING:
     from hypothesis.strategies import SearchStrategy
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 Example = TypeVar("Example")
 
 
-class Check(Collected):
+class Check(Designs):
     """Collects the expectations, samples and figures of one run of a claim."""
 
     def above(self, measured: Measurement, threshold: float, label: str | None = None) -> Estimate:

@@ -11,6 +11,7 @@ from mechcheck.verdicts.trial import Trial
 
 if TYPE_CHECKING:
     from mechcheck.notation.circuit import Circuit
+    from mechcheck.verdicts.designs.replicas import Replicas
 
 
 class Change(NamedTuple):
@@ -42,6 +43,8 @@ def decoys_of(trial: Trial, decoy: Decoy | Mapping[str, Any] | None) -> Decoys:
     arguments = trial.arguments
     if isinstance(decoy, Mapping):
         return Decoys("named by the claim", 1, lambda: iter([Change(described(decoy), trial.arguments_for(decoy))]))
+    if "replicas" in arguments and not {"model", "circuit"} & set(arguments):
+        return _of_replicas(arguments["replicas"], decoy, trial.case.seed)
     if decoy == "reinitialised" or (decoy is None and "circuit" not in arguments):
         return _twins(arguments, "re-initialised weights")
     if "circuit" not in arguments:
@@ -61,6 +64,18 @@ def decoys_of(trial: Trial, decoy: Decoy | Mapping[str, Any] | None) -> Decoys:
         others.total,
         lambda: (Change(_roles(circuit), {"circuit": circuit}) for circuit in others.draw()),
     )
+
+
+def _of_replicas(replicas: "Replicas", decoy: Decoy | None, seed: int) -> Decoys:
+    """All models of a claim about several seeds at once, changed alike."""
+    from mechcheck.verdicts.designs.replicas import random_replicas, twin_replicas
+
+    if decoy == "random_sites" or (decoy is None and all(one.used for one in replicas)):
+        random_replicas(replicas, seed)  # where there are none, that is said before any is run
+        kind, draw = "random sites of the same kinds, layers and number, in every model", lambda: random_replicas(replicas, seed)
+    else:
+        kind, draw = "re-initialised weights, in every model", lambda: twin_replicas(replicas)
+    return Decoys(kind, None, lambda: (Change(f"draw {i + 1}", {"replicas": others}) for i, others in enumerate(draw())))
 
 
 def _twins(arguments: Mapping[str, Any], kind: str) -> Decoys:

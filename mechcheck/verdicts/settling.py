@@ -29,6 +29,8 @@ def beyond_prompts(expectation: Expectation, confidence: "Confidence") -> str | 
     """What is missing of an expectation that no further prompts can support; None where they can."""
     if expectation.kind == "for_all":
         return "a strategy that has more distinct examples, or fewer of them asked for: it is examples that were too few, not prompts"
+    if expectation.kind == "replicates":
+        return f"more seeds than these {expectation.estimate.clusters}, which are its units: prompts narrow it little"
     if expectation.control is None:
         return None
     from mechcheck.verdicts.rank import controls_needed, rank_p

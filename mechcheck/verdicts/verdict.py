@@ -18,7 +18,8 @@ Role = Literal["claim", "precondition"]
 Region = tuple[float, float]
 """Between what the true value lies if the expectation holds; an open side is infinite."""
 ExpectationKind = Literal[
-    "above", "below", "between", "equivalent", "greater", "rate", "beats_random", "for_all", "faithful", "beats_random_circuits"
+    "above", "below", "between", "equivalent", "greater", "rate", "beats_random", "for_all", "faithful", "beats_random_circuits",
+    "replicates",
 ]  # fmt: skip
 
 

@@ -1,0 +1,119 @@
+"""The checks that are designs: each makes several comparisons, and adds an expectation for each of them."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from mechcheck.stats.formulas import compared
+from mechcheck.verdicts.collected import Collected
+from mechcheck.verdicts.designs.thresholds import one_sided
+
+if TYPE_CHECKING:
+    from mechcheck.measures.stream.curves import SteeringCurve
+    from mechcheck.notation.metrics import Metric
+    from mechcheck.stats.measurement import Measurement
+    from mechcheck.stats.replication import Replication
+    from mechcheck.verdicts.designs.comparing import Comparing
+    from mechcheck.verdicts.designs.dissociation import Dissociation, Half, Lesion
+
+
+class Designs(Collected):
+    """Checks of several comparisons, as part of `Check`."""
+
+    def dissociates(
+        self: "Comparing", halves: Mapping[str, "Half"], *, margin: float, least: float = 0.5, lesion: "Lesion" = "mean",
+        metric: "Metric | None" = None,
+    ) -> "Dissociation":  # fmt: skip
+        """Two tasks come apart: each is lost without its own sites, and hardly touched without the other's (a double dissociation).
+
+        The lesion is the same in both tasks: the sites are ablated at every position, whatever their own. For each task are expected
+
+        - that more than `least` of its metric is lost without its own sites,
+        - that what is lost without the other's is less than `margin` times what is lost without its own, and
+        - that no more than so much is gained: the crossed effects are equivalent to none, on the scale of the own ones.
+
+        The model must do both tasks (a metric above zero), else the claim is not applicable. That one effect is significant and another
+        is not would be no dissociation, as the two may hardly differ; here they are compared with each other, prompt by prompt.
+
+        Teuber 1955, Annu. Rev. Psychol. 6:267; Shallice 1988, From Neuropsychology to Mental Structure, ch. 10; Crawford and Garthwaite
+        2005, Neuropsychology 19:318.
+
+        Args:
+            halves: two tasks by name, each with its prompts and its sites (or a circuit, for all the sites of its roles).
+            margin: how much of the own effect a crossed one may be, between 0 and 1. State it before you measure.
+            least: the share of a task's metric that its own sites must be worth, between 0 and 1.
+            lesion: "mean", "zero" or "resample", or a function of sites that gives an intervention.
+            metric: one value per prompt, above 0 where the task is done; the logit difference by default.
+
+        Raises:
+            ClaimError: no model, not two tasks, no sites, or a margin or a share that is none.
+        """
+        from mechcheck.verdicts.designs.dissociation import dissociation
+
+        found = dissociation(self.model, halves, margin, least, lesion, metric)
+        for task, other in (found.tasks, found.tasks[::-1]):
+            whole, own, crossed = found.untouched[task], found.lost[task, task], found.lost[task, other]
+            self.requires(whole, above=0.0, label=f"the model does {task}: {whole.name} > 0")
+            self.above(own / whole, least, f"{task}: share lost without its own sites > {least:g}")
+            for word, way in (("lost", crossed), ("gained", -crossed)):
+                text = f"{task}: {word} without the sites of {other} < {margin:.3g} of what its own are worth"
+                self.greater(margin * own, way, label=text)
+        return found
+
+    def replicates(
+        self: "Comparing", effects: Mapping[str, "Measurement"], *, above: float | None = None, below: float | None = None,
+        label: str | None = None,
+    ) -> "Replication":  # fmt: skip
+        """The mean of an effect over training seeds is above, or below, a threshold; the seed is the unit.
+
+        The interval is a t interval over seeds, which takes the prompts that they share for a sample too (`mechcheck.replication`). Its
+        caveat says in how many seeds the effect is so by itself, how far seeds differ beyond what prompts explain (tau, I squared), and
+        between what the effect of another such seed lies. Where seeds are of two kinds, some with the effect and some without it, no
+        interval of a handful of them holds: look at the seeds.
+
+        Args:
+            effects: seed, or model -> one value per prompt, for example `replicas.measure(...)`.
+            above, below: the threshold; one of them.
+            label: what the report calls it.
+
+        Raises:
+            ClaimError: not one threshold, or one that is not finite.
+            MechcheckError: fewer than two seeds, or two prompts.
+            NonFiniteError: an effect that is not finite.
+        """
+        from mechcheck.verdicts.designs.replicated import replicated
+
+        region, threshold, sign = one_sided("replicates", above, below)
+        found = replicated(effects, region, self.confidence)
+        text = label or compared(f"mean over seeds of {found.pooled.name}", sign, f"{threshold:g}")
+        self._test("replicates", found.pooled, found.interval, region, threshold, text)
+        return found
+
+    def monotone(
+        self: "Comparing", curve: "SteeringCurve", *, rises: float | None = None, falls: float | None = None, tolerance: float = 0.0
+    ) -> None:
+        """The metric rises, or falls, with the dose: by more than so much in all, and from each dose to the next.
+
+        An expectation for each pair of neighbouring doses, prompt by prompt, and one for the way from the first to the last. All of them
+        must hold (an intersection-union test, Berger 1982, Technometrics 24:295), so none needs an adjustment. A trend test (Page 1963,
+        J. Am. Stat. Assoc. 58:216), or a slope (`curve.slope`), asks whether there is any trend: a curve that turns back can have one.
+
+        Args:
+            curve: from `dose_curve` or `steering_curve`, in whatever order of its doses.
+            rises, falls: by how much in all, in the metric's unit, 0 or more; one of them.
+            tolerance: by how much a step may go the other way, 0 or more: where a curve is flat, no number of prompts shows that it rises.
+
+        Raises:
+            ClaimError: not one of rises and falls, one that is negative or not finite, or fewer than three doses.
+            NonFiniteError: a value that is not finite.
+        """
+        from mechcheck.verdicts.designs.steps import check_monotone, steps
+
+        sign, least = check_monotone(curve, rises, falls, tolerance)
+        word, back = ("rises", "falls") if sign > 0 else ("falls", "rises")
+        for before, after, earlier, later in steps(curve, sign):
+            allowed = f" by no more than {tolerance:g}" if tolerance else ""
+            told = f"{back if tolerance else word}{allowed} from dose {before:g} to {after:g}"
+            self.greater(later, earlier, -tolerance, label=f"{curve.name} {told}")
+        first, last = min(curve.scales), max(curve.scales)
+        text = f"{curve.name} {word} by more than {least:g} from dose {first:g} to {last:g}"
+        self.greater(sign * curve.at(last), sign * curve.at(first), least, label=text)
