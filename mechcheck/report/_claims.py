@@ -75,9 +75,9 @@ def counterexamples(claim: Json, expectation: Json) -> list[Json]:
 
 
 def verdict_note(claim: Json) -> str:
-    """What to add to the verdict where it is not read as it stands: an expected refutation, an unexpected support."""
+    """What to add to the verdict where it is not read as it stands: an expected refutation, an unexpected support, one by all methods."""
     if claim["expect"] == "supported":
-        return ""
+        return "robust" if "grid" in claim and claim["verdict"] == "supported" else ""
     return "as expected" if claim["verdict"] == claim["expect"] else f"expected {word(claim['expect'])}"
 
 

@@ -75,11 +75,10 @@ def decide_claim(check: "Check | None", expect: Expected) -> Outcome:
         apart = differences(expectations, check.samples, check.confidence)
         grid = decide_grid(check.over, expectations, check.confidence.overall, apart)
     verdict = combine(expectations) if grid is None else grid.verdict
-    each = "; ".join(f"{e.label}: {e.verdict}" for e in expectations)
     return Outcome(
         verdict=verdict,
         met=verdict == expect,
-        reason=each if grid is None else f"{grid.text}; {each}",
+        reason="; ".join(f"{e.label}: {e.verdict}" for e in expectations) if grid is None else grid.text,
         expectations=tuple(expectations),
         samples=tuple(check.samples),
         deciding=deciding(expectations) if grid is None else grid.deciding,
