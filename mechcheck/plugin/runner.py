@@ -57,7 +57,7 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, object, o
     from mechcheck.evidence.costs.spent import Spent
     from mechcheck.evidence.used import Used
     from mechcheck.verdicts.cells.contrasts import contrast_cells
-    from mechcheck.verdicts.cells.running import first_cell, run_others
+    from mechcheck.verdicts.cells.running import first_cell, run_others, sharing_runs
     from mechcheck.verdicts.contrast import contrast
     from mechcheck.verdicts.looks import looks
     from mechcheck.verdicts.outcome import decide_claim
@@ -75,7 +75,7 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, object, o
         trial = trial if case.spec.over is None else first_cell(trial)
         result, too_few = None, False
         try:
-            with used.watching(), noticing() as seen:
+            with used.watching(), noticing() as seen, sharing_runs(case):
                 with trial.guard.untouched(arguments):
                     result = yield
                 trials = [trial] if trial.cell is None else run_others(trial, pyfuncitem.obj)

@@ -66,4 +66,3 @@ def _apart(grid: Json, place: int | None) -> str:
         return ""
     e = found["estimate"]
     return str(found["problem"]) if e is None else " ".join(estimate_text(e["value"], e["low"], e["high"], (0.0,)))
-

@@ -1,8 +1,9 @@
 """Decoys and positive controls of a claim over a grid: in each cell whose verdict they have to vouch for."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
+from mechcheck.verdicts.cells.running import sharing_runs
 from mechcheck.verdicts.contrast import Contrast, contrast
 from mechcheck.verdicts.grids.decision import CellFound
 from mechcheck.verdicts.outcome import Outcome
@@ -25,10 +26,7 @@ def contrast_cells(trials: Sequence[Trial], outcome: Outcome) -> Contrast:
     assert outcome.grid is not None
     told: list[tuple[Specificity, ...]] = [()] * len(outcome.expectations)
     runs, kinds, vacuous, caveats = [], [], [], []
-    for trial, cell in zip(trials, outcome.grid.cells, strict=True):
-        if not _rests_on(cell, outcome):
-            continue
-        found = contrast(trial, [outcome.expectations[i] for i in cell.places], [outcome.samples[i] for i in cell.places])
+    for cell, found in _contrasts(trials, outcome):
         for place, one in zip(cell.places, found.specificity, strict=False):  # a positive control tells of none
             told[place] = one
         runs += [replace(run, label=f"[{cell.text}] {run.label}", first=cell.places[0]) for run in found.runs]
@@ -37,6 +35,16 @@ def contrast_cells(trials: Sequence[Trial], outcome: Outcome) -> Contrast:
         caveats += [found.caveat if found.specificity else f"[{cell.text}] {found.caveat}"] if found.caveat else []
     kind = "; ".join(dict.fromkeys(kinds))
     return Contrast(kind, tuple(runs), "; ".join(vacuous) or None, "; ".join(caveats) or None, tuple(told))
+
+
+def _contrasts(trials: Sequence[Trial], outcome: Outcome) -> Iterator[tuple[CellFound, Contrast]]:
+    __tracebackhide__ = True
+    assert outcome.grid is not None
+    with sharing_runs(trials[0].case):
+        for trial, cell in zip(trials, outcome.grid.cells, strict=True):
+            if _rests_on(cell, outcome):
+                checks, samples = [outcome.expectations[i] for i in cell.places], [outcome.samples[i] for i in cell.places]
+                yield cell, contrast(trial, checks, samples)
 
 
 def _rests_on(cell: CellFound, outcome: Outcome) -> bool:

@@ -1,11 +1,13 @@
 """A claim's body in every cell of its grid: the same check collects what each of them comes to."""
 
+import contextlib
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
 from mechcheck.base.errors import ClaimError
+from mechcheck.verdicts.case import Case
 from mechcheck.verdicts.grids.grid import Cell
 from mechcheck.verdicts.supplies import load
 from mechcheck.verdicts.trial import Trial
@@ -16,6 +18,18 @@ def first_cell(trial: Trial) -> Trial:
     """The same claim in the first cell, where its fixtures have put it already."""
     assert trial.case.spec.over is not None
     return _entered(replace(trial, cell=trial.case.spec.over.cells[0]))
+
+
+@contextlib.contextmanager
+def sharing_runs(case: Case) -> Iterator[None]:
+    """Where a claim has a grid, what its cells have in common is run once, and the metrics among its axes are read together."""
+    if case.spec.over is None:
+        yield
+        return
+    from mechcheck.engine.together.remembered import shared_runs
+
+    with shared_runs([value for values in case.spec.over.axes.values() for value in values]):
+        yield
 
 
 def run_others(trial: Trial, body: Callable[..., object]) -> list[Trial]:
