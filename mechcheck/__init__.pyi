@@ -2,6 +2,7 @@
 
 # claims
 from .verdicts.claim import claim as claim
+from .verdicts.grids.grid import grid as grid, Grid as Grid
 from .verdicts.check import Check as Check
 from .stats.estimates import Confidence as Confidence
 from .stats.estimates import Estimate as Estimate

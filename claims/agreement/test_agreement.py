@@ -1,7 +1,5 @@
 """Agreement: a masked verb goes with its subject, not with a nearer noun, by heads that attend to the subject and carry its number."""
 
-import pytest
-
 from mechcheck import (
     Ablate,
     Compared,
@@ -10,6 +8,7 @@ from mechcheck import (
     attention_to_positions,
     claim,
     correct,
+    grid,
     head_heatmap,
     head_patching,
     negation_prompts,
@@ -81,8 +80,10 @@ def test_patching_the_carriers_flips_the_verb(model, prompts, circuit, check):
     check.below(patched, 0.0)
 
 
-@pytest.mark.parametrize("method", ["zero", "mean", "resample"])
-@claim("Ablating the carriers at the verb takes away most of the preference", source=FINLAYSON, task="agreement", kind="necessity")
+@claim(
+    "Ablating the carriers at the verb takes away most of the preference",
+    source=FINLAYSON, task="agreement", kind="necessity", over=grid(method=["zero", "mean", "resample"]), version=2,
+)  # fmt: skip
 def test_ablation_removes_the_preference(model, prompts, circuit, check, method):
     clean = run(model, prompts)
     lost = (clean - run(model, prompts, Ablate(circuit["number_carriers"], method))) / clean

@@ -6,7 +6,7 @@ compiled model it is true by construction, and the same instrument says so.
 
 import pytest
 
-from mechcheck import Ablate, Patch, attention_to, claim, run
+from mechcheck import Ablate, Patch, attention_to, claim, grid, run
 from mechcheck.compiled import known_circuit
 
 MCGRATH = "McGrath et al. 2023, arXiv:2307.15771"
@@ -32,11 +32,10 @@ def test_three_ablations_three_answers(model, prompts, check, role, method, low,
     check.between(ablated, low, high)
 
 
-@pytest.mark.parametrize("method", ["zero", "mean", "resample"])
 @claim(
     "A silenced name mover wakes its backup; one that says something else does not",
     source=MCGRATH, kind="structure", models=[MODEL],
-    expect={"resample": "refuted"}, positive_control={"method": "zero"}, decoy={"method": "resample"},
+    over=grid(method=["zero", "mean", "resample"]), version=2, expect="method_dependent", decoy={"method": "resample"},
 )  # fmt: skip
 def test_wakes_the_backup(model, prompts, check, method):
     circuit = known_circuit(MODEL)
@@ -48,10 +47,10 @@ def test_wakes_the_backup(model, prompts, check, method):
 
 
 @pytest.mark.parametrize("role", ["s_inhibition"])
-@pytest.mark.parametrize("method", ["zero", "mean", "resample", "patched"])
 @claim(
     "Taking away the S-inhibition head's output flips the answer from the indirect object to the subject",
     source=WANG, kind="necessity", models=[MODEL], decoy={"role": "previous_token"},
+    over=grid(method=["zero", "mean", "resample", "patched"]), version=2,
 )  # fmt: skip
 def test_removing_s_inhibition_flips_the_answer(model, prompts, check, role, method):
     changed = run(model, prompts, intervention(known_circuit(MODEL)[role], method))

@@ -2,7 +2,7 @@
 
 import pytest
 
-from mechcheck import Ablate, Patch, Role, Sites, claim, find_backups, interaction, run, task_prompts
+from mechcheck import Ablate, Patch, Role, Sites, claim, find_backups, grid, interaction, run, task_prompts
 from mechcheck.compiled import known_circuit
 
 MCGRATH = "McGrath et al. 2023, arXiv:2307.15771"
@@ -25,14 +25,14 @@ def check_share_lost(model, prompts, check, what):
     check.above((clean - run(model, prompts, what)) / clean, 0.75, "share of the preference lost > 0.75")
 
 
-@pytest.mark.parametrize("method", ["zero", "mean", "resample"])
-@pytest.mark.parametrize("roles", [ONE, OTHER, BOTH], ids=["one", "other", "both"])
 @claim(
     "Ablating the S-inhibition heads takes away most of the preference, also where either of two suffices",
     source=MCGRATH, kind="necessity", models=["compiled-redundant"],
-    expect={ONE: "refuted", OTHER: "refuted"}, positive_control={"roles": BOTH}, decoy={"roles": ONE},
+    over=grid(granularity=["one head", "the other", "both at once"], method=["zero", "mean", "resample"]), version=2,
+    expect="method_dependent", decoy={"granularity": "one head"},
 )  # fmt: skip
-def test_single_ablation_misses_a_redundancy(model, prompts, check, roles, method):
+def test_single_ablation_misses_a_redundancy(model, prompts, check, granularity, method):
+    roles = {"one head": ONE, "the other": OTHER, "both at once": BOTH}[granularity]
     check_share_lost(model, prompts, check, Ablate(sites_of("compiled-redundant", roles), method))
 
 
@@ -63,22 +63,22 @@ def test_patching_shows_a_redundancy(model, prompts, check, role, method):
 
 
 @pytest.mark.parametrize("role", ["negative_name_mover"])
-@pytest.mark.parametrize("method", ["zero", "mean", "resample"])
 @claim(
     "Without the negative name mover the preference for the indirect object is larger",
     source=WANG, kind="necessity", models=["compiled-negative"], decoy={"role": "name_mover"},
+    over=grid(method=["zero", "mean", "resample"]), version=2,
 )  # fmt: skip
 def test_negative_mover_holds_back_the_answer(model, prompts, check, role, method):
     ablated = run(model, prompts, Ablate(known_circuit("compiled-negative")[role], method))
     check.greater(ablated.named("logit difference without it"), run(model, prompts).named("with it"), margin=1.0)
 
 
-@pytest.mark.parametrize("method", ["zero", "mean", "resample"])
 @pytest.mark.parametrize("role", ["previous_token", "induction", *LOOKALIKES])
 @claim(
     "Ablating a head that attends as the circuit's heads do destroys in-context copying",
     source=OLSSON, kind="necessity", models=["compiled-induction"],
     expect=LOOKALIKES, positive_control={"role": "induction"}, decoy={"role": "induction_lookalike"},
+    over=grid(method=["zero", "mean", "resample"]), version=2,
 )  # fmt: skip
 def test_attention_patterns_are_no_roles(model, prompts, check, role, method):
     check_share_lost(model, prompts, check, Ablate(known_circuit("compiled-induction")[role], method))

@@ -1,7 +1,5 @@
 """Induction: repeating what followed the last time, by previous-token heads that feed induction heads."""
 
-import pytest
-
 from mechcheck import (
     Ablate,
     Patch,
@@ -9,6 +7,7 @@ from mechcheck import (
     claim,
     copying_scores,
     correct,
+    grid,
     head_heatmap,
     heads,
     induction_scores,
@@ -88,10 +87,10 @@ def test_previous_token_heads_feed_induction_heads(model, prompts, circuit, chec
     check.above((clean - patched) / (clean - broken), 0.5, "share of the lost attention that goes through the heads > 0.5")
 
 
-@pytest.mark.parametrize("method", ["zero", "mean", "resample"])
 @claim(
     "Ablating the induction heads destroys in-context copying",
     source=OLSSON, task="induction", kind="necessity", expect=NOTHING_TO_LOSE, decoy={"position": "NEXT"},
+    over=grid(method=["zero", "mean", "resample"]), version=2,
 )  # fmt: skip
 def test_ablation_destroys_copying(model, prompts, circuit, check, method, position="END"):
     clean = run(model, prompts, metric=probability)

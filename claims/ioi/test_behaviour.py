@@ -1,8 +1,6 @@
 """Does the model do IOI at all, on people and sentences it never saw together?"""
 
-import pytest
-
-from mechcheck import Ablate, claim, heads, run
+from mechcheck import Ablate, claim, grid, heads, run
 
 WANG = "Wang et al. 2022, arXiv:2211.00593"
 
@@ -23,10 +21,10 @@ def test_follows_the_repeated_name(model, prompts, check):
     check.rate(flipped < 0, above=0.9)
 
 
-@pytest.mark.parametrize("method", ["zero", "mean", "resample"])
 @claim(
     "The answer is composed: without what layer 0 brings to END, at most a quarter of the preference is left",
     source=WANG, task="ioi", kind="necessity", expect={"names-gpt2-seed0": "refuted"}, decoy={"position": "S1"},
+    over=grid(method=["zero", "mean", "resample"]), version=2,
 )  # fmt: skip
 def test_needs_the_first_layer_at_end(model, prompts, check, method, position="END"):
     first_layer = heads([(0, head) for head in range(model.cfg.n_heads)], at=position)

@@ -1,7 +1,5 @@
 """S-inhibition heads: they read the second subject at END and turn the name movers away from it."""
 
-import pytest
-
 from mechcheck import (
     Ablate,
     Effect,
@@ -10,6 +8,7 @@ from mechcheck import (
     attention_views,
     claim,
     direct_logit_attribution,
+    grid,
     head_heatmap,
     head_patching,
     recovery,
@@ -18,6 +17,7 @@ from mechcheck import (
 
 WANG = "Wang et al. 2022, arXiv:2211.00593"
 SHORTCUT = "names-gpt2-seed0"  # learned IOI another way: one head attends to S2 and writes against it
+COMPOSED = ["names-gpt2-seed1", "names-gpt2-seed4", "names-gpt2-seed6", "names-neox-seed2"]
 # Hypotheses about these too; a directory of Pythia goes by the last part of its name.
 PUBLISHED = ["gpt2", "EleutherAI/pythia-410m"]
 
@@ -39,26 +39,29 @@ def test_attend_to_s2(model, prompts, circuit, check):
     check.figure(lambda: attention_views(model, prompts, circuit["s_inhibition"] | circuit["name_mover"]))
 
 
-@pytest.mark.parametrize("method", ["zero", "mean", "resample", "patched"])
 @claim(
     "Taking away the S-inhibition heads' output flips the answer from the indirect object to the subject",
     source=WANG, task="ioi", kind="necessity",
-    expect={SHORTCUT: "refuted", "zero": "refuted", "mean": "refuted", "resample": "refuted"},
-    positive_control={"method": "patched"},
+    over=grid(method=["zero", "mean", "resample", "patched"]), version=2,
+    expect={SHORTCUT: "refuted", **dict.fromkeys([*COMPOSED, *PUBLISHED], "method_dependent")}, positive_control={"method": "patched"},
 )  # fmt: skip
 def test_removing_flips_the_answer(model, prompts, circuit, check, method):
-    """A flip is more than indifference: S is preferred on most prompts, by the midpoint of a coin flip (1/2) and always (1)."""
+    """A flip is more than indifference: S is preferred on most prompts, by the midpoint of a coin flip (1/2) and always (1).
+
+    Ablated, the heads leave a coin flip; only their output from the run with the second subject flipped turns the answer round.
+    """
     changed = run(model, prompts, intervention(circuit["s_inhibition"], method))
     check.rate(changed < 0, above=0.75)
     check.below(changed, 0.0)
 
 
-@pytest.mark.parametrize("method", ["zero", "mean", "resample"])
 @claim(
     "Ablating the S-inhibition heads takes away most of the preference",
     source=WANG,
     task="ioi",
     kind="necessity",
+    over=grid(method=["zero", "mean", "resample"]),
+    version=2,
     expect={SHORTCUT: "refuted"},
 )
 def test_ablation_removes_the_preference(model, prompts, circuit, check, method):
@@ -100,7 +103,7 @@ def test_steer_the_name_movers(model, prompts, circuit, check):
     source=WANG,
     task="ioi",
     kind="specificity",
-    models=["names-gpt2-seed1", "names-gpt2-seed4", "names-gpt2-seed6", "names-neox-seed2", *PUBLISHED],
+    models=[*COMPOSED, *PUBLISHED],
 )
 def test_matter_more_than_random_heads(model, prompts, circuit, check):
     loss = Effect(model, prompts, lambda sites: Ablate(sites, "mean"), name="loss by mean ablation")

@@ -2,7 +2,19 @@
 
 import pytest
 
-from mechcheck import Ablate, Patch, agreement_prompts, claim, correct, head_heatmap, head_patching, negation_prompts, recovery, run
+from mechcheck import (
+    Ablate,
+    Patch,
+    agreement_prompts,
+    claim,
+    correct,
+    grid,
+    head_heatmap,
+    head_patching,
+    negation_prompts,
+    recovery,
+    run,
+)
 
 OURS = "the claims are ours; what an ablation means: Wang et al. 2022, arXiv:2211.00593"
 
@@ -17,18 +29,19 @@ def lost_share(model, prompts, sites, method="mean"):
     return (clean - run(model, prompts, Ablate(sites, method))) / clean
 
 
-@pytest.mark.parametrize("method", ["zero", "mean", "resample"])
-@claim("Ablating the negation heads takes away most of the preference for the right answer", source=OURS, task="negation", kind="necessity")
+@claim(
+    "Ablating the negation heads takes away most of the preference for the right answer",
+    source=OURS, task="negation", kind="necessity", over=grid(method=["zero", "mean", "resample"]), version=2,
+)  # fmt: skip
 def test_ablation_removes_the_preference(model, prompts, circuit, check, method):
     check.requires(run(model, prompts), above=1.0, label="there is a preference to lose: logit difference > 1")
     check.above(lost_share(model, prompts, circuit["negation_heads"], method), 0.75, "share of the preference lost > 0.75")
 
 
-@pytest.mark.parametrize("method", ["zero", "mean", "resample", "patched"])
 @claim(
     "Without the negation heads' output the model answers as if nothing were negated",
     source=OURS, task="negation", kind="necessity",
-    expect={"mean": "refuted", "resample": "refuted"}, positive_control={"method": "patched"},
+    over=grid(method=["zero", "mean", "resample", "patched"]), version=2, expect="method_dependent",
 )  # fmt: skip
 def test_removing_flips_the_answer(model, prompts, circuit, check, method):
     """Means and resamples are of negations and affirmations alike: they leave a coin flip, which is no flip."""

@@ -25,6 +25,7 @@ from mechcheck.engine.selfcheck import disagreement
 from mechcheck.engine.site_readers import of_sites, site_readers
 from mechcheck.engine.spreading.spread import spread
 from mechcheck.engine.sweep import capture_fast, run_sweep
+from mechcheck.engine.together.remembered import measured, sharing
 from mechcheck.engine.untouched_cache import read
 from mechcheck.engine.variants import serves
 from mechcheck.engine.watch import Ran, tell
@@ -67,7 +68,7 @@ def run(
         MechcheckError: a metric that keeps each position, of which a prompt has no single value.
     """
     chosen = one_each(metric, "use sweep(model, prompts, [[]], metric), or metric.over(...)")
-    values = sweep_metrics(model, prompts, [interventions], [chosen])[0][0]
+    values = sweep_metrics(model, prompts, [interventions], [metric])[0][0]
     under = kinds_text(as_list(interventions))
     return Measurement(values, prompts.ids, prompts.templates, chosen.name, chosen.unit, under=under)
 
@@ -115,9 +116,14 @@ def sweep_metrics(
     check_sites(model, [site for variant in listed for i in variant for site in i.sites])
     if batch is not None and batch < 1:
         raise MechcheckError(f"batch={batch}: at least one variant at a time")
-    with usual_torch():
-        values = _measured(model, prompts, listed, chosen, batch, executor)
-    tell(Ran(prompts, listed, chosen, values))
+
+    def run_all(asked: Sequence[Metric]) -> list[Float[np.ndarray, "variant prompt"]]:
+        with usual_torch():
+            return _measured(model, prompts, listed, list(asked), batch, executor)
+
+    known = _served(model, prompts) if sharing() and not _plain_only else None
+    values, again = (run_all(chosen), False) if known is None else measured(known, prompts, listed, chosen, metrics, run_all)
+    tell(Ran(prompts, listed, chosen, values, again))
     return values
 
 

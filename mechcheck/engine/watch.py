@@ -22,6 +22,8 @@ class Ran(NamedTuple):
     """What was read of the logits; none where activations were, or tokens."""
     values: Sequence[Float[np.ndarray, "variant prompt"]] = ()
     """For each metric what it gave."""
+    again: bool = False
+    """Nothing was computed: it was known from before."""
 
 
 _watchers: list[Callable[[Ran], None]] = []

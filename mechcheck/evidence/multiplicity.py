@@ -49,6 +49,8 @@ def judge_run(claims: Sequence[Json], confidence: float, fdr: float | None = Non
 def _two_sided(claim: Json) -> float | None:
     from mechcheck.stats.multiplicity import holm
 
+    if "grid" in claim:  # one claim, whatever its cells: it says itself what its answer is worth
+        return None if claim["verdict"] in ("not_applicable", "errored", "skipped") else claim["grid"]["p"]
     own = [e for e in claim["expectations"] if e["role"] == "claim"]
     if not own or any(e["p"] is None for e in own) or claim["verdict"] in ("not_applicable", "errored", "skipped"):
         return None
@@ -57,7 +59,7 @@ def _two_sided(claim: Json) -> float | None:
 
 
 def _is_decided(claim: Json) -> bool:
-    return claim["verdict"] in ("supported", "refuted")
+    return claim["verdict"] in ("supported", "refuted", "method_dependent")
 
 
 def _undo(claim: Json, fdr: float) -> None:
@@ -89,6 +91,7 @@ def multiplicity_lines(found: Json | None) -> Iterable[str]:
 def undone_text(claim: Mapping[str, Any]) -> str | None:
     """How a claim was decided alone, where it does not stand among those of its run; None where it does."""
     check = deciding_check(claim)
-    if claim["verdict"] != "inconclusive" or check is None or check["verdict"] not in ("supported", "refuted"):
+    undecided_grid = "grid" in claim and claim["grid"]["answer"] == "inconclusive"
+    if claim["verdict"] != "inconclusive" or undecided_grid or check is None or check["verdict"] not in ("supported", "refuted"):
         return None
     return str(claim["reason"]).partition("; ")[0]

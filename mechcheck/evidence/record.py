@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from mechcheck.verdicts.case import Case
     from mechcheck.verdicts.contrast import Contrast
     from mechcheck.verdicts.for_all import Counterexample
+    from mechcheck.verdicts.grids.decision import GridFound
     from mechcheck.verdicts.outcome import Outcome
     from mechcheck.verdicts.specificity import Specificity
     from mechcheck.verdicts.verdict import Expectation
@@ -56,6 +57,7 @@ def record_of(case: "Case", outcome: "Outcome", subject: Record = NOT_MEASURED, 
         "sampling": None if outcome.sampling is None else asdict(outcome.sampling) | {"text": outcome.sampling.text},
         "expectations": _expectations(outcome),
         "deciding": outcome.deciding,
+        **({} if outcome.grid is None else {"grid": _grid(outcome.grid)}),
         "p_adjusted": None,
         "decoys": None if outcome.contrast is None else _contrast(outcome.contrast),
         "counterexamples": [_counterexample(found) for found in outcome.counterexamples],
@@ -166,6 +168,8 @@ def _expectation(expectation: "Expectation") -> Record:
     if isinstance(expectation.threshold, tuple):
         record["threshold"] = list(expectation.threshold)
     record["p_adjusted"] = None
+    if expectation.cell is None:
+        del record["cell"]
     record["by_template"] = {t: {"value": value, "n": n} for t, (value, n) in expectation.by_template.items()}
     if expectation.control is not None:
         control = expectation.control
@@ -177,6 +181,19 @@ def _expectation(expectation: "Expectation") -> Record:
             "effect": control.effect,
         }
     return record
+
+
+def _grid(found: "GridFound") -> Record:
+    """What a claim came to over its grid."""
+    record = asdict(found) | {"text": found.text}
+    del record["deciding"]
+    for cell in record["cells"]:
+        cell["expectations"] = list(cell.pop("places"))
+    for one in record["differences"]:
+        one["expectation"] = one.pop("place")
+        if one["estimate"] is not None:
+            one["estimate"] |= {end: _finite(one["estimate"][end]) for end in ("value", "low", "high")}
+    return record | {"axes": {axis: list(values) for axis, values in found.axes.items()}}
 
 
 def _finite(number: float) -> float | None:

@@ -129,6 +129,16 @@ def turned(pair: Pair) -> Ruling | None:
     return Ruling("flipped", pair.turned, pair.measured.differences) if pair.turned else None
 
 
+def turned_in_a_cell(pair: Pair) -> Ruling | None:
+    """The same verdict of a claim over a grid of methods, and another one in some of its cells: flipped."""
+    cells = [{cell["text"]: cell["verdict"] for cell in side["grid"]["cells"]} for side in (pair.earlier, pair.claim) if "grid" in side]
+    if len(cells) < 2:
+        return None
+    before, now = cells
+    told = [f"[{text}]: {verdict_word(before[text])} -> {verdict_word(now[text])}" for text in before if before[text] != now[text]]
+    return Ruling("flipped", ", ".join(told), pair.measured.differences) if told else None
+
+
 def same_verdict(pair: Pair) -> Ruling | None:
     """The same verdict on prompts in common: the differences decide."""
     return Ruling("by differences", "", pair.measured.differences)
@@ -145,6 +155,7 @@ RULES: tuple[Rule, ...] = (
     turned_but_not_paired,
     not_paired,
     turned,
+    turned_in_a_cell,
     same_verdict,
 )
 

@@ -12,7 +12,9 @@ from mechcheck.verdicts.words import verdict_word
 LIMIT = 1024 * 1024
 """Bytes that a CI job's page takes (GitHub refuses a step summary above 1 MiB)."""
 
-_MARKS = {"supported": "✓", "refuted": "✗", "inconclusive": "?", "vacuous": "∅", "not_applicable": "∘", "errored": "!"}
+_MARKS = {
+    "supported": "✓", "refuted": "✗", "inconclusive": "?", "vacuous": "∅", "not_applicable": "∘", "errored": "!", "method_dependent": "≠",
+}  # fmt: skip
 _GONE = 20
 
 

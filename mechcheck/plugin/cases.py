@@ -1,6 +1,8 @@
 """From a pytest item to the case that it stands for."""
 
 import shlex
+from collections.abc import Mapping
+from typing import Any
 
 import pytest
 
@@ -17,6 +19,12 @@ def case_of(item: pytest.Item) -> Case | None:
     if _CASE not in item.stash:
         item.stash[_CASE] = _case(item)
     return item.stash[_CASE]
+
+
+def first_values(item: pytest.Item) -> Mapping[str, Any]:
+    """Axis -> its value in the first cell of the claim's grid, which its fixtures put it into; none without a grid."""
+    spec = claim_spec(item)
+    return {} if spec is None or spec.over is None else spec.over.cells[0].values
 
 
 def claim_spec(item: pytest.Item) -> ClaimSpec | None:

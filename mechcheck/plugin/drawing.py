@@ -27,7 +27,7 @@ def _draw(item: pytest.Item) -> "Draw | None":
     if case is None or not isinstance(item, pytest.Function):
         return None
     budget = case.conditions.budget if case.spec.budget is None else case.spec.budget
-    if budget is None or not _can_draw(item):
+    if budget is None or case.spec.over is not None or not _can_draw(item):
         return None
     from mechcheck.stats.estimates import Confidence
     from mechcheck.verdicts.sampling import Draw

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from mechcheck.models.names import model_name, place_of
-from mechcheck.plugin.cases import case_of
+from mechcheck.plugin.cases import case_of, first_values
 from mechcheck.plugin.drawing import draw_of
 from mechcheck.plugin.instrument import examine
 from mechcheck.plugin.settings import SETTINGS
@@ -41,12 +41,14 @@ def _case(request: pytest.FixtureRequest, otherwise: str) -> Case:
 @pytest.fixture
 def model(request: pytest.FixtureRequest) -> "TransformerBridge":
     """The model under test, as a TransformerBridge; kept in memory between claims, unless one of them changed it."""
-    settings = request.config.stash[SETTINGS]
+    settings, first = request.config.stash[SETTINGS], first_values(request.node)
+    if "models" in first:
+        return load(settings, place_of(first["models"], settings.models), first.get("dtype"))
     if not hasattr(request, "param"):
         from mechcheck.models.names import embedded_models
 
         return load(settings, (settings.models or embedded_models())[0])
-    return load(settings, request.param, getattr(request.param, "dtype", None))
+    return load(settings, request.param, first.get("dtype", getattr(request.param, "dtype", None)))
 
 
 @pytest.fixture
@@ -107,10 +109,11 @@ def prompts_for(request: pytest.FixtureRequest, make_prompts: "Callable[..., Pro
     Of a claim that draws its prompts part after part they are those that it has drawn so far.
     """
     settings, draw = request.config.stash[SETTINGS], draw_of(request.node)
+    usual = first_values(request.node).get("seeds", settings.seed)
 
-    def made(model: "TransformerBridge") -> "PromptSet":
+    def made(model: "TransformerBridge", *, seed: int = usual) -> "PromptSet":
         n = settings.n_prompts if draw is None else draw.budget
-        whole = make_prompts(model, n=n, seed=settings.seed, split="verify")
+        whole = make_prompts(model, n=n, seed=seed, split="verify")
         return whole if draw is None else draw.drawn(whole)
 
     request.node.stash[PROMPTS_FOR] = made

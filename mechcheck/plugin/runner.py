@@ -47,6 +47,8 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     case = case_of(item)
     if case is not None:
         item.config.stash[SETTINGS].parts.save_record(record_of(case, Outcome()), "started")
+        if case.spec.over is not None and isinstance(item, pytest.Function):
+            item.funcargs.update(case.spec.over.cells[0].arguments)
 
 
 @pytest.hookimpl(wrapper=True)
@@ -60,6 +62,8 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, object, o
     from mechcheck.evidence.caveats.found import About
     from mechcheck.evidence.costs.spent import Spent
     from mechcheck.evidence.used import Used
+    from mechcheck.verdicts.cells.contrasts import contrast_cells
+    from mechcheck.verdicts.cells.running import first_cell, run_others, sharing_runs
     from mechcheck.verdicts.contrast import contrast
     from mechcheck.verdicts.looks import looks
     from mechcheck.verdicts.outcome import decide_claim
@@ -74,10 +78,13 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, object, o
         subject = describe_arguments(arguments)
         prepare(case.conditions)
         examine(pyfuncitem.config, arguments)
+        trial = trial if case.spec.over is None else first_cell(trial)
         result, too_few = None, False
         try:
-            with trial.guard.untouched(arguments), used.watching(), noticing() as seen:
-                result = yield
+            with used.watching(), noticing() as seen, sharing_runs(case):
+                with trial.guard.untouched(arguments):
+                    result = yield
+                trials = [trial] if trial.cell is None else run_others(trial, pyfuncitem.obj)
         except PromptError:
             if draw is None or draw.is_last:
                 raise
@@ -94,7 +101,9 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, object, o
             raise AssertionError(f"{len(failed)} of its subtests failed: {failed[0]}")
         used.look_behind(About.of(case.spec.kind, trial.arguments, outcome.expectations, outcome.samples))
         if outcome.met and outcome.verdict != "not_applicable":  # what decided nothing needs no contrast
-            outcome = outcome.against(contrast(trial, outcome.expectations, outcome.samples))
+            one = outcome.grid is None
+            found = contrast(trial, outcome.expectations, outcome.samples) if one else contrast_cells(trials, outcome)
+            outcome = outcome.against(found)
     except pytest.skip.Exception as skip:
         outcome = skipped(str(skip.msg))
         raise
@@ -224,6 +233,7 @@ def conclude(record: Record) -> None:
     first = deciding_first(record["expectations"], record["deciding"])
     message = f"{verdict_word(record['verdict'])}: {record['statement']}\n" + "\n".join(_line(place, record) for place in first)
     message += f"\n  {record['sampling']['text']}" if record["sampling"] else ""
+    message += f"\n  {record['grid']['text']}" if "grid" in record else ""
     if record["verdict"] in ("inconclusive", "not_applicable") and not caveats:
         raise pytest.xfail.Exception(message)
     if record["verdict"] == "vacuous":

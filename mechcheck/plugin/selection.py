@@ -8,7 +8,7 @@ import pytest
 from mechcheck.evidence.dtypes import tagged
 from mechcheck.models.names import model_name
 from mechcheck.plugin.cases import spec_of
-from mechcheck.plugin.settings import SETTINGS, Settings
+from mechcheck.plugin.settings import SETTINGS
 from mechcheck.verdicts.claim import MARK, ClaimSpec
 from mechcheck.verdicts.supplies import default_models, how_to_find
 
@@ -35,11 +35,14 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     mark = metafunc.definition.get_closest_marker(MARK)
     if mark is None or "model" not in metafunc.fixturenames or _is_own(metafunc, "model"):  # it alone says how often the claim runs
         return
-    settings = metafunc.config.stash[SETTINGS]
+    settings, over = metafunc.config.stash[SETTINGS], spec_of(mark).over
+    if over is not None and "models" in over.axes:  # it names its models itself
+        return
+    dtypes = settings.dtypes[:1] if over is not None and "dtype" in over.axes else settings.dtypes
     recorded = "circuit" in metafunc.fixturenames and not _is_own(metafunc, "circuit_for")
     here = _Place(spec_of(mark), recorded, metafunc.definition.path.parent, settings.circuits)
     names = settings.models or default_models(here.spec, here.near, here.given)
-    params = [_param(name, _why_not(here, model_name(name)), settings, dtype) for name in names for dtype in settings.dtypes]
+    params = [_param(name, _why_not(here, model_name(name)), dtypes, dtype) for name in names for dtype in dtypes]
     metafunc.parametrize("model", params or [_no_model(here)], indirect=True)
 
 
@@ -91,7 +94,7 @@ def _recorded(here: _Place) -> str:
     return f" (recorded for: {', '.join(names)})" if names else ""
 
 
-def _param(name: str, why_not: str | None, settings: Settings, dtype: str) -> "pytest.ParameterSet":
+def _param(name: str, why_not: str | None, dtypes: "Sequence[str]", dtype: str) -> "pytest.ParameterSet":
     marks = [pytest.mark.skip(reason=why_not)] if why_not else []
-    shown = model_name(name) if len(settings.dtypes) == 1 else tagged(model_name(name), dtype)
+    shown = model_name(name) if len(dtypes) == 1 else tagged(model_name(name), dtype)
     return pytest.param(ModelChoice(name, dtype), id=shown, marks=marks)

@@ -23,8 +23,8 @@ from mechcheck.plugin.strictness import add_strict, strict_of
 from mechcheck.verdicts.case import PROFILES, Conditions
 from mechcheck.verdicts.claim import LEAST_BUDGET
 
-VERDICTS = ("refuted", "vacuous", "errored", "inconclusive", "not_applicable")
-FAIL_ON = frozenset(VERDICTS[:3])
+VERDICTS = ("refuted", "vacuous", "errored", "method_dependent", "inconclusive", "not_applicable")
+FAIL_ON = frozenset(VERDICTS[:4])
 REPORT = "reports"
 """Where evidence goes unless told otherwise."""
 _ROOM = 64 * 1024
@@ -105,7 +105,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption(
         "--mech-fail-on", default=None, metavar="LIST",
         help=f"What fails, separated by commas: {', '.join(VERDICTS)}, and, with a baseline, {', '.join(CHANGES)}. "
-        f"Default: {', '.join(VERDICTS[:3])}.",
+        f"Default: {', '.join(VERDICTS[:4])}.",
     )  # fmt: skip
     add_strict(group)
     group.addoption(

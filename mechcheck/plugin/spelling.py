@@ -44,6 +44,7 @@ class _Words:
         yield from filter(None, (unlike_any(name, self._embedded) for name in self._named_models()))
         yield from self._expected()
         yield from self._contrasts()
+        yield from self._grid()
 
     @property
     def _calls(self) -> list[Mapping[str, Any]]:
@@ -132,6 +133,31 @@ class _Words:
                     f"the contrast changes the role {role!r}, which the circuit does not have{did_you_mean(role, known)}"
                     for role in roles.keys() - known
                 )
+
+    def _grid(self) -> Iterator[str]:
+        """Axes of a grid that the test cannot be run over."""
+        if self.spec.over is None:
+            return
+        takes, info = inspect.signature(self.metafunc.function).parameters, self.metafunc.definition._fixtureinfo
+        given = {name for params in self._calls for name in params}
+        for axis in self.spec.over.names:
+            if axis not in takes:
+                yield f"over: the test takes no argument {axis!r}{did_you_mean(axis, takes)}"
+            elif axis in given:
+                yield f"over: {axis!r} is parametrized as well: either each value is a claim of its own, or all of them make one"
+            elif info.name2fixturedefs.get(axis):
+                yield f"over: {axis!r} is a fixture, which the cells of a grid do not change; call the axis otherwise"
+        renewed = sorted(set(self.spec.over.axes) - self.spec.over.names)
+        if renewed and "model" not in takes:
+            yield f"over: the axis {renewed[0]!r} changes the test's `model` and `prompts`, and the test takes no `model`"
+        if renewed and (made := self._made_once()):
+            yield f"over: the axis {renewed[0]!r} would not change what the fixture {made!r} made of the first model and its prompts"
+
+    def _made_once(self) -> str | None:
+        """A fixture of the user's own that is made from ours, once."""
+        used = {name: found[-1] for name, found in self.metafunc.definition._fixtureinfo.name2fixturedefs.items() if found}
+        own = (name for name, fixture in used.items() if fixture.func.__module__ != fixtures.__name__ and name != "make_prompts")
+        return next((name for name in own if {"model", "prompts", "circuit", "check"} & set(used[name].argnames)), None)
 
     def _known_roles(self) -> Collection[str]:
         """The roles of all circuits that are recorded for the claim's task; none where nobody can tell before it runs."""

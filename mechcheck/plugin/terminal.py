@@ -14,16 +14,18 @@ from mechcheck.evidence.drawn import drawn_lines
 from mechcheck.evidence.drift_text import SYMBOLS as CHANGE_SYMBOLS
 from mechcheck.evidence.drift_text import change_lines, surroundings, tally
 from mechcheck.evidence.dtypes import decided_differently
+from mechcheck.evidence.gridded import grid_lines
 from mechcheck.evidence.multiplicity import multiplicity_lines, undone_text
 from mechcheck.plugin.properties import PROPERTY
 from mechcheck.verdicts.words import verdict_word
 
 SYMBOLS = {
     "supported": "✓", "refuted": "✗", "inconclusive": "?", "vacuous": "∅", "not_applicable": "∘", "skipped": "-", "errored": "!",
+    "method_dependent": "≠",
 }  # fmt: skip
 COLOURS = {
     "supported": "green", "refuted": "red", "inconclusive": "yellow", "vacuous": "red", "not_applicable": "yellow", "skipped": "cyan",
-    "errored": "red",
+    "errored": "red", "method_dependent": "red",
 }  # fmt: skip
 CHANGE_COLOURS = {"drifted": "red", "flipped": "red", "missing": "red", "incomparable": "yellow", "unsure": "yellow"}
 _REASON = 300  # the report has the whole; a tokenizer may lack a hundred words
@@ -38,11 +40,11 @@ def pytest_report_teststatus(report: pytest.TestReport, config: pytest.Config) -
     if verdict == "inconclusive" or (verdict == "not_applicable" and not report.passed):
         word = verdict_word(verdict)
         return ("failed" if report.failed else verdict), SYMBOLS[verdict], (word.upper(), {"red" if report.failed else "yellow": True})
-    if verdict in ("refuted", "vacuous") and report.failed:
-        return "failed", str(verdict)[0].upper(), (str(verdict).upper(), {"red": True})
-    if verdict in ("refuted", "vacuous", "errored") and hasattr(report, "wasxfail"):
-        return str(verdict), str(verdict)[0], (str(verdict).upper(), {"yellow": True})
-    if verdict in ("supported", "refuted", "not_applicable") and report.passed:
+    if verdict in ("refuted", "vacuous", "method_dependent") and report.failed:
+        return "failed", str(verdict)[0].upper(), (verdict_word(str(verdict)).upper(), {"red": True})
+    if verdict in ("refuted", "vacuous", "errored", "method_dependent") and hasattr(report, "wasxfail"):
+        return str(verdict), str(verdict)[0], (verdict_word(str(verdict)).upper(), {"yellow": True})
+    if verdict in ("supported", "refuted", "not_applicable", "method_dependent") and report.passed:
         return "passed", ".", (f"{verdict_word(str(verdict)).upper()} AS CLAIMED", {"green": True})
     return None
 
@@ -58,6 +60,8 @@ def write_summary(reporter: Any, evidence: Mapping[str, Any], page: str, file: s
         markup = {COLOURS[claim["verdict"]] if claim["met"] is not True else "green": True}
         reporter.write(f"{SYMBOLS[claim['verdict']]} {verdict_word(claim['verdict']) + ' ':<13}", **markup)
         reporter.write_line(_line(claim))
+        for line in grid_lines(claim):
+            reporter.write_line(f"    {line}")
         if claim["verdict"] == "inconclusive" and (settles := (deciding_check(claim) or {}).get("settles")):
             reporter.write_line(f"    to settle it: {settles['text']}")
         if (undone := undone_text(claim)) is not None:

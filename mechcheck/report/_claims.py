@@ -8,12 +8,15 @@ from mechcheck.drawing.numbers import MISSING, estimate_text
 Json = dict[str, Any]
 
 KINDS = ("behaviour", "structure", "necessity", "sufficiency", "specificity", "generalisation")
-VERDICTS = ("supported", "refuted", "inconclusive", "vacuous", "not_applicable", "errored", "skipped")
-SYMBOLS = {"supported": "✓", "refuted": "✗", "inconclusive": "?", "vacuous": "∅", "not_applicable": "∘", "errored": "!", "skipped": "–"}
+VERDICTS = ("supported", "refuted", "inconclusive", "vacuous", "not_applicable", "errored", "skipped", "method_dependent")
+SYMBOLS = {
+    "supported": "✓", "refuted": "✗", "inconclusive": "?", "vacuous": "∅", "not_applicable": "∘", "errored": "!", "skipped": "–",
+    "method_dependent": "≠",
+}  # fmt: skip
 # Of a single check, which is more than a claim can be.
 OUTCOME_SYMBOLS = SYMBOLS | {"undefined": "∘"}
 # What asks for attention comes first.
-_URGENCY = ("errored", "vacuous", "refuted", "supported", "not_applicable", "inconclusive")
+_URGENCY = ("errored", "vacuous", "refuted", "method_dependent", "supported", "not_applicable", "inconclusive")
 
 
 def names_at(at: int, positions: Mapping[str, int], spans: Mapping[str, Sequence[int]]) -> str:
@@ -45,7 +48,7 @@ def edges(expectation: Json) -> tuple[float, ...]:
 
 def word(verdict: str) -> str:
     """A verdict as a reader is told it."""
-    return verdict.replace("_", " ")
+    return verdict.replace("method_", "method-").replace("_", " ")
 
 
 def headline(claim: Json) -> Json | None:
@@ -72,9 +75,9 @@ def counterexamples(claim: Json, expectation: Json) -> list[Json]:
 
 
 def verdict_note(claim: Json) -> str:
-    """What to add to the verdict where it is not read as it stands: an expected refutation, an unexpected support."""
+    """What to add to the verdict where it is not read as it stands: an expected refutation, an unexpected support, one by all methods."""
     if claim["expect"] == "supported":
-        return ""
+        return "robust" if "grid" in claim and claim["verdict"] == "supported" else ""
     return "as expected" if claim["verdict"] == claim["expect"] else f"expected {word(claim['expect'])}"
 
 

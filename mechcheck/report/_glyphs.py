@@ -60,10 +60,16 @@ def _whisker(axis: Axis, estimate: Json, y: float) -> Markup:
     return path("ci", f"M{axis.start if low is None else axis(low)} {y}H{axis.end if high is None else axis(high)}") + dot
 
 
-def interval_glyph(expectation: Json, verdict: str) -> Markup:
-    """The interval of the effect against the threshold; the claimed side is tinted. The effect stands beside it in words."""
+def interval_glyph(expectation: Json, verdict: str, among: Sequence[Json] = ()) -> Markup:
+    """The interval of the effect against the threshold; the claimed side is tinted. The effect stands beside it in words.
+
+    Args:
+        expectation: what is drawn.
+        verdict: in whose colour.
+        among: others with the same threshold that are drawn on the same axis.
+    """
     e = expectation["estimate"]
-    axis = centred_axis(edges(expectation), _known(e))
+    axis = centred_axis(edges(expectation), [x for one in (expectation, *among) for x in _known(one["estimate"])])
     parts = _claimed_side(axis, expectation, HEIGHT), _whisker(axis, e, HEIGHT // 2)
     return svg(f"glyph v-{verdict}", WIDTH, HEIGHT, *parts, label=f"claimed {threshold_text(expectation)}", sized=False)
 

@@ -11,7 +11,7 @@ from markupsafe import Markup
 
 from mechcheck.drawing import numbers, text
 from mechcheck.drawing.page import environment, policy, script, style
-from mechcheck.report import _claims, _decoys, _glyphs, _tally, _tries
+from mechcheck.report import _cells, _claims, _decoys, _glyphs, _tally, _tries
 from mechcheck.report._anchor import anchor
 from mechcheck.report._cards import cards, unplaced
 from mechcheck.report._grids import grids
@@ -39,6 +39,7 @@ def _environment() -> jinja2.Environment:
     env = environment(_HERE)
     env.globals.update(
         anchor=anchor,
+        cells_=_cells,
         claims_=_claims,
         decoys_=_decoys,
         glyphs=_glyphs,

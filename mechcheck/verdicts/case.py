@@ -102,4 +102,4 @@ class Case:
 
         outside = untraced(circuit).sites | untraced(circuit).edges if circuit is not None else None
         sure = Confidence(self.conditions.confidence) if confidence is None else confidence
-        return Check(sure, model, outside, self.seed, draws=draws, examples=self.conditions.n_prompts)
+        return Check(sure, model, outside, self.seed, draws=draws, examples=self.conditions.n_prompts, over=self.spec.over)

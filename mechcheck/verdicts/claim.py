@@ -8,9 +8,10 @@ from mechcheck.base.errors import ClaimError
 from mechcheck.base.outgoing import message_of
 from mechcheck.base.text import did_you_mean, no_text
 from mechcheck.notation.caveats import CAVEATS
+from mechcheck.verdicts.grids.grid import Grid
 
 Kind = Literal["behaviour", "structure", "necessity", "sufficiency", "specificity", "generalisation"]
-Expected = Literal["supported", "refuted", "not_applicable"]
+Expected = Literal["supported", "refuted", "not_applicable", "method_dependent"]
 Decoy = Literal["random_sites", "reinitialised"]
 Expectations = Mapping[str | tuple[str, ...], Expected]
 """Model names and parameter values, or several of them as a tuple -> the verdict that counts as met."""
@@ -41,6 +42,8 @@ class ClaimSpec:
     version: int = 1
     accepts: Mapping[str, str] = field(default_factory=dict)
     """Caveat -> why the claim is measured like that all the same."""
+    over: Grid | None = None
+    """The methods that it is run under, for one answer."""
 
     def about(self, model: str) -> str | None:
         """What `models` calls this model; None if the claim is not about it. A directory may be called as the last part of a hub id."""
@@ -72,6 +75,7 @@ def claim(
     budget: int | None = None,
     version: int = 1,
     accepts: Mapping[str, str] | None = None,
+    over: Grid | None = None,
 ) -> Callable[[Test], Test]:
     """Turn a pytest function into a claim.
 
@@ -83,7 +87,7 @@ def claim(
         kind: what kind of evidence it is: behaviour, structure, necessity, sufficiency, specificity or generalisation.
         expect: the verdict that counts as met; or a mapping from model names and parameter values to verdicts. A tuple,
             ("names-gpt2-seed0", "mean"), applies where all its parts do. Of the keys that apply the one with most parts is
-            taken, of several such the first; "supported" where none does.
+            taken, of several such the first; "supported" where none does. "method_dependent" is for a claim over a grid.
         decoy: what the same test must NOT be supported on. By default random sites for a claim that uses `circuit`, else
             the model with re-initialised weights. A mapping replaces arguments instead: {"circuit": {"role": "0.1 0.2"}},
             {"model": "name"}, or any parameter of the test. Of several, in a list, the claim must not be supported on any.
@@ -97,6 +101,8 @@ def claim(
         version: raised when the claim demands or measures something else under the same name, so that its earlier runs are not compared
             with its later ones.
         accepts: caveats that the claim may have (`bounded_metric`, ...) and why, for readers; --mech-strict does not fail it by these.
+        over: methods that the claim is run under, every combination of them, for one answer: `grid(ablation=["zero", "mean"])`. The test
+            takes each axis as an argument.
 
     Raises:
         ClaimError: a version that is no whole number from 1 on, a word that is not among the choices, or a key of `expect` that is no text.
@@ -111,6 +117,7 @@ def claim(
         budget=(budget, int),
         version=(version, int),
         accepts=(accepts, Mapping),
+        over=(over, Grid),
     )
     if kind is not None and kind not in get_args(Kind):
         raise ClaimError(f"unknown kind of evidence {kind!r}; choose one of {', '.join(get_args(Kind))}")
@@ -131,6 +138,8 @@ def claim(
             raise ClaimError(f"{name}: {problem}")
     if budget is not None and budget < LEAST_BUDGET:
         raise ClaimError(f"budget={budget}: prompts that the claim may draw, at least {LEAST_BUDGET}, as one shows nothing about others")
+    if over is not None and budget is not None:
+        raise ClaimError("budget: a claim over a grid of methods has all its prompts at once, in every cell; leave one of the two out")
     if isinstance(version, bool) or version < 1:
         raise ClaimError(f"version={version!r}: a whole number from 1 on is expected")
     _check_accepted(accepts or {})
@@ -138,6 +147,7 @@ def claim(
     spec = ClaimSpec(
         statement, source, task, kind, expect, decoys, positive_control or {}, tuple(models), partners, prompts or {}, id, budget, version,
         accepts or {},
+        over,
     )  # fmt: skip
 
     def mark(test: Test) -> Test:
@@ -171,7 +181,7 @@ def _check_kinds(**given: tuple[object, _Kinds]) -> None:
             raise ClaimError(f"{name}={value!r:.60}: {words} is expected")
 
 
-_WORDS = {str: "text", int: "a whole number", Mapping: "a mapping", list: "a list", tuple: "a tuple", set: "a set"}
+_WORDS = {str: "text", int: "a whole number", Mapping: "a mapping", list: "a list", tuple: "a tuple", set: "a set", Grid: "grid(...)"}
 
 
 def _parts(key: str | tuple[str, ...]) -> set[str]:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from mechcheck.notation.sites import Sites
     from mechcheck.verdicts.for_all import Counterexample
+    from mechcheck.verdicts.grids.grid import Cell, Grid
 
 
 @dataclass(repr=False)
@@ -39,6 +40,10 @@ class Collected(Told):
     counterexamples: list["Counterexample"] = field(default_factory=list)
     role: Role = "claim"
     """Of the expectations that are being added."""
+    over: "Grid | None" = None
+    """The methods that the claim is run under, if it is run under several."""
+    cell: "Cell | None" = None
+    """Under which of them the expectations that are being added were measured."""
 
     def _mean(
         self, kind: ExpectationKind, measured: Measurement, region: Region, threshold: float | tuple[float, float], label: str, *,
@@ -66,14 +71,16 @@ class Collected(Told):
         margin: float | None = None, p: float | None = None, p_refuted: float | None = None,
         verdict: Decision | None = None, control: Control | None = None, evaluated: Evaluated | None = None,
     ) -> Estimate:  # fmt: skip
-        if label in (known.label for known in self.expectations):
-            label = f"{label} ({len(self.expectations) + 1})"  # labels tell expectations apart in decoys and in the report
+        number, at = (None, "") if self.cell is None else (self.cell.number, f" [{self.cell.text}]")
+        among = [known.label for known in self.expectations if known.cell == number]
+        if f"{label}{at}" in among:
+            label = f"{label} ({len(among) + 1})"  # labels tell expectations apart in decoys and in the report
         if measured.note:
             estimate = replace(estimate, caveat="; ".join(filter(None, [estimate.caveat, measured.note])))
         self.samples.append(measured)
         self.expectations.append(
             Expectation(
-                label=label,
+                label=f"{label}{at}",
                 kind=kind,
                 threshold=threshold,
                 region=region,
@@ -87,6 +94,7 @@ class Collected(Told):
                 control=control,
                 by_template=measured.by_template,
                 evaluated=evaluated,
+                cell=number,
             )
         )
         return estimate

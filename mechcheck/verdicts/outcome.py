@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 from mechcheck.base.errors import ClaimError
 from mechcheck.base.outgoing import error_text
 from mechcheck.verdicts.claim import Expected
+from mechcheck.verdicts.grids.decision import decide_grid
+from mechcheck.verdicts.grids.differences import differences
 from mechcheck.verdicts.settling import settled_by
 from mechcheck.verdicts.verdict import Verdict, combine, deciding
 
@@ -14,6 +16,7 @@ if TYPE_CHECKING:
     from mechcheck.verdicts.check import Check
     from mechcheck.verdicts.contrast import Contrast
     from mechcheck.verdicts.for_all import Counterexample
+    from mechcheck.verdicts.grids.decision import GridFound
     from mechcheck.verdicts.sampling import Sampling
     from mechcheck.verdicts.verdict import Expectation
 
@@ -37,6 +40,8 @@ class Outcome:
     contrast: "Contrast | None" = None
     sampling: "Sampling | None" = None
     """How its prompts were drawn; None where all were at once."""
+    grid: "GridFound | None" = None
+    """Of a claim over a grid of methods: what each cell came to, and the one answer."""
 
     def errored(self, error: BaseException | None) -> "Outcome":
         """The same, ended by an error; what had been measured until then is kept."""
@@ -65,14 +70,19 @@ def decide_claim(check: "Check | None", expect: Expected) -> Outcome:
     if check is None or all(e.role == "precondition" for e in check.expectations):
         raise ClaimError("this claim checked nothing: use the `check` fixture, for example check.above(measurement, 0.0)")
     expectations = settled_by(check.decided, check.samples, check.confidence)
-    verdict = combine(expectations)
+    grid = None
+    if check.over is not None:
+        apart = differences(expectations, check.samples, check.confidence)
+        grid = decide_grid(check.over, expectations, check.confidence.overall, apart)
+    verdict = combine(expectations) if grid is None else grid.verdict
     return Outcome(
         verdict=verdict,
         met=verdict == expect,
-        reason="; ".join(f"{e.label}: {e.verdict}" for e in expectations),
+        reason="; ".join(f"{e.label}: {e.verdict}" for e in expectations) if grid is None else grid.text,
         expectations=tuple(expectations),
         samples=tuple(check.samples),
-        deciding=deciding(expectations),
+        deciding=deciding(expectations) if grid is None else grid.deciding,
+        grid=grid,
         counterexamples=tuple(check.counterexamples),
         figures=tuple(figure.data() for figure in check.figures),
     )

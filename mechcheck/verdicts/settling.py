@@ -1,5 +1,6 @@
 """What would settle each expectation that came out inconclusive."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -20,9 +21,9 @@ def settled_by(expectations: Sequence[Expectation], samples: "Sequence[Measureme
         samples: the measurement behind each.
         confidence: with which they were decided.
     """
-    tested = sum(e.role == "claim" and e.p_refuted is not None for e in expectations)
+    tested = Counter(e.cell for e in expectations if e.role == "claim" and e.p_refuted is not None)
     pairs = zip(expectations, samples, strict=True)
-    return [replace(e, settles=_of(e, m, confidence, tested)) if e.verdict == "inconclusive" else e for e, m in pairs]
+    return [replace(e, settles=_of(e, m, confidence, tested[e.cell])) if e.verdict == "inconclusive" else e for e, m in pairs]
 
 
 def beyond_prompts(expectation: Expectation, confidence: "Confidence") -> str | None:

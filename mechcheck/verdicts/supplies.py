@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from mechcheck.prompts.prompt_set import PromptSet
     from mechcheck.tasks.registry import Split
 
-PromptsFor = Callable[["TransformerBridge"], "PromptSet"]
-"""A claim's prompts, for whichever model."""
+PromptsFor = Callable[..., "PromptSet"]
+"""(model, *, seed): a claim's prompts, for whichever model; with the run's seed unless another is given."""
 CircuitFor = Callable[["TransformerBridge"], "Circuit"]
 """A claim's circuit, for whichever model."""
 

@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING
 
 from mechcheck.base.errors import ClaimError
+from mechcheck.verdicts.grids.decision import decide_grid
 from mechcheck.verdicts.settling import settled_by
 from mechcheck.verdicts.verdict import Expectation, Verdict, after_holm, combine
 from mechcheck.verdicts.words import summary, told_checks, verdict_word
@@ -11,12 +12,14 @@ if TYPE_CHECKING:
     from mechcheck.stats.estimates import Confidence
     from mechcheck.stats.measurement import Measurement
     from mechcheck.verdicts.for_all import Counterexample
+    from mechcheck.verdicts.grids.grid import Grid
 
 
 class Told:
     """Something that collected expectations."""
 
     confidence: "Confidence"
+    over: "Grid | None"
     expectations: list[Expectation]
     samples: "list[Measurement]"
     counterexamples: "list[Counterexample]"
@@ -30,12 +33,15 @@ class Told:
         """
         if all(e.role == "precondition" for e in self.expectations):
             raise ClaimError("nothing is checked yet: say what is expected, for example check.above(measurement, 0.0)")
-        return combine(self.decided)
+        return combine(self.decided) if self.over is None else decide_grid(self.over, self.decided, self.confidence.overall).verdict
 
     @property
     def decided(self) -> list[Expectation]:
-        """The expectations as their claim has them: what is refuted must stand among all of them."""
-        return after_holm(self.expectations, self.confidence.overall)
+        """The expectations as their claim has them: what is refuted must stand among all of them, or all of its cell of a grid."""
+        if self.over is None:
+            return after_holm(self.expectations, self.confidence.overall)
+        cells = ([e for e in self.expectations if e.cell == cell.number] for cell in self.over.cells)
+        return [e for some in cells for e in after_holm(some, self.confidence.overall)]
 
     def summary(self, statement: str = "") -> str:
         """The verdict and each check, the deciding one first, and what would settle it, in the words of a run's terminal."""

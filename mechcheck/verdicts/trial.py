@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from mechcheck.notation.circuit import Circuit
     from mechcheck.stats.measurement import Measurement
     from mechcheck.verdicts.check import Check
+    from mechcheck.verdicts.grids.grid import Cell
 
 Made = TypeVar("Made")
 
@@ -47,6 +48,8 @@ class Rerun:
     """One for each expectation that was reached; none where there was nothing to measure."""
     note: str | None = None
     """Why it was not run to its end."""
+    first: int = 0
+    """Place of the first of them among the claim's expectations: not 0 in another cell of a claim's grid than the first."""
 
     @property
     def values(self) -> dict[str, float]:
@@ -63,7 +66,8 @@ class Rerun:
             place: of this one among them.
         """
         named = next((result for result in self.results if result.label == labels[place]), None)
-        if named is not None or place >= len(self.results) or self.results[place].label in labels:
+        place -= self.first
+        if named is not None or not 0 <= place < len(self.results) or self.results[place].label in labels:
             return named
         return self.results[place]
 
@@ -82,12 +86,16 @@ class Trial:
     """How the claim's prompts are made for another model; None where nobody said so."""
     circuit_for: CircuitFor | None = None
     """Likewise its circuit."""
+    cell: "Cell | None" = None
+    """Of a claim over a grid: under which methods this is."""
 
     def check(self, arguments: Mapping[str, Any] | None = None) -> "Check":
         """A check that nobody sees, for a run of the body under these arguments; as sure of itself as the claim's own."""
         arguments = self.arguments if arguments is None else arguments
         sure = getattr(self.arguments.get("check"), "confidence", None)
-        return self.case.check(arguments.get("model"), arguments.get("circuit"), draws=False, confidence=sure)
+        check = self.case.check(arguments.get("model"), arguments.get("circuit"), draws=False, confidence=sure)
+        check.cell = self.cell
+        return check
 
     def rerun(self, changes: Mapping[str, Any], label: str) -> Rerun:
         """The body once more. What it reached decides: an assertion, a value that is not finite, or texts that ended

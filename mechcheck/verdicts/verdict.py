@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 Decision = Literal["supported", "refuted", "inconclusive", "undefined"]
 """What measurements can decide of an expectation; undefined: a share of something that is not told from nothing."""
-Verdict = Literal["supported", "refuted", "inconclusive", "vacuous", "not_applicable", "skipped", "errored"]
+Verdict = Literal["supported", "refuted", "inconclusive", "vacuous", "not_applicable", "skipped", "errored", "method_dependent"]
 """How a claim can end."""
 Role = Literal["claim", "precondition"]
 """What an expectation is to its claim: part of what is claimed, or what must hold for the claim to mean anything."""
@@ -91,6 +91,8 @@ class Expectation:
     """Of `faithful` and `beats_random_circuits`: which circuit, and how."""
     settles: "Settles | None" = None
     """What would decide it, where it is inconclusive."""
+    cell: int | None = None
+    """Of a claim over a grid of methods: in which of its cells."""
 
 
 def decide(estimate: "Estimate", region: Region) -> Decision:

@@ -18,7 +18,7 @@ Json = Mapping[str, Any]
 
 def verdict_word(verdict: str) -> str:
     """A verdict as a reader is told it."""
-    return verdict.replace("_", " ")
+    return verdict.replace("method_", "method-").replace("_", " ")
 
 
 def check_name(checks: Sequence[Json], place: int) -> str:

@@ -62,9 +62,9 @@ def test_the_wrong_tensor_is_noticed_by_a_circuit_that_is_known(monkeypatch):
 
 
 def test_the_wrong_tensor_is_noticed_by_claims(shipped, monkeypatch):
-    chosen = f"{TRAINED} and ((removes_the_preference and zero) or (flips_the_answer and patched))"
-    names = [f"ioi/test_ablation_removes_the_preference[{TRAINED}-zero]", f"ioi/test_removing_flips_the_answer[{TRAINED}-patched]"]
-    assert shipped("ioi/test_s_inhibition.py", chosen) == dict.fromkeys(names, "supported")
+    chosen = f"{TRAINED} and (removes_the_preference or flips_the_answer)"
+    names = [f"ioi/test_ablation_removes_the_preference[{TRAINED}]", f"ioi/test_removing_flips_the_answer[{TRAINED}]"]
+    assert shipped("ioi/test_s_inhibition.py", chosen) == dict(zip(names, ("supported", "method_dependent"), strict=True))
     slice_of_the_output(monkeypatch, TRAINED)
     assert shipped("ioi/test_s_inhibition.py", chosen) == dict.fromkeys(names, "refuted")
 

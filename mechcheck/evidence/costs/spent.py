@@ -37,7 +37,7 @@ class Spent:
         }
 
     def _see(self, ran: Ran) -> None:
-        self._forwards += len(ran.prompts) * len(ran.variants)
+        self._forwards += 0 if ran.again else len(ran.prompts) * len(ran.variants)
 
 
 class Line(NamedTuple):

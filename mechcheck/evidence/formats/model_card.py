@@ -6,6 +6,9 @@ from mechcheck.base.errors import MechcheckError
 from mechcheck.evidence.deciding import deciding_check
 from mechcheck.evidence.formats.told import Json, told
 
+_TOLD = ("supported", "refuted", "inconclusive", "method_dependent")
+"""Verdicts that rest on a number."""
+
 
 def eval_results(evidence: Json, model: str | None, dataset: str, source: str | None = None) -> list[Json]:
     """One model's decided claims, each with the estimate that decided it, as `huggingface_hub.EvalResultEntry` writes them.
@@ -26,7 +29,7 @@ def eval_results(evidence: Json, model: str | None, dataset: str, source: str | 
     found = []
     for claim in chosen:
         check = deciding_check(claim)
-        if check is None or check["estimate"]["value"] is None or claim["verdict"] not in ("supported", "refuted", "inconclusive"):
+        if check is None or check["estimate"]["value"] is None or claim["verdict"] not in _TOLD:
             continue
         notes = f"{claim['statement']} | {told(claim)} {check['unit']} | mechcheck {version}, profile {run['profile']}, seed {run['seed']}"
         entry = EvalResultEntry(

@@ -1,0 +1,94 @@
+"""`grid(...)`: the methods that one claim is run under, every combination of them."""
+
+import itertools
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from mechcheck.base.cached import cached_property
+from mechcheck.base.errors import ClaimError
+from mechcheck.base.outgoing import message_of
+
+RENEWED = {"models": "model", "seeds": "seed", "dtype": "dtype"}
+"""Axes that are no argument of the test but change what its `model`, `prompts` and `circuit` are; and what one value is called."""
+_MEANT = {"model": "models", "seed": "seeds", "dtypes": "dtype"}
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One combination of methods."""
+
+    number: int
+    """From 0, the last axis fastest."""
+    values: Mapping[str, Any]
+    """Axis -> value."""
+    at: Mapping[str, str]
+    """Axis -> the value in words."""
+
+    @property
+    def text(self) -> str:
+        """What a reader is told: "ablation=zero, metric=log odds"."""
+        return ", ".join(f"{RENEWED.get(axis, axis)}={word}" for axis, word in self.at.items())
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """Those of the test's arguments that are axes."""
+        return {axis: value for axis, value in self.values.items() if axis not in RENEWED}
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Named axes, each with the values that a claim is run under."""
+
+    axes: Mapping[str, tuple[Any, ...]]
+
+    @cached_property
+    def cells(self) -> tuple[Cell, ...]:
+        """Every combination of values, the first values of all axes first."""
+        found = []
+        for number, values in enumerate(itertools.product(*self.axes.values())):
+            at = dict(zip(self.axes, values, strict=True))
+            found.append(Cell(number, at, {axis: value_text(value) for axis, value in at.items()}))
+        return tuple(found)
+
+    @property
+    def names(self) -> frozenset[str]:
+        """The axes that are arguments of the test."""
+        return frozenset(self.axes) - set(RENEWED)
+
+
+def grid(**axes: Iterable[Any]) -> Grid:
+    """The methods that a claim is run under, for `@claim(..., over=grid(ablation=["zero", "mean"], metric=[logit_diff, log_odds]))`.
+
+    The test takes each axis as an argument of that name, and is run once for every combination of values. Three axes are no arguments
+    but change what the test's fixtures give: `models` (names, in place of those that the run selects), `seeds` (of the prompts) and
+    `dtype` (of the model).
+
+    Raises:
+        ClaimError: an axis without values, one value twice, text where a list is meant, or a single combination in all.
+    """
+    found = {}
+    for axis, given in axes.items():
+        if isinstance(given, str | Mapping) or not isinstance(given, Iterable):
+            raise ClaimError(f"grid({axis}={given!r:.60}): a list of values is expected, for example {axis}=[{given!r:.60}, ...]")
+        values = tuple(given)
+        if not values:
+            raise ClaimError(f"grid({axis}=[]): an axis without values leaves nothing to run; name one, or leave the axis out")
+        words = [value_text(value) for value in values]
+        if twice := next((word for place, word in enumerate(words) if word in words[:place]), None):
+            raise ClaimError(f"grid({axis}=...): {twice!r} stands there twice, and the cells of a grid must be told apart by their values")
+        if axis in _MEANT:
+            raise ClaimError(f"grid({axis}=...): the axis is called {_MEANT[axis]}=[...]; it changes what the test's fixtures give")
+        found[axis] = values
+    made = Grid(found)
+    if len(made.cells) < 2:
+        raise ClaimError(f"grid(...) has one combination ({made.cells[0].text or 'no axes'}): give an axis two values, or leave `over` out")
+    return made
+
+
+def value_text(value: object) -> str:
+    """A value of an axis in words: a metric by its name, a function by its own."""
+    if isinstance(value, str):
+        return value
+    name = getattr(value, "name", None) or getattr(value, "__name__", None)
+    return name if isinstance(name, str) else message_of(value)
