@@ -37,7 +37,7 @@ class GraphRun:
     def streams(self) -> Float[Tensor, "variant prompt read d_model"]:
         """The stream that the final norm reads, where it is wanted; where `cuts` are shares of a cut, it knows its gradient."""
         known, n = self.known, len(self.cuts)
-        x = self.base.layers[0].resid_pre.expand(n, -1, -1, -1)
+        x = self.base.layers.entering(0).expand(n, -1, -1, -1)
         self._cuts = self.cuts.to(x)
         self._kinds = None if self.kinds is None else self.kinds.to(x.device)
         # Of each sender, what it would say less what it says.
