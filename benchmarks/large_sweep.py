@@ -2,9 +2,9 @@
 
     python benchmarks/large_sweep.py [--layers 16] [--prompts 8] [--width 16] [--save]
 
-A Llama of random weights, as wide as the one of a billion parameters (2048, 32 heads, 8 of keys and values, MLPs of 8192), in a process of its own.
-Each head is patched at END. The floor is the time of as many operations in products of the same matrices alone, with as many rows as are
-fastest, by the processor's clock, so that others on the machine count for less. Memory is the most that was resident, less what was before loading.
+A Llama of random weights, as wide as the one of a billion parameters (2048, 32 heads, 8 of keys and values, MLPs of 8192). Each head is
+patched at END. The floor is the time of as many operations in products of the same matrices alone, with as many rows as are fastest, by
+the processor's clock, so that others on the machine count for less. Memory is the most that was resident, less what was before loading.
 """
 
 import argparse

@@ -30,7 +30,7 @@ def room(monkeypatch):
 
 
 def test_what_is_kept_of_a_run_is_what_is_said_to_the_byte(tiny, layout, room):
-    """By the shapes: the stream that enters each layer, and of whole layers keys, values, heads, both outputs and the norm of neurons too."""
+    """By the shapes: the stream that enters each layer; of whole layers keys, values, heads, both outputs, the norm of neurons too."""
     model, prompts = tiny(layout), random_prompts(3, LENGTHS)
     known, cfg = arithmetic(model), model.cfg
     cells, size = prompts.tokens.numel(), known.w_u.element_size()
