@@ -4,6 +4,7 @@ import ast
 import inspect
 import runpy
 from collections.abc import Callable, Mapping
+from concurrent.futures import Executor
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -33,7 +34,16 @@ class Search(NamedTuple):
 
     @property
     def options(self) -> tuple[str, ...]:
-        """What the search can be told: the keyword arguments of its `find`."""
+        """What the search can be told: the keyword arguments of its `find`, but for its executor."""
+        return tuple(name for name in self._keywords if name != "executor")
+
+    @property
+    def shares(self) -> bool:
+        """Whether it can share its runs out: its `find` has a keyword argument `executor`."""
+        return "executor" in self._keywords
+
+    @property
+    def _keywords(self) -> tuple[str, ...]:
         given = self.find.keywords if isinstance(self.find, partial) else {}
         parameters = inspect.signature(self.find).parameters.values()
         return tuple(p.name for p in parameters if p.kind is p.KEYWORD_ONLY and p.name not in given)
@@ -50,7 +60,8 @@ def searches() -> tuple[str, ...]:
 def load_search(name: str) -> Search:
     """A shipped search by its name, or one of the user's by the path of its file.
 
-    The file has `find(model) -> Found`, with keyword arguments for what the search can be told; where claims of several tasks share
+    The file has `find(model) -> Found`, with keyword arguments for what the search can be told, and `executor` if it can share its runs
+    out; where claims of several tasks share
     a file (claims/studies), `find(model, task)`.
 
     Raises:
@@ -88,8 +99,10 @@ def read_option(text: str) -> tuple[str, Any]:
         return name, value
 
 
-def searched(search: Search, model: "TransformerBridge", options: Mapping[str, Any] | None = None) -> Found:
-    """What a search finds on a model.
+def searched(
+    search: Search, model: "TransformerBridge", options: Mapping[str, Any] | None = None, executor: Executor | None = None
+) -> Found:
+    """What a search finds on a model; an executor shares its runs out where it can.
 
     Raises:
         MechcheckError: an option that this search does not have; a file whose `find` returns something else.
@@ -97,7 +110,8 @@ def searched(search: Search, model: "TransformerBridge", options: Mapping[str, A
     if unknown := [name for name in options or {} if name not in search.options]:
         meant = f"it has {', '.join(search.options)}" if search.options else "it has none"
         raise MechcheckError(f"the search {search.name!r} has no option {unknown[0]!r}; {meant}")
-    found = search.find(model, **(options or {}))
+    sharing = {"executor": executor} if search.shares else {}
+    found = search.find(model, **(options or {}), **sharing)
     if not isinstance(found, Found):
         raise MechcheckError(f"find(model) of {search.method} must return a mechcheck.Found, not {type(found).__name__}")
     return found

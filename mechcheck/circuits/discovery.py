@@ -63,7 +63,7 @@ def discover_edges(
     out parts of models of 32 parts at most, and of larger ones looks at the whole model alone.
 
     Args:
-        cut: the model, the discovery prompts, the metric and what cut edges carry.
+        cut: the model, the discovery prompts, the metric and what cut edges carry; its executor shares the runs out.
         method: as above.
         size: how many edges; in place of `faithful`.
         faithful: take the smallest circuit from which on all larger ones are at least so faithful, and above 1 by as little (0.9: between
@@ -91,7 +91,9 @@ def discover_edges(
         )
     scores = None
     if method in METHODS:
-        scores = edge_scores(cut.model, cut.prompts, method, instead=cut.instead, source=cut.source, metric=cut.metric)
+        scores = edge_scores(
+            cut.model, cut.prompts, method, instead=cut.instead, source=cut.source, metric=cut.metric, executor=cut.executor
+        )
         found = ranked(scores)
     else:
         found = _SEARCHES[method](cut)
@@ -109,7 +111,9 @@ def discover_edges(
 def _record(cut: Cut, method: str, found: FoundEdges, scores: EdgeScores | None, size: int, stability: Stability | None) -> EdgeRecord:
     (kept,) = cut.values([found.mask(size)])
     _, full = cut.ends
-    curve = faithfulness_curve(cut.model, cut.prompts, found, instead=cut.instead, source=cut.source, metric=cut.metric)
+    curve = faithfulness_curve(
+        cut.model, cut.prompts, found, instead=cut.instead, source=cut.source, metric=cut.metric, executor=cut.executor
+    )
     worth, whole = found.rank.numpy() if scores is None else scores.mean, cut.graph
     at = found.mask(size).nonzero().tolist()
     return EdgeRecord(

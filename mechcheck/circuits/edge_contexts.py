@@ -1,6 +1,7 @@
 """Edges that can matter: exact effects by several interventions, in the whole model and in the model without some of its parts."""
 
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Executor
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import combinations
@@ -75,6 +76,7 @@ def find_edges(
     metric: Metric = logit_diff,
     lesions: Sites | None = None,
     together: int = 2,
+    executor: Executor | None = None,
 ) -> EdgesInContexts:
     """The edges that matter in some context: each by the largest exact effect that any intervention on it has in any of them.
 
@@ -100,6 +102,7 @@ def find_edges(
         metric: one value per prompt.
         lesions: the heads and MLPs that are taken out; all by default, none for the whole model alone.
         together: how many of them at once, at most.
+        executor: shares the batches of each sweep out, as in `sweep`.
 
     Raises:
         MechcheckError: an unknown intervention, or a metric that keeps each position.
@@ -111,7 +114,7 @@ def find_edges(
     _check(instead, metric, together)
     whole = graph(model)
     nodes = [site for site in whole.senders if site != INPUT]
-    search = _Search(model, prompts, whole, nodes, metric, {how: _changes(how, prompts, source) for how in instead})
+    search = _Search(model, prompts, whole, nodes, metric, {how: _changes(how, prompts, source) for how in instead}, executor)
     known = arithmetic_of(model)
     out = [node for node in (nodes if lesions is None else lesions) if writes(known, node)]
     for silent in [(), *((node,) for node in out)][: 1 + together * len(out)]:
@@ -133,7 +136,9 @@ def in_contexts(cut: Cut) -> EdgesInContexts:
     instead = CHANGES if known else tuple(how for how in CHANGES if how != "counterfactual")
     source = cut.source if cut.instead == "counterfactual" else None
     few = len(cut.graph.senders) <= _PARTS
-    return find_edges(cut.model, cut.prompts, instead=instead, source=source, metric=cut.metric, together=2 if few else 0)
+    return find_edges(
+        cut.model, cut.prompts, instead=instead, source=source, metric=cut.metric, together=2 if few else 0, executor=cut.executor
+    )
 
 
 def _check(instead: Sequence[str], metric: Metric, together: int) -> None:
@@ -153,7 +158,7 @@ def _changes(how: Change, prompts: PromptSet, source: PromptSet | None) -> list[
     """The interventions, over which an effect is averaged."""
     if how == "permute":
         return [partial(Permute, seed=seed) for seed in range(_ORDERS)]
-    return [lambda sites: carried(sites, how, prompts, source)]
+    return [partial(carried, instead=how, prompts=prompts, source=source)]
 
 
 def lower_mean(sizes: Float[np.ndarray, "... prompt"]) -> Float[np.ndarray, "..."]:
@@ -178,6 +183,7 @@ class _Search:
     nodes: Sequence[Site]
     metric: Metric
     changes: Mapping[Change, Sequence[Callable[[Sites], Intervention]]]
+    executor: Executor | None
     contexts: list[Context] = field(default_factory=list)
     by_node: dict[tuple[Site, ...], Float[np.ndarray, " node"]] = field(default_factory=dict)
     """Parts that are gone -> the largest effect of each node there."""
@@ -203,7 +209,7 @@ class _Search:
         asked = [site for site, wanted in zip(sites, run, strict=True) if wanted]
         moved = np.zeros((len(sites), len(self.prompts)))
         for change in self.changes[how]:
-            (values,) = sweep_without(self.model, self.prompts, Sites(silent), change, asked, [self.metric])
+            (values,) = sweep_without(self.model, self.prompts, Sites(silent), change, asked, [self.metric], self.executor)
             check_finite(values, self.prompts.ids, f"{self.metric.name} with an edge changed")
             moved[run] += np.abs(values[1:] - values[0]) / len(self.changes[how])
         return moved

@@ -1,6 +1,7 @@
 """What each edge is worth: exactly, or by gradients, which are never returned without exact values beside them."""
 
 from collections.abc import Sequence
+from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
@@ -121,6 +122,7 @@ def edge_scores(
     steps: int = STEPS,
     sample: int = SAMPLE,
     seed: int = 0,
+    executor: Executor | None = None,
 ) -> EdgeScores:
     """What each edge of the model's graph is worth: the metric when it carries something else, less the metric when it does not.
 
@@ -145,6 +147,7 @@ def edge_scores(
         steps: points that gradients are averaged over.
         sample: edges whose exact values are computed beside estimates; 2 or more.
         seed: of that draw.
+        executor: shares exact runs out, as in `sweep`; gradients are taken here.
 
     Raises:
         MechcheckError: an unknown method, or a metric that keeps each position.
@@ -162,7 +165,7 @@ def edge_scores(
     whole = graph(model)
     if method == "exact":
         values = np.full((len(prompts), *whole.real.shape), np.nan)
-        values[:, whole.real.numpy()] = exact_scores(model, prompts, whole.in_order, instead, source, metric).T
+        values[:, whole.real.numpy()] = exact_scores(model, prompts, whole.in_order, instead, source, metric, executor).T
     else:
         found = gradient_scores(model, prompts, carried(senders_of(model), instead, prompts, source), metric, method, steps)
         values = np.where(whole.real.numpy(), found.cpu().numpy(), np.nan)
@@ -170,7 +173,7 @@ def edge_scores(
     scores = EdgeScores(values, whole, method, instead, metric.name, metric.unit, prompts.ids, prompts.templates, beside=None)
     if method == "exact":
         return scores
-    return replace(scores, beside=_beside(model, prompts, scores, instead, source, metric, sample, seed))
+    return replace(scores, beside=_beside(model, prompts, scores, instead, source, metric, sample, seed, executor))
 
 
 def carried(sites: Sites, instead: Instead, prompts: PromptSet, source: PromptSet | None = None) -> Patch | Ablate:
@@ -185,10 +188,16 @@ def carried(sites: Sites, instead: Instead, prompts: PromptSet, source: PromptSe
 
 
 def exact_scores(
-    model: "TransformerBridge", prompts: PromptSet, edges: Sequence[Site], instead: Instead, source: PromptSet | None, metric: Metric
+    model: "TransformerBridge",
+    prompts: PromptSet,
+    edges: Sequence[Site],
+    instead: Instead,
+    source: PromptSet | None,
+    metric: Metric,
+    executor: Executor | None = None,
 ) -> Float[np.ndarray, "edge prompt"]:
     """The exact change of the metric along each edge."""
-    found = sweep(model, prompts, [[], *(carried(Sites([edge]), instead, prompts, source) for edge in edges)], metric)
+    found = sweep(model, prompts, [[], *(carried(Sites([edge]), instead, prompts, source) for edge in edges)], metric, executor=executor)
     check_finite(found, prompts.ids, f"{metric.name} with an edge changed")
     return found[1:] - found[:1]
 
@@ -202,6 +211,7 @@ def _beside(
     metric: Metric,
     n: int,
     seed: int,
+    executor: Executor | None,
 ) -> Beside:
     """Exact values of some edges: half of them drawn among all, half those of the largest estimates."""
     every, mean = scores.graph.in_order, scores.mean[scores.graph.real.numpy()]
@@ -210,7 +220,7 @@ def _beside(
     others = np.setdiff1d(np.arange(len(every)), largest)
     drawn = np.random.default_rng(seed).choice(others, n - len(largest), replace=False)
     chosen = np.sort(np.concatenate([largest, drawn]))
-    exact = exact_scores(model, prompts, [every[i] for i in chosen], instead, source, metric).mean(1)
+    exact = exact_scores(model, prompts, [every[i] for i in chosen], instead, source, metric, executor).mean(1)
     estimated = mean[chosen]
     varied = min(np.ptp(exact), np.ptp(estimated)) > 0
     worst = int(np.argmax(np.abs(exact - estimated)))

@@ -1,6 +1,7 @@
 """How well a circuit stands for its model: faithfulness at one size and over sizes."""
 
 from collections.abc import Sequence
+from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
 
@@ -73,6 +74,8 @@ class Cut:
     instead: Instead = "counterfactual"
     source: PromptSet | None = None
     metric: Metric = logit_diff
+    executor: Executor | None = None
+    """Shares the runs out, as in `sweep`: of all that is measured or searched for by this cut."""
 
     @property
     def graph(self) -> Graph:
@@ -85,7 +88,9 @@ class Cut:
         metric = as_metric(self.metric)
         if metric.each:
             raise MechcheckError(f"{metric.name!r} has a value for each position; a circuit is measured by one per prompt")
-        return Graphs(self.model, self.prompts, carried(senders_of(self.model), self.instead, self.prompts, self.source), [metric])
+        return Graphs(
+            self.model, self.prompts, carried(senders_of(self.model), self.instead, self.prompts, self.source), [metric], self.executor
+        )
 
     def on(self, rows: Sequence[int]) -> "Cut":
         """The same on some of the prompts, as often as they are named; cut edges carry what they carry here."""
@@ -211,7 +216,7 @@ class Curve(NamedTuple):
 def faithfulness_curve(
     model: "TransformerBridge", prompts: PromptSet, scores: EdgeScores | Ranked, *, shares: Sequence[float] = SHARES,
     assemble: Literal["greedy", "top"] = "greedy", instead: Instead = "counterfactual", source: PromptSet | None = None,
-    metric: Metric = logit_diff, seed: int = 0,
+    metric: Metric = logit_diff, seed: int = 0, executor: Executor | None = None,
 ) -> Curve:  # fmt: skip
     """Faithfulness of the circuits that scores, or a search, propose, from few edges to all, and the areas CMD and CPR.
 
@@ -225,6 +230,7 @@ def faithfulness_curve(
         assemble: of scores: "greedy" takes edges from the logits up, always the best of those that lead to what is already reached; "top"
             the best of all.
         seed: of the draws for the intervals.
+        executor: shares the runs out, as in `sweep`.
 
     Raises:
         CircuitError: scores of another model's edges.
@@ -232,7 +238,7 @@ def faithfulness_curve(
     """
     if not shares or any(not 0 < share <= 1 for share in shares) or list(shares) != sorted(set(shares)):
         raise MechcheckError(f"shares of all edges rise from above 0 to 1 at most, got {list(shares)}")
-    cut = Cut(model, prompts, instead, source, metric)
+    cut = Cut(model, prompts, instead, source, metric, executor)
     if scores.graph != cut.graph:
         raise CircuitError(
             f"these edges are of another model: of a graph of {len(scores.graph)} edges, and this one's has {len(cut.graph)}"

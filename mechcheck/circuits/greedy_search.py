@@ -7,6 +7,7 @@ Every set is measured by real forward passes on all prompts. Nothing is drawn at
 import itertools
 import math
 from collections.abc import Callable, Sequence
+from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
@@ -111,6 +112,7 @@ def generic_search(
     pairs: bool = True,
     budget: int | None = None,
     seen: Seen | None = None,
+    executor: Executor | None = None,
 ) -> SearchResult:
     """The set of sites whose change moves the prediction most.
 
@@ -128,11 +130,12 @@ def generic_search(
         pairs: try all pairs of those. Without them the search is purely greedy, and blind to sites that stand in for each other.
         budget: how many sets may be measured at most. Of too many pairs only those of the best sites are tried.
         seen: is given each step as soon as it is done; what it raises ends the search.
+        executor: shares the batches of each step out, as in `sweep`.
 
     Raises:
         MechcheckError: a size, share or budget that leaves nothing to search, or an objective that is not finite.
     """
-    bench = _Bench(model, prompts, intervention, objective, None, budget, seen)
+    bench = _Bench(model, prompts, intervention, objective, None, budget, seen, executor)
     return _search(bench, all_heads(model) if candidates is None else candidates, size, keep, pairs)
 
 
@@ -149,6 +152,7 @@ def targeted_search(
     pairs: bool = True,
     budget: int | None = None,
     seen: Seen | None = None,
+    executor: Executor | None = None,
 ) -> SearchResult:
     """A small set of sites whose change makes a chosen token the prediction.
 
@@ -160,7 +164,7 @@ def targeted_search(
         targets: a token for each prompt; the foils by default (for IOI: the subject).
         share: on how many of the prompts the target has to be the prediction.
         size: how many sites the set may have.
-        model, prompts, candidates, intervention, keep, pairs, budget, seen: as in `generic_search`. Pruning is within the budget.
+        model, prompts, candidates, intervention, keep, pairs, budget, seen, executor: as in `generic_search`. Pruning is within the budget.
 
     Raises:
         PromptError: not one target for each prompt.
@@ -171,7 +175,7 @@ def targeted_search(
     wanted = prompts.asked("foils") if targets is None else torch.as_tensor(targets)
     if wanted.shape != (len(prompts),):
         raise PromptError(f"targets of shape {tuple(wanted.shape)} for {len(prompts)} prompts; give one token for each")
-    bench = _Bench(model, replace(prompts, answers=wanted), intervention, probability, share, budget, seen)
+    bench = _Bench(model, replace(prompts, answers=wanted), intervention, probability, share, budget, seen, executor)
     return _search(bench, all_heads(model) if candidates is None else candidates, size, keep, pairs)
 
 
@@ -193,9 +197,11 @@ class _Bench:
         share: float | None,
         budget: int | None,
         seen: Seen | None,
+        executor: Executor | None,
     ):
         self._model, self._prompts, self._intervention = model, prompts, intervention
         self._objective, self._share, self._seen = objective, share, seen
+        self._executor = executor
         self.left = math.inf if budget is None else budget
         self.steps: list[SearchStep] = []
         self.untouched = self._measure([Sites()])[0]
@@ -221,7 +227,7 @@ class _Bench:
     def _measure(self, sets: Sequence[Sites]) -> list[_Trial]:
         variants = [self._intervention(sites) if sites else [] for sites in sets]
         wanted = [self._objective] if self._share is None else [self._objective, correct]
-        scores, *shares = (found.mean(1) for found in sweep_metrics(self._model, self._prompts, variants, wanted))
+        scores, *shares = (found.mean(1) for found in sweep_metrics(self._model, self._prompts, variants, wanted, executor=self._executor))
         if not np.isfinite(scores).all():
             changed = sets[int(np.argmin(np.isfinite(scores)))]
             raise MechcheckError(f"{self._objective.name} is not finite with {changed or 'nothing'} changed, so sets cannot be compared")

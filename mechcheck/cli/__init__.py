@@ -16,6 +16,7 @@ from mechcheck.cli.exploring import add_explore_command
 from mechcheck.cli.exporting import add_export_command
 from mechcheck.cli.pages import add_page_commands, draw
 from mechcheck.cli.reproducing import add_reproduce_command
+from mechcheck.cli.sharing import add_sharing, shared_by
 from mechcheck.cli.watching import add_watch_command, run_watch
 
 
@@ -92,6 +93,7 @@ def _add_calibrate(commands: "argparse._SubParsersAction[argparse.ArgumentParser
     calibrate.add_argument("--population", type=int, default=2400, metavar="N", help="prompts, whose mean is true (default: %(default)s)")
     calibrate.add_argument("--device", default="cpu", help="cpu, cuda, cuda:N or mps (default: %(default)s)")
     calibrate.add_argument("-o", "--out", type=Path, default=Path("reports"), help="for calibration.json and .html (default: %(default)s)")
+    add_sharing(calibrate)
     calibrate.set_defaults(run=_calibrate)
 
 
@@ -231,9 +233,8 @@ def _calibrate(chosen: argparse.Namespace) -> None:
     import torch
 
     from mechcheck.base.device import repeat_exactly
-    from mechcheck.conformance.calibration import LEAST, calibrate
+    from mechcheck.conformance.calibration import LEAST, calibrate_profiles
     from mechcheck.conformance.calibration_page import page, table
-    from mechcheck.conformance.subjects import benches
     from mechcheck.evidence.store import write_json
     from mechcheck.models.names import embedded_models
     from mechcheck.verdicts.case import PROFILES
@@ -243,11 +244,11 @@ def _calibrate(chosen: argparse.Namespace) -> None:
     torch.set_num_threads(1)
     repeat_exactly()
     names = chosen.model or embedded_models()
-    planted_on = list(benches(names, seed=chosen.seed, device=chosen.device, population=chosen.population))
-    results = {
-        profile: calibrate(planted_on, profile, claims=chosen.claims, seed=chosen.seed, device=chosen.device)
-        for profile in chosen.profile or PROFILES
-    }
+    with shared_by(chosen) as executor:
+        results = calibrate_profiles(
+            names, chosen.profile or list(PROFILES), claims=chosen.claims, seed=chosen.seed, device=chosen.device,
+            population=chosen.population, executor=executor,
+        )  # fmt: skip
     print("\n".join(table(results)))
     write_json(chosen.out / "calibration.json", results)
     (chosen.out / "calibration.html").write_text(page(results), encoding="utf-8")

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mechcheck.base.errors import MechcheckError, PromptError
+from mechcheck.cli.sharing import add_sharing, shared_by
 
 if TYPE_CHECKING:
     from transformer_lens.model_bridge import TransformerBridge
@@ -63,6 +64,7 @@ def _add_discover(commands: "_Commands[argparse.ArgumentParser]") -> None:
         "contexts)",
     )  # fmt: skip
     _add_how(discover)
+    add_sharing(discover)
     discover.set_defaults(run=_discover)
 
 
@@ -94,24 +96,27 @@ def _discover(chosen: argparse.Namespace) -> None:
     if given and not chosen.method:
         raise MechcheckError(f"--{next(iter(given))} is about edges: name the search for them, --method {METHODS[0]}")
     search, options = load_search(chosen.search), dict(map(read_option, chosen.set))
-    for name in chosen.model:
-        model = load_model(name, device=chosen.device, offline=True)
-        _check_writable(chosen.out)
-        found, along = searched(search, model, options), None
-        if chosen.method:
-            n = given.get("n", len(found.prompts))
-            if not 1 < n <= len(found.prompts):
-                raise PromptError(f"--n {n}: the search has {len(found.prompts)} prompts, and edges are searched for on 2 or more of them")
-            cut = Cut(model, found.prompts[:n], chosen.instead, metric=_metric(chosen.metric, model))
-            along = discover_edges(cut, chosen.method, size=chosen.size, faithful=chosen.faithful, resamples=chosen.resamples)
-        path = write_found(search, model, chosen.out, found, along)
-        print(path)
-        print("\n".join(role_lines(found.roles)), end="\n" if found.roles else "")
-        if along is not None:
-            worth = along.found.rank.double().numpy() if along.scores is None else along.scores.mean
-            graph, mask = along.found.graph, along.found.mask(len(along.edges))
-            print(write_graph(path.with_suffix(".json"), graph, mask, worth, d_model=model.cfg.d_model))
-            print("\n".join(edge_lines(along.edges, along.record)))
+    with shared_by(chosen) as executor:
+        for name in chosen.model:
+            model = load_model(name, device=chosen.device, offline=True)
+            _check_writable(chosen.out)
+            found, along = searched(search, model, options, executor), None
+            if chosen.method:
+                n = given.get("n", len(found.prompts))
+                if not 1 < n <= len(found.prompts):
+                    raise PromptError(
+                        f"--n {n}: the search has {len(found.prompts)} prompts, and edges are searched for on 2 or more of them"
+                    )
+                cut = Cut(model, found.prompts[:n], chosen.instead, metric=_metric(chosen.metric, model), executor=executor)
+                along = discover_edges(cut, chosen.method, size=chosen.size, faithful=chosen.faithful, resamples=chosen.resamples)
+            path = write_found(search, model, chosen.out, found, along)
+            print(path)
+            print("\n".join(role_lines(found.roles)), end="\n" if found.roles else "")
+            if along is not None:
+                worth = along.found.rank.double().numpy() if along.scores is None else along.scores.mean
+                graph, mask = along.found.graph, along.found.mask(len(along.edges))
+                print(write_graph(path.with_suffix(".json"), graph, mask, worth, d_model=model.cfg.d_model))
+                print("\n".join(edge_lines(along.edges, along.record)))
 
 
 def _check_writable(folder: Path) -> None:

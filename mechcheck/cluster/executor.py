@@ -5,13 +5,14 @@ from typing import Any
 
 from mechcheck.base.errors import MechcheckError
 from mechcheck.cluster.pool import RETRIES, Pool, Start
+from mechcheck.cluster.workers import Resources
 
 PLACES = "local, ray, ray://HOST:PORT, slurm"
 
 
 def cluster_executor(
     where: str, workers: int | None = None, *, retries: int = RETRIES, initializer: Callable | None = None, initargs: Iterable[Any] = (),
-    finalizer: Callable | None = None, options: dict[str, Any] | None = None,
+    finalizer: Callable | None = None, options: dict[str, Any] | None = None, resources: Resources | None = None,
 ) -> Pool:  # fmt: skip
     """An executor whose workers are processes here, or on a cluster; for `sweep(..., executor=)`, and for any function of a module.
 
@@ -25,13 +26,16 @@ def cluster_executor(
         retries: how often a task is done again whose worker was lost.
         initializer, initargs: done first in each worker.
         finalizer: done last in each.
+        resources: what each task needs beside a core, where it does not say so itself, as every part of a sweep.
         options: for Slurm, parameters of its jobs as submitit takes them: {"slurm_partition": "gpu", "timeout_min": 60}.
 
     Raises:
         MechcheckError: no such place; or what it needs is not installed, and how to install it.
     """
     start, close, most = _place(where, workers, options or {})
-    return Pool(start, most, retries=retries, initializer=initializer, initargs=initargs, finalizer=finalizer, closed=close)
+    return Pool(
+        start, most, retries=retries, initializer=initializer, initargs=initargs, finalizer=finalizer, closed=close, resources=resources
+    )  # fmt: skip
 
 
 def _place(where: str, workers: int | None, options: dict[str, Any]) -> tuple[Start, Callable[[], None], int]:

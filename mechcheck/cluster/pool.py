@@ -33,16 +33,18 @@ class Pool(Executor):
         initargs: its arguments.
         finalizer: done last in each worker that is not stopped.
         closed: done when all workers are gone.
+        resources: what a task needs that does not say so itself.
     """
 
     def __init__(
         self, start: Start, workers: int, *, retries: int = RETRIES, initializer: Callable | None = None, initargs: Iterable[Any] = (),
-        finalizer: Callable | None = None, closed: Callable[[], None] = lambda: None,
+        finalizer: Callable | None = None, closed: Callable[[], None] = lambda: None, resources: Resources | None = None,
     ) -> None:  # fmt: skip
         self.workers = workers
         self.lost: list[str] = []
         """The names of workers that were lost."""
         self._start, self._retries, self._closed = start, retries, closed
+        self._resources = resources or {}
         self._first = packed(initializer or _nothing, tuple(initargs), {})
         self._last = packed(finalizer, (), {}) if finalizer else None
         self._count = 0
@@ -58,14 +60,14 @@ class Pool(Executor):
         """Have fn(*args, **kwargs) done.
 
         Args:
-            resources: what the task needs beside a core; it is done by a worker that was started with the same.
+            resources: what the task needs beside a core, if not what all do; it is done by a worker that was started with the same.
             affinity: tasks of one affinity go to the same workers as far as that keeps no worker idle.
 
         Raises:
             MechcheckError: it cannot be sent to another process.
             RuntimeError: the pool was shut down, or cannot start workers.
         """
-        task = Task(packed(fn, args, kwargs), resources or {}, affinity)
+        task = Task(packed(fn, args, kwargs), self._resources if resources is None else resources, affinity)
         with self._changed:
             if self._state.broken is not None:
                 raise BrokenExecutor(f"no worker could be started: {self._state.broken}") from self._state.broken

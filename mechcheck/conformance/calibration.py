@@ -2,10 +2,12 @@
 
 import itertools
 from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import Executor
 from typing import Any
 
 import numpy as np
 
+from mechcheck.base.device import repeat_exactly
 from mechcheck.base.seeds import seed_from
 from mechcheck.conformance.planted import (
     KINDS,
@@ -19,7 +21,7 @@ from mechcheck.conformance.planted import (
     plant_several,
 )
 from mechcheck.conformance.planted_circuits import Ground, Judged
-from mechcheck.conformance.subjects import Bench
+from mechcheck.conformance.subjects import POPULATION, Bench, benches
 from mechcheck.stats.estimates import Confidence, estimate_rate
 from mechcheck.stats.measurement import Measurement
 from mechcheck.verdicts.case import PROFILES, Conditions
@@ -33,6 +35,36 @@ MANY, SKEWED = 16, 2.0
 JUDGED = 800
 """Circuits and models that are contrasted with alternatives, vacuous ones and specific ones each, at most."""
 Json = dict[str, Any]
+
+
+def calibrate_profiles(
+    models: Sequence[str], profiles: Sequence[str], *, claims: int = CLAIMS, seed: int = 0, device: str = "cpu",
+    population: int = POPULATION, executor: Executor | None = None,
+) -> dict[str, Json]:  # fmt: skip
+    """`calibrate` under each profile, on all tasks of these models.
+
+    Args:
+        models: as `load_model` takes them.
+        profiles: their names.
+        claims, seed, device: as in `calibrate`.
+        population: prompts of each task, whose mean is the truth.
+        executor: its processes take a profile each (`cluster_executor`); the numbers are the same.
+    """
+    if executor is None:
+        planted_on = list(benches(models, seed=seed, device=device, population=population))
+        return {profile: calibrate(planted_on, profile, claims=claims, seed=seed, device=device) for profile in profiles}
+    told = {"claims": claims, "seed": seed, "device": device, "population": population}
+    asked = {profile: executor.submit(_calibrated, tuple(models), profile, **told) for profile in profiles}
+    return {profile: one.result() for profile, one in asked.items()}
+
+
+def _calibrated(models: Sequence[str], profile: str, **told: Any) -> Json:
+    """In one of the processes: of one profile, computed as the command does."""
+    import torch
+
+    torch.set_num_threads(1)
+    repeat_exactly()
+    return calibrate_profiles(models, [profile], **told)[profile]
 
 
 def calibrate(benches: Sequence[Bench], profile: str, *, claims: int = CLAIMS, seed: int = 0, device: str = "cpu") -> Json:

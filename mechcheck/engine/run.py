@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 AnyMetric = Metric | Callable
 
 _plain_only = False
-# Bytes of streams that are kept until metrics have read them, where these read many positions.
+# Bytes of streams that are kept until metrics have read them.
 STREAM_BYTES = 2**30
 
 
@@ -228,10 +228,10 @@ def _fast(
 
 
 def _at_once(model: "TransformerBridge", prompts: PromptSet, read: Read, numbers: list[int]) -> list[list[int]]:
-    """Variants whose last streams are kept together: all, but where so many positions are read that these would not fit."""
+    """Variants whose last streams are kept together: all, but where so many prompts or positions are read that these would not fit."""
     kept = read.positions.numel() * model.cfg.d_model * 4
-    size = len(numbers) if read.positions.shape[1] == 1 else max(1, STREAM_BYTES // kept)
-    return [numbers[start : start + size] for start in range(0, len(numbers), size or 1)]
+    size = max(1, STREAM_BYTES // kept)
+    return [numbers[start : start + size] for start in range(0, len(numbers), size)]
 
 
 def logits_at_end(model: "TransformerBridge", prompts: PromptSet, interventions: Sequence[Intervention] = ()) -> Logits:

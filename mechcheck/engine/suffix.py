@@ -41,7 +41,7 @@ class Batch:
 
     def run(self) -> Float[Tensor, "variant prompt read d_model"]:
         """The stream where it is read, after the last layer, under each variant."""
-        resid_pre, everywhere = self.base.layers[0].resid_pre, self.window.everywhere
+        resid_pre, everywhere = self.base.layers.entering(0), self.window.everywhere
         stream = resid_pre.new_empty(len(resid_pre), 0, everywhere.positions.shape[1], resid_pre.shape[-1])
         last = len(self.base.layers) - 1
         for layer in range(self.variants[0].layer, last):

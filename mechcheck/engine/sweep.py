@@ -13,7 +13,7 @@ from mechcheck.base.shares import Share, agreed, computed
 from mechcheck.engine.arithmetic.model import Arithmetic
 from mechcheck.engine.direct import at_receivers, put_at_receivers
 from mechcheck.engine.edit import Activation, Edit
-from mechcheck.engine.memory import free_bytes, ran_out
+from mechcheck.engine.memory import free_bytes, kept_bytes, ran_out
 from mechcheck.engine.reading import Read, read_by
 from mechcheck.engine.rounding import settled
 from mechcheck.engine.site_readers import capture_sites
@@ -97,7 +97,7 @@ def capture_fast(
 def _blocks(model: "TransformerBridge", known: Arithmetic, prompts: PromptSet) -> list[list[int]]:
     """Prompts whose untouched run fits into memory together."""
     kept = 8 * model.cfg.n_layers * max(model.cfg.d_model, model.cfg.n_heads * model.cfg.d_head) + 2 * (model.cfg.d_mlp or 0)
-    size = max(1, 2 * free_bytes(known.w_u.device) // (prompts.tokens.shape[1] * kept * known.w_u.element_size()))
+    size = max(1, kept_bytes(known.w_u.device) // (prompts.tokens.shape[1] * kept * known.w_u.element_size()))
     return [list(range(start, min(start + size, len(prompts)))) for start in range(0, len(prompts), size)]
 
 

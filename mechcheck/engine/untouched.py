@@ -14,6 +14,8 @@ from mechcheck.engine.arithmetic.rotary import rotate
 from mechcheck.engine.arithmetic.work import attended
 from mechcheck.engine.edit import Activation, Rows, is_token, part_of, select
 from mechcheck.engine.hooks import as_loaded, attention_mask
+from mechcheck.engine.kept.layers import Kept, Layers
+from mechcheck.engine.memory import kept_bytes
 from mechcheck.notation.sites import Kind, Site
 from mechcheck.prompts.limits import check_fits_once
 from mechcheck.prompts.prompt_set import PromptSet
@@ -24,21 +26,6 @@ if TYPE_CHECKING:
 Tables = tuple[Float[Tensor, "pos rotary"], Float[Tensor, "pos rotary"]]
 
 
-class Kept(NamedTuple):
-    """What is kept of one layer."""
-
-    resid_pre: Float[Tensor, "prompt pos d_model"]
-    k: Float[Tensor, "prompt kv_head pos d_head"]
-    """After rotary embedding."""
-    v: Float[Tensor, "prompt kv_head pos d_head"]
-    z: Float[Tensor, "prompt pos head*d_head"]
-    attn_out: Float[Tensor, "prompt pos d_model"]
-    mlp_out: Float[Tensor, "prompt pos d_model"] | None
-    """None where there are no MLPs."""
-    neuron_norm: Float[Tensor, "prompt pos"] | None
-    """The length of the MLP's hidden activations as a vector."""
-
-
 @dataclass(eq=False)
 class Untouched:
     """A forward pass without interventions, at every position."""
@@ -46,12 +33,14 @@ class Untouched:
     prompts: PromptSet
     tables: Tables | None
     """Cosines and sines of the rotary embedding, by position."""
-    layers: tuple[Kept, ...]
+    layers: Layers
     last: Float[Tensor, "prompt pos d_model"]
     """The stream after the last layer."""
     extra: dict[tuple[Kind, int], Tensor]
     """Activations that were asked for beside those of `Kept`."""
     arithmetic: Arithmetic
+    bound: tuple[Int[Tensor, "prompt read"], Float[Tensor, "prompt read d_model"]] | None = None
+    """Positions, and what no scale exceeds there (`rounding.at_most`); None until it is asked for."""
     scale: tuple[Int[Tensor, "prompt read"], Float[Tensor, "prompt read d_model"]] | None = None
     """Positions, and of each component there in what units rounding is told (`rounding.scale`); None until it is asked for."""
 
@@ -59,16 +48,17 @@ class Untouched:
         """A hook's activation: [prompt, pos, head, d_head] for the heads' kinds, [prompt, pos, d] else."""
         if (kind, layer) in self.extra:
             return self.extra[kind, layer]
-        kept = self.layers[layer]
         match kind:
             case "head":
-                return kept.z.unflatten(-1, (-1, self.arithmetic.d_head))
+                return self.layers[layer].z.unflatten(-1, (-1, self.arithmetic.d_head))
             case "resid_mid":
-                return kept.resid_pre + kept.attn_out
+                return self.layers.entering(layer) + self.layers[layer].attn_out
             case "resid_post":
-                return self.last if layer == len(self.layers) - 1 else self.layers[layer + 1].resid_pre
-            case "resid_pre" | "attn_out" | "mlp_out":
-                return getattr(kept, kind)
+                return self.last if layer == len(self.layers) - 1 else self.layers.entering(layer + 1)
+            case "resid_pre":
+                return self.layers.entering(layer)
+            case "attn_out" | "mlp_out":
+                return getattr(self.layers[layer], kind)
         raise KeyError(f"{kind} of layer {layer} was not asked for")
 
     def at(self, site: Site) -> Activation:
@@ -136,18 +126,52 @@ def untouched(
     sees = seen_by_all(arithmetic, prompts)
     if common:
         sees = torch.ones(x.shape[1], prompts.tokens.shape[1], dtype=torch.bool, device=x.device).tril(common)
-    layers: list[Kept] = []
+    way = _Way(arithmetic, around, sees, like.layers if like is not None and common else None, common)
+    layers = Layers(way.again, kept_bytes(x.device))
     also: dict[tuple[Kind, int], Tensor] = {}
-    for number, layer in enumerate(arithmetic.layers):
+    for number in range(len(arithmetic.layers)):
+        passed = way.through(number, x)
+        layers.add(passed.kept)
+        also.update({(kind, number): passed.found[kind] for kind in passed.found if (kind, number) in extra})
+        x = passed.leaving
+    if like is not None and common:
+        x = torch.cat([like.last[:, :common], x], dim=1)
+    return Untouched(prompts, tables, layers, x, also, arithmetic)
+
+
+class _Passed(NamedTuple):
+    """What a layer makes of the stream."""
+
+    kept: Kept
+    found: dict[Kind, Tensor]
+    """Queries, keys and values before rotary embedding, and neurons."""
+    leaving: Float[Tensor, "prompt later d_model"]
+
+
+class _Way(NamedTuple):
+    """How a run goes through its layers."""
+
+    arithmetic: Arithmetic
+    around: Tables | None
+    sees: Bool[Tensor, "..."] | None
+    like: Layers | None
+    """Of a run that these prompts have their first positions in common with."""
+    common: int
+    """So many positions."""
+
+    def through(self, number: int, x: Float[Tensor, "prompt later d_model"]) -> _Passed:
+        """One layer, at the positions that are not in common."""
+        arithmetic, common = self.arithmetic, self.common
+        layer, before = arithmetic.layers[number], None if self.like is None else self.like[number]
         q, k, v = arithmetic.split(layer.qkv(arithmetic.attention_input(layer, x)))
         found: dict[Kind, Tensor] = {"q": q, "k": k, "v": v}
-        q, k = (rotate(part, around, neighbours=arithmetic.neighbours) for part in (q, k))
+        q, k = (rotate(part, self.around, neighbours=arithmetic.neighbours) for part in (q, k))
         q, k, v = (part.transpose(1, 2) for part in (q, k, v))
-        if like is not None and common:
-            k, v = (torch.cat([old[:, :, :common], new], dim=2) for old, new in ((like.layers[number].k, k), (like.layers[number].v, v)))
+        if before is not None:
+            k, v = (torch.cat([old[:, :, :common], new], dim=2) for old, new in ((before.k, k), (before.v, v)))
         attended(q, k)
         z = F.scaled_dot_product_attention(
-            q, k, v, attn_mask=sees, is_causal=sees is None, scale=arithmetic.scale, enable_gqa=q.shape[1] != k.shape[1]
+            q, k, v, attn_mask=self.sees, is_causal=self.sees is None, scale=arithmetic.scale, enable_gqa=q.shape[1] != k.shape[1]
         )  # [prompt, head, pos, d_head]
         z = z.transpose(1, 2).flatten(2)
         attn_out = layer.o(z)
@@ -157,12 +181,13 @@ def untouched(
             found["neuron"] = arithmetic.neurons(layer, x if arithmetic.parallel else between)
             mlp_out, size = layer.mlp.out(found["neuron"]), found["neuron"].norm(dim=-1)
         kept = Kept(x, k, v, z, attn_out, mlp_out, size)
-        layers.append(kept if like is None or not common else _continued(like.layers[number], kept, common))
-        also.update({(kind, number): found[kind] for kind in found if (kind, number) in extra})
-        x = between if mlp_out is None else arithmetic.after_mlp(layer, between, mlp_out)
-    if like is not None and common:
-        x = torch.cat([like.last[:, :common], x], dim=1)
-    return Untouched(prompts, tables, tuple(layers), x, also, arithmetic)
+        leaving = between if mlp_out is None else arithmetic.after_mlp(layer, between, mlp_out)
+        return _Passed(kept if before is None else _continued(before, kept, common), found, leaving)
+
+    @torch.no_grad()
+    def again(self, number: int, entering: Float[Tensor, "prompt pos d_model"]) -> Kept:
+        """A layer once more, from what entered it."""
+        return self.through(number, entering[:, self.common :]).kept
 
 
 def seen_by_all(arithmetic: Arithmetic, prompts: PromptSet) -> Bool[Tensor, "prompt 1 1 pos"] | None:

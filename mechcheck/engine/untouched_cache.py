@@ -5,7 +5,7 @@ import itertools
 import weakref
 import zlib
 from collections import OrderedDict
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -195,10 +195,4 @@ def _state(model: "TransformerBridge") -> tuple[Any, ...]:
 
 
 def _bytes(run: Untouched) -> int:
-    return sum(tensor.nbytes for tensor in _tensors(run))
-
-
-def _tensors(run: Untouched) -> Iterator[Tensor]:
-    for kept in run.layers:
-        yield from (tensor for tensor in kept if tensor is not None)
-    yield from run.extra.values()
+    return run.layers.nbytes + sum(tensor.nbytes for tensor in run.extra.values())

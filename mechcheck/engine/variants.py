@@ -60,20 +60,19 @@ class Join(IntEnum):
 
     def brings(self, what: Brought, base: Untouched, layer: int) -> Float[Tensor, "prompt pos d"] | None:
         """What rows that join here bring of the untouched run, as it is not computed for them; None: they bring nothing of this."""
-        kept = base.layers[layer]
         match self, what:
             case ((Join.INPUT | Join.HEADS), "stream"):
-                return kept.resid_pre
+                return base.layers.entering(layer)
             case ((Join.BETWEEN | Join.MLP_OUT), "stream"):
-                return kept.resid_pre + kept.attn_out
+                return base.of("resid_mid", layer)
             case Join.OUTPUT, "stream":
                 return base.of("resid_post", layer)
             case Join.HEADS, "z":
-                return kept.z
+                return base.layers[layer].z
             case Join.HEADS, "mlp_out" if base.arithmetic.parallel:  # the MLP does not see what these rows change
-                return kept.mlp_out
+                return base.layers[layer].mlp_out
             case Join.MLP_OUT, "mlp_out":
-                return kept.mlp_out
+                return base.layers[layer].mlp_out
         return None
 
 

@@ -6,6 +6,7 @@ from mechcheck.base.errors import ModelError
 from mechcheck.compiled import compiled_models
 from mechcheck.models.loading import load_model, reinitialised
 from mechcheck.models.names import embedded_models
+from mechcheck.models.placing import placement
 from mechcheck.models.provenance import Provenance, provenance
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ def load_again(source: Provenance) -> "TransformerBridge":
     name, twin, seed = source.name.partition("#reinitialised-")
     known = name in embedded_models() or name in compiled_models() or source.revision is not None
     model = load_model(
-        name if known else str(source.directory), device=source.device, dtype=source.dtype, revision=source.revision, offline=True,
+        name if known else str(source.directory), **placement(source.device), dtype=source.dtype, revision=source.revision, offline=True,
         processing="folded" if source.not_folded else source.processing, follow_links=True,
     )  # fmt: skip
     model = reinitialised(model, int(seed)) if twin else model

@@ -9,6 +9,7 @@ import torch
 from mechcheck.base.errors import ModelError
 from mechcheck.models.admitted import check_undamaged, read_config
 from mechcheck.models.directory import architecture_named, first_line, has_tokenizer, quiet_loading
+from mechcheck.models.placing import placement
 from mechcheck.models.weights import Watched
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ def boot(directory: Path, name: str, device: str, dtype: torch.dtype) -> "Transf
     Args:
         directory: what TransformerLens reads.
         name: of the model, for messages.
-        device, dtype: where to, and in which numbers.
+        device, dtype: where to (as `placement` reads it), and in which numbers.
 
     Raises:
         ModelError: weights that are missing, or whatever a library meets in the files.
@@ -35,7 +36,7 @@ def boot(directory: Path, name: str, device: str, dtype: torch.dtype) -> "Transf
     try:
         with quiet_loading():
             model = TransformerBridge.boot_transformers(
-                str(directory), device=device, dtype=dtype, model_class=watched, tokenizer=_stand_in(directory)
+                str(directory), **placement(device), dtype=dtype, model_class=watched, tokenizer=_stand_in(directory)
             )
     except ModelError:
         raise

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from mechcheck.base.architectures import is_encoder, is_native
-from mechcheck.base.device import check_device, usual_torch
+from mechcheck.base.device import usual_torch
 from mechcheck.base.errors import ModelError
 from mechcheck.base.handed import hand_out
 from mechcheck.base.loaded import Processing
@@ -26,6 +26,7 @@ from mechcheck.models.in_memory import twin_in_memory
 from mechcheck.models.names import directory_of, embedded_models, unlike_any
 from mechcheck.models.native import Booted, boot_directory, described, is_native_directory
 from mechcheck.models.native import boot_twin as boot_native_twin
+from mechcheck.models.placing import DeviceMap, as_device, check_one_device
 from mechcheck.models.provenance import Provenance, hash_parameters, provenance, remember
 from mechcheck.models.stored import Stored, stored
 from mechcheck.models.weights import Watched
@@ -35,20 +36,19 @@ if TYPE_CHECKING:
     from transformer_lens.model_bridge import TransformerBridge
 
 DTYPES = {"float32": torch.float32, "float64": torch.float64, "bfloat16": torch.bfloat16, "float16": torch.float16}
-# Models kept in memory at once: one under test, one contrast, and the re-initialised twin of each.
-KEPT = 4
-# Small ones: a claim runs on one after the other, so that keeping fewer than it has models keeps none.
-KEPT_SMALL = 16
+# Models kept in memory at once: one under test, one contrast, and the re-initialised twin of each; of small ones as many as a claim may run
+# on one after the other.
+KEPT, KEPT_SMALL = 4, 16
 # A claim draws several twins by turns, so that keeping fewer of them keeps none; of a large model they take too much room.
 KEPT_TWINS = 8
-LARGE = 30_000_000
-"""Parameters."""
+LARGE = 30_000_000  # parameters
 
 
 def load_model(
     name_or_path: str | Path,
     *,
     device: str = "cpu",
+    device_map: DeviceMap | None = None,
     dtype: str = "float32",
     processing: Processing = "folded",
     revision: str | None = None,
@@ -57,28 +57,28 @@ def load_model(
 ) -> "TransformerBridge":
     """Load an embedded model, a local Hugging Face directory or a hub id as a `TransformerBridge` in evaluation mode.
 
-    All three become a directory first, so they share one path. Only safetensors are read. Models are shared and kept in
-    memory: treat them as read-only.
+    All three become a directory first. Only safetensors are read. Models are shared and kept in memory: treat them as read-only.
 
     Args:
         name_or_path: one of `embedded_models()`, a directory, or a hub id such as "gpt2" or, with a pinned revision, "gpt2@607a30d".
         device: "cpu", "cuda", "cuda:1", "mps".
+        device_map: in its place "auto", "balanced", "balanced_low_0", "sequential" as accelerate means them, or {part as transformers
+            names it: device}. Weights on several devices are run with plain hooks alone.
         dtype: one of float32, float64, bfloat16, float16.
-        processing: "folded" applies TransformerLens' weight processing, which published head-level figures assume
-            (zero ablation then leaves value biases in place); "raw" keeps the weights as stored, as encoders always are.
+        processing: "folded" applies TransformerLens' weight processing, which published head-level figures assume (zero ablation then
+            leaves value biases in place); "raw" keeps the weights as stored, as encoders always are.
         revision: commit, tag or branch on the hub.
         offline: use only what is already on this machine.
         follow_links: read a directory also where its files are links to files elsewhere, other than those of the hub's own cache.
 
     Raises:
-        ModelError: nothing of that name, no network, weights that are not safetensors, or an architecture that
-            TransformerLens does not have.
+        ModelError: nothing of that name, no network, no such device, no safetensors, or an architecture that TransformerLens lacks.
     """
     if dtype not in DTYPES:
         raise ModelError(f"unknown dtype {dtype!r}; choose one of {', '.join(DTYPES)}")
     if processing not in ("folded", "raw"):
         raise ModelError(f'unknown processing {processing!r}; choose "folded" or "raw"')
-    check_device(device, dtype)
+    device = as_device(device, device_map, dtype)
     directory, name, commit = _resolve(str(name_or_path), revision, offline, follow_links)
     load = _load_small if _bytes(directory) < 4 * LARGE else _load
     with usual_torch():
@@ -122,6 +122,7 @@ def reinitialised(model: "TransformerBridge", seed: int) -> "TransformerBridge":
 def _twin(model: "TransformerBridge", of: Provenance, seed: int) -> "TransformerBridge":
     if is_native(model):
         return _load_native_twin(described(model), model.tokenizer, of, seed)
+    check_one_device(of.device, f"{of.name!r} was placed by a device_map, and its re-initialised twin")
     if of.directory is None:
         name = f"{of.name}#reinitialised-{seed}"
         twin = twin_in_memory(model, name, seed, of.device, DTYPES[of.dtype])
@@ -146,6 +147,7 @@ def _made(
 ) -> "TransformerBridge":
     source = Provenance(name, directory, revision, now.weights, processing, dtype, device, n_params=0)
     if is_native_directory(directory):
+        check_one_device(device, f"{name!r}, a native model that transformers does not load,")
         return _finish_native(boot_directory(directory, name, device, DTYPES[dtype], processing), source)
     model = _boot(source)
     return _finish(model, replace(source, n_params=_count(model)))

@@ -32,6 +32,7 @@ class Provenance:
     """"folded": LayerNorm folded, weights centred, value biases folded (compatibility mode); "raw": as stored."""
     dtype: str
     device: str
+    """A device, or what was given as `device_map`, as text."""
     n_params: int
     """Parameters as stored, before processing."""
     not_folded: str | None = None

@@ -10,6 +10,7 @@ import torch
 from mechcheck.base.errors import ModelError
 from mechcheck.models.admitted import check_sizes, stored_shapes
 from mechcheck.models.agreement import Prediction, predict, probe
+from mechcheck.models.placing import is_mapped
 
 if TYPE_CHECKING:
     from transformers import PretrainedConfig, PreTrainedModel
@@ -50,7 +51,7 @@ class Watched:
         check_finite(dict(model.named_parameters()), self._name)
         self._drawn = [model.get_parameter(key) for key in sorted(info["missing_keys"])]
         with_zero_biases(model)
-        model = model.to(self._device).eval()
+        model = (model if is_mapped(self._device) else model.to(self._device)).eval()
         self.own = predict(model, probe(model.config.get_text_config()), encoder=_reads_both_ways(auto))
         return model
 

@@ -118,7 +118,8 @@ class Landscape:
         self.model = type("model", (), {"cfg": type("cfg", (), {"n_layers": 1, "n_heads": heads_in_all})})
         self.tried: list[str] = []
 
-    def sweep_metrics(self, model, prompts, variants, metrics):
+    def sweep_metrics(self, model, prompts, variants, metrics, executor):
+        assert executor is None
         named = ["".join(str(site.index) for site in variant) for variant in variants]
         self.tried += [name for name in named if name]
         tables = [self.scores, self.reached][: len(metrics)]

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from mechcheck.cli import main
-from mechcheck.conformance.calibration import share
+from mechcheck.cluster.executor import cluster_executor
+from mechcheck.conformance.calibration import calibrate_profiles, share
 from mechcheck.conformance.calibration_page import page, share_text, table
 from mechcheck.verdicts.case import PROFILES
 
@@ -63,3 +64,10 @@ def test_the_recorded_figures_are_complete(profile):
     of = recorded[profile]["of"]
     assert (of["prompts"], of["decoys"]) == PROFILES[profile]
     assert len(of["subjects"]) == 18
+
+
+def test_profiles_that_processes_share_come_out_alike():
+    told = {"claims": 80, "population": 108}
+    with cluster_executor("local", 2) as executor:
+        shared = calibrate_profiles(["compiled-induction"], ["smoke", "ci"], **told, executor=executor)
+    assert shared == calibrate_profiles(["compiled-induction"], ["smoke", "ci"], **told)

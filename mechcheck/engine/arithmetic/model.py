@@ -218,6 +218,8 @@ def _prediction_head(model: "TransformerBridge") -> Callable[[Tensor], Tensor]:
 
 def _check_served(model: "TransformerBridge", encoder: bool) -> None:
     cfg = model.cfg
+    if (getattr(cfg, "n_devices", None) or 1) > 1:
+        raise Unserved("weights on several devices")
     if cfg.architecture not in (_ENCODERS if encoder else _DECODERS):
         raise Unserved(f"{cfg.architecture} is not among {', '.join((*_DECODERS, *_ENCODERS))}")
     if cfg.act_fn not in ACTIVATIONS and not cfg.attn_only:

@@ -17,9 +17,10 @@ from mechcheck.engine.arithmetic.rotary import rotate
 from mechcheck.engine.arithmetic.work import attended
 from mechcheck.engine.graphs.relevance import FrozenNorm, relevance_of
 from mechcheck.engine.graphs.senders import Changes, changes, elsewhere
+from mechcheck.engine.kept.layers import Kept, Layers
 from mechcheck.engine.memory import free_bytes
 from mechcheck.engine.reading import Reading, read_by
-from mechcheck.engine.untouched import Kept, Tables, Untouched, first_stream, seen_by_all
+from mechcheck.engine.untouched import Tables, Untouched, first_stream, seen_by_all
 from mechcheck.engine.untouched_cache import remember, untouched_run
 from mechcheck.notation.graph import Graph, graph
 from mechcheck.notation.interventions import Ablate, Patch
@@ -187,7 +188,7 @@ class Gradients:
             places, streams, kept = self._layers(put)
             last = streams[-1].detach()
             total = self._measured(streams[-1], last if clean is None else clean).sum()
-        own = Untouched(self.prompts, self.tables, tuple(kept), last, {}, self.known)
+        own = Untouched(self.prompts, self.tables, Layers.whole(kept), last, {}, self.known)
         return Taken(places, [stream.detach() for stream in streams], own, total)
 
     def _layers(self, put: Put) -> tuple[list[Tensor | None], list[Tensor], list[Kept]]:

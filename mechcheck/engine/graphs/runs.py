@@ -1,30 +1,33 @@
 """Runs of a whole graph: every receiver reads some senders as they are, and others as they are elsewhere."""
 
-from collections.abc import Callable, Iterator, Sequence
+import pickle
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Executor
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from functools import lru_cache, partial
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float
 from torch import Tensor
-from torch.nn import functional as F
 
 from mechcheck.base.cached import cached_property
 from mechcheck.base.device import usual_torch
 from mechcheck.base.errors import SiteError
+from mechcheck.base.loaded import Source, source_of
 from mechcheck.base.progress import heard, progress
+from mechcheck.base.shares import Counting, Share, Some, agreed, computed
 from mechcheck.engine.along import arithmetic_of
-from mechcheck.engine.arithmetic.layer import Layer
 from mechcheck.engine.arithmetic.model import Arithmetic
-from mechcheck.engine.arithmetic.rotary import rotate
-from mechcheck.engine.arithmetic.work import attended, multiplied
+from mechcheck.engine.graphs.graph_run import Cuts, GraphRun, Kinds
 from mechcheck.engine.graphs.senders import Sent, sent
 from mechcheck.engine.memory import free_bytes
 from mechcheck.engine.reading import Read, Reading, read_by
 from mechcheck.engine.rounding import settled
+from mechcheck.engine.spreading.shared import shared
 from mechcheck.engine.swept import Swept
-from mechcheck.engine.untouched import Untouched, seen_by_all
+from mechcheck.engine.untouched import Untouched
 from mechcheck.engine.untouched_cache import untouched_run
 from mechcheck.engine.watch import Ran, tell, watched
 from mechcheck.notation.graph import Graph, graph
@@ -35,9 +38,8 @@ from mechcheck.prompts.prompt_set import PromptSet
 if TYPE_CHECKING:
     from transformer_lens.model_bridge import TransformerBridge
 
-Cuts = Bool[Tensor, "variant receiver sender *kind"]
-"""Which edges are cut in each variant; with a last dimension where kinds of positions are told apart."""
-Kinds = Int[Tensor, "prompt pos"]
+Shares = Float[Tensor, "variant receiver sender"]
+"""How far each edge is cut in each variant."""
 
 # At a time on a CPU where somebody waits for it to advance.
 _HEARD_BYTES = 48 * 2**20
@@ -74,6 +76,10 @@ class Graphs:
     instead: Ablate | Patch
     """What cut edges carry: a `Patch` or an `Ablate` of all senders (`senders_of`) at every position."""
     metrics: Sequence[Metric]
+    executor: Executor | None = None
+    """Whose processes share the batches out, as in `sweep`."""
+    drawn: "tuple[Graphs, list[int]] | None" = None
+    """Whose rows these prompts are, where cut edges carry what they carry there; None: those of no other."""
 
     @cached_property
     def graph(self) -> Graph:
@@ -101,14 +107,17 @@ class Graphs:
     @cached_property
     def elsewhere(self) -> Sent:
         """What cut edges carry."""
+        if self.drawn is not None:
+            whole, rows = self.drawn
+            return whole.elsewhere[:, rows]
         with usual_torch(), torch.no_grad():
             return sent(self.model, self.prompts, self.instead)
 
     def on(self, prompts: PromptSet, rows: Sequence[int]) -> "Graphs":
         """The same on these rows of the prompts; cut edges carry what they carry here."""
-        part = Graphs(self.model, prompts, self.instead, self.metrics)
-        part.elsewhere = self.elsewhere[:, rows]
-        return part
+        whole, drawn = self.drawn or (self, None)
+        rows = [*rows] if drawn is None else [drawn[row] for row in rows]
+        return Graphs(self.model, prompts, self.instead, self.metrics, self.executor, (whole, rows))
 
     @usual_torch()
     def measure(self, cuts: Cuts, kinds: Kinds | None = None) -> list[Float[np.ndarray, "variant prompt *pos"]]:
@@ -121,11 +130,13 @@ class Graphs:
         known, read, n = self.known, self.read, len(self.prompts)
         out = known.w_u.new_empty(len(cuts), *read.positions.shape, known.w_u.shape[0])
         clean = known.w_u.new_empty(*read.positions.shape, known.w_u.shape[0])
+        asked = _Asked(cuts, kinds)
+        share = self._share(asked)
         with torch.no_grad(), progress(len(cuts) * n, "circuits") as bar:
-            for rows, chosen, run in self._runs(cuts, 1, kinds):
-                clean[rows] = run.base.last[torch.arange(len(rows))[:, None], run.read.positions]
-                out[chosen, rows] = settled(run.streams(), run.base, run.read.positions, 0)
-                bar.update(len(rows) * len(run.cuts))
+            for block, chosen, streams in self.batches(asked, share):
+                clean[block.rows] = block.clean
+                out[chosen, block.rows] = streams
+                bar.update(len(block.rows) * len(streams))
             out = torch.where(cuts.flatten(1).any(1).to(out.device)[:, None, None, None], out, clean)
             values = Swept(self.model, known, self.prompts, read, [[] for _ in cuts], out, clean).values(self.metrics)
         if watched():
@@ -133,47 +144,135 @@ class Graphs:
         return values
 
     @usual_torch()
-    def slopes(self, cuts: Cuts | Float[Tensor, "variant receiver sender"]) -> Float[Tensor, "variant prompt receiver sender"]:
+    def slopes(self, cuts: Cuts | Shares) -> Float[Tensor, "variant prompt receiver sender"]:
         """What cutting each edge (further) adds to the first metric, to first order around each variant; 0 where there is no edge."""
-        (metric, *_), real = self.metrics, self.graph.real
-        found = torch.empty(len(cuts), len(self.prompts), *real.shape, dtype=torch.float64)
+        found = torch.empty(len(cuts), len(self.prompts), *self.graph.real.shape, dtype=torch.float64)
+        asked = _Asked(cuts, metric=self.metrics[0])
         with usual_torch(), progress(len(cuts) * len(self.prompts), "slopes of circuits") as bar:
-            for rows, chosen, run in self._runs(cuts, 4):
-                reading = Reading(metric, run.base.prompts, run.read)
-                clean = self._logits(run.base.last[torch.arange(len(rows))[:, None], run.read.positions])
-
-                def measured(streams: Tensor, reading: Reading = reading, clean: Tensor = clean) -> Tensor:
-                    values = [reading.metric(reading.of(self._logits(one)), reading.rows, reading.of(clean)) for one in streams]
-                    return torch.stack([reading.reduced(one) for one in values])
-
-                found[chosen, rows] = run.slopes(measured) * real
-                bar.update(len(rows) * len(run.cuts))
+            for block, chosen, slopes in self.batches(asked, self._share(asked)):
+                found[chosen, block.rows] = slopes * self.graph.real
+                bar.update(len(block.rows) * len(slopes))
         return found
 
-    def _logits(self, streams: Tensor) -> Tensor:
-        return self.known.logits(streams)
-
-    def _runs(
-        self, cuts: Cuts | Float[Tensor, "variant receiver sender"], weight: int, kinds: Kinds | None = None
-    ) -> Iterator[tuple[list[int], slice, "GraphRun"]]:
-        """Some prompts and some variants at a time, as many as there is room for; `weight`: how much more than a forward run each takes."""
-        n = len(self.prompts)
+    def batches(self, asked: "_Asked", share: Share | None) -> "Iterator[tuple[_Block, slice, Tensor]]":
+        """Some prompts and some variants at a time, as many as there is room for, and what is asked for of those that are computed here."""
+        n, weight = len(self.prompts), 1 if asked.metric is None else 4  # a gradient takes more than a forward run
         room = free_bytes(self.known.w_u.device)
         if heard() and self.known.w_u.device.type == "cpu":
             room = min(room, _HEARD_BYTES)
-        size = max(1, room // (weight * _bytes_per_row(self.known, self.graph, self.prompts)))
+        size = agreed(share, max(1, room // (weight * _bytes_per_row(self.known, self.graph, self.prompts))))
         for start in range(0, n, min(size, n)):
             rows = list(range(start, min(start + size, n)))
             some, here = (self.prompts, self.read) if len(rows) == n else (self.prompts[rows], self.read.on(rows))
-            base = untouched_run(self.model, self.known, some)
+            block = _Block(self, rows, some, here)
             at_once = max(1, size // len(rows))
-            for first in range(0, len(cuts), at_once):
+            for first in range(0, len(asked.cuts), at_once):
                 chosen = slice(first, first + at_once)
-                yield (
-                    rows,
-                    chosen,
-                    GraphRun(self.known, base, self.elsewhere[:, rows], cuts[chosen], here, None if kinds is None else kinds[rows]),
-                )
+                found = computed(share, partial(block.computed, asked, chosen))
+                if found is not None:
+                    yield block, chosen, found
+
+    def _share(self, asked: "_Asked") -> Share | None:
+        """What the executor's processes compute of it; None where there is none, nothing to share out, or a metric that cannot be sent."""
+        if self.executor is None:
+            return None
+        plan = Counting()
+        assert not [*self.batches(asked, plan)]
+        if plan.batches < 2:
+            return None
+        whole, rows = self.drawn or (self, None)
+        of = _Of(source_of(self.model), whole.prompts, self.instead, self.prompts, rows)
+        try:
+            work = pickle.dumps(_Work(pickle.dumps(of), asked, self.read, plan.sizes, torch.get_num_threads()))
+        except (pickle.PicklingError, AttributeError, TypeError):
+            return None
+        return shared(self.executor, plan, _computed, work, self.known.w_u.device if asked.metric is None else "cpu")
+
+
+class _Asked(NamedTuple):
+    """What is asked about some variants."""
+
+    cuts: Cuts | Shares
+    kinds: Kinds | None = None
+    metric: Metric | None = None
+    """Whose slopes are asked for; None: the streams where they are read."""
+
+
+@dataclass(eq=False)
+class _Block:
+    """Some of the prompts."""
+
+    graphs: Graphs
+    rows: list[int]
+    prompts: PromptSet
+    read: Read
+
+    @cached_property
+    def base(self) -> Untouched:
+        """Their untouched run."""
+        return untouched_run(self.graphs.model, self.graphs.known, self.prompts)
+
+    @property
+    def clean(self) -> Float[Tensor, "prompt read d_model"]:
+        """Its last stream, where it is read."""
+        return self.base.last[torch.arange(len(self.rows))[:, None], self.read.positions]
+
+    def computed(self, asked: _Asked, chosen: slice) -> Tensor:
+        """What is asked for of some variants: streams, or slopes."""
+        kinds = None if asked.kinds is None else asked.kinds[self.rows]
+        run = GraphRun(self.graphs.known, self.base, self.graphs.elsewhere[:, self.rows], asked.cuts[chosen], self.read, kinds)
+        if asked.metric is None:
+            return settled(run.streams(), self.base, self.read.positions, 0)
+        metric, reading, clean = asked.metric, Reading(asked.metric, self.prompts, self.read), self.graphs.known.logits(self.clean)
+
+        def measured(streams: Tensor) -> Tensor:
+            logits = map(self.graphs.known.logits, streams)
+            values = [metric(reading.of(one), reading.rows, reading.of(clean)) for one in logits]
+            return torch.stack([reading.reduced(one) for one in values])
+
+        return run.slopes(measured)
+
+
+class _Of(NamedTuple):
+    """What all runs of a circuit's graph have in common."""
+
+    source: Source
+    whole: PromptSet
+    instead: Ablate | Patch
+    prompts: PromptSet
+    rows: list[int] | None
+    """Of the whole, that the prompts are."""
+
+
+class _Work(NamedTuple):
+    """What a process needs to know."""
+
+    of: bytes
+    asked: _Asked
+    read: Read
+    sizes: list[Any]
+    threads: int
+    """torch's, on which the order of its sums depends."""
+
+
+def _computed(work: bytes, wanted: range) -> dict[int, Tensor]:
+    """In one of the processes: number of a batch -> what was asked for of it."""
+    told: _Work = pickle.loads(work)
+    torch.set_num_threads(told.threads)
+    share = Some(told.sizes, wanted)
+    with usual_torch(), torch.set_grad_enabled(told.asked.metric is not None):
+        graphs = _graphs(told.of)
+        vars(graphs)["read"] = told.read
+        assert not [*graphs.batches(told.asked, share)]
+    return share.streams
+
+
+@lru_cache(maxsize=2)
+def _graphs(of: bytes) -> Graphs:
+    told: _Of = pickle.loads(of)
+    model = told.source.load()
+    whole = Graphs(model, told.whole, told.instead, ())
+    return whole if told.rows is None else whole.on(told.prompts, told.rows)
 
 
 def _bytes_per_row(known: Arithmetic, whole: Graph, prompts: PromptSet) -> int:
@@ -182,108 +281,3 @@ def _bytes_per_row(known: Arithmetic, whole: Graph, prompts: PromptSet) -> int:
     widest = max(known.n_heads + 2 * known.n_kv_heads, 4) * 3 * known.w_u.shape[0]
     mlp = 0 if layer.mlp is None else 3 * layer.mlp.into.weight.shape[1]
     return prompts.tokens.shape[1] * (len(whole.senders) * known.w_u.shape[0] + widest + mlp) * known.w_u.element_size()
-
-
-@dataclass(eq=False)
-class GraphRun:
-    """Some variants on some prompts; streams are [variant, prompt, pos, d_model]."""
-
-    known: Arithmetic
-    base: Untouched
-    values: Sent
-    cuts: Cuts | Float[Tensor, "variant receiver sender"]
-    """Which edges carry the other values, or what share of the way each goes to them."""
-    read: Read
-    kinds: Kinds | None = None
-    """Of which kind each position is, where `cuts` tells kinds apart."""
-
-    def streams(self) -> Float[Tensor, "variant prompt read d_model"]:
-        """The stream that the final norm reads, where it is wanted; where `cuts` are shares of a cut, it knows its gradient."""
-        known, n = self.known, len(self.cuts)
-        x = self.base.layers[0].resid_pre.expand(n, -1, -1, -1)
-        self._cuts = self.cuts.to(x)
-        self._kinds = None if self.kinds is None else self.kinds.to(x.device)
-        # Of each sender, what it would say less what it says.
-        self._changes = x.new_empty(n, 0 if torch.is_grad_enabled() else len(self.values), *x.shape[1:])
-        self._sent, self._row = 0, 0
-        self._reads: list[Tensor] = []
-        self._say(x[:, None])
-        for layer in known.layers:
-            entered = x
-            x = x + self._attention(layer, x)
-            if layer.mlp is not None:
-                read = self._changed(entered if known.parallel else x, 1)[:, 0]
-                mlp_out = layer.mlp.out(known.neurons(layer, read))
-                self._say(mlp_out[:, None])
-                x = x + mlp_out
-        prompt = torch.arange(x.shape[1])[:, None]
-        return self._changed(x, 1)[:, 0, prompt, self.read.positions]
-
-    def slopes(self, measured: Callable[[Tensor], Tensor]) -> Float[Tensor, "variant prompt receiver sender"]:
-        """What cutting each edge (further) adds to a measure of each prompt, to first order, in each variant.
-
-        Args:
-            measured: from streams, [variant, prompt, read, d_model], to one number for each variant and prompt.
-        """
-        with torch.enable_grad():
-            self.values = self.values.detach().requires_grad_()  # so that there is a graph where no edge is cut
-            total = measured(self.streams()).sum()
-            found = torch.autograd.grad(total, self._reads, materialize_grads=True)
-        gradients = torch.cat([one.detach() for one in found], dim=1)  # [variant, receiver, prompt, pos, d_model]
-        changes = self._changes.detach()
-        return (gradients.transpose(1, 2).flatten(3) @ changes.transpose(1, 2).flatten(3).transpose(2, 3)).cpu().double()
-
-    def _say(self, said: Float[Tensor, "variant sender prompt pos d_model"]) -> None:
-        """Note what the next senders say."""
-        end = self._sent + said.shape[1]
-        if torch.is_grad_enabled():
-            self._changes = torch.cat([self._changes, self.values[self._sent : end] - said], dim=1)
-        else:
-            torch.sub(self.values[self._sent : end], said, out=self._changes[:, self._sent : end])
-        self._sent = end
-
-    def _changed(self, x: Tensor, count: int) -> Float[Tensor, "variant receiver prompt pos d_model"]:
-        """What the next receivers read: the stream, with what is cut exchanged."""
-        cut = self._cuts[:, self._row : self._row + count, : self._sent]
-        self._row += count
-        if not (torch.is_grad_enabled() or cut.any()):
-            return x[:, None].expand(-1, count, -1, -1, -1)
-        changes = self._changes[:, : self._sent].flatten(2)
-        if self._kinds is not None:
-            read = x[:, None].expand(-1, count, -1, -1, -1)
-            for kind, here in enumerate(cut.unbind(-1)):
-                if here.any():
-                    read = read + (here @ changes).view(len(x), count, *x.shape[1:]) * (self._kinds == kind)[..., None]
-            return read
-        read = (cut @ changes).view(len(x), count, *x.shape[1:]) + x[:, None]
-        self._reads.append(read)
-        return read
-
-    def _attention(self, layer: Layer, x: Tensor) -> Float[Tensor, "variant prompt pos d_model"]:
-        known, (n, prompts, width, _) = self.known, x.shape
-        groups = (known.n_heads, known.n_kv_heads, known.n_kv_heads)
-        weights = layer.qkv.weight.T.unflatten(0, (sum(groups), known.d_head)).transpose(1, 2)  # [head, d_model, d_head]
-        biases = None if layer.qkv.bias is None else layer.qkv.bias.view(-1, 1, known.d_head)
-        first, parts = 0, []
-        for count in groups:
-            read = known.attention_input(layer, self._changed(x, count)).flatten(2, 3)  # [variant, head, row, d_model]
-            multiplied(2 * read.numel() * known.d_head, read)
-            part = read @ weights[first : first + count]
-            part = part if biases is None else part + biases[first : first + count]
-            parts.append(part.view(n, count, prompts, width, known.d_head).permute(0, 2, 3, 1, 4).flatten(0, 1))
-            first += count
-        q, k, v = parts  # [row, pos, head, d_head]
-        tables = None if self.base.tables is None else (self.base.tables[0][:, None], self.base.tables[1][:, None])
-        q, k = (rotate(part, tables, neighbours=known.neighbours) for part in (q, k))
-        q, k, v = (part.transpose(1, 2) for part in (q, k, v))
-        sees = seen_by_all(known, self.base.prompts)
-        sees = None if sees is None else sees.repeat(n, 1, 1, 1)
-        grouped = q.shape[1] != k.shape[1]
-        attended(q, k)
-        z = F.scaled_dot_product_attention(q, k, v, attn_mask=sees, is_causal=sees is None, scale=known.scale, enable_gqa=grouped)
-        z = z.view(n, prompts, known.n_heads, width, known.d_head).transpose(1, 2).flatten(2, 3)
-        multiplied(2 * z.numel() * layer.o.weight.shape[1], z)
-        said = (z @ layer.o.weight.unflatten(0, (known.n_heads, known.d_head))).view(n, known.n_heads, prompts, width, -1)
-        self._say(said)
-        total = said.sum(1)
-        return total if layer.o.bias is None else total + layer.o.bias

@@ -39,7 +39,7 @@ def said(known: Arithmetic, base: Untouched) -> Sent:
         heads = kept.z.unflatten(-1, (known.n_heads, known.d_head)).permute(2, 0, 1, 3).flatten(1, 2)
         found.append((heads @ weight).view(known.n_heads, *kept.resid_pre.shape))
         found += [] if kept.mlp_out is None else [kept.mlp_out[None]]
-    return torch.cat([base.layers[0].resid_pre[None], *found])
+    return torch.cat([base.layers.entering(0)[None], *found])
 
 
 def sent(model: "TransformerBridge", prompts: PromptSet, instead: Ablate | Patch) -> Sent:
@@ -95,7 +95,7 @@ class Changes(NamedTuple):
 
 def changes(known: Arithmetic, base: Untouched, edits: Sequence[Edit]) -> Changes:
     """What each sender would add to the stream in place of what it adds in a run."""
-    n_heads, own = known.n_heads, base.layers[0].resid_pre
+    n_heads, own = known.n_heads, base.layers.entering(0)
     left = iter(edits)
     # Of one group of senders after the other what is put in, less what is there, and what writes it to the stream.
     apart: list[tuple[Float[Tensor, "prompt pos sender d"], Tensor | None]] = [(_apart(own[:, :, None], [next(left)]), None)]

@@ -1,7 +1,5 @@
 """One sweep over several processes: each computes some of its batches, and the one that asked puts them together."""
 
-import math
-import os
 import pickle
 from collections.abc import Sequence
 from concurrent.futures import Executor
@@ -12,20 +10,18 @@ import torch
 
 from mechcheck.base.device import usual_torch
 from mechcheck.base.loaded import Source, source_of
-from mechcheck.base.shares import Counting, Given, Share, Some
+from mechcheck.base.shares import Counting, Share, Some
 from mechcheck.engine.arithmetic.model import Arithmetic, arithmetic
 from mechcheck.engine.edit import Edit
 from mechcheck.engine.edits import capture_all, edits_of
 from mechcheck.engine.reading import Read
+from mechcheck.engine.spreading.shared import shared
 from mechcheck.engine.sweep import capture_fast, run_sweep
 from mechcheck.notation.interventions import Intervention
 from mechcheck.prompts.prompt_set import PromptSet
 
 if TYPE_CHECKING:
     from transformer_lens.model_bridge import TransformerBridge
-
-_ROUNDS = 4
-"""Parts for each process: they end at the same time even where one is slower."""
 
 
 class _Work(NamedTuple):
@@ -61,25 +57,7 @@ def spread(
     if plan.batches < 2:
         return None
     work = pickle.dumps(_Work(source, prompts, variants, numbers, batch, read, plan.sizes, torch.get_num_threads()))
-    size = math.ceil(plan.batches / (_ROUNDS * _processes(executor)))
-    parts = [range(start, min(start + size, plan.batches)) for start in range(0, plan.batches, size)]
-    asked = [executor.submit(_computed, work, part) for part in parts]
-    streams: dict[int, torch.Tensor] = {}
-    try:
-        for one in asked:
-            streams |= one.result()
-    finally:
-        for one in asked:
-            one.cancel()
-    return Given(plan.sizes, streams, known.w_u.device)
-
-
-def _processes(executor: Executor) -> int:
-    """How many an executor has, as far as it says."""
-    for name in ("workers", "_max_workers"):
-        if isinstance(found := getattr(executor, name, None), int):
-            return found
-    return os.cpu_count() or 1
+    return shared(executor, plan, _computed, work, known.w_u.device)
 
 
 def _computed(work: bytes, wanted: range) -> dict[int, torch.Tensor]:

@@ -1,6 +1,7 @@
 """Activation patching: what one head, or the stream at one position, carries from another run."""
 
 from collections.abc import Sequence
+from concurrent.futures import Executor
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -28,6 +29,7 @@ def head_patching(
     source: PromptSet | None = None,
     positions: Sequence[str] | str | None = None,
     metric: AnyMetric = logit_diff,
+    executor: Executor | None = None,
 ) -> HeadScores:
     """The metric on `prompts` after one head's output z is replaced by that of `source`, for each head in turn.
 
@@ -37,6 +39,7 @@ def head_patching(
         source: aligned prompts whose activations are put in; the prompts' counterfactual by default.
         positions: names of positions to patch at, each aligned by name; every position by default, which needs equal lengths.
         metric: as in `run`.
+        executor: shares the batches out, as in `sweep`.
 
     Raises:
         PromptError: no source, or one that is not aligned.
@@ -45,7 +48,7 @@ def head_patching(
     layers, n_heads = range(model.cfg.n_layers), range(model.cfg.n_heads)
     places: list[str | None] = [None] if positions is None else [*position_names(positions)]
     variants = [[Patch(Sites(Site("head", la, h, at) for at in places), source)] for la in layers for h in n_heads]
-    values = sweep(model, prompts, variants, metric).reshape(len(layers), len(n_heads), len(prompts))
+    values = sweep(model, prompts, variants, metric, executor=executor).reshape(len(layers), len(n_heads), len(prompts))
     chosen = as_metric(metric)
     return HeadScores(values, prompts.ids, prompts.templates, f"{chosen.name} after patching the head", chosen.unit)
 
@@ -58,6 +61,7 @@ def residual_patching(
     kind: Literal["resid_pre", "attn_out", "mlp_out"] = "resid_pre",
     source: PromptSet | None = None,
     metric: AnyMetric = logit_diff,
+    executor: Executor | None = None,
 ) -> Float[np.ndarray, "layer position prompt"]:
     """The metric on `prompts` after the stream entering a layer is replaced by that of `source` at one named position.
 
@@ -67,7 +71,7 @@ def residual_patching(
     check_loaded(model)
     layers, places = range(model.cfg.n_layers), position_names(positions)
     variants = [[Patch(Sites([Site(kind, layer, None, at)]), source)] for layer in layers for at in places]
-    return sweep(model, prompts, variants, metric).reshape(len(layers), len(places), len(prompts))
+    return sweep(model, prompts, variants, metric, executor=executor).reshape(len(layers), len(places), len(prompts))
 
 
 def recovery(patched: HeadScores, base: Measurement, other: Measurement) -> Float[np.ndarray, "layer head"]:

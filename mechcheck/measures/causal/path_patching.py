@@ -1,6 +1,7 @@
 """Path patching: what travels along one path through a model, with everything else as it was."""
 
 from collections.abc import Sequence
+from concurrent.futures import Executor
 from dataclasses import replace
 from itertools import pairwise
 from typing import TYPE_CHECKING
@@ -22,7 +23,13 @@ if TYPE_CHECKING:
 
 
 def path_patching(
-    model: "TransformerBridge", prompts: PromptSet, paths: Sequence[str], *, source: PromptSet | None = None, metric: Metric = logit_diff
+    model: "TransformerBridge",
+    prompts: PromptSet,
+    paths: Sequence[str],
+    *,
+    source: PromptSet | None = None,
+    metric: Metric = logit_diff,
+    executor: Executor | None = None,
 ) -> Float[np.ndarray, "path prompt"]:
     """The metric where each path, alone, carries what its first sender says on other prompts.
 
@@ -38,6 +45,7 @@ def path_patching(
         model, prompts, metric: as in `run`.
         paths: as above; one or more, each of one edge or more.
         source: aligned prompts; the counterfactual by default.
+        executor: shares the batches out, as in `sweep`.
 
     Returns:
         [path, prompt]; less `run(model, prompts, metric=metric).values`, what the path does.
@@ -50,7 +58,7 @@ def path_patching(
     if isinstance(paths, str) or not len(paths):
         raise MechcheckError(f'paths are several texts, ["0.1->1.1.q@END->logits@END"], got {paths!r:.60}')
     check_loaded(model)
-    return sweep(model, prompts, [[_last(model, prompts, path_of(path), source)] for path in paths], metric)
+    return sweep(model, prompts, [[_last(model, prompts, path_of(path), source)] for path in paths], metric, executor=executor)
 
 
 def _last(model: "TransformerBridge", prompts: PromptSet, path: Sequence[Site], source: PromptSet | None) -> Intervention:

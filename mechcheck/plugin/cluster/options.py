@@ -4,6 +4,9 @@ from typing import Any, NamedTuple
 
 import pytest
 
+from mechcheck.base.errors import MechcheckError
+from mechcheck.cluster.asked import read_resources
+
 SENT_HOME = "mechcheck_cluster"
 """Among what a worker is told: that nobody reads its files, and evidence is sent home."""
 
@@ -58,29 +61,13 @@ def asked_of(config: pytest.Config) -> Asked:
     workers: int | None = config.getoption("--mech-workers")
     if workers is not None and workers < 1:
         raise pytest.UsageError(f"--mech-workers {workers}: at least one")
-    resources, jobs = _listed(config.getoption("--mech-resources"), where)
+    try:
+        resources, jobs = read_resources(config.getoption("--mech-resources"), where)
+    except MechcheckError as error:
+        raise pytest.UsageError(f"--mech-resources: {error}") from None
     return Asked(where, workers, resources, jobs)
 
 
 def elsewhere(config: pytest.Config) -> bool:
     """Whether this process only hands claims out."""
     return config.getoption("--mech-cluster") is not None and not hasattr(config, "workerinput")
-
-
-def _listed(text: str, where: str) -> tuple[dict[str, float], dict[str, Any]]:
-    resources: dict[str, float] = {}
-    jobs: dict[str, Any] = {}
-    for one in filter(None, (part.strip() for part in text.split(","))):
-        name, equals, value = one.partition("=")
-        if not equals or not value:
-            raise pytest.UsageError(f"--mech-resources: {one!r} is no NAME=VALUE, as num_gpus=.5 is")
-        if where.startswith("slurm") and name not in ("num_cpus", "num_gpus", "gpu_gb"):
-            jobs[name] = int(value) if value.isdecimal() else value
-            continue
-        try:
-            resources[name] = float(value)
-        except ValueError:
-            raise pytest.UsageError(f"--mech-resources: {one!r} is no number of something") from None
-        if resources[name] < 0:
-            raise pytest.UsageError(f"--mech-resources: {one!r} is less than nothing")
-    return resources, jobs
