@@ -27,9 +27,9 @@ def _pairs(text: str) -> tuple[Pair, ...]:
 
 RELATIONS: Mapping[str, tuple[Pair, ...]] = {
     "antonyms": _pairs(
-        "hot-cold big-small fast-slow high-low old-young long-short hard-soft dark-light full-empty rich-poor strong-weak wet-dry early-late "
-        "good-bad right-wrong open-closed up-down in-out left-right happy-sad heavy-light first-last near-far day-night war-peace love-hate "
-        "true-false always-never before-after inside-outside buy-sell win-lose"
+        "hot-cold big-small fast-slow high-low old-young long-short hard-soft dark-light full-empty rich-poor strong-weak wet-dry "
+        "early-late good-bad right-wrong open-closed up-down in-out left-right happy-sad heavy-light first-last near-far "
+        "day-night war-peace love-hate true-false always-never before-after inside-outside buy-sell win-lose"
     ),
     "capitals": _pairs(
         "England-London France-Paris Germany-Berlin Italy-Rome Spain-Madrid Russia-Moscow Japan-Tokyo Austria-Vienna Greece-Athens "
