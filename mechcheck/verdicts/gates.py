@@ -8,12 +8,12 @@ from mechcheck.measures.causal.gates import SIGNS, Gate, GateKind
 
 if TYPE_CHECKING:
     from mechcheck.stats.estimates import Estimate
-    from mechcheck.verdicts.check import Check
+    from mechcheck.verdicts.designs.comparing import Comparing
 
 _SAYS = {1: "above", -1: "below", 0: "equivalent"}
 
 
-def check_gate(check: "Check", found: Gate, kind: GateKind, margin: float, label: str | None) -> "tuple[Estimate, Estimate]":
+def check_gate(check: "Comparing", found: Gate, kind: GateKind, margin: float, label: str | None) -> "tuple[Estimate, Estimate]":
     """Add the expectations of `Check.gate`."""
     if not isinstance(found, Gate):
         raise ClaimError(f"check.gate takes what gate(model, prompts, a, b) measured, not {type(found).__name__}")

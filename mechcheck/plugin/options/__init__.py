@@ -1,0 +1,1 @@
+"""Options that have a module of their own."""
