@@ -17,11 +17,11 @@ from mechcheck.engine.edits import capture_all, edits_of
 from mechcheck.engine.hooks import Node, Reader, forward, record
 from mechcheck.engine.memory import free_bytes
 from mechcheck.engine.reading import Reading, check_unseen, read_by
-from mechcheck.engine.run import AnyMetric, as_list, one_each
+from mechcheck.engine.run import AnyMetric, as_list
 from mechcheck.engine.through import CLOSE
 from mechcheck.notation.interventions import Intervention
 from mechcheck.notation.limits import require_prediction
-from mechcheck.notation.metrics import logit_diff
+from mechcheck.notation.metrics import logit_diff, one_each
 from mechcheck.notation.site_checks import check_sites
 from mechcheck.notation.sites import Site, Sites
 from mechcheck.prompts.limits import check_fits_once

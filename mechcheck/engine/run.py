@@ -31,7 +31,7 @@ from mechcheck.engine.variants import serves
 from mechcheck.engine.watch import Ran, tell
 from mechcheck.notation.interventions import Intervention, kinds_text
 from mechcheck.notation.limits import require_prediction
-from mechcheck.notation.metrics import Logits, Metric, as_metric, logit_diff
+from mechcheck.notation.metrics import Logits, Metric, as_metric, logit_diff, one_each
 from mechcheck.notation.site_checks import check_sites
 from mechcheck.notation.sites import Site, Sites
 from mechcheck.prompts.prompt_set import PromptSet
@@ -116,19 +116,16 @@ def sweep_metrics(
     check_sites(model, [site for variant in listed for i in variant for site in i.sites])
     if batch is not None and batch < 1:
         raise MechcheckError(f"batch={batch}: at least one variant at a time")
-
-    def run_all(asked: Sequence[Metric]) -> list[Float[np.ndarray, "variant prompt"]]:
-        with usual_torch():
-            return _measured(model, prompts, listed, list(asked), batch, executor)
-
+    run_all = partial(_measured, model, prompts, listed, batch=batch, executor=executor)
     known = _served(model, prompts) if sharing() and not _plain_only else None
     values, again = (run_all(chosen), False) if known is None else measured(known, prompts, listed, chosen, metrics, run_all)
     tell(Ran(prompts, listed, chosen, values, again))
     return values
 
 
+@usual_torch()
 def _measured(
-    model: "TransformerBridge", prompts: PromptSet, variants: list[list[Intervention]], metrics: list[Metric], batch: int | None,
+    model: "TransformerBridge", prompts: PromptSet, variants: list[list[Intervention]], metrics: Sequence[Metric], batch: int | None,
     executor: Executor | None,
 ) -> list[Float[np.ndarray, "variant prompt"]]:  # fmt: skip
     """Metrics of answers of several tokens by runs of their own, the others together."""
@@ -166,7 +163,7 @@ def _served(model: "TransformerBridge", prompts: PromptSet) -> Arithmetic | None
 
 
 def _plain(
-    model: "TransformerBridge", prompts: PromptSet, variants: list[list[Intervention]], metrics: list[Metric]
+    model: "TransformerBridge", prompts: PromptSet, variants: list[list[Intervention]], metrics: Sequence[Metric]
 ) -> list[Float[np.ndarray, "variant prompt"]]:
     """One forward pass with hooks for each variant."""
     captures = capture_all(model, prompts, variants)
@@ -197,7 +194,7 @@ def _readable(model: "TransformerBridge", prompts: PromptSet, read: Read) -> lis
 
 
 def _fast(
-    model: "TransformerBridge", known: Arithmetic, prompts: PromptSet, variants: list[list[Intervention]], metrics: list[Metric],
+    model: "TransformerBridge", known: Arithmetic, prompts: PromptSet, variants: list[list[Intervention]], metrics: Sequence[Metric],
     batch: int | None, executor: Executor | None,
 ) -> list[Float[np.ndarray, "variant prompt"]]:  # fmt: skip
     """The suffix runner where it serves, plain hooks where it does not, or where it is found to be wrong."""
@@ -286,14 +283,6 @@ def capture(
     """
     check_sites(model, sites)
     return of_sites(observe(model, prompts, site_readers(sites), interventions))
-
-
-def one_each(metric: AnyMetric, instead: str) -> Metric:
-    """The metric, or the error of one that keeps each position's value, and what to do instead."""
-    chosen = as_metric(metric)
-    if chosen.each:
-        raise MechcheckError(f"{chosen.name!r} has a value for each position: {instead}")
-    return chosen
 
 
 def as_list(interventions: Sequence[Intervention] | Intervention) -> list[Intervention]:

@@ -118,6 +118,14 @@ def as_metric(metric: Metric | Callable[[Logits, PromptSet], PerPrompt]) -> Metr
     return Metric(getattr(metric, "__name__", "metric"), "", lambda logits, prompts, _: metric(logits, prompts))
 
 
+def one_each(metric: Metric | Callable[[Logits, PromptSet], PerPrompt], instead: str) -> Metric:
+    """The metric, or the error of one that keeps each position's value, and what to do instead."""
+    chosen = as_metric(metric)
+    if chosen.each:
+        raise MechcheckError(f"{chosen.name!r} has a value for each position: {instead}")
+    return chosen
+
+
 def scores_of_next(token: Callable[[Logits, Tensor], PerPrompt], where: str) -> Metric:
     """What the token that follows scores at each position of a span, by a `Whole.token`."""
     return Metric("score of the next token", "", lambda x, p, _: token(x, p.next_tokens), needs_next=True).each_of(where)

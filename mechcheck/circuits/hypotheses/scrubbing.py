@@ -16,10 +16,10 @@ from mechcheck.circuits.hypotheses.trees import Feature, Node, belongs, check_hy
 from mechcheck.engine.along import arithmetic_of
 from mechcheck.engine.drawn import fit_site
 from mechcheck.engine.edit import Activation
-from mechcheck.engine.run import AnyMetric, capture, one_each, sweep
+from mechcheck.engine.run import AnyMetric, capture, sweep
 from mechcheck.notation.graph import Graph, graph
 from mechcheck.notation.interventions import Put
-from mechcheck.notation.metrics import logit_diff
+from mechcheck.notation.metrics import logit_diff, one_each
 from mechcheck.notation.sites import Receiver, Site, Sites
 from mechcheck.prompts.one import Prompt, each_prompt
 from mechcheck.prompts.prompt_set import PromptSet
