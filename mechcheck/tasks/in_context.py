@@ -28,19 +28,20 @@ def _pairs(text: str) -> tuple[Pair, ...]:
 RELATIONS: Mapping[str, tuple[Pair, ...]] = {
     "antonyms": _pairs(
         "hot-cold big-small fast-slow high-low old-young long-short hard-soft dark-light full-empty rich-poor strong-weak wet-dry "
-        "early-late good-bad right-wrong open-closed up-down in-out left-right happy-sad heavy-light first-last near-far "
-        "day-night war-peace love-hate true-false always-never before-after inside-outside buy-sell win-lose"
+        "early-late good-bad right-wrong open-closed up-down in-out left-right happy-sad heavy-light first-last near-far day-night "
+        "war-peace love-hate true-false always-never before-after inside-outside buy-sell win-lose"
     ),
     "capitals": _pairs(
         "England-London France-Paris Germany-Berlin Italy-Rome Spain-Madrid Russia-Moscow Japan-Tokyo Austria-Vienna Greece-Athens "
-        "Egypt-Cairo Ireland-Dublin Portugal-Lisbon Poland-Warsaw Norway-Oslo Sweden-Stockholm Finland-Helsinki Iraq-Baghdad Iran-Tehran "
-        "China-Beijing Canada-Ottawa Hungary-Budapest Cuba-Havana Peru-Lima Afghanistan-Kabul Ukraine-Kiev Switzerland-Bern "
-        "Indonesia-Jakarta Philippines-Manila Korea-Seoul Thailand-Bangkok Vietnam-Hanoi Belgium-Brussels Denmark-Copenhagen Syria-Damascus"
+        "Egypt-Cairo Ireland-Dublin Portugal-Lisbon Poland-Warsaw Norway-Oslo Sweden-Stockholm Finland-Helsinki Iraq-Baghdad "
+        "Iran-Tehran China-Beijing Canada-Ottawa Hungary-Budapest Cuba-Havana Peru-Lima Afghanistan-Kabul Ukraine-Kiev Switzerland-Bern "
+        "Indonesia-Jakarta Philippines-Manila Korea-Seoul Thailand-Bangkok Vietnam-Hanoi Belgium-Brussels Denmark-Copenhagen "
+        "Syria-Damascus"
     ),
     "past": _pairs(
-        "go-went see-saw take-took give-gave come-came make-made find-found think-thought know-knew get-got say-said tell-told feel-felt "
-        "leave-left keep-kept bring-brought begin-began hold-held write-wrote stand-stood hear-heard mean-meant meet-met run-ran pay-paid "
-        "sit-sat speak-spoke lead-led grow-grew lose-lost fall-fell send-sent build-built"
+        "go-went see-saw take-took give-gave come-came make-made find-found think-thought know-knew get-got say-said tell-told "
+        "feel-felt leave-left keep-kept bring-brought begin-began hold-held write-wrote stand-stood hear-heard mean-meant meet-met "
+        "run-ran pay-paid sit-sat speak-spoke lead-led grow-grew lose-lost fall-fell send-sent build-built"
     ),
 }
 STYLES = (("Q: {}\nA: {}\n\n", "Q: {}\nA:"), ("{} -> {}\n", "{} ->"), ("Input: {}\nOutput: {}\n\n", "Input: {}\nOutput:"))
