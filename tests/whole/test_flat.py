@@ -11,6 +11,7 @@ if BENCHMARKS not in sys.path:
     sys.path.insert(0, BENCHMARKS)
 
 import orders  # noqa: E402
+import places  # noqa: E402
 from flat import flat  # noqa: E402
 
 
@@ -54,3 +55,15 @@ def test_three_orders_give_the_same():
     assert rows[0]["claims"] > 3
     assert [row["differ"] for row in rows] == [[]] * 4
     assert any("-k" in row["options"] for row in rows)
+
+
+def test_two_places_give_the_same_and_what_differs_is_told(monkeypatch):
+    claims = ["claims/compiled/test_compiled_attention.py"]
+    first, second = places.places(["one", "local"], claims)
+    assert first["claims"] == second["claims"] > 3
+    assert first["differ"] == second["differ"] == []
+    answers = iter([{"a": 1, "b": 2}, {"a": 1, "b": 3, "c": 4}])
+    monkeypatch.setattr(places, "run", lambda *given: (next(answers), 0.1))
+    assert [row["differ"] for row in places.places(["one", "two"], claims)] == [[], ["b", "c"]]
+    monkeypatch.setattr(places.importlib.util, "find_spec", lambda name: None)
+    assert [row["not_run"] for row in places.places(["ray", "slurm"], claims)] == ["ray is not installed", "submitit is not installed"]
