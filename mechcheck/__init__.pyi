@@ -7,6 +7,7 @@ from .stats.estimates import Confidence as Confidence
 from .stats.estimates import Estimate as Estimate
 
 from .stats.replication import replication as replication, Replication as Replication
+from .stats.onset import onset as onset, Onset as Onset
 
 # prompts
 from .prompts.prompt_set import PromptSet as PromptSet
@@ -255,6 +256,7 @@ from .measures.figures.model import (
     SearchTrace as SearchTrace,
 )
 from .measures.figures.forest import forest_figure as forest_figure
+from .measures.figures.trained import onset_figure as onset_figure
 from .measures.figures.compared import Compared as Compared
 from .measures.figures.edges import edge_graph as edge_graph, path_graph as path_graph, path_heatmap as path_heatmap
 

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from mechcheck.measures.stream.curves import SteeringCurve
     from mechcheck.notation.metrics import Metric
     from mechcheck.stats.measurement import Measurement
+    from mechcheck.stats.onset import Onset
     from mechcheck.stats.replication import Replication
     from mechcheck.verdicts.designs.comparing import Comparing
     from mechcheck.verdicts.designs.dissociation import Dissociation, Half, Lesion
@@ -117,3 +118,37 @@ class Designs(Collected):
         first, last = min(curve.scales), max(curve.scales)
         text = f"{curve.name} {word} by more than {least:g} from dose {first:g} to {last:g}"
         self.greater(sign * curve.at(last), sign * curve.at(first), least, label=text)
+
+    def onset(
+        self: "Comparing", effects: Mapping[int, "Measurement"], *, above: float | None = None, below: float | None = None,
+        by: int, after: int | None = None,
+    ) -> "Onset":  # fmt: skip
+        """In training, an effect is there by one checkpoint and stays, and, if that is said too, not yet at another.
+
+        An expectation for the checkpoint `by` and each one after it, all of which must hold; and one for the checkpoint `after`, at
+        which the effect must be told to be missing. What is returned says between which checkpoints it began, as was measured
+        (`mechcheck.onset`).
+
+        Args:
+            effects: step -> one value per prompt of the model at that step.
+            above, below: the threshold; one of them.
+            by: the checkpoint from which on it is there.
+            after: the checkpoint at which it is not.
+
+        Raises:
+            ClaimError: not one threshold, a checkpoint that was not measured, or the two the wrong way round.
+            MechcheckError: fewer than two checkpoints, or a step that is no whole number.
+        """
+        from mechcheck.stats.onset import onset
+        from mechcheck.verdicts.designs.beginning import checked_steps
+
+        _, threshold, sign = one_sided("onset", above, below)
+        found = onset(effects, above=above, below=below, confidence=self.confidence)
+        there, missing = (self.above, self.below) if above is not None else (self.below, self.above)
+        name = found.name or "the effect"
+        for step in checked_steps(found.steps, by, after):
+            there(effects[step], threshold, label=f"{compared(name, sign, f'{threshold:g}')} at step {step}")
+        if after is not None:
+            other = "<" if sign == ">" else ">"
+            missing(effects[after], threshold, label=f"not yet: {compared(name, other, f'{threshold:g}')} at step {after}")
+        return found
