@@ -8,9 +8,11 @@ from .stats.estimates import Estimate as Estimate
 
 from .stats.replication import replication as replication, Replication as Replication
 from .stats.onset import onset as onset, Onset as Onset
+from .stats.confounds import explained_by as explained_by, Explained as Explained
 
 # prompts
 from .prompts.prompt_set import PromptSet as PromptSet
+from .prompts.properties import prompt_properties as prompt_properties
 from .tasks.registry import task as task
 from .tasks.shipped import task_prompts as task_prompts
 from .tasks.ioi import ioi_prompts as ioi_prompts

@@ -1,6 +1,7 @@
 """When the heads of names-gpt2-seed4 formed, along its own training.
 
-The checkpoints are not shipped. They are made anew, in two minutes on one core, and given as models:
+The checkpoints are not shipped. They are made anew, in two minutes on one core, and given as models; on another kind of processor than that
+of the shipped weights they differ from theirs by what rounding does to a training run:
 
     python fixtures/recipes/train_gpt2.py --seed 4 --out runs/seed4 --checkpoints 250,500,750,1000,1250,1500,2000
     pytest claims/training $(printf -- '--mech-model %s ' runs/seed4-step*)

@@ -8,6 +8,7 @@ from jaxtyping import Bool, Float
 
 from mechcheck.base.errors import MechcheckError, NonFiniteError
 from mechcheck.stats.arrays import check_finite
+from mechcheck.stats.estimates import Confidence, Estimate, Interval, estimate_mean
 from mechcheck.stats.measurement import Measurement
 
 Property = Sequence[float] | Sequence[str] | np.ndarray
@@ -27,8 +28,15 @@ class Explained:
     """By how much the effect changes with one standard deviation of the property, all other properties held fixed. Each prompt's value is
     what it adds to the least-squares slope, so that the mean is the slope, and its interval that of the sandwich estimator, clustered by
     template (Liang and Zeger 1986, Biometrika 73:13)."""
+    interval: Interval
+    """Of the slope: a symmetric t interval, as a correction for the skewness of what a few prompts far out add would do harm."""
     share: float
     """Of the effect's variance over prompts, that this property explains by itself (R squared)."""
+
+    @property
+    def estimate(self) -> Estimate:
+        """The slope with its interval."""
+        return self.interval.estimate
 
 
 @dataclass(frozen=True)
@@ -41,7 +49,7 @@ class Stratum:
     """On these prompts."""
 
 
-def explained_by(measured: Measurement, by: Mapping[str, Property]) -> list[Explained]:
+def explained_by(measured: Measurement, by: Mapping[str, Property], confidence: Confidence | None = None) -> list[Explained]:
     """The slopes of an effect on properties of its prompts: one multiple regression, each property in units of its standard deviation.
 
     A slope that is not told from zero is no sign that there is none: compare its interval with a margin, as `check.unconfounded` does.
@@ -49,6 +57,7 @@ def explained_by(measured: Measurement, by: Mapping[str, Property]) -> list[Expl
     Args:
         measured: one value per prompt; of a ratio, what each prompt adds to it.
         by: property -> a number for each prompt. Words have no slope; see `strata_of`.
+        confidence: of each side.
 
     Raises:
         MechcheckError: no property with numbers, one that is the same on all prompts or follows from the others, or too few prompts.
@@ -74,7 +83,7 @@ def explained_by(measured: Measurement, by: Mapping[str, Property]) -> list[Expl
         unit = f"{measured.unit} per SD".strip()
         slope = Measurement(values, effect.ids, effect.templates, f"slope of {measured.name or 'the effect'} on {name}", unit, scale="real")
         own = float(np.corrcoef(table[:, place], y)[0, 1] ** 2) if float(np.abs(y).max()) > 0 else 0.0
-        found.append(Explained(name, slope, own))
+        found.append(Explained(name, slope, estimate_mean(slope, confidence or Confidence(), symmetric=True), own))
     return found
 
 
