@@ -8,9 +8,12 @@ from .stats.estimates import Confidence as Confidence
 from .stats.estimates import Estimate as Estimate
 
 from .stats.replication import replication as replication, Replication as Replication
+from .stats.onset import onset as onset, Onset as Onset
+from .stats.confounds import explained_by as explained_by, Explained as Explained
 
 # prompts
 from .prompts.prompt_set import PromptSet as PromptSet
+from .prompts.properties import prompt_properties as prompt_properties
 from .tasks.registry import task as task
 from .tasks.shipped import task_prompts as task_prompts
 from .tasks.ioi import ioi_prompts as ioi_prompts
@@ -261,6 +264,7 @@ from .measures.figures.model import (
     SearchTrace as SearchTrace,
 )
 from .measures.figures.forest import forest_figure as forest_figure
+from .measures.figures.trained import onset_figure as onset_figure
 from .measures.figures.compared import Compared as Compared
 from .measures.figures.edges import edge_graph as edge_graph, path_graph as path_graph, path_heatmap as path_heatmap
 

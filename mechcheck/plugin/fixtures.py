@@ -1,11 +1,12 @@
 """The fixtures of a claim: model, prompts, circuit, check; and what makes them for another model."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
 
-from mechcheck.models.names import model_name, place_of
+from mechcheck.models.names import directory_of, model_name, place_of
 from mechcheck.plugin.cases import case_of, first_values
 from mechcheck.plugin.drawing import draw_of
 from mechcheck.plugin.instrument import examine
@@ -177,12 +178,14 @@ def replicas(request: pytest.FixtureRequest, prompts_for: PromptsFor, circuit_fo
         found = ", ".join(names) or "none"
         pytest.skip(f"a claim about several seeds at once needs at least 2 models, got {found}: give each with --mech-model")
 
-    def made(name: str) -> "TransformerBridge":
+    def made(name: str, _: str) -> "TransformerBridge":
         found = load(settings, name)
         examine(request.config, {"model": found, "prompts": prompts_for(found)})
         return found
 
-    return Replicas([Replica(name, made, prompts_for, circuit_for) for name in names])
+    # A directory is called by its last part; revisions of one model are told apart.
+    called = [name if directory_of(name) is None else model_name(name) for name in names]
+    return Replicas([Replica(shown, partial(made, name), prompts_for, circuit_for) for shown, name in zip(called, names, strict=True)])
 
 
 @pytest.fixture

@@ -1,6 +1,10 @@
 """The fixture `replicas`: a claim about the models of several seeds at once, each with its prompts and circuit."""
 
+import shutil
+
 import pytest
+
+from mechcheck.base.paths import data_dir
 
 BODY = """
     SEEN = []
@@ -44,6 +48,17 @@ def test_fewer_than_two_models_are_no_replication(claims, given):
     claim = claims(BODY.format(more="", effect="lost", above=0.5), *options).claim("test_seeds")
     assert claim["verdict"] == "skipped"
     assert "needs at least 2 models, got names-gpt2-seed4" in claim["reason"]
+
+
+def test_directories_are_called_by_their_last_part(claims, tmp_path):
+    """And the report names no place of this machine."""
+    options = ["--mech-profile=smoke"]
+    for seed in (1, 4):
+        copy = shutil.copytree(data_dir("fixtures") / "models" / f"names-gpt2-seed{seed}", tmp_path / f"names-gpt2-seed{seed}")
+        options.append(f"--mech-model={copy}")
+    claim = claims(BODY.format(more="", effect="lambda one: run(one.model, one.prompts)", above=0.0), *options).claim("test_seeds")
+    assert [*claim["expectations"][0]["by_template"]] == ["names-gpt2-seed1", "names-gpt2-seed4"]
+    assert claim["figures"][0]["data"]["labels"][:2] == ["names-gpt2-seed1", "names-gpt2-seed4"]
 
 
 def test_a_changed_model_is_noticed(claims):

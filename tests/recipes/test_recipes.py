@@ -17,7 +17,6 @@ import train_gpt2
 import train_neox
 import training
 from transformers import AutoModelForCausalLM, AutoModelForMaskedLM, AutoTokenizer
-from transformers.utils import logging
 
 from mechcheck import load_model
 from mechcheck.tasks import sentences as _sentences
@@ -50,16 +49,6 @@ def nouns_in(words):
         if len(found := lemmas(words, groups)) == 2:  # some nouns are in both kinds of sentence
             return tuple(group[0] for group in found)
     return None
-
-
-@pytest.fixture
-def torch_settings():
-    """Training makes torch deterministic and single-threaded and quietens transformers; other tests get what they had."""
-    threads, deterministic, verbosity = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled(), logging.get_verbosity()
-    yield
-    torch.set_num_threads(threads)
-    torch.use_deterministic_algorithms(deterministic)
-    logging.set_verbosity(verbosity)
 
 
 @pytest.mark.parametrize("kind", dict.fromkeys([*sentences.MIXTURE, *deep_sentences.MIXTURE]), ids=lambda kind: kind.__name__)

@@ -10,7 +10,9 @@ from mechcheck.verdicts.designs.thresholds import one_sided
 if TYPE_CHECKING:
     from mechcheck.measures.stream.curves import SteeringCurve
     from mechcheck.notation.metrics import Metric
+    from mechcheck.stats.confounds import Explained, Property
     from mechcheck.stats.measurement import Measurement
+    from mechcheck.stats.onset import Onset
     from mechcheck.stats.replication import Replication
     from mechcheck.verdicts.designs.comparing import Comparing
     from mechcheck.verdicts.designs.dissociation import Dissociation, Half, Lesion
@@ -117,3 +119,71 @@ class Designs(Collected):
         first, last = min(curve.scales), max(curve.scales)
         text = f"{curve.name} {word} by more than {least:g} from dose {first:g} to {last:g}"
         self.greater(sign * curve.at(last), sign * curve.at(first), least, label=text)
+
+    def onset(
+        self: "Comparing", effects: Mapping[int, "Measurement"], *, above: float | None = None, below: float | None = None,
+        by: int, after: int | None = None,
+    ) -> "Onset":  # fmt: skip
+        """In training, an effect is there by one checkpoint and stays, and, if that is said too, not yet at another.
+
+        An expectation for the checkpoint `by` and each one after it, all of which must hold; and one for the checkpoint `after`, at
+        which the effect must be told to be missing. What is returned says between which checkpoints it began, as was measured
+        (`mechcheck.onset`).
+
+        Args:
+            effects: step -> one value per prompt of the model at that step.
+            above, below: the threshold; one of them.
+            by: the checkpoint from which on it is there.
+            after: the checkpoint at which it is not.
+
+        Raises:
+            ClaimError: not one threshold, a checkpoint that was not measured, or the two the wrong way round.
+            MechcheckError: fewer than two checkpoints, or a step that is no whole number.
+        """
+        from mechcheck.stats.onset import onset
+        from mechcheck.verdicts.designs.beginning import checked_steps
+
+        _, threshold, sign = one_sided("onset", above, below)
+        found = onset(effects, above=above, below=below, confidence=self.confidence)
+        there, missing = (self.above, self.below) if above is not None else (self.below, self.above)
+        name = found.name or "the effect"
+        for step in checked_steps(found.steps, by, after):
+            there(effects[step], threshold, label=f"{compared(name, sign, f'{threshold:g}')} at step {step}")
+        if after is not None:
+            other = "<" if sign == ">" else ">"
+            missing(effects[after], threshold, label=f"not yet: {compared(name, other, f'{threshold:g}')} at step {after}")
+        return found
+
+    def unconfounded(
+        self: "Comparing", measured: "Measurement", by: Mapping[str, "Property"], *, margin: float, above: float | None = None,
+        below: float | None = None,
+    ) -> "list[Explained]":  # fmt: skip
+        """An effect is not one of some properties of the prompts: it hardly changes with them, and it is there with each held fixed.
+
+        For each property with numbers, that the effect's slope on it, in units of the property's standard deviation and with all others
+        held fixed, lies within the margin: equivalence, as a slope that is not told from zero may still be a large one. For each
+        property, that the effect is above, or below, the threshold in each of its strata: for each value where there are few, or words,
+        else below and above the median.
+
+        Args:
+            measured: one value per prompt.
+            by: property -> a number or a word for each prompt; `prompt_properties(prompts)` has some.
+            margin: how much the effect may change with one standard deviation of a property, in its unit. State it before you measure.
+            above, below: the threshold that the effect must keep to in each stratum; one of them.
+
+        Raises:
+            ClaimError: not one threshold, no property, or a margin that is none.
+            MechcheckError: a property that is the same on all prompts, or follows from the others, or a stratum with one prompt.
+            NonFiniteError: a value that is not finite.
+        """
+        from mechcheck.verdicts.designs.confounded import confounded
+
+        _, threshold, sign = one_sided("unconfounded", above, below)
+        slopes, strata = confounded(measured, by, margin, self.confidence)
+        for one in slopes:
+            text, bounds = f"|{one.slope.name}| < {margin:g} per standard deviation", (-float(margin), float(margin))
+            self._test("equivalent", one.slope, one.interval, bounds, bounds, text, margin=float(margin))
+        for stratum in strata:
+            text = f"{compared(measured.name or 'the effect', sign, f'{threshold:g}')} where {stratum.words}"
+            (self.above if above is not None else self.below)(stratum.effect, threshold, label=text)
+        return slopes

@@ -18,10 +18,12 @@ class Comparing(Protocol):
 
     def _test(
         self, kind: "ExpectationKind", measured: "Measurement", interval: "Interval", region: "Region",
-        threshold: float | tuple[float, float], label: str,
+        threshold: float | tuple[float, float], label: str, *, margin: float | None = None,
     ) -> "Estimate": ...  # fmt: skip
 
     def above(self, measured: "Measurement", threshold: float, label: str | None = None) -> "Estimate": ...
+
+    def below(self, measured: "Measurement", threshold: float, label: str | None = None) -> "Estimate": ...
 
     def greater(self, a: "Measurement", b: "Measurement", margin: float = 0.0, label: str | None = None) -> "Estimate": ...
 
