@@ -7,7 +7,7 @@ the noise's variance a half is shared by all cells, as errors on the same prompt
 as puts the cell that is nearest to the threshold 8, 6, 4, 3 or 2 standard errors from it. In another case the claims that hold under
 every method have their threshold at the largest true value of a cell: there is nothing to be told of it, and "method-dependent" is wrong.
 
-Writes benchmarks/results/grids.json with --save. About two minutes on a core.
+Writes benchmarks/results/grids.json with --save. About three minutes on a core.
 """
 
 import argparse

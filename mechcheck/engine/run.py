@@ -25,7 +25,7 @@ from mechcheck.engine.selfcheck import disagreement
 from mechcheck.engine.site_readers import of_sites, site_readers
 from mechcheck.engine.spreading.spread import spread
 from mechcheck.engine.sweep import capture_fast, run_sweep
-from mechcheck.engine.together.remembered import measured, sharing
+from mechcheck.engine.together.remembered import measured
 from mechcheck.engine.untouched_cache import read
 from mechcheck.engine.variants import serves
 from mechcheck.engine.watch import Ran, tell
@@ -53,9 +53,7 @@ def run(
     interventions: Sequence[Intervention] | Intervention = (),
     metric: AnyMetric = logit_diff,
 ) -> Measurement:
-    """Run the prompts under the interventions and measure each prompt at END, or where the metric says.
-
-    One row of a `sweep`, and computed as such.
+    """Run the prompts under the interventions and measure each prompt at END, or where the metric says: one row of a `sweep`.
 
     Args:
         model: from `load_model`.
@@ -116,14 +114,13 @@ def sweep_metrics(
     check_sites(model, [site for variant in listed for i in variant for site in i.sites])
     if batch is not None and batch < 1:
         raise MechcheckError(f"batch={batch}: at least one variant at a time")
-    run_all = partial(_measured, model, prompts, listed, batch=batch, executor=executor)
-    known = _served(model, prompts) if sharing() and not _plain_only else None
-    values, again = (run_all(chosen), False) if known is None else measured(known, prompts, listed, chosen, metrics, run_all)
+    with usual_torch():
+        run_all = partial(_measured, model, prompts, listed, batch=batch, executor=executor)
+        values, again = measured(None if _plain_only else partial(_served, model, prompts), prompts, listed, chosen, metrics, run_all)
     tell(Ran(prompts, listed, chosen, values, again))
     return values
 
 
-@usual_torch()
 def _measured(
     model: "TransformerBridge", prompts: PromptSet, variants: list[list[Intervention]], metrics: Sequence[Metric], batch: int | None,
     executor: Executor | None,
@@ -212,7 +209,7 @@ def _fast(
             return _plain(model, prompts, variants, metrics)  # what overflow and NaN become is for the model's own code to say
         wrong = disagreement(done, captures)
         if wrong is not None:
-            warnings.warn(f"{wrong}; plain hooks are used for the whole sweep", SelfCheckWarning, stacklevel=4)
+            warnings.warn(f"{wrong}; plain hooks are used for the whole sweep", SelfCheckWarning, stacklevel=5)
             return _plain(model, prompts, variants, metrics)
         for out, found in zip(values, done.values(metrics), strict=True):
             for number, row in zip(numbers, found, strict=True):

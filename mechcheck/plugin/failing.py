@@ -19,7 +19,7 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo) -> Gener
     outcome = item.stash.get(OUTCOME, None)
     if outcome is None or report.when == "teardown" or outcome.met is not False or item.stash.get(CAVEATS, False):
         return report
-    fails = _word(outcome) in item.config.stash[SETTINGS].fail_on
+    fails = not _words(outcome).isdisjoint(item.config.stash[SETTINGS].fail_on)
     error = call.excinfo.value if call.excinfo else None
     if report.failed and not fails:
         report.outcome = "skipped"
@@ -36,6 +36,11 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo) -> Gener
     return report
 
 
-def _word(outcome: Outcome) -> str:
-    """An unmet verdict as --mech-fail-on calls it: what was decided against the claim is refuted, also an expected refutation."""
-    return "refuted" if outcome.verdict == "supported" else outcome.verdict
+def _words(outcome: Outcome) -> set[str]:
+    """An unmet verdict as --mech-fail-on calls it: what was decided against the claim is refuted, also an expected refutation.
+
+    A claim that is refuted under some of its methods goes by that word as well, so that a list that was written without the other holds.
+    """
+    if outcome.verdict == "method_dependent":
+        return {"method_dependent", "refuted"}
+    return {"refuted" if outcome.verdict == "supported" else outcome.verdict}

@@ -14,7 +14,7 @@ from mechcheck.evidence.drawn import drawn_lines
 from mechcheck.evidence.drift_text import SYMBOLS as CHANGE_SYMBOLS
 from mechcheck.evidence.drift_text import change_lines, surroundings, tally
 from mechcheck.evidence.dtypes import decided_differently
-from mechcheck.evidence.gridded import grid_lines
+from mechcheck.evidence.grids.in_words import grid_lines
 from mechcheck.evidence.multiplicity import multiplicity_lines, undone_text
 from mechcheck.plugin.properties import PROPERTY
 from mechcheck.verdicts.words import verdict_word

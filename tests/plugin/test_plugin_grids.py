@@ -115,7 +115,8 @@ def test_one_claim_has_one_p_value_in_the_run(claims):
 
 
 def test_it_is_told_to_fail_or_not(claims):
-    assert claims(SOURCE, "-k", "test_dependent", "--mech-fail-on", "refuted").result.ret == 0
+    assert claims(SOURCE, "-k", "test_dependent", "--mech-fail-on", "vacuous").result.ret == 0
+    assert claims(SOURCE, "-k", "test_dependent", "--mech-fail-on", "refuted").result.ret == 1  # it is, under some of its methods
     run = claims(SOURCE, "-k", "test_dependent", "--mech-fail-on", "method_dependent")
     assert run.result.ret == 1
     assert "method-dependent: dependent" in run.output

@@ -52,43 +52,39 @@ def shared_runs(metrics: Sequence[object] = ()) -> Iterator[None]:
         _current = before
 
 
-def sharing() -> bool:
-    """Whether runs are remembered."""
-    return _current is not None
-
-
 def measured(
-    model: object, prompts: PromptSet, variants: Sequence[Sequence[Intervention]], metrics: Sequence[Metric], given: Sequence[object],
-    run: Callable[[Sequence[Metric]], Sequence[Values]],
+    served: Callable[[], object | None] | None, prompts: PromptSet, variants: Sequence[Sequence[Intervention]],
+    metrics: Sequence[Metric], given: Sequence[object],
+    run: Callable[[list[Metric]], list[Values]],
 ) -> tuple[list[Values], bool]:  # fmt: skip
     """What `run(metrics)` gives, from memory where it is there; and whether nothing had to be run.
 
     Args:
-        model: something that is another as soon as the model's weights are.
+        served: gives something that is another as soon as the model's weights are, or None where nobody knows of such a thing.
         prompts, variants, metrics: what is run, and read.
         given: the metrics as they were asked for: functions among them are not remembered.
         run: runs all variants and reads them by these metrics.
     """
-    runs = _current
-    assert runs is not None
-    if not all(isinstance(one, Metric) for one in given):
-        return list(run(metrics)), False
+    runs, asked = _current, list(metrics)
+    model = None if runs is None or served is None else served()
+    if runs is None or model is None or not all(isinstance(one, Metric) for one in given):
+        return run(asked), False
     try:
         keys = [_key(list(variant)) for variant in variants]
     except _Unlike:
-        return list(run(metrics)), False
+        return run(asked), False
     wanted = {metric: [(model, prompts, key, metric) for key in keys] for metric in metrics}
     if all(key in runs.values for row in wanted.values() for key in row):
         return [np.stack([runs.values[key] for key in wanted[metric]]) for metric in metrics], True
-    asked = list(metrics)
     if set(metrics) & set(runs.metrics):
         asked += [metric for metric in runs.metrics if metric not in metrics]
     try:
-        found = list(run(asked))
+        found = run(asked)
     except MechcheckError:  # a metric that is not meant for these prompts
         if len(asked) == len(metrics):
             raise
-        asked, found = list(metrics), list(run(metrics))
+        asked = list(metrics)
+        found = run(asked)
     if len(runs.values) < MOST:
         runs.held += [model, prompts]
         for metric, values in zip(asked, found, strict=True):

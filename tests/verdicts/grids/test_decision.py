@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mechcheck import grid
@@ -15,6 +15,7 @@ from mechcheck.verdicts.grids.decision import Sides, answer, decide_grid, two_si
 from mechcheck.verdicts.outcome import decide_claim
 
 ALPHA = 0.025
+slowly = settings(deadline=None)  # the first example imports what the others have
 
 
 def side(p, p_refuted):
@@ -32,6 +33,7 @@ def some_sides(draw):
 NOTHING = Sides("not_applicable", 1.0, 1.0)
 
 
+@slowly
 @given(st.lists(st.one_of(some_sides(), st.just(NOTHING)), min_size=2, max_size=9), st.randoms())
 def test_the_rule(cells, random):
     said, stands = answer(cells, ALPHA)
@@ -47,6 +49,7 @@ def test_the_rule(cells, random):
     assert answer(shuffled, ALPHA)[0] == said
 
 
+@slowly
 @given(st.lists(some_sides(), min_size=2, max_size=9))
 def test_a_cell_more_never_makes_an_undecided_claim_robust(cells):
     said, _ = answer(cells, ALPHA)
@@ -55,6 +58,7 @@ def test_a_cell_more_never_makes_an_undecided_claim_robust(cells):
         assert then != "robust" or said == "robust"
 
 
+@slowly
 @given(st.lists(some_sides(), min_size=2, max_size=9))
 def test_the_whole_claims_p_value_agrees_with_the_answer(cells):
     said, _ = answer(cells, ALPHA)

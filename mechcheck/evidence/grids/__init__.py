@@ -1,0 +1,1 @@
+"""Claims over a grid of methods, as they are told."""
