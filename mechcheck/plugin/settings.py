@@ -18,8 +18,8 @@ from mechcheck.evidence.store import FILE, RUN_FOLDER, SAMPLES
 from mechcheck.evidence.unfinished.outbox import Outbox
 from mechcheck.evidence.unfinished.resuming import Interrupted, interrupted_run
 from mechcheck.models.names import unlike_any
-from mechcheck.plugin.options.clusters import SENT_HOME, add_options
-from mechcheck.plugin.options.strict import add_strict, strict_of
+from mechcheck.plugin.options.cluster import SENT_HOME, add_options
+from mechcheck.plugin.options.strictness import add_strict, strict_of
 from mechcheck.verdicts.case import PROFILES, Conditions
 from mechcheck.verdicts.claim import LEAST_BUDGET
 

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 import pytest
 
 from mechcheck.plugin.cases import claim_spec
-from mechcheck.plugin.options.clusters import elsewhere
+from mechcheck.plugin.options.cluster import elsewhere
 from mechcheck.plugin.settings import measures
 
 BRIDGE = "transformer_lens.model_bridge"

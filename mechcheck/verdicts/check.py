@@ -206,9 +206,11 @@ class Check(Designs):
         Raises:
             ClaimError: no gate, another word, or a margin that is none.
         """
-        from mechcheck.verdicts.gates import check_gate
+        from mechcheck.verdicts.gates import wanted_of
 
-        return check_gate(self, found, kind, margin, label)
+        wanted = wanted_of(found, kind, margin, label)
+        noising, denoising, *_ = [getattr(self, one.comparison)(one.measured, one.threshold, label=one.label) for one in wanted]
+        return noising, denoising
 
     def for_all(
         self,

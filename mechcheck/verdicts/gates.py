@@ -1,20 +1,29 @@
 """What a claim expects of a gate: an AND, an OR, a chain, or two parts side by side."""
 
-from typing import TYPE_CHECKING
+from typing import Literal, NamedTuple
 
 from mechcheck.base.errors import ClaimError
 from mechcheck.base.text import did_you_mean
 from mechcheck.measures.causal.gates import SIGNS, Gate, GateKind
-
-if TYPE_CHECKING:
-    from mechcheck.stats.estimates import Estimate
-    from mechcheck.verdicts.designs.comparing import Comparing
-
-_SAYS = {1: "above", -1: "below", 0: "equivalent"}
+from mechcheck.stats.measurement import Measurement
 
 
-def check_gate(check: "Comparing", found: Gate, kind: GateKind, margin: float, label: str | None) -> "tuple[Estimate, Estimate]":
-    """Add the expectations of `Check.gate`."""
+class Wanted(NamedTuple):
+    """One thing that makes a gate what it is called."""
+
+    comparison: Literal["above", "below", "equivalent"]
+    """The method of `check` that decides it."""
+    measured: Measurement
+    threshold: float
+    label: str
+
+
+def wanted_of(found: Gate, kind: GateKind, margin: float, label: str | None) -> list[Wanted]:
+    """What is expected by noising and by denoising, and, of parts that add up, that they do something.
+
+    Raises:
+        ClaimError: as `Check.gate` says.
+    """
     if not isinstance(found, Gate):
         raise ClaimError(f"check.gate takes what gate(model, prompts, a, b) measured, not {type(found).__name__}")
     if kind not in SIGNS:
@@ -22,11 +31,15 @@ def check_gate(check: "Comparing", found: Gate, kind: GateKind, margin: float, l
     if not 0 < margin < 1:
         raise ClaimError(f"gate(margin={margin}): how far from 0 an interaction lies that is one, as a share of the way, between 0 and 1")
     name = label or f"{found.a} and {found.b} are {kind}"
-    told = []
+    wanted = []
     for how, measured, sign in zip(("noising", "denoising"), (found.noising, found.denoising), SIGNS[kind], strict=True):
-        wanted = {1: f"> {margin:g}", -1: f"< {-margin:g}", 0: f"within {margin:g} of 0"}[sign]
-        decide = getattr(check, _SAYS[sign])
-        told.append(decide(measured, sign * margin if sign else margin, label=f"{name}: interaction by {how} {wanted} of the way"))
+        said = f"{name}: interaction by {how}"
+        if sign == 0:
+            wanted.append(Wanted("equivalent", measured, margin, f"{said} within {margin:g} of 0, of the way"))
+        elif sign > 0:
+            wanted.append(Wanted("above", measured, margin, f"{said} > {margin:g} of the way"))
+        else:
+            wanted.append(Wanted("below", measured, -margin, f"{said} < {-margin:g} of the way"))
     if kind == "additive":  # parts that do nothing add up, too
-        check.above(found.most, margin, label=f"{name}: noising both takes > {margin:g} of the way")
-    return told[0], told[1]
+        wanted.append(Wanted("above", found.most, margin, f"{name}: noising both takes > {margin:g} of the way"))
+    return wanted

@@ -193,3 +193,16 @@ def test_models_are_listed_with_what_is_known_of_them(capsys):
     out = capsys.readouterr().out
     assert "names-gpt2-seed4\n  circuits: induction, ioi\n" in out
     assert "compiled-ioi\n  compiled for: ioi\n  known circuit: duplicate_token 0.0@S2" in out
+
+
+def test_caveats_and_what_a_strict_run_makes_of_them():
+    caveat = {"about": "bounded_metric", "text": "x"}
+    run = {
+        "run": RUN["run"],
+        "claims": [claim("m", caveats=[caveat | {"fails": True}]), claim("n", caveats=[caveat | {"accepted": "y"}]), claim("o")],
+    }
+    lines = markdown([run]).splitlines()
+    assert "| ✓ supported, failed by its caveats<br>0.50 [0.40, 0.60] | ✓ supported<br>" in lines[2]
+    assert "3 claims: 3 supported; 3 as claimed. 1 failed by their caveats, as the run was strict." in lines
+    assert lines[-1].startswith("- caveat: 2 claims: effects read as probabilities or accuracies alone (")
+    assert lines[-1].endswith("(accepted by 1)")

@@ -24,6 +24,13 @@ def test_interventions_and_caveats(make: SimpleNamespace) -> None:
     assert "<dt>changed<dd><bdi>Patch of 1 site (&lt;b&gt;) at END</bdi><br><bdi>another</bdi>" in html
 
 
+def test_caveats_that_fail_a_claim_or_are_accepted(make: SimpleNamespace) -> None:
+    found = {"about": "gaussian_noise", "text": "noise"}
+    text = Page(render(make.evidence([make.claim(caveats=[found | {"fails": True}, found | {"accepted": "it <i>was</i> so"}])]))).text
+    assert "Caveat, by which this strict run fails it: noise" in text
+    assert "Caveat, accepted: noise. Accepted by the claim: it <i>was</i> so" in text
+
+
 def test_evidence_without_them(make: SimpleNamespace) -> None:
     for claim in (make.claim(), make.claim(interventions=[], caveats=[])):
         html = render(make.evidence([claim]))

@@ -1,7 +1,7 @@
 """check.gate: the expectations that make a gate, and what each comes to."""
 
 import pytest
-from test_gates import made
+from made_gates import made
 
 from mechcheck.base.errors import ClaimError
 from mechcheck.evidence.caveats.shares import beyond_whole

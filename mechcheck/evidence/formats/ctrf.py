@@ -2,6 +2,7 @@
 
 from collections import Counter
 
+from mechcheck.evidence.caveats.known import failing_caveats
 from mechcheck.evidence.formats.told import Json, file_of, time_of, told
 
 SPECIFICATION = "0.0.0"
@@ -39,7 +40,9 @@ def ctrf(evidence: Json) -> Json:
 
 
 def status(claim: Json) -> str:
-    """A claim's verdict among the format's words."""
+    """A claim's verdict among the format's words; what a strict run fails for its caveats failed, whatever its verdict."""
+    if failing_caveats(claim):
+        return "failed"
     if claim["met"]:
         return "passed"
     if claim["verdict"] in ("skipped", "not_applicable"):
@@ -54,7 +57,7 @@ def _test(claim: Json) -> Json:
         "status": status(claim),
         "rawStatus": claim["verdict"],
         "duration": round(1000 * claim["duration_s"]),
-        "message": told(claim),
+        "message": "\n".join([told(claim), *(f"caveat {text}" for text in failing_caveats(claim))]),
         "suite": [claim["task"] or "no task", *([claim["kind"]] if claim["kind"] else [])],
         "filePath": file_of(claim),
         "parameters": claim["params"],

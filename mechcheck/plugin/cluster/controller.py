@@ -17,7 +17,7 @@ from mechcheck.plugin.cases import case_of
 from mechcheck.plugin.cluster.shares import needs
 from mechcheck.plugin.cluster.worker import Ran, Setup, begin, finish, run_item
 from mechcheck.plugin.distribution import pytest_xdist_auto_num_workers
-from mechcheck.plugin.options.clusters import asked_of
+from mechcheck.plugin.options.cluster import asked_of
 from mechcheck.plugin.roster import Roster
 from mechcheck.plugin.settings import SETTINGS, measures, pytest_configure_node
 

@@ -7,7 +7,7 @@ import pytest
 
 from mechcheck.base.errors import MechcheckError
 from mechcheck.cluster.serving import NUMBER
-from mechcheck.plugin.options.clusters import SENT_HOME
+from mechcheck.plugin.options.cluster import SENT_HOME
 from mechcheck.plugin.settings import SETTINGS
 
 # Which claims run is for the controller to say, and only there can one debug.

@@ -1,1 +1,1 @@
-"""Options that have a module of their own."""
+"""Options that are read apart from the others (`plugin/settings.py`): of clusters, of strict runs."""

@@ -53,3 +53,11 @@ def test_a_run_of_no_time(run):
     run["run"]["created"] = "yesterday"
     with pytest.raises(MechcheckError, match="made at 'yesterday', which is no time"):
         ctrf(run)
+
+
+def test_a_strict_run_fails_what_has_caveats(run):
+    claim = run["claims"][0]
+    claim["caveats"] = [claim["caveats"][0] | {"fails": True}]
+    first, *_ = ctrf(run)["results"]["tests"]
+    assert (first["status"], first["rawStatus"]) == ("failed", "supported")
+    assert first["message"].splitlines()[1] == "caveat bounded_metric: probabilities and accuracies alone were read"

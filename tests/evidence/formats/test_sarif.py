@@ -62,3 +62,14 @@ def test_a_source_that_is_no_paper_of_arxiv_is_no_link(run):
     for claim in run["claims"]:
         claim["source"] = "arXiv: soon"
     assert all("helpUri" not in rule for rule in sarif(run)["runs"][0]["tool"]["driver"]["rules"])
+
+
+def test_caveats_that_fail_a_claim_or_are_accepted(run):
+    first, second, *_ = run["claims"]
+    first["caveats"], second["caveats"] = (
+        [dict(claim["caveats"][0], **more)] for claim, more in ((first, {"fails": True}), (second, {"accepted": "why"}))
+    )
+    failing, _, accepted, *_ = results(run)
+    assert (failing["ruleId"], failing["level"]) == ("caveat/bounded_metric", "error")
+    assert "suppressions" not in failing
+    assert (accepted["level"], accepted["suppressions"]) == ("note", [{"kind": "inSource", "justification": "why"}])

@@ -2,21 +2,20 @@
 
 import numpy as np
 import pytest
+from made_gates import A, B, made
 from tiny import random_prompts
 
 from mechcheck.base.errors import PromptError, SiteError
 from mechcheck.compiled import known_circuit
 from mechcheck.engine.run import plain_hooks, run
 from mechcheck.measures.causal import gates as _gates
-from mechcheck.measures.causal.gates import Gate, Sides, gate
+from mechcheck.measures.causal.gates import gate
 from mechcheck.models.loading import load_model
 from mechcheck.notation.interventions import Patch
 from mechcheck.notation.metrics import log_probability
 from mechcheck.notation.sites import heads
-from mechcheck.stats.measurement import Measurement
 from mechcheck.tasks.shipped import task_prompts
 
-A, B = heads("0.0 1.1"), heads("0.2@A")
 LENGTHS = (7, 7, 9, 9, 12, 12, 8, 8)
 
 
@@ -35,17 +34,6 @@ def test_six_effects_by_plain_hooks(tiny):
                 assert np.abs(expected).max() > 1e-3
                 assert (measured.ids, measured.templates, measured.unit) == (clean.ids, clean.templates, log_probability.unit)
     np.testing.assert_allclose(found.way.values, before - after, atol=1e-4)
-
-
-def made(noised, denoised, clean=10.0, corrupted=0.0, spread=0.0, n=48):
-    """A gate of these effects; `spread` of each prompt's own."""
-    noise = spread * np.resize([-1.0, 1.0, -0.5, 0.5, 0.0], n)
-
-    def measured(value, own=0.0):
-        return Measurement(value + own * noise, tuple(f"p{i}" for i in range(n)), tuple(f"t{i % 12}" for i in range(n)), "m", "logits")
-
-    sides = [Sides(measured(a), measured(b), measured(both, 1.0)) for a, b, both in (noised, denoised)]
-    return Gate(A, B, measured(clean), measured(corrupted), *sides)
 
 
 @pytest.mark.parametrize(
