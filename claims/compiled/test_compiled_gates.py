@@ -7,7 +7,6 @@ nothing. In the usual counterfactual the other person is repeated: there they sa
 from dataclasses import replace
 
 import pytest
-import torch
 
 from mechcheck import claim, gate, heads, load_model, provenance, task_prompts
 from mechcheck.compiled import ALWAYS, Blueprint, Match, Move, blueprint, known_circuit, save_model, scratch
@@ -19,9 +18,10 @@ REDUNDANT, NEGATIVE, AND = "compiled-redundant", "compiled-negative", "planted-a
 def nobody_repeated(prompts):
     """The same prompts with somebody else in the place of the repeated subject."""
     tokens, at = prompts.tokens.clone(), prompts.positions["S2"]
-    people = torch.unique(torch.cat([prompts.answers, prompts.foils]))
-    for row, own in enumerate(prompts.tokens):
-        tokens[row, at[row]] = next(one for one in people.roll(row) if one not in own)
+    people = sorted({*prompts.answers.tolist(), *prompts.foils.tolist()})
+    for row, own in enumerate(prompts.tokens.tolist()):
+        first = row % len(people)
+        tokens[row, at[row]] = next(one for one in people[first:] + people[:first] if one not in own)
     return replace(prompts, tokens=tokens, words=(), counterfactual=None, reference=None)
 
 
