@@ -29,6 +29,11 @@ def pair(earlier, now, measure=not_reached):
     return Pair(earlier, now, measure)
 
 
+def cells(*verdicts):
+    """The grid of a claim under as many methods."""
+    return {"grid": {"cells": [{"text": f"method={name}", "verdict": verdict} for name, verdict in zip("abc", verdicts, strict=False)]}}
+
+
 CASES = {
     "measured_in_neither": (pair({}, claim("a") | SKIPPED), Ruling("unmentioned")),
     "skipped_now": (pair(claim("a", OLD), claim("a") | SKIPPED), Ruling("missing", "skipped in this run: no GPU")),
@@ -49,6 +54,10 @@ CASES = {
     ),
     "not_paired": (pair(claim("a", OLD), claim("a", OLD), lost), Ruling("incomparable", "no samples")),
     "turned": (pair(claim("a", OLD), claim("a", MOVED) | REFUTED, measured), Ruling("flipped", "supported -> refuted", MOVE)),
+    "turned_in_a_cell": (
+        pair(claim("a", OLD) | cells("supported", "refuted"), claim("a", MOVED) | cells("supported", "inconclusive"), measured),
+        Ruling("flipped", "[method=b]: refuted -> inconclusive", MOVE),
+    ),
     "same_verdict": (pair(claim("a", OLD), claim("a", MOVED), measured), Ruling("by differences", "", MOVE)),
 }
 

@@ -202,7 +202,7 @@ def test_an_interrupted_run(claims, baseline, pytester):
         (("--mech-fail-on=drifted",), "--mech-fail-on: nothing can be drifted without --mech-baseline FILE to compare with"),
         (
             ("--mech-fail-on=drifting",),
-            "--mech-fail-on: unknown 'drifting'; choose among refuted, vacuous, errored, inconclusive, not_applicable, drifted",
+            "--mech-fail-on: unknown 'drifting'; choose among refuted, vacuous, errored, method_dependent, inconclusive,",
         ),
         (("--mech-margin=0",), "--mech-margin is a fraction of the effect, between 0 and 1, not 0"),
         (("--mech-margin=x",), "invalid float value: 'x'"),
