@@ -291,3 +291,10 @@ def test_an_evaluated_circuit_is_told(make: SimpleNamespace) -> None:
         "circuit 2 edges", "edges 0.3->1.0.q 1.0->logits",
     ):  # fmt: skip
         assert words in text, words
+
+
+def test_of_replicates_the_rows_are_seeds(make: SimpleNamespace) -> None:
+    rows = {"seed0": {"value": 0.9, "n": 4}, "seed1": {"value": 1.1, "n": 4}}
+    told = [make.expectation(1.0, 0.8, 1.2, kind=kind, by_template=rows) for kind in ("replicates", "above")]
+    text = Page(render(make.evidence([make.claim(expectations=told)]))).text
+    assert ("By seed: 2 seeds" in text, "By template: 2 templates" in text) == (True, True)
