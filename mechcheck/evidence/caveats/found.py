@@ -114,7 +114,7 @@ def caveats_of(
         "saturated_metric": saturated_metric(watched.readings),
         "wrong_direction": wrong_direction(about.kind, watched.directions, about.circuit, about.model),
         "beyond_whole": beyond_whole(about.expectations, about.samples),
-        "seen_prompts": seen_prompts(about.circuit, sets),
+        "seen_prompts": seen_prompts(about.circuit, sets, about.samples),
         "single_backup": single_backup(watched.backup),
         "not_additive": not_additive(watched.summed),
     }

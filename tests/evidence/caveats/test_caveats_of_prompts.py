@@ -1,5 +1,6 @@
 """What was found on prompts is not confirmed by them."""
 
+import numpy as np
 import pytest
 from tiny import random_prompts
 
@@ -9,21 +10,23 @@ from mechcheck.evidence.caveats.found import About
 from mechcheck.evidence.used import Used
 from mechcheck.notation.circuit import Circuit, traced
 from mechcheck.notation.sites import heads
+from mechcheck.stats.measurement import Measurement
 
 RUN = random_prompts(0, (7,) * 8)
 OTHERS = random_prompts(1, (7,) * 8)
 
 
-def said(found_on, *sets, used=True):
-    """What is said of a claim that ran these prompts, with a circuit whose file says this."""
+def said(found_on, *sets, used=True, fitted=()):
+    """What is said of a claim that is decided on these prompts, with a circuit whose file says this; others it ran alone."""
     circuit = traced(Circuit({"movers": heads("0.1")}, notes={"found_on": found_on} if found_on else {}))
     if used:
         circuit["movers"]
     seen = Used()
     with seen.watching():
-        for prompts in sets:
+        for prompts in (*sets, *fitted):
             tell(Ran(prompts, [[]]))
-    caveats = seen.record(About.of(None, {"circuit": circuit}))["caveats"]
+    samples = [Measurement(np.ones(len(prompts)), prompts.ids, prompts.templates, "x", "logits") for prompts in sets]
+    caveats = seen.record(About.of(None, {"circuit": circuit}, samples=samples))["caveats"]
     return [one["text"] for one in caveats if one["about"] == "seen_prompts"]
 
 
@@ -42,6 +45,11 @@ def test_prompts_that_the_file_lists():
 def test_prompts_of_which_the_file_has_a_hash_alone():
     assert len(said({"prompts_sha256": RUN.sha256}, RUN)) == 1
     assert said({"prompts_sha256": RUN.sha256}, RUN[:4]) == [], "nobody can tell"
+
+
+def test_what_is_only_fitted_on_them_decides_nothing():
+    assert said({"ids": ids(RUN)}, OTHERS, fitted=[RUN]) == []
+    assert said({"prompts_sha256": RUN.sha256}, OTHERS, fitted=[RUN]) == []
 
 
 @pytest.mark.parametrize("found_on", [None, "the discovery half", {}, {"split": "discover"}])
