@@ -44,11 +44,7 @@ def source_of(where: str) -> str:
     test = next(node for node in body if isinstance(node, ast.FunctionDef) and node.name == name)
     used, given = _names(test), []
     for node in reversed(body):  # what is given may itself be made of what was given before
-        if (
-            isinstance(node, ast.Assign)
-            and isinstance(node.targets[0], ast.Name)
-            and node.targets[0].id in used
-        ):
+        if isinstance(node, ast.Assign) and _names(node.targets[0]) & used:
             used |= _names(node)
             given.append(ast.get_source_segment(text, node) or "")
     imported = []

@@ -160,10 +160,10 @@ def test_what_is_read_does_not_depend_on_padding(tiny, layout):
     sites = features(one, "0-11 error", at="END")
     (read,) = capture(model, prompts, sites).values()
     for padded in (with_other_padding(prompts, 5),):
-        torch.testing.assert_close(capture(model, padded, sites)[next(iter(sites))], read, rtol=0, atol=1e-6)
+        torch.testing.assert_close(capture(model, padded, sites)[next(iter(sites))], read, rtol=1e-5, atol=1e-6)
     for row in range(len(prompts)):
         (single,) = capture(model, alone(prompts, row), sites).values()
-        torch.testing.assert_close(single[0], read[row], rtol=0, atol=1e-6)
+        torch.testing.assert_close(single[0], read[row], rtol=1e-5, atol=1e-6)
     ablated = run(model, prompts, Ablate(features(one, "0-5"))).values
     np.testing.assert_allclose(run(model, with_other_padding(prompts, 7), Ablate(features(one, "0-5"))).values, ablated, atol=1e-6)
 

@@ -64,6 +64,14 @@ INSTEAD = {
         "pytest test_answers.py --mech-cluster slurm --mech-workers 8 --mech-resources num_gpus=1,timeout_min=240 --collect-only -q",
         "it needs Slurm; tests/cluster/test_slurm.py has submitit start workers here",
     ),
+    "mechcheck discover ioi my-model --method prune --n 48 --cluster ray --workers 8 --device cuda --resources num_gpus=.5": Instead(
+        "mechcheck discover --help",
+        "it needs GPUs; tests/circuits/test_shared_searches.py searches on two processes",
+    ),
+    "mechcheck calibrate --cluster local --workers 3": Instead(
+        "mechcheck calibrate names-gpt2-seed4 --profile smoke --claims 200 --population 480 --cluster local --workers 1 -o calibrated",
+        _MINUTES,
+    ),
     "pytest claims --mech-cluster ray --mech-device cuda --mech-resources gpu_gb=80": Instead(
         "pytest test_answers.py --mech-cluster ray --mech-resources gpu_gb=80 --collect-only -q",
         "it needs GPUs; tests/cluster/test_ray.py runs claims on three nodes of Ray",
