@@ -101,7 +101,7 @@ def test_published_claims_run_and_are_refuted_on_random_weights(circuits, run, t
     assert {*found.values()} <= {"refuted", "inconclusive", "not_applicable"}
     ran = Counter((claim.partition("/")[0], claim.partition("[")[2].removesuffix("]").partition("-")[0]) for claim in found)
     assert min(ran["ioi", name] for name in ("gpt2", "pythia")) >= 15  # several methods of a claim are one claim
-    assert min(ran["induction", name] for name in ("gpt2", "pythia")) >= 8
+    assert min(ran["induction", name] for name in ("gpt2", "pythia")) >= 6
     assert {ran["greater_than", name] for name in ("gpt2", "pythia")} == {7}
 
 
