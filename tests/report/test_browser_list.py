@@ -121,8 +121,9 @@ def test_a_test_shows_its_verdicts_and_unfolds_what_fits_a_filter(browser: Brows
     browser.open(write(suite(make)))
     unfolded = "[...document.querySelectorAll('.lines[open]')].length"
     assert browser.evaluate(unfolded) == 0
-    matrix = """[...document.querySelectorAll('.test')].find((t) => t.innerText.includes('test_15')).querySelector('table.marks')"""
-    cells = f"[...{matrix}.rows].map((row) => [...row.cells].map((cell) => cell.innerText.trim()))"
+    # As written, not as drawn: a test far down the page may not be drawn yet, and its innerText is empty until it is.
+    matrix = """[...document.querySelectorAll('.test')].find((t) => t.textContent.includes('test_15')).querySelector('table.marks')"""
+    cells = f"[...{matrix}.rows].map((row) => [...row.cells].map((cell) => cell.textContent.trim()))"
     assert browser.evaluate(cells) == [["", "zero", "mean"], ["m1", "✓", "?"], ["m2", "✓", "✓"]]
     fill_in(browser, "#filters [name=met]", "no")
     assert browser.evaluate(unfolded) == 4
