@@ -4,22 +4,28 @@
 
 A Llama of random weights, as wide as the one of a billion parameters (2048, 32 heads, 8 of keys and values, MLPs of 8192). Each head is
 patched at END. The floor is the time of as many operations in products of the same matrices alone, with as many rows as are fastest, by
-the processor's clock, so that others on the machine count for less. Memory is the most that was resident, less what was before loading.
+the processor's clock; they are timed again and again between the batches of the sweep, so that what others do on the machine slows both
+alike. Memory is the most that was resident, less what was before loading. Weights have the spread of transformers' `initializer_range`:
+with twice that, attention scores are so large that transformers' own two ways to compute attention in bfloat16 differ by 17% of what a
+head writes, and the fast runner's check against plain hooks, which allows 10%, says so.
 """
 
 import argparse
 import json
 import os
 import platform
+import statistics
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from comparison.shapes import directory, prompt_pairs
 
 from mechcheck.base.peak import forget_peak, peak, resident
+from mechcheck.base.progress import Bar
 
 if TYPE_CHECKING:
     import torch
@@ -47,14 +53,51 @@ def cpu_seconds(act: Callable[[], Any]) -> float:
     return time.process_time() - began
 
 
-def rate(weights: "list[torch.Tensor]", rows: int) -> float:
-    """Operations a second of these products with so many rows: the better of two, after one to warm up."""
-    import torch
+class Beside:
+    """The rate of a layer's products, timed beside a sweep: before it, between its batches, and after it."""
 
-    inputs = [torch.randn(rows, weight.shape[0], dtype=weight.dtype) for weight in weights]
-    operations = sum(2 * rows * weight.numel() for weight in weights)
-    seconds = [cpu_seconds(lambda: [x @ weight for x, weight in zip(inputs, weights, strict=True)]) for _ in range(3)]
-    return operations / min(seconds[1:])
+    def __init__(self, weights: "list[torch.Tensor]"):
+        import torch
+
+        self._inputs = {rows: [torch.randn(rows, weight.shape[0], dtype=weight.dtype) for weight in weights] for rows in (128, 512)}
+        self._weights = weights
+        self.rates: dict[int, list[float]] = {rows: [] for rows in self._inputs}
+        """Rows -> operations a second, each time."""
+        self.seconds = 0.0
+        """That these products took."""
+
+    def time(self) -> None:
+        """Once to warm up, and three times more."""
+        began = time.process_time()
+        for rows, inputs in self._inputs.items():
+            operations = sum(2 * rows * weight.numel() for weight in self._weights)
+            seconds = [
+                cpu_seconds(lambda inputs=inputs: [x @ weight for x, weight in zip(inputs, self._weights, strict=True)]) for _ in range(4)
+            ]
+            self.rates[rows] += [operations / taken for taken in seconds[1:]]
+        self.seconds += time.process_time() - began
+
+    def best(self) -> float:
+        """Of the numbers of rows the one that is fastest in the median."""
+        return max(statistics.median(rates) for rates in self.rates.values())
+
+
+@contextmanager
+def told(beside: Beside) -> Iterator[None]:
+    """Within this context the products are timed between batches; a listener of the sweep's would change how large these are."""
+    update = Bar.update
+
+    def and_time(self: Bar, by: int = 1) -> None:
+        update(self, by)
+        beside.time()
+
+    Bar.update = and_time
+    try:
+        beside.time()
+        yield
+        beside.time()
+    finally:
+        Bar.update = update
 
 
 def measure(layers: int, n: int, width: int) -> dict[str, Any]:
@@ -77,18 +120,20 @@ def measure(layers: int, n: int, width: int) -> dict[str, Any]:
     loaded = (peak() or 0) - before
     prompts = prompt_pairs(VOCABULARY, n, width, first_change=width // 2)
     forget_peak()
+    beside = Beside([product.weight for product in known.layers[0].products])
     began = time.perf_counter()
-    with counting() as work:
-        seconds = cpu_seconds(lambda: head_patching(model, prompts, positions="END"))
+    with counting() as work, told(beside):
+        before_it = beside.seconds
+        seconds = cpu_seconds(lambda: head_patching(model, prompts, positions="END")) - (beside.seconds - before_it)
     wall = time.perf_counter() - began
     swept = (peak() or 0) - before
-    products = [product.weight for product in known.layers[0].products]
-    floor = work.operations / max(rate(products, rows) for rows in (128, 512))
+    floor = work.operations / beside.best()
     weights = sum(file.stat().st_size for file in path.glob("*.safetensors"))
     return {
         "parameters": weights // 2, "layers": layers, "prompts": n, "tokens": width, "variants": layers * HEADS,
         "gflop": round(work.operations / 1e9, 1), "cpu_s": round(seconds, 1), "wall_s": round(wall, 1), "floor_cpu_s": round(floor, 1),
-        "of_floor": round(seconds / floor, 2), "weights": weights, "most_while_loading": loaded, "most_while_sweeping": swept,
+        "of_floor": round(seconds / floor, 2),
+        "floors_timed": len(beside.rates[128]), "weights": weights, "most_while_loading": loaded, "most_while_sweeping": swept,
         "beside_weights_gb": round((swept - weights) / 1e9, 2),
     }  # fmt: skip
 
