@@ -23,7 +23,7 @@ from mechcheck.engine.hooks import LOGIT_BYTES, Reader, Recording, check_exist, 
 from mechcheck.engine.reading import Read, Reading, check_unseen, read_by
 from mechcheck.engine.selfcheck import disagreement
 from mechcheck.engine.site_readers import of_sites, site_readers
-from mechcheck.engine.spreading.spread import spread
+from mechcheck.engine.spreading.spread import Variants, spread
 from mechcheck.engine.sweep import capture_fast, run_sweep
 from mechcheck.engine.together.remembered import measured
 from mechcheck.engine.untouched_cache import read
@@ -204,7 +204,8 @@ def _fast(
     values: list[list[np.ndarray]] = [[np.empty(0)] * len(variants) for _ in metrics]
     for numbers in _at_once(model, prompts, read, fast):
         some = [edits[number] for number in numbers]
-        done = run_sweep(model, known, prompts, some, batch, read, spread(executor, model, prompts, variants, numbers, some, batch, read))
+        asked = Variants(prompts, variants, numbers, batch, read)
+        done = run_sweep(model, known, prompts, some, batch, read, spread(executor, model, known, asked, some))
         if not torch.isfinite(done.streams).all():
             return _plain(model, prompts, variants, metrics)  # what overflow and NaN become is for the model's own code to say
         wrong = disagreement(done, captures)

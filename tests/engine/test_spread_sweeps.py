@@ -23,6 +23,7 @@ from mechcheck import (
     sweep,
 )
 from mechcheck.base.errors import ModelError
+from mechcheck.engine.arithmetic.model import arithmetic
 from mechcheck.engine.run import sweep_metrics
 from mechcheck.engine.spreading import spread as spreading
 
@@ -108,4 +109,4 @@ def test_a_model_in_memory_cannot_be_loaded_elsewhere(given, processes):
         {"n_layers": 1, "d_model": 16, "n_heads": 2, "d_head": 8, "d_mlp": 32, "n_ctx": 16, "d_vocab": 50, "act_fn": "gelu"}
     )
     with pytest.raises(ModelError, match="made in memory"):
-        spreading.spread(processes, made, prompts, [[]], [0], [[]], None, None)
+        spreading.spread(processes, made, arithmetic(model), spreading.Variants(prompts, [[]], [0], None, None), [[]])

@@ -1,21 +1,17 @@
 """A model without some of its heads and MLPs, swept as a model of its own."""
 
-import pickle
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
-from dataclasses import replace
-from functools import lru_cache, partial
-from typing import TYPE_CHECKING, Any, NamedTuple
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from jaxtyping import Float
-from torch import Tensor
 
 from mechcheck.base.device import usual_torch
 from mechcheck.base.errors import MechcheckError, SiteError
-from mechcheck.base.loaded import Source, source_of
-from mechcheck.base.shares import Counting, Share, Some
 from mechcheck.engine.along import arithmetic_of
 from mechcheck.engine.arithmetic.layer import Layer, Linear
 from mechcheck.engine.arithmetic.model import Arithmetic
@@ -24,7 +20,7 @@ from mechcheck.engine.edit import Edit
 from mechcheck.engine.edits import Captures, capture_all, edits_of
 from mechcheck.engine.reading import Read, read_by
 from mechcheck.engine.selfcheck import disagreement
-from mechcheck.engine.spreading.shared import shared
+from mechcheck.engine.spreading.spread import spread
 from mechcheck.engine.sweep import capture_fast, run_sweep
 from mechcheck.engine.untouched import Untouched
 from mechcheck.engine.untouched_cache import untouched_run
@@ -88,10 +84,9 @@ def sweep_without(
         SiteError: an encoder, an architecture whose arithmetic is not known, or a part that could not be taken out whole.
         MechcheckError: the lesioned model's arithmetic and plain hooks differ.
     """
-    asked = _Asked(prompts, silent, change, tuple(sites))
-    known, edits = _edits(model, asked)
-    read = read_by(metrics, prompts)
-    done = run_sweep(model, known, prompts, edits, read=read, share=_share(executor, model, known, asked, edits, read))
+    asked = _Lesioned(prompts, silent, change, tuple(sites), read_by(metrics, prompts))
+    known, edits = asked.prepared(model)
+    done = run_sweep(model, known, prompts, edits, read=asked.read, share=spread(executor, model, known, asked, edits))
     gone = [Edit(site) for site in silent]
     wrong = disagreement(replace(done, edits=[[*gone, *some] for some in edits]), Captures(model))
     if wrong is not None:
@@ -99,74 +94,33 @@ def sweep_without(
     return done.values(metrics)
 
 
-class _Asked(NamedTuple):
+@dataclass(frozen=True)
+class _Lesioned:
     """What is asked of a lesioned model, as in `sweep_without`."""
 
     prompts: PromptSet
     silent: Sites
     change: Callable[[Sites], Intervention]
     sites: tuple[Site, ...]
-
-
-def _edits(model: "TransformerBridge", asked: _Asked) -> tuple[Arithmetic, list[list[Edit]]]:
-    """The lesioned model, and the edits of each variant."""
-    prompts, known = asked.prompts, without(arithmetic_of(model), asked.silent)
-    if known.reach is not None and known.reach < prompts.tokens.shape[1]:
-        raise SiteError(f"attention of this model sees {known.reach} positions, and the prompts have {prompts.tokens.shape[1]}")
-    senders = {site: replace(site, to=None) for site in asked.sites}
-    each = [[asked.change(Sites([sender]))] for sender in dict.fromkeys(senders.values())]
-    captures = capture_all(model, prompts, each, partial(capture_fast, known, prompts))
-    base = untouched_run(model, known, prompts)
-    of_sender = {edit.site: edit for one in each for edit in edits_of(model, prompts, one, captures)}
-    changed = {sender for sender, edit in of_sender.items() if added_by(base, edit, None).any()}
-    heard = {receiver: receiver is None or _heard(known, receiver) for receiver in {site.to for site in asked.sites}}
-    edits: list[list[Edit]] = [[]]
-    for site, sender in senders.items():
-        edits.append([_at(base, of_sender[sender], site)] if sender in changed and heard[site.to] else [])
-    return known, edits
-
-
-class _Work(NamedTuple):
-    """What a process needs to know of the sweep."""
-
-    source: Source
-    asked: _Asked
     read: Read
-    sizes: list[Any]
-    threads: int
-    """torch's, on which the order of its sums depends."""
+    batch: int | None = None
 
-
-def _share(
-    executor: Executor | None, model: "TransformerBridge", known: Arithmetic, asked: _Asked, edits: list[list[Edit]], read: Read
-) -> Share | None:
-    """What the executor's processes compute of the sweep; None where there is none, or nothing to share out."""
-    if executor is None:
-        return None
-    source, plan = source_of(model), Counting()
-    run_sweep(model, known, asked.prompts, edits, read=read, share=plan)
-    if plan.batches < 2:
-        return None
-    work = pickle.dumps(_Work(source, asked, read, plan.sizes, torch.get_num_threads()))
-    return shared(executor, plan, _computed, work, known.w_u.device)
-
-
-def _computed(work: bytes, wanted: range) -> dict[int, Tensor]:
-    """In one of the processes: number of a batch -> its streams."""
-    with usual_torch():
-        told, model, known, edits = _prepared(work)
-        share = Some(told.sizes, wanted)
-        run_sweep(model, known, told.asked.prompts, edits, read=told.read, share=share)
-    return share.streams
-
-
-@lru_cache(maxsize=1)
-def _prepared(work: bytes) -> "tuple[_Work, TransformerBridge, Arithmetic, list[list[Edit]]]":
-    """What all parts of a sweep have in common, for the parts that this process gets of it."""
-    told: _Work = pickle.loads(work)
-    torch.set_num_threads(told.threads)
-    model = told.source.load()
-    return told, model, *_edits(model, told.asked)
+    def prepared(self, model: "TransformerBridge") -> tuple[Arithmetic, list[list[Edit]]]:
+        """The lesioned model, and the edits of each variant."""
+        prompts, known = self.prompts, without(arithmetic_of(model), self.silent)
+        if known.reach is not None and known.reach < prompts.tokens.shape[1]:
+            raise SiteError(f"attention of this model sees {known.reach} positions, and the prompts have {prompts.tokens.shape[1]}")
+        senders = {site: replace(site, to=None) for site in self.sites}
+        each = [[self.change(Sites([sender]))] for sender in dict.fromkeys(senders.values())]
+        captures = capture_all(model, prompts, each, partial(capture_fast, known, prompts))
+        base = untouched_run(model, known, prompts)
+        of_sender = {edit.site: edit for one in each for edit in edits_of(model, prompts, one, captures)}
+        changed = {sender for sender, edit in of_sender.items() if added_by(base, edit, None).any()}
+        heard = {receiver: receiver is None or _heard(known, receiver) for receiver in {site.to for site in self.sites}}
+        edits: list[list[Edit]] = [[]]
+        for site, sender in senders.items():
+            edits.append([_at(base, of_sender[sender], site)] if sender in changed and heard[site.to] else [])
+        return known, edits
 
 
 def writes(known: Arithmetic, node: Site) -> bool:
