@@ -4,12 +4,14 @@ import ast
 import sys
 import sysconfig
 from collections.abc import Iterator
+from functools import cache
 from importlib.machinery import PathFinder
 from pathlib import Path
 
 import mechcheck
 
-_FOREIGN = tuple(Path(sysconfig.get_path(name)).resolve() for name in ("stdlib", "platstdlib", "purelib", "platlib"))
+_FOREIGN = {Path(sysconfig.get_path(name)).resolve() for name in ("stdlib", "platstdlib", "purelib", "platlib")}
+_INSTALLED = ("site-packages", "dist-packages")
 _OWN = Path(mechcheck.__file__).resolve().parent
 
 
@@ -30,8 +32,16 @@ def made_of(file: Path, root: Path) -> set[Path]:
         if path in found or not path.is_file():
             continue
         found.add(path)
-        left += [other for name in _imported(path) for other in _sources(name, path)]
+        left += [other for name in _imported(path) for other in _sources(name, path, root)]
     return found
+
+
+@cache
+def _installed_to(folder: Path, root: Path) -> bool:
+    """Whether packages were installed to it: a folder of this interpreter's, of another's (a base environment), or one that pip filled."""
+    if folder in _FOREIGN or folder.name in _INSTALLED:
+        return True
+    return folder != root and folder not in root.parents and next(folder.glob("*.dist-info"), None) is not None
 
 
 def _imported(path: Path) -> Iterator[str]:
@@ -49,7 +59,7 @@ def _imported(path: Path) -> Iterator[str]:
             yield from (f"{above}{'' if above.endswith('.') else '.'}{alias.name}" for alias in node.names)
 
 
-def _sources(name: str, importer: Path) -> Iterator[Path]:
+def _sources(name: str, importer: Path, root: Path) -> Iterator[Path]:
     """The user's files that are executed when the module is imported: its own, and those of the packages that it is in."""
     dots = len(name) - len(name.lstrip("."))
     places = [str(importer.parents[dots - 1])] if dots else None
@@ -59,7 +69,7 @@ def _sources(name: str, importer: Path) -> Iterator[Path]:
             return
         if spec.origin is not None and spec.has_location:
             path = Path(spec.origin).resolve()
-            if path.is_relative_to(_OWN) or any(path.is_relative_to(folder) for folder in _FOREIGN):
+            if path.is_relative_to(_OWN) or any(_installed_to(folder, root) for folder in path.parents):
                 return
             if path.suffix == ".py":
                 yield path

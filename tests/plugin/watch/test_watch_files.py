@@ -100,3 +100,22 @@ def test_a_file_that_is_broken_is_made_of_itself(project):
     found = {path.name for path in made_of(project / "claims" / "test_it.py", project)}
     assert "direct.py" in found
     assert "indirect.py" not in found
+
+
+@pytest.mark.parametrize("where", ["base/lib/python3.9/site-packages", "usr/lib/python3/dist-packages", "filled-by-pip", "project/.deps"])
+def test_what_was_installed_elsewhere_is_not_the_users_own(tmp_path, monkeypatch, where):
+    """Packages of a base environment, a system, or `pip --target`, on the path by a .pth or PYTHONPATH: torch's files are thousands."""
+    root, installed = tmp_path / "project", tmp_path / where
+    for folder in (root, installed / "big", installed / "big-1.0.dist-info"):
+        folder.mkdir(parents=True, exist_ok=True)
+    (installed / "big" / "__init__.py").write_text("import big.inside")
+    (installed / "big" / "inside.py").write_text("")
+    (installed / "single.py").write_text("")
+    (tmp_path / "shared").mkdir()
+    (tmp_path / "shared" / "helper.py").write_text("import single")  # the user's own, though it is not below the root
+    (root / "own-1.0.dist-info").mkdir()  # as some builds leave it: what lies here is still the user's own
+    (root / "beside.py").write_text("")
+    (root / "test_it.py").write_text("import big, single, helper, beside")
+    for folder in (installed, tmp_path / "shared", root):
+        monkeypatch.syspath_prepend(folder)
+    assert {path.name for path in made_of(root / "test_it.py", root)} == {"test_it.py", "helper.py", "beside.py"}
