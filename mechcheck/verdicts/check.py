@@ -60,7 +60,8 @@ class Check(Designs):
     def greater(self, a: Measurement, b: Measurement, margin: float = 0.0, label: str | None = None) -> Estimate:
         """`a` exceeds `b` by more than the margin, prompt by prompt (paired)."""
         text = label or compared(name_of(a), ">", plus(name_of(b), f"{margin:g}") if margin else name_of(b))
-        return self._mean("greater", a - b, (float(margin), math.inf), float(margin), text, margin=float(margin))
+        beyond = margin + 0.0  # -0.0 would be shown with its sign
+        return self._mean("greater", a - b, (beyond, math.inf), beyond, text, margin=beyond)
 
     def rate(self, holds: Measurement, *, above: float | None = None, below: float | None = None, label: str | None = None) -> Estimate:
         """The share of prompts on which `holds` is 1 (for example `run(...) < 0`) is above, or below, a threshold."""

@@ -59,6 +59,7 @@ def test_each_step_is_an_expectation():
     labels = [e.label for e in decided(2, 1, 0, falls=0, tolerance=0.1).expectations]
     assert labels[0] == "effect rises by no more than 0.1 from dose 0 to 1"
     assert labels[-1] == "effect falls by more than 0 from dose 0 to 2"
+    assert [str(e.threshold) for e in check.expectations] == ["0.0", "0.0", "1.5"]  # and no -0.0
 
 
 def test_doses_are_taken_in_their_order():
