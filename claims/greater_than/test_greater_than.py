@@ -78,7 +78,8 @@ def test_attend_to_the_year(model, prompts, circuit, check):
     "What the start year does to the answer goes through the year heads",
     source=HANNA,
     task="greater_than",
-    kind="sufficiency",
+    kind="necessity",
+    version=2,
     expect={"names-gpt2-seed6": "not_applicable"},
 )
 def test_year_heads_carry_the_year(model, prompts, circuit, check):
