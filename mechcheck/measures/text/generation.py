@@ -223,7 +223,7 @@ def _generated(model: "TransformerBridge", prompts: PromptSet, growing: _Growing
     new = growing.tokens.shape[1] - prompts.tokens.shape[1]
     tokens = np.full((len(prompts), new), _NO_TOKEN)
     for row, (first, length) in enumerate(zip(growing.first.tolist(), lengths.tolist(), strict=True)):
-        tokens[row, :length] = growing.tokens[row, first : first + length]
+        tokens[row, :length] = growing.tokens[row, first : first + length].numpy()
     texts = () if model.tokenizer is None else tuple(
         model.tokenizer.decode(row[:length].tolist()) for row, length in zip(tokens, lengths.tolist(), strict=True)
     )  # fmt: skip
