@@ -218,6 +218,7 @@ SUBTESTS = """
 @pytest.mark.parametrize("workers", [(), ("-n2",)], ids=["one process", "two"])
 def test_subtests(claims, workers):
     """A claim whose subtests fail is not supported; those of its decoy decide nothing, and fail nothing."""
+    pytest.importorskip("_pytest.subtests", reason="this pytest has no subtests")
     run = claims(SUBTESTS, *workers)
     assert run.verdicts == {"test_own": "errored", "test_decoys": "supported"}
     assert run.claim("own")["reason"].startswith("AssertionError: 1 of its subtests failed: ")
