@@ -69,8 +69,8 @@ SENTENCES = (
 )
 """What else the text says; every second one is for claims, the others for searches."""
 QUESTION = "\n\nQuestion: What does {person} keep?\nAnswer: {person} keeps"
-LENGTH = 12
-DEPTHS = 5
+LENGTH = 8
+"""Sentences besides; the needle stands behind none of them, behind the first, and so on: each a template of its own."""
 
 
 @task("retrieval")
@@ -101,13 +101,12 @@ def retrieval_prompts(model: "TransformerBridge", *, n: int, seed: int, split: S
     halves = {slot: words[own::2] for slot, words in WORDS.items()}
     known = {slot: _alike(reader, slot, words) for slot, words in halves.items()}
     people = PEOPLE[own::2]
-    before = sorted({round(step * sentences / (DEPTHS - 1)) for step in range(DEPTHS)})
     drawn: list[tuple[str, int, list[str], list[dict[str, str]]]] = []
     for i in range(n):
         pairs = {slot: rng.sample(words, 2) for slot, words in known.items()}
         third = {slot: rng.choice(words) for slot, words in known.items()}
         kept = [{slot: pair[which] for slot, pair in pairs.items()} for which in (0, 1)]
-        drawn.append((rng.choice(people), before[i % len(before)], rng.sample(text, sentences), [*kept, third]))
+        drawn.append((rng.choice(people), i % (sentences + 1), rng.sample(text, sentences), [*kept, third]))
     texts, counterfactual, reference = ([_text(person, at, around, kept[which]) for person, at, around, kept in drawn] for which in range(3))
     answers, foils = ([KEPT.format(**kept[which]) for *_, kept in drawn] for which in range(2))
     rows, said = reader.rows(texts), reader.answers(answers, after_space=True)

@@ -20,9 +20,12 @@ if TYPE_CHECKING:
     from transformer_lens.model_bridge import TransformerBridge
 
 NAMED, NOBODY = "So {name}", "That person"
-TEMPLATES = {
-    "discover": ("{whom} is quite a {adjective} {noun}, isn't", "{whom} is always a {adjective} {noun}, isn't"),
-    "verify": ("{whom} is such a {adjective} {noun}, isn't", "{whom} is still a {adjective} {noun}, isn't", "{whom} is a {adjective} {noun}, isn't"),
+DEGREES: Mapping[Split, tuple[str, ...]] = {
+    "discover": ("quite a", "always a", "truly a", "just a"),
+    "verify": ("a", "such a", "still a", "surely a", "also a", "now a", "clearly a", "indeed a"),
+}
+TEMPLATES: Mapping[Split, tuple[str, ...]] = {
+    split: tuple(f"{{whom}} is {degree} {{adjective}} {{noun}}, isn't" for degree in degrees) for split, degrees in DEGREES.items()
 }
 NAMES: Mapping[Split, Mapping[str, tuple[str, ...]]] = {
     "discover": {

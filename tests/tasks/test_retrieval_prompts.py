@@ -8,7 +8,7 @@ from code_tokenizer import code_tokenizer
 from task_words import retrieval_words
 
 from mechcheck.base.errors import PromptError
-from mechcheck.tasks.retrieval import DEPTHS, KEPT, LENGTH, PEOPLE, SENTENCES, WORDS, retrieval_prompts
+from mechcheck.tasks.retrieval import KEPT, LENGTH, PEOPLE, SENTENCES, WORDS, retrieval_prompts
 from mechcheck.tasks.shipped import task_prompts
 
 
@@ -42,7 +42,7 @@ def test_the_haystack_says_nothing_of_it():
 
 def test_prompts_are_what_they_say(model):
     prompts = retrieval_prompts(model, n=20, seed=0)
-    assert len(set(prompts.templates)) == DEPTHS
+    assert len(set(prompts.templates)) == LENGTH + 1
     for row in range(20):
         whole = text(model, prompts, row)
         context, _, question = whole.partition("\n\n")

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from code_tokenizer import code_tokenizer
-from task_words import words
+from task_words import retrieval_words, tag_question_words, words
 
 from mechcheck.base.paths import data_dir
 from mechcheck.circuits.published import published, published_names
@@ -83,10 +83,23 @@ def random_gptj(folder: Path) -> Path:
     return folder / "gpt-j-6b"
 
 
+def random_llama(folder: Path) -> Path:
+    """Llama-2-7B's layers and heads, narrow, with random weights."""
+    import torch
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    torch.manual_seed(0)
+    tokenizer = code_tokenizer(retrieval_words())
+    shape = {"num_hidden_layers": 32, "num_attention_heads": 32, "hidden_size": 64, "intermediate_size": 32}
+    LlamaForCausalLM(LlamaConfig(**shape, vocab_size=len(tokenizer), max_position_embeddings=256)).save_pretrained(folder / "llama-2-7b-80k")
+    tokenizer.save_pretrained(folder / "llama-2-7b-80k")
+    return folder / "llama-2-7b-80k"
+
+
 def plain_tokenizer():
     """Of the words of all tasks that are asked of these models."""
-    frames = ["In", "order", "First", "then", "The", "list", "goes"]
-    return code_tokenizer(words() | {*frames, *itertools.chain(*ORDERS.values())}, whole_years=(1744, *range(1100, 1190)), size=2048)
+    asked = {"In", "order", "First", "then", "The", "list", "goes", *itertools.chain(*ORDERS.values()), *tag_question_words()}
+    return code_tokenizer(words() | asked, whole_years=(1744, *range(1100, 1190)), size=2048)
 
 
 def random_attention_only(folder: Path) -> Path:
@@ -103,7 +116,7 @@ def random_attention_only(folder: Path) -> Path:
 
 def test_nothing_is_found_in_random_weights(claims_on, tmp_path):
     found = claims_on([random_gpt2(tmp_path), random_pythia(tmp_path), random_attention_only(tmp_path)])
-    found |= claims_on([random_gptj(tmp_path)], "--mech-budget=48")  # whose prompts are long, and layers many
+    found |= claims_on([random_gptj(tmp_path), random_llama(tmp_path)], "--mech-budget=48")  # whose prompts are long, and layers many
     assert {claim["verdict"] for claim in found.values()} <= {"refuted", "inconclusive", "not_applicable"}
     ran = {(claim["statement"], claim["model"]["name"]) for claim in found.values()}
     papers = [published(name) for name in published_names()]
