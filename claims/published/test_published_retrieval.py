@@ -2,7 +2,7 @@
 
 import pytest
 
-from mechcheck import Ablate, HeadScores, Measurement, claim, correct, heads, log_odds, published, retrieval_scores, run
+from mechcheck import Ablate, HeadScores, Measurement, claim, correct, head_heatmap, heads, log_odds, published, retrieval_scores, run
 
 WU = published("retrieval")
 # For each of the thirty heads the next one of its layer that is none of the hundred strongest on the authors' list, and not taken yet.
@@ -30,7 +30,7 @@ def test_strongest_retrieval_head(model, prompts, check, which):
 def test_ten_retrieval_heads(model, prompts, check, which):
     scores = scored(model, prompts, check)
     check.between(scores.of(which), *WU["ten_heads"].bounds)
-    check.figure(scores.figure())
+    check.figure(head_heatmap("Retrieval score", scores.mean, "share of tokens"))
 
 
 @claim(**WU.said("sparse"))

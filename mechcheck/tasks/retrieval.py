@@ -107,7 +107,9 @@ def retrieval_prompts(model: "TransformerBridge", *, n: int, seed: int, split: S
         third = {slot: rng.choice(words) for slot, words in known.items()}
         kept = [{slot: pair[which] for slot, pair in pairs.items()} for which in (0, 1)]
         drawn.append((rng.choice(people), i % (sentences + 1), rng.sample(text, sentences), [*kept, third]))
-    texts, counterfactual, reference = ([_text(person, at, around, kept[which]) for person, at, around, kept in drawn] for which in range(3))
+    texts, counterfactual, reference = (
+        [_text(person, at, around, kept[which]) for person, at, around, kept in drawn] for which in range(3)
+    )
     answers, foils = ([KEPT.format(**kept[which]) for *_, kept in drawn] for which in range(2))
     rows, said = reader.rows(texts), reader.answers(answers, after_space=True)
     made = PromptSet.read(

@@ -74,5 +74,7 @@ def test_names_of_another_number_of_tokens_are_left_out():
     prompts = tag_question_prompts(reads(split=names["she"][:2]), n=48, seed=0)
     assert prompts.left_out == {f'{name!r}: 3 tokens with "So", and not 2': 1 for name in names["she"][:2]}
     assert prompts.unaligned == {"counterfactual": 0, "reference": 0}
-    with pytest.raises(PromptError, match=r"no name that goes with 'he' is, behind \"So\", as many tokens as 'That person' \(2\) .*Peter \(3\)"):
+    with pytest.raises(
+        PromptError, match=r"no name that goes with 'he' is, behind \"So\", as many tokens as 'That person' \(2\) .*Peter \(3\)"
+    ):
         tag_question_prompts(reads(split=names["he"]), n=4, seed=0)

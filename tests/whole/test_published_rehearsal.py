@@ -108,7 +108,8 @@ def random_llama(folder: Path) -> Path:
     torch.manual_seed(0)
     tokenizer = code_tokenizer(retrieval_words())
     shape = {"num_hidden_layers": 32, "num_attention_heads": 32, "hidden_size": 64, "intermediate_size": 32}
-    LlamaForCausalLM(LlamaConfig(**shape, vocab_size=len(tokenizer), max_position_embeddings=256)).save_pretrained(folder / "llama-2-7b-80k")
+    config = LlamaConfig(**shape, vocab_size=len(tokenizer), max_position_embeddings=256)
+    LlamaForCausalLM(config).save_pretrained(folder / "llama-2-7b-80k")
     tokenizer.save_pretrained(folder / "llama-2-7b-80k")
     return folder / "llama-2-7b-80k"
 
@@ -234,7 +235,8 @@ def test_planted_pronouns_are_found_by_way_of_is(claims_on, tmp_path):
     found = claims_on([planted_pronouns(tmp_path)], "--mech-decoys=1", "-k", "pronouns")
     told = {claim.partition("::")[2].partition("[")[0]: about["verdict"] for claim, about in found.items()}
     assert {claim for claim, verdict in told.items() if verdict == "supported"} == {
-        "test_prefers_the_pronoun", "test_is_attends_to_the_name", "test_end_attends_to_is", "test_through_is", "test_heads_write_the_pronoun",
+        "test_prefers_the_pronoun", "test_is_attends_to_the_name", "test_end_attends_to_is", "test_through_is",
+        "test_heads_write_the_pronoun",
     }  # fmt: skip
     assert {claim for claim, verdict in told.items() if verdict == "refuted"} == {
         "test_name_attends_to_itself", "test_mlp_7_at_is", "test_read_from_is", "test_last_mlps",

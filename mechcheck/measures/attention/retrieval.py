@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from mechcheck.base.device import exact, to_numpy
-from mechcheck.base.errors import PromptError
+from mechcheck.base.errors import ModelError, PromptError
 from mechcheck.engine.edit import Rows
 from mechcheck.engine.run import observe
 from mechcheck.measures.attention.patterns import broken_rows_as_nan, pattern_hook
@@ -35,12 +35,13 @@ def retrieval_scores(model: "TransformerBridge", prompts: PromptSet, needle: str
         needle: the name of where the answer can be read: a span, as of `retrieval_prompts`.
 
     Raises:
-        PromptError: no such name, no answers, or several right ones; END that is not the last token; an encoder.
+        ModelError: an encoder.
+        PromptError: no such name, no answers, or several right ones; END that is not the last token.
     """
     require_prediction(model)
     check_fits_once(model, prompts)
     if model.cfg.attention_dir != "causal":
-        raise PromptError("this model is an encoder, in which no token comes next; retrieval scores are for decoders")
+        raise ModelError("this model reads both ways, and so predicts no next token: retrieval_scores takes a decoder")
     prompts.position(needle)
     check_end_is_last(prompts)
     answers = _one_each(prompts)

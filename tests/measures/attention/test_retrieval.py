@@ -8,7 +8,7 @@ import pytest
 import torch
 from tiny import HUGGING_FACE, with_other_padding
 
-from mechcheck.base.errors import PromptError
+from mechcheck.base.errors import ModelError, PromptError
 from mechcheck.measures.attention.retrieval import retrieval_scores
 from mechcheck.prompts.prompt_set import PromptSet
 
@@ -36,7 +36,10 @@ def by_loops(model, counts: Counts = in_needle, shift: int = 0) -> np.ndarray:
         with torch.no_grad():
             patterns = model(torch.tensor([[*tokens, *answer]]), output_attentions=True).attentions
         hits = [
-            [[counts(row, int(head[len(tokens) - 1 + step + shift].argmax()), said) for step, said in enumerate(answer)] for head in layer[0]]
+            [
+                [counts(row, int(head[len(tokens) - 1 + step + shift].argmax()), said) for step, said in enumerate(answer)]
+                for head in layer[0]
+            ]
             for layer in patterns
         ]
         found.append(np.mean(hits, axis=-1))
@@ -86,7 +89,7 @@ def test_errors(tiny, prompts):
     early = replace(prompts, positions={**prompts.positions, "END": prompts.lengths - 2})
     with pytest.raises(PromptError, match="END is position 9 of prompt 0, whose last token is 10"):
         retrieval_scores(model, early)
-    with pytest.raises(PromptError, match="in which no token comes next; retrieval scores are for decoders"):
+    with pytest.raises(ModelError, match="reads both ways, and so predicts no next token: retrieval_scores takes a decoder"):
         retrieval_scores(tiny("bert"), PromptSet.from_tokens([[1, 5, 6]], answers=[5], positions={"NEEDLE": [1]}))
     long = PromptSet.from_tokens([[1] * 31], answers=[(5, 6)], positions={"NEEDLE": [1]})
     with pytest.raises(PromptError, match="has 33 tokens, and this model sees 32 at most"):
