@@ -209,7 +209,7 @@ def planted_retrieval(folder: Path) -> Path:
 
 
 def test_a_planted_retrieval_head_is_found(claims_on, tmp_path):
-    found = claims_on([planted_retrieval(tmp_path)], "--mech-decoys=1", "--mech-budget=18", "-k", "strongest_retrieval or few_heads")
+    found = claims_on([planted_retrieval(tmp_path)], "--mech-decoys=1", "--mech-budget=9", "-k", "strongest_retrieval or few_heads")
     told = {claim.partition("/")[2].partition("[")[0]: about["verdict"] for claim, about in found.items()}
     assert told == {"test_strongest_retrieval_head": "supported", "test_few_heads_retrieve": "refuted"}  # it is one of 357
 
@@ -233,7 +233,7 @@ def planted_pronouns(folder: Path) -> Path:
 
 def test_planted_pronouns_are_found_by_way_of_is(claims_on, tmp_path):
     found = claims_on([planted_pronouns(tmp_path)], "--mech-decoys=1", "-k", "pronouns")
-    told = {claim.partition("::")[2].partition("[")[0]: about["verdict"] for claim, about in found.items()}
+    told = {claim.partition("/")[2].partition("[")[0]: about["verdict"] for claim, about in found.items()}
     assert {claim for claim, verdict in told.items() if verdict == "supported"} == {
         "test_prefers_the_pronoun", "test_is_attends_to_the_name", "test_end_attends_to_is", "test_through_is",
         "test_heads_write_the_pronoun",
