@@ -23,6 +23,8 @@ from .tasks.greater_than import greater_than_prompts as greater_than_prompts
 from .tasks.docstring import docstring_prompts as docstring_prompts
 from .tasks.in_context import in_context_prompts as in_context_prompts
 from .tasks.successor import successor_prompts as successor_prompts
+from .tasks.retrieval import retrieval_prompts as retrieval_prompts
+from .tasks.tag_question import tag_question_prompts as tag_question_prompts
 from .tasks.negation import negation_prompts as negation_prompts
 from .tasks.agreement import agreement_prompts as agreement_prompts
 
@@ -147,6 +149,7 @@ from .measures.attention.targets import (
     induction_scores as induction_scores,
     prefix_matching_scores as prefix_matching_scores,
 )
+from .measures.attention.retrieval import retrieval_scores as retrieval_scores
 from .measures.heads.copying import copying_scores as copying_scores
 from .measures.heads.detection import detect_heads as detect_heads, induction_null_scores as induction_null_scores
 from .measures.attention.induction_report import induction_reports as induction_reports

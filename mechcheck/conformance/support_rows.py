@@ -239,6 +239,7 @@ ROWS: dict[str, dict[str, Try]] = {
         "`duplicate_token_scores`": lambda b: m.duplicate_token_scores(b.model, b.prompts).values,
         "`induction_scores`": lambda b: m.induction_scores(b.model, b.prompts).values,
         "`prefix_matching_scores`": lambda b: m.prefix_matching_scores(b.model, b.prompts).values,
+        "`retrieval_scores`": lambda b: m.retrieval_scores(b.model, b.prompts, "IO").values,
         "`induction_null_scores`": lambda b: m.induction_null_scores(b.model, b.prompts).values,
         "`induction_reports`": _report,
     },

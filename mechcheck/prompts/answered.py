@@ -36,13 +36,7 @@ def answered(prompts: PromptSet, asks: Sequence[What]) -> list[Answered]:
     Raises:
         PromptError: END is not the last token of a prompt, so that no answer can follow it.
     """
-    end, last = prompts.position(END), prompts.lengths - 1
-    if bool((end != last).any()):
-        row = int((end != last).int().argmax())
-        raise PromptError(
-            f"END is position {int(end[row])} of prompt {row}, whose last token is {int(last[row])}, so that an answer of several tokens "
-            "cannot follow it: end the prompt there, or give answers of one token"
-        )
+    check_end_is_last(prompts)
     given = {what: prompts.candidates(what) for what in asks}
     several: list[list[tuple[What, int]]] = [
         [(what, number) for what in asks for number, tokens in enumerate(given[what][row]) if len(tokens) > 1]
@@ -54,6 +48,21 @@ def answered(prompts: PromptSet, asks: Sequence[What]) -> list[Answered]:
         tokens = tuple(given[what][row][number] for row, (what, number) in enumerate(by))
         found.append(Answered(followed(prompts, tokens), by, tokens))
     return found
+
+
+def check_end_is_last(prompts: PromptSet) -> None:
+    """Raise unless an answer can follow each prompt.
+
+    Raises:
+        PromptError: END is not the last token of a prompt.
+    """
+    end, last = prompts.position(END), prompts.lengths - 1
+    if bool((end != last).any()):
+        row = int((end != last).int().argmax())
+        raise PromptError(
+            f"END is position {int(end[row])} of prompt {row}, whose last token is {int(last[row])}, so that an answer of several tokens "
+            "cannot follow it: end the prompt there, or give answers of one token"
+        )
 
 
 def followed(prompts: PromptSet, tokens: tuple[Tokens, ...]) -> PromptSet:

@@ -17,7 +17,10 @@ Generator = Callable[..., "PromptSet"]
 
 Own = TypeVar("Own", bound=Generator)
 
-SHIPPED = ("agreement", "docstring", "gendered_pronoun", "greater_than", "in_context", "induction", "ioi", "negation", "successor")
+SHIPPED = (
+    "agreement", "docstring", "gendered_pronoun", "greater_than", "in_context", "induction", "ioi", "negation", "retrieval", "successor",
+    "tag_question",
+)  # fmt: skip
 """The tasks that come with mechcheck; their generators are there once `mechcheck.tasks.shipped` is imported."""
 
 GENERATORS: dict[str, Generator] = {}

@@ -12,7 +12,9 @@ from mechcheck.tasks import (  # noqa: F401  (they register the tasks)
     induction,
     ioi,
     negation,
+    retrieval,
     successor,
+    tag_question,
 )
 from mechcheck.tasks.registry import GENERATORS, Split, check_task
 

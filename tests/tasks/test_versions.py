@@ -18,7 +18,7 @@ RECORDED = {
     "ioi": ("names-gpt2-seed0", 1, "643b170508163558"),
     "negation": ("sentences-bert", 1, "c36939e3e4034288"),
 }
-UNREADABLE = {"docstring", "gendered_pronoun", "in_context", "successor"}
+UNREADABLE = {"docstring", "gendered_pronoun", "in_context", "retrieval", "successor", "tag_question"}
 """No embedded model has the words."""
 
 
