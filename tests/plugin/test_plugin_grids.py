@@ -152,7 +152,20 @@ def test_a_cell_that_turns_is_a_flip(claims):
         ('@claim("x", over=grid(check=["a", "b"]))', "check", "over: 'check' is a fixture"),
         ('@claim("x", over=grid(own=["a", "b"]))', "check, own", "over: 'own' is a fixture"),
         ('@claim("x", over=grid(seeds=[0, 1]))', "check", "the test takes no `model`"),
-        ('@claim("x", over=grid(seeds=[0, 1]))', "model, made, check", "would not change what the fixture 'made' made"),
+        ('@claim("x", over=grid(seeds=[0, 1]))', "model, prompts, made, check", "would not change what the fixture 'made' made"),
+        ('@claim("x", over=grid(seeds=[0, 1]))', "model, prompts, asked, check", "would not change what the fixture 'asked' made"),
+        ('@claim("x", over=grid(seeds=[0, 1]))', "model, check", "changes the test's `prompts`, and the test takes none"),
+        (
+            '@claim("x", task="ioi", over=grid(dtype=["float32", "float64"]))',
+            "model, replicas, check",
+            "over: the axis 'dtype' does not change the models of `replicas`",
+        ),
+        ('@claim("x", over=grid(models=["names-gpt2-sed4", "names-gpt2-seed1"]))', "model, check", "did you mean 'names-gpt2-seed4'?"),
+        (
+            '@claim("x", over=grid(models=["names-gpt2-seed1", "names-gpt2-seed4"]), expect={"names-gpt2-seed1": "refuted"})',
+            "model, check",
+            "expect: 'names-gpt2-seed1' is no value of a parameter of this test",
+        ),
     ],
 )
 def test_axes_that_cannot_be_run_are_an_error_of_collection(claims, decorators, arguments, said):
@@ -166,6 +179,10 @@ def own():
 @pytest.fixture
 def made(model):
     return model
+
+@pytest.fixture
+def asked(prompts_for):
+    return prompts_for
 
 {decorators}
 def test_it({arguments}):

@@ -60,6 +60,7 @@ def _moved(trial: Trial, cell: Cell) -> Trial:
     moved = replace(trial, cell=cell)
     if "seeds" in cell.values and trial.prompts_for is not None:
         moved = replace(moved, prompts_for=functools.partial(trial.prompts_for, seed=cell.values["seeds"]))
+        arguments |= {"prompts_for": moved.prompts_for} if "prompts_for" in arguments else {}
     another = {"models", "dtype"} & set(cell.values)
     if another:
         arguments["model"] = _model(trial, cell)
