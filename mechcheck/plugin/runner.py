@@ -3,6 +3,7 @@
 import functools
 import time
 from collections.abc import Generator, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -19,6 +20,7 @@ from mechcheck.plugin.instrument import examine
 from mechcheck.plugin.properties import attach
 from mechcheck.plugin.settings import SETTINGS
 from mechcheck.verdicts.case import Case
+from mechcheck.verdicts.grids.grid import where_of
 from mechcheck.verdicts.outcome import Outcome, skipped
 from mechcheck.verdicts.supplies import CircuitFor, PromptsFor, circuit_of, prepare
 from mechcheck.verdicts.words import check_lines, deciding_first, verdict_word
@@ -82,7 +84,7 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, object, o
         result, too_few = None, False
         try:
             with used.watching(), noticing() as seen, sharing_runs(case):
-                with trial.guard.untouched(arguments):
+                with _there(trial), trial.guard.untouched(arguments):
                     result = yield
                 trials = [trial] if trial.cell is None else run_others(trial, pyfuncitem.obj)
         except PromptError:
@@ -105,11 +107,11 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, object, o
             found = contrast(trial, outcome.expectations, outcome.samples) if one else contrast_cells(trials, outcome)
             outcome = outcome.against(found)
     except pytest.skip.Exception as skip:
-        outcome = skipped(str(skip.msg))
+        outcome = skipped(f"{where_of(skip)}{skip.msg}")
         raise
     except AbsentRoleError as absent:
-        outcome = skipped(str(absent))
-        pytest.skip(str(absent))
+        outcome = skipped(f"{where_of(absent)}{absent}")
+        pytest.skip(outcome.reason)
     except BaseException as error:  # pytest.fail, pytest.xfail and an interruption are no Exception
         outcome = outcome.errored(error)
         if isinstance(error, _INTERRUPTIONS):
@@ -165,6 +167,11 @@ def _finish(
         raise
     attach(item, record)
     return record
+
+
+def _there(trial: "Trial") -> AbstractContextManager[None]:
+    """What is raised here says in which cell of a grid it was, where there is one."""
+    return nullcontext() if trial.cell is None else trial.cell.telling()
 
 
 def _texts(item: pytest.Item, subject: Record, arguments: Mapping[str, Any], used: "Used", outcome: Outcome) -> Record:

@@ -80,6 +80,43 @@ def test_verdicts_and_outcomes(claims, processes):
     assert "4 failed, 3 passed, 1 skipped, 1 inconclusive in" in run.output
     assert "METHOD-DEPENDENT AS CLAIMED test_claims.py::test_as_said" in run.output
     assert "must check the same in each cell: [method=zero] checks 'it is lost [method=zero]', [method=mean]" in run.output
+    assert run.claim("test_skipped")["reason"] == "[method=mean] no mean here"
+
+
+ENDED = """
+    from mechcheck import grid
+
+    METHODS = grid(method=["zero", "mean", "patched"])
+
+    @claim("not finite in a cell", over=METHODS)
+    def test_nan(check, method):
+        check.above(around(1.0) * (float("nan") if method == "mean" else 1.0), 0.0)
+
+    @claim("crashes in the last", over=METHODS)
+    def test_crash(check, method):
+        check.above(around(1.0), 0.0)
+        assert method != "patched", "not that"
+
+    @claim("crashes in the first", over=METHODS)
+    def test_first(check, method):
+        raise KeyError(method)
+
+    @claim("crashes on a contrast in the second", over=METHODS, decoy={"lift": -3.0})
+    def test_contrast(check, method, lift=0.0):
+        check.above(around(1.0 + lift), 0.0)
+        if lift and method == "mean":
+            raise KeyError(method)
+"""
+
+
+def test_what_ended_a_claim_says_in_which_cell(claims):
+    run = claims(ENDED)
+    reasons = {claim["id"]: claim["reason"] for claim in run.evidence["claims"]}
+    assert reasons["test_nan"].startswith("[method=mean] NonFiniteError: ")
+    assert reasons["test_crash"].startswith("[method=patched] AssertionError: not that")
+    assert reasons["test_first"] == "[method=zero] KeyError: 'zero'"
+    assert reasons["test_contrast"].startswith("[method=mean] ClaimError: the test crashed on its contrast (lift: -3.0)")
+    assert {claim["verdict"] for claim in run.evidence["claims"]} == {"errored"}
 
 
 def test_the_record_and_the_terminal_have_every_cell(claims):

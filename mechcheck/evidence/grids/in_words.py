@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from mechcheck.verdicts.verdict import decided_by
 from mechcheck.verdicts.words import interval_text, value_text, verdict_word
 
 Json = Mapping[str, Any]
@@ -25,10 +26,10 @@ def grid_lines(claim: Json) -> Iterator[str]:
 
 
 def cell_check(claim: Json, cell: Json) -> int | None:
-    """Which of the claim's expectations decided a cell: the first that has its verdict, else the first of its own."""
-    own = [i for i in cell["expectations"] if claim["expectations"][i]["role"] == "claim"]
-    telling = {"not_applicable": ("refuted", "undefined")}.get(cell["verdict"], (cell["verdict"],))
-    return next((i for i in [*own, *cell["expectations"]] if claim["expectations"][i]["verdict"] in telling), own[0] if own else None)
+    """Which of the claim's expectations made a cell's verdict what it is, by the rule for whole claims; None where it checked nothing."""
+    checks = [claim["expectations"][i] for i in cell["expectations"]]
+    place = decided_by(cell["verdict"], [(check["role"], check["verdict"]) for check in checks])
+    return None if place is None else int(cell["expectations"][place])
 
 
 def _apart(difference: Json | None) -> str:

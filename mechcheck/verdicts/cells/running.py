@@ -46,9 +46,10 @@ def run_others(trial: Trial, body: Callable[..., object]) -> list[Trial]:
     assert trial.case.spec.over is not None
     found = [trial]
     for cell in trial.case.spec.over.cells[1:]:
-        found.append(_entered(_moved(trial, cell)))
-        with trial.guard.untouched(found[-1].arguments):
-            body(**found[-1].arguments)
+        with cell.telling():
+            found.append(_entered(_moved(trial, cell)))
+            with trial.guard.untouched(found[-1].arguments):
+                body(**found[-1].arguments)
     _check_alike(trial)
     return found
 

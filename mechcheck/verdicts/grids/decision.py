@@ -175,8 +175,10 @@ def decide_grid(over: "Grid", expectations: Sequence[Expectation], alpha: float,
 
 
 def _telling(cells: Sequence[CellFound], said: Answer, expectations: Sequence[Expectation]) -> int | None:
-    """The deciding expectation of the cell that decided: of a method-dependent claim the first that refutes it."""
+    """The deciding expectation of the cell that decided: of a method-dependent claim the first that refutes it, of one that is not told
+    to be the same under all methods the first in which it does not hold."""
     wanted = {"robust": "supported", "method_dependent": "refuted"}.get(said, said)
-    cell = next((cell for cell in cells if (cell.stands if said == "method_dependent" else cell.verdict) == wanted), cells[0])
+    chosen = (cell for cell in cells if (cell.stands if said == "method_dependent" else cell.verdict) == wanted)
+    cell = next(chosen, next((cell for cell in cells if cell.verdict != "supported"), cells[0]))
     place = deciding([expectations[i] for i in cell.places])
     return None if place is None else cell.places[place]

@@ -2,7 +2,8 @@
 
 import itertools
 import re
-from collections.abc import Iterable, Mapping, Set
+from collections.abc import Iterable, Iterator, Mapping, Set
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +17,10 @@ RENEWED = {"models": "model", "seeds": "seed", "dtype": "dtype"}
 _MEANT = {"model": "models", "seed": "seeds", "dtypes": "dtype"}
 _ADDRESS = re.compile(r" at 0x[0-9a-f]+")
 """What Python says of an object that has no text of its own: where it is in memory, which is elsewhere in the next process."""
+
+
+_WHERE = "in the cell "
+"""How a note begins that says where an exception was raised."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +43,16 @@ class Cell:
     def arguments(self) -> dict[str, Any]:
         """Those of the test's arguments that are axes."""
         return {axis: value for axis, value in self.values.items() if axis not in RENEWED}
+
+    @contextmanager
+    def telling(self) -> Iterator[None]:
+        """What is raised in this context says that it was in this cell (`where_of`)."""
+        __tracebackhide__ = True
+        try:
+            yield
+        except BaseException as error:
+            error.add_note(f"{_WHERE}[{self.text}]")
+            raise
 
 
 @dataclass(frozen=True)
@@ -92,6 +107,12 @@ def grid(**axes: Iterable[Any]) -> Grid:
     if len(made.cells) < 2:
         raise ClaimError(f"grid(...) has one combination ({made.cells[0].text or 'no axes'}): give an axis two values, or leave `over` out")
     return made
+
+
+def where_of(error: BaseException | None) -> str:
+    """"[method=zero] " of what was raised in that cell; nothing of anything else."""
+    note = next((note for note in getattr(error, "__notes__", ()) if note.startswith(_WHERE)), None)
+    return "" if note is None else f"{note.removeprefix(_WHERE)} "
 
 
 def _checked(axis: str, value: object) -> str:

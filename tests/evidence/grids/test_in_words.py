@@ -47,4 +47,8 @@ def test_a_cell_is_told_by_the_check_that_decided_it():
     assert cell_check(claim([], checks), cell("a", "inconclusive", 0, 1, 3)) == 1
     unmet = [check("refuted", 1.0, "precondition"), check("supported", 1.0)]
     assert cell_check(claim([], unmet), cell("a", "not_applicable", 0, 1)) == 0
+    lost = [check("refuted", 1.0, "precondition"), check("refuted", -1.0)]  # not by what was measured of nothing
+    assert cell_check(claim([], lost), cell("a", "not_applicable", 0, 1)) == 0
+    untold = [check("inconclusive", 0.0), check("inconclusive", 0.0, "precondition")]
+    assert cell_check(claim([], untold), cell("a", "inconclusive", 0, 1)) == 1
     assert cell_check(claim([], []), cell("a", "inconclusive")) is None

@@ -160,7 +160,10 @@ def test_preconditions_of_every_cell_come_first(around):
         for check.cell, mean in zip(over.cells, needed, strict=True):
             check.requires(around(mean), above=0.0, label="something to lose")
             check.above(around(1), 0.0, "lost")
-        assert decide_claim(check, "supported").verdict == verdict
+        found = decide_claim(check, "supported")
+        assert found.verdict == verdict
+        # Where one cell does not apply, that it does not is what left the claim untold.
+        assert found.deciding == {"supported": 1, "inconclusive": 2, "not_applicable": 0}[verdict]
 
 
 def test_a_search_is_certain(around):
