@@ -32,8 +32,8 @@ def sharing_runs(case: Case) -> Iterator[None]:
         yield
 
 
-def run_others(trial: Trial, body: Callable[..., object]) -> list[Trial]:
-    """Run the body in each cell but the first, which has been run; returns the claim as it was in each.
+def other_cells(trial: Trial, body: Callable[..., object]) -> Iterator[Trial]:
+    """Run the body in each cell but the first, which has been run; gives the claim as it is in each, before it is run there.
 
     Args:
         trial: the claim in its first cell.
@@ -44,14 +44,13 @@ def run_others(trial: Trial, body: Callable[..., object]) -> list[Trial]:
     """
     __tracebackhide__ = True
     assert trial.case.spec.over is not None
-    found = [trial]
     for cell in trial.case.spec.over.cells[1:]:
         with cell.telling():
-            found.append(_entered(_moved(trial, cell)))
-            with trial.guard.untouched(found[-1].arguments):
-                body(**found[-1].arguments)
+            another = _entered(_moved(trial, cell))
+            yield another
+            with trial.guard.untouched(another.arguments):
+                body(**another.arguments)
     _check_alike(trial)
-    return found
 
 
 def _moved(trial: Trial, cell: Cell) -> Trial:
