@@ -11,7 +11,7 @@ import pytest
 from mechcheck.evidence.caveats.known import failing_caveats
 from mechcheck.evidence.counterexample_text import counterexample_lines
 from mechcheck.evidence.parts import State
-from mechcheck.evidence.record import NOT_MEASURED, Record, describe_arguments, record_of
+from mechcheck.evidence.record import NOT_MEASURED, Record, describe_arguments, describe_others, record_of
 from mechcheck.plugin.cases import case_of
 from mechcheck.plugin.dictionaries import noticing, worth
 from mechcheck.plugin.drawing import draw_of
@@ -124,7 +124,7 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, object, o
         subject = (
             subject
             | _texts(pyfuncitem, subject, trial.arguments, used, outcome)
-            | _used(pyfuncitem, used, trials, outcome)
+            | _used(pyfuncitem, used, trials, outcome, subject["model"])
             | spent.record()
         )
         record = _finish(pyfuncitem, case, outcome, subject, time.perf_counter() - started, state)
@@ -196,11 +196,13 @@ def _about(trials: "Sequence[Trial]", outcome: Outcome) -> "About":
     return About.of(trials[0].case.spec.kind, arguments, outcome.expectations, outcome.samples)
 
 
-def _used(item: pytest.Item, used: "Used", trials: "Sequence[Trial]", outcome: Outcome) -> Record:
-    """What the claim's body changed, and the caveats of that: which of them fail the claim, as the run is strict, and which it accepts."""
+def _used(item: pytest.Item, used: "Used", trials: "Sequence[Trial]", outcome: Outcome, own: Record | None) -> Record:
+    """What the claim's body changed, and in which models besides its own, and the caveats of that: which of them fail the claim, as the
+    run is strict, and which it accepts."""
     from mechcheck.evidence.caveats.known import judged
 
     case, found = trials[0].case, used.record(_about(trials, outcome))
+    found |= describe_others(own, used.models)
     strict = item.config.stash[SETTINGS].strict if outcome.verdict not in ("skipped", "errored") else frozenset()
     return found | {"caveats": judged(found["caveats"], case.spec.accepts, strict)}
 

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from mechcheck.drawing.numbers import MISSING, estimate_text
+from mechcheck.evidence.grids.models import models_of
 
 Json = dict[str, Any]
 
@@ -98,7 +99,7 @@ def rank(claim: Json) -> int:
 
 def model_name(claim: Json) -> str:
     """The model's name, or nothing when the claim never had one."""
-    return claim["model"]["name"] if claim["model"] else ""
+    return ", ".join(models_of(claim))
 
 
 class Row(NamedTuple):

@@ -56,6 +56,9 @@ def test_models_seeds_and_dtypes_are_axes_of_their_own(claims):
         f"model=names-gpt2-seed{model}, seed={seed}" for model in (1, 4) for seed in (0, 3)
     ]
     assert len({e["estimate"]["value"] for e in models["expectations"]}) == 4
+    # Which weights these were, of all of them.
+    assert (models["model"]["name"], [one["name"] for one in models["models"]]) == ("names-gpt2-seed1", ["names-gpt2-seed4"])
+    assert models["model"]["weights_sha256"] != models["models"][0]["weights_sha256"]
     problems = [one["problem"] for one in models["grid"]["differences"]]
     assert problems[0] == problems[2] == "measured on other prompts"  # of another seed
     (own,) = run.claim("test_own[names-gpt2-seed1:float32]")["grid"]["differences"]
@@ -63,4 +66,5 @@ def test_models_seeds_and_dtypes_are_axes_of_their_own(claims):
     dtypes = [claim for claim in run.evidence["claims"] if "test_dtype" in claim["id"]]
     assert len(dtypes) == 1  # the grid says in which dtypes, not the run
     (difference,) = dtypes[0]["grid"]["differences"]
+    assert [one["dtype"] for one in dtypes[0]["models"]] == ["float64"]
     assert 0 < abs(difference["estimate"]["value"]) < 1e-4
