@@ -6,8 +6,8 @@ from typing import Any
 
 from mechcheck.evidence.caveats.known import caveat_lines, failing_caveats
 from mechcheck.evidence.deciding import deciding_check, deciding_name, estimate_text
-from mechcheck.evidence.grids.models import models_of
 from mechcheck.evidence.drift_text import SYMBOLS, tally, telling
+from mechcheck.evidence.grids.models import models_of
 from mechcheck.verdicts.words import verdict_word
 
 LIMIT = 1024 * 1024

@@ -35,7 +35,7 @@ class Sources:
 
     def models(self, claim: Json) -> list[Json]:
         """All that a claim was measured on: its own first."""
-        return [*all_models(claim)]
+        return all_models(claim)
 
     def id(self, kind: str, what: Json) -> str:
         """The HTML id of one of them."""

@@ -142,7 +142,7 @@ def claim(
     if over is not None and budget is not None:
         raise ClaimError("budget: a claim over a grid of methods has all its prompts at once, in every cell; leave one of the two out")
     if over is not None and models and "models" in over.axes:
-        raise ClaimError(f"models={models!r:.60}: the axis models={[*over.axes['models']]!r:.60} names them a second time; leave one of the two out")
+        raise ClaimError(f"models={models!r:.60}: the grid's axis `models` names them a second time; leave one of the two out")
     if over is None and "method_dependent" in ([expect] if isinstance(expect, str) else expect.values()):
         raise ClaimError(
             "a claim without over=grid(...) is measured by one method, and cannot be expected to depend on its method; give the methods"

@@ -53,7 +53,7 @@ class About:
         return cls(kind, [_subject(some) for some in arguments], expectations, samples, sure)
 
     def subject_of(self, model: "TransformerBridge | None") -> Subject:
-        """What the claim has for a model that was run: of one that is none of its own, the model alone; where nobody said which, the first."""
+        """What the claim has for a model that was run: of one that is none of its own, the model alone; if nobody says which, the first."""
         if model is None:
             return self.subjects[0]
         return next((subject for subject in self.subjects if subject.model is model), Subject(model))

@@ -110,9 +110,7 @@ class Summed(NamedTuple):
     """Forward passes of one prompt that it took to tell; none where the claim ran both."""
 
 
-def summed_up(
-    runs: Jointly, subject_of: "SubjectOf", samples: Sequence[Measurement], confidence: Confidence
-) -> Summed | None:
+def summed_up(runs: Jointly, subject_of: "SubjectOf", samples: Sequence[Measurement], confidence: Confidence) -> Summed | None:
     """The first sum of single effects, among what a claim decides on, that is not what the sites do together, by more than noise.
 
     The joint effect is the claim's own, where it ran it, else one variant more. Looked for are sums over all sites that were changed

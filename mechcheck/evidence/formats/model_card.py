@@ -4,15 +4,17 @@ from collections.abc import Sequence
 
 from mechcheck.base.errors import MechcheckError
 from mechcheck.evidence.deciding import deciding_check
-from mechcheck.evidence.grids.models import models_of
 from mechcheck.evidence.formats.told import Json, told
+from mechcheck.evidence.grids.models import models_of
 
 _TOLD = ("supported", "refuted", "inconclusive", "method_dependent")
 """Verdicts that rest on a number."""
 
 
 def eval_results(evidence: Json, model: str | None, dataset: str, source: str | None = None) -> list[Json]:
-    """One model's decided claims, not those that are about several at once, each with the estimate that decided it, as `huggingface_hub.EvalResultEntry` writes them.
+    """One model's decided claims, each with the estimate that decided it, as `huggingface_hub.EvalResultEntry` writes them.
+
+    What is claimed of several models at once is a result of none of them.
 
     Args:
         evidence: a run.

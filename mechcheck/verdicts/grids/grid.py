@@ -91,7 +91,7 @@ def grid(**axes: Iterable[Any]) -> Grid:
     found = {}
     for axis, given in axes.items():
         if isinstance(given, Set):
-            raise ClaimError(f"grid({axis}={given!r:.60}): a set has no order, and the first value is what the others are compared with: a list")
+            raise ClaimError(f"grid({axis}={given!r:.60}): a set has no order, and the first value is what others are compared with")
         if isinstance(given, str | bytes | Mapping) or not isinstance(given, Iterable):
             raise ClaimError(f"grid({axis}={given!r:.60}): a list of values is expected, for example {axis}=[{given!r:.60}, ...]")
         values = tuple(given)
@@ -110,7 +110,7 @@ def grid(**axes: Iterable[Any]) -> Grid:
 
 
 def where_of(error: BaseException | None) -> str:
-    """"[method=zero] " of what was raised in that cell; nothing of anything else."""
+    """ "[method=zero] " of what was raised in that cell; nothing of anything else."""
     note = next((note for note in getattr(error, "__notes__", ()) if note.startswith(_WHERE)), None)
     return "" if note is None else f"{note.removeprefix(_WHERE)} "
 
@@ -123,7 +123,7 @@ def _checked(axis: str, value: object) -> str:
     text = value_text(value)
     if _ADDRESS.search(text):
         raise ClaimError(
-            f"grid({axis}=[{text:.60}]): it is called otherwise in every process, so that no two runs could be compared; give its name here, "
+            f"grid({axis}=[{text:.60}]): it is called otherwise in every process, so that no two runs could be compared; give its name, "
             "as text, and look it up in the test"
         )
     problem = no_text(text) or ("a cell is called by its values" if not text.strip() or len(text.splitlines()) > 1 else None)

@@ -70,7 +70,8 @@ def test_a_circuit_was_found_on_the_prompts_of_its_own_model():
     subjects = [Subject(SimpleNamespace(), circuit, {}), Subject(SimpleNamespace(), Circuit({"movers": heads("0.1")}), {})]
     samples = [Measurement(np.ones(len(prompts)), prompts.ids, prompts.templates, "x", "logits") for prompts in (OTHERS, RUN)]
     for cells, n in (((0, 1), 0), ((1, 0), 1)):
-        about = About(subjects=subjects, expectations=[SimpleNamespace(cell=cell, region=(0.0, 1.0), role="claim") for cell in cells], samples=samples)
+        expectations = [SimpleNamespace(cell=cell, region=(0.0, 1.0), role="claim") for cell in cells]
+        about = About(subjects=subjects, expectations=expectations, samples=samples)
         told = [one for one in Used().record(about)["caveats"] if one["about"] == "seen_prompts"]
         assert len(told) == n
         assert all(one["text"].startswith("8 of 8 prompts") for one in told)
