@@ -3,7 +3,6 @@
 from typing import Any, NamedTuple
 
 from mechcheck.drawing.numbers import estimate_text
-from mechcheck.evidence.grids.in_words import cell_check
 
 Json = dict[str, Any]
 
@@ -54,7 +53,7 @@ def bare(claim: Json, check: Json) -> str:
 
 def _deciding(claim: Json, cell: Json) -> tuple[int, Json] | tuple[None, None]:
     """The check that made a cell's verdict what it is."""
-    place = cell_check(claim, cell)
+    place = cell.get("deciding", next(iter(cell["expectations"]), None))
     return (None, None) if place is None else (place, claim["expectations"][place])
 
 

@@ -4,8 +4,6 @@ import json
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from mechcheck.evidence.grids.models import all_models
-
 Json = dict[str, Any]
 
 
@@ -24,7 +22,7 @@ class Sources:
         """What claims cite, in the order of the alphabet."""
         self._known: dict[str, dict[str, Source]] = {"model": {}, "circuit": {}}
         for claim in claims:
-            for kind, some in (("model", all_models(claim)), ("circuit", [claim["circuit"]] if claim["circuit"] else [])):
+            for kind, some in (("model", self.models(claim)), ("circuit", [claim["circuit"]] if claim["circuit"] else [])):
                 known = self._known[kind]
                 for one in some:
                     known.setdefault(_key(one), Source(f"{kind}-{len(known) + 1}", one))
@@ -35,7 +33,7 @@ class Sources:
 
     def models(self, claim: Json) -> list[Json]:
         """All that a claim was measured on: its own first."""
-        return all_models(claim)
+        return [*([claim["model"]] if claim["model"] else []), *claim.get("models", ())]
 
     def id(self, kind: str, what: Json) -> str:
         """The HTML id of one of them."""

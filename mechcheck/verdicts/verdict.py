@@ -168,16 +168,12 @@ def combine(expectations: Sequence[Expectation]) -> Verdict:
 
 def deciding(expectations: Sequence[Expectation]) -> int | None:
     """Which of a claim's expectations made its verdict what it is: the first that alone would have, else the first of the claim's own."""
-    return decided_by(combine(expectations), [(e.role, e.verdict) for e in expectations])
-
-
-def decided_by(verdict: Verdict, checks: Sequence[tuple[Role, Decision]]) -> int | None:
-    """The same, of checks of which no more is known."""
+    verdict = combine(expectations)
     telling = {"not_applicable": ("refuted", "undefined")}.get(verdict, (verdict,))
-    needed = [i for i, (role, _) in enumerate(checks) if role == "precondition"]
-    own = [i for i, (role, _) in enumerate(checks) if role == "claim"]
+    needed = [i for i, e in enumerate(expectations) if e.role == "precondition"]
+    own = [i for i, e in enumerate(expectations) if e.role == "claim"]
     first, then = (needed, own) if verdict in ("not_applicable", "inconclusive") else (own, needed)
-    found = [i for i in [*first, *then] if checks[i][1] in telling]
+    found = [i for i in [*first, *then] if expectations[i].verdict in telling]
     if verdict == "not_applicable":
-        found = [i for i in found if checks[i][0] == "precondition" or checks[i][1] == "undefined"]
+        found = [i for i in found if expectations[i].role == "precondition" or expectations[i].verdict == "undefined"]
     return next(iter([*found, *own, *needed]), None)

@@ -3,7 +3,6 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from mechcheck.verdicts.verdict import decided_by
 from mechcheck.verdicts.words import interval_text, value_text, verdict_word
 
 Json = Mapping[str, Any]
@@ -17,19 +16,12 @@ def grid_lines(claim: Json) -> Iterator[str]:
     yield f"{grid['text']}"
     apart = {one["expectation"]: one for one in grid["differences"]}
     for cell in grid["cells"]:
-        place = cell_check(claim, cell)
+        place = cell.get("deciding", next(iter(cell["expectations"]), None))
         if place is None:
             continue
         check = claim["expectations"][place]
         said = f"{value_text(check['estimate'], '+.3f')} {interval_text(check['estimate'], '+.3f')}"
         yield f"  [{cell['text']}] {verdict_word(cell['verdict'])} {said}{_apart(apart.get(place))}"
-
-
-def cell_check(claim: Json, cell: Json) -> int | None:
-    """Which of the claim's expectations made a cell's verdict what it is, by the rule for whole claims; None where it checked nothing."""
-    checks = [claim["expectations"][i] for i in cell["expectations"]]
-    place = decided_by(cell["verdict"], [(check["role"], check["verdict"]) for check in checks])
-    return None if place is None else int(cell["expectations"][place])
 
 
 def _apart(difference: Json | None) -> str:
