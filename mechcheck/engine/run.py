@@ -284,7 +284,11 @@ def capture(
 
 def as_list(interventions: Sequence[Intervention] | Intervention) -> list[Intervention]:
     """One intervention, or several, as a list."""
-    return list(interventions) if isinstance(interventions, Sequence) else [interventions]
+    listed = list(interventions) if isinstance(interventions, Sequence) else [interventions]
+    for one in listed:
+        if not isinstance(one, Intervention):
+            raise MechcheckError(f"expected an intervention, for example Ablate(heads('9.6')), got {type(one).__name__}")
+    return listed
 
 
 def _logits(model: "TransformerBridge", prompts: PromptSet, interventions: Sequence[Intervention], captures: Captures) -> Logits:
