@@ -79,7 +79,7 @@ def test_verdicts_and_outcomes(claims, processes):
     }
     assert "4 failed, 3 passed, 1 skipped, 1 inconclusive in" in run.output
     assert "METHOD-DEPENDENT AS CLAIMED test_claims.py::test_as_said" in run.output
-    assert "must check the same in each cell: [method=zero] checks 'it is lost [method=zero]', [method=mean]" in run.output
+    assert "must check the same in each cell: [method=zero] checks 'it is lost', [method=mean] 'it is lost'" in run.output
     assert run.claim("test_skipped")["reason"] == "[method=mean] no mean here"
 
 
@@ -101,6 +101,11 @@ ENDED = """
     def test_first(check, method):
         raise KeyError(method)
 
+    @claim("the same checks in another order", over=METHODS)
+    def test_turned(check, method):
+        for name in ("lost", "kept") if method != "mean" else ("kept", "lost"):
+            check.above(around(1.0), 0.0, name)
+
     @claim("crashes on a contrast in the second", over=METHODS, decoy={"lift": -3.0})
     def test_contrast(check, method, lift=0.0):
         check.above(around(1.0 + lift), 0.0)
@@ -116,6 +121,7 @@ def test_what_ended_a_claim_says_in_which_cell(claims):
     assert reasons["test_crash"].startswith("[method=patched] AssertionError: not that")
     assert reasons["test_first"] == "[method=zero] KeyError: 'zero'"
     assert reasons["test_contrast"].startswith("[method=mean] ClaimError: the test crashed on its contrast (lift: -3.0)")
+    assert reasons["test_turned"].endswith("in the same order: [method=zero] checks 'lost' and 'kept', [method=mean] 'kept' and 'lost'")
     assert {claim["verdict"] for claim in run.evidence["claims"]} == {"errored"}
 
 
