@@ -1,7 +1,8 @@
 """How often a claim over a grid of methods gets the right answer, on circuits that were built. `python benchmarks/grids.py --save`.
 
-Three claims depend on the method by construction: one of two redundant heads ablated, or both; the name mover silenced, which wakes its
-backup, or made to say something else, which does not; one of two redundant heads ablated, or patched. Three hold under every method.
+Five claims depend on the method by construction: one of two redundant heads ablated, or both; the name mover silenced, which wakes its
+backup, or made to say something else, which does not; one of two redundant heads ablated, or patched; and two in which noising and
+denoising disagree: one head of an OR is not needed and enough, one of an AND needed and not enough. Three hold under every method.
 Each is drawn 200 times: two prompts of each template out of 1,920, and noise on what is measured, since the built models have none. Of
 the noise's variance a half is shared by all cells, as errors on the same prompts are, a third lies between templates, and it is as large
 as puts the cell that is nearest to the threshold 8, 6, 4, 3 or 2 standard errors from it. In another case the claims that hold under
@@ -13,18 +14,23 @@ Writes benchmarks/results/grids.json with --save. About three minutes on a core.
 import argparse
 import json
 import math
+import sys
 import zlib
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
 import numpy as np
 
-from mechcheck import Ablate, Check, Grid, Patch, Sites, grid, load_model, run, task_prompts
+from mechcheck import Ablate, Check, Grid, Patch, Sites, gate, grid, load_model, run, task_prompts
 from mechcheck.compiled import known_circuit
 from mechcheck.stats.measurement import Measurement
 from mechcheck.verdicts.grids.decision import decide_grid
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "claims" / "compiled"))
+from test_compiled_gates import AND, built_as_an_and, nobody_repeated  # the circuits that the claims on gates are about
 
 RESULT = Path(__file__).parent / "results" / "grids.json"
 POPULATION, OF_EACH = 1920, 2
@@ -34,6 +40,8 @@ BETWEEN, SHARED = 1 / 3, 1 / 2
 """Of the noise's variance, what lies between templates, and what all cells have in common."""
 ONE, OTHER = "s_inhibition_one", "s_inhibition_two"
 ABLATIONS = ("zero", "mean", "resample")
+DIRECTIONS = ("noise", "denoise")
+"""What a cell measures there is not the logit difference, but how much of it is lost, or is not brought: below -6 is half of the way."""
 
 
 class Planted(NamedTuple):
@@ -62,6 +70,8 @@ PLANTED = (
         "one redundant head ablated, or patched", "compiled-redundant",
         {how: ((ONE,), how) for how in (*ABLATIONS, "patched")}, 6.0, "method_dependent",
     ),
+    Planted("one head of an OR", "compiled-redundant", {how: ((ONE,), how) for how in DIRECTIONS}, -6.0, "method_dependent"),
+    Planted("one head of an AND", AND, {how: ((ONE,), how) for how in DIRECTIONS}, -6.0, "method_dependent"),
     Planted("S-inhibition", "compiled-ioi", {how: (("s_inhibition",), how) for how in (*ABLATIONS, "patched")}, 0.0, "robust"),
     Planted("both redundant heads", "compiled-redundant", {how: ((ONE, OTHER), how) for how in (*ABLATIONS, "patched")}, 0.0, "robust"),
     Planted(
@@ -80,12 +90,18 @@ class Cells(NamedTuple):
 
 def measured(planted: Planted) -> Cells:
     """The logit difference in every cell."""
-    model, circuit = load_model(planted.model), known_circuit(planted.model)
+    circuit = known_circuit("compiled-redundant" if planted.model == AND else planted.model)
+    with TemporaryDirectory() as folder:
+        model = built_as_an_and(Path(folder)) if planted.model == AND else load_model(planted.model)
     prompts = task_prompts("ioi", model, n=POPULATION, seed=0)
     found = []
     for roles, how in planted.cells.values():
         sites = Sites(site for role in roles for site in circuit[role])
-        found.append(run(model, prompts, Patch(sites) if how == "patched" else Ablate(sites, how)).values)
+        if how in DIRECTIONS:
+            both = gate(model, prompts, sites, circuit[OTHER], corrupted=nobody_repeated(prompts))
+            found.append(-(both.noised if how == "noise" else both.denoised).a.values)
+        else:
+            found.append(run(model, prompts, Patch(sites) if how == "patched" else Ablate(sites, how)).values)
     _, templates = np.unique(prompts.templates, return_inverse=True)
     return Cells(grid(method=list(planted.cells)), np.array(found), templates)
 

@@ -74,8 +74,7 @@ def test_a_backup_is_an_or(model, prompts, check, roles="name_mover backup_name_
     check.gate(gate(model, prompts, a, b, corrupted=nobody_repeated(prompts)), "or")
 
 
-@pytest.fixture(scope="module")
-def planted(tmp_path_factory):
+def built_as_an_and(folder):
     """A model whose name mover attends to names only where two heads both say that somebody is repeated."""
     twins = blueprint(REDUNDANT)
     inhibits, (names, avoided, *_) = twins.heads["1.0"], twins.heads["2.0"].matches
@@ -93,9 +92,13 @@ def planted(tmp_path_factory):
         outputs=twins.outputs,
         context=twins.context,
     )
-    folder = tmp_path_factory.mktemp("built") / AND
-    save_model(own, folder)
-    return load_model(folder)
+    save_model(own, folder / AND)
+    return load_model(folder / AND)
+
+
+@pytest.fixture(scope="module")
+def planted(tmp_path_factory):
+    return built_as_an_and(tmp_path_factory.mktemp("built"))
 
 
 class TestAnd:

@@ -11,6 +11,7 @@ from mechcheck import (
     head_heatmap,
     heads,
     induction_scores,
+    logit_diff,
     previous_token_scores,
     probability,
     run,
@@ -90,10 +91,10 @@ def test_previous_token_heads_feed_induction_heads(model, prompts, circuit, chec
 @claim(
     "Ablating the induction heads destroys in-context copying",
     source=OLSSON, task="induction", kind="necessity", expect=NOTHING_TO_LOSE, decoy={"position": "NEXT"},
-    over=grid(method=["zero", "mean", "resample"]), version=2,
+    over=grid(metric=[probability, logit_diff], method=["zero", "mean", "resample"]), version=3,
 )  # fmt: skip
-def test_ablation_destroys_copying(model, prompts, circuit, check, method, position="END"):
-    clean = run(model, prompts, metric=probability)
-    ablated = run(model, prompts, Ablate(circuit["induction"].at(position), method), probability)
-    check.requires(clean, above=0.1, label="there is copying to destroy: p(answer) > 0.1")
-    check.above((clean - ablated) / clean, 0.75, "share of p(answer) that is lost > 0.75")
+def test_ablation_destroys_copying(model, prompts, circuit, check, metric, method, position="END"):
+    clean = run(model, prompts, metric=metric)
+    ablated = run(model, prompts, Ablate(circuit["induction"].at(position), method), metric)
+    check.requires(run(model, prompts, metric=probability), above=0.1, label="there is copying to destroy: p(answer) > 0.1")
+    check.above((clean - ablated) / clean, 0.75, f"share of {metric.name} that is lost > 0.75")

@@ -57,7 +57,7 @@ def _reproduce(chosen: argparse.Namespace) -> int:
     if not files:
         named = ", ".join(sorted(absent)[:3])
         raise MechcheckError(f"none of the claims' files is here ({named}): check out the claims, and name their folder with --root DIR")
-    places = {name: _place(name, revision, chosen.model) for name, revision in _models(claims).items()}
+    places = {name: _place(name, revision, chosen.model) for name, revision in _models(claims, _asked(run)).items()}
     print(f"{chosen.evidence}: {len(claims)} claims, made {run['created']}, profile {run['profile']}, seed {run['seed']}, {run['device']}")
     for line in (*_different_versions(run, chosen.root), *_different_weights(claims, places)):
         print(f"differs   {line}")
@@ -83,10 +83,21 @@ def _files(root: Path, claims: Sequence[Json]) -> tuple[list[str], Counter[str]]
     return here, Counter({name: n for name, n in counts.items() if name not in here})
 
 
-def _models(claims: Sequence[Json]) -> dict[str, str | None]:
-    """The models that claims were given, and the revision of each; not those that a claim made itself, which are in no node id."""
-    models = (claim["model"] for claim in claims if claim["model"] is not None and claim["model"]["name"] in claim["nodeid"])
-    return {model["name"]: model["revision"] for model in models}
+def _asked(run: Json) -> list[str]:
+    """The models that the run was asked for, by name."""
+    return [*(run.get("selection") or {}).get("models", ())]
+
+
+def _models(claims: Sequence[Json], asked: Sequence[str]) -> dict[str, str | None]:
+    """The models that claims were given, and the revision of each: by the run, by a grid, or for their seeds; not those that a claim
+    made itself, which nothing names."""
+    from mechcheck.evidence.grids.models import all_models, axis_of_models
+    from mechcheck.models.names import embedded_models
+
+    known = {*asked, *embedded_models()}
+    found = ((claim, model) for claim in claims for model in all_models(claim))
+    given = (one for claim, one in found if one["name"] in known or one["name"] in axis_of_models(claim) or one["name"] in claim["nodeid"])
+    return {model["name"]: model["revision"] for model in given}
 
 
 def _place(name: str, revision: str | None, given: Sequence[str]) -> str:
@@ -114,10 +125,11 @@ def _different_versions(run: Json, root: Path) -> Iterator[str]:
 
 
 def _different_weights(claims: Sequence[Json], places: dict[str, str]) -> Iterator[str]:
+    from mechcheck.evidence.grids.models import all_models
     from mechcheck.models.loading import stored_weights
 
     for name, place in places.items():
-        there = {claim["model"]["weights_sha256"] for claim in claims if claim["model"] and claim["model"]["name"] == name}
+        there = {model["weights_sha256"] for claim in claims for model in all_models(claim) if model["name"] == name}
         here = stored_weights(place)
         if there != {here}:
             yield f"weights of {name}: {', '.join(sorted(there))} there, {here} here"
@@ -131,7 +143,7 @@ def _measure(chosen: argparse.Namespace, run: Json, claims: Sequence[Json], file
     """
     from mechcheck.evidence.store import FILE
 
-    asked = [name for name in (run.get("selection") or {}).get("models", ()) if name in places]
+    asked = [name for name in _asked(run) if name in places]
     options = [
         f"--mech-profile={run['profile']}", f"--mech-seed={run['seed']}", f"--mech-device={chosen.device or run['device']}",
         f"--mech-baseline={chosen.evidence.resolve()}", "--mech-baseline-only", f"--mech-report={chosen.out.resolve()}",

@@ -117,7 +117,7 @@ def sweep_metrics(
     with usual_torch():
         run_all = partial(_measured, model, prompts, listed, batch=batch, executor=executor)
         values, again = measured(None if _plain_only else partial(_served, model, prompts), prompts, listed, chosen, metrics, run_all)
-    tell(Ran(prompts, listed, chosen, values, again))
+    tell(Ran(prompts, listed, chosen, values, again, model=model))
     return values
 
 
@@ -245,7 +245,7 @@ def observe(
     """What the readers keep of the prompts under the interventions: of the model up to the last layer that is concerned."""
     listed = as_list(interventions)
     found = read(model, prompts, readers, _edits(model, prompts, listed))
-    tell(Ran(prompts, [listed]))
+    tell(Ran(prompts, [listed], model=model))
     return found
 
 
@@ -258,7 +258,7 @@ def observe_all(
     """The same, and the logits at END of that same forward pass."""
     listed = as_list(interventions)
     found = record(model, prompts, readers, _edits(model, prompts, listed))
-    tell(Ran(prompts, [listed]))
+    tell(Ran(prompts, [listed], model=model))
     return found
 
 
@@ -285,7 +285,11 @@ def capture(
 
 def as_list(interventions: Sequence[Intervention] | Intervention) -> list[Intervention]:
     """One intervention, or several, as a list."""
-    return list(interventions) if isinstance(interventions, Sequence) else [interventions]
+    listed = list(interventions) if isinstance(interventions, Sequence) else [interventions]
+    for one in listed:
+        if not isinstance(one, Intervention):
+            raise MechcheckError(f"expected an intervention, for example Ablate(heads('9.6')), got {type(one).__name__}")
+    return listed
 
 
 def _logits(model: "TransformerBridge", prompts: PromptSet, interventions: Sequence[Intervention], captures: Captures) -> Logits:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from jaxtyping import Float
@@ -10,6 +10,9 @@ from jaxtyping import Float
 from mechcheck.notation.interventions import Intervention
 from mechcheck.notation.metrics import Metric
 from mechcheck.prompts.prompt_set import PromptSet
+
+if TYPE_CHECKING:
+    from transformer_lens.model_bridge import TransformerBridge
 
 
 class Ran(NamedTuple):
@@ -24,6 +27,8 @@ class Ran(NamedTuple):
     """For each metric what it gave."""
     again: bool = False
     """Nothing was computed: it was known from before."""
+    model: "TransformerBridge | None" = None
+    """What ran; None where nobody says."""
 
 
 _watchers: list[Callable[[Ran], None]] = []

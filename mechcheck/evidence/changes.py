@@ -15,6 +15,9 @@ def changes_around_claim(earlier: Json, claim: Json) -> Iterator[Json]:
     old, new = earlier["model"] or {}, claim["model"] or {}
     for key in _PROVENANCE:
         yield from _changes(key, old.get(key), new.get(key))
+    old, new = (_others(side) for side in (earlier, claim))
+    for name in sorted({*old, *new}):
+        yield from _changes(f"weights_sha256 of {name}", old.get(name), new.get(name))
     old, new = ((side["circuit"] or {"roles": {}})["roles"] for side in (earlier, claim))
     for role in sorted({*old, *new}):
         yield from _changes(f"circuit: {role}", old.get(role), new.get(role))
@@ -33,6 +36,11 @@ def changes_around_run(earlier: Json, run: Json) -> Iterator[Json]:
         yield from _changes(key, earlier[key], run[key])
     for package in sorted({*earlier["versions"], *run["versions"]}):
         yield from _changes(package, earlier["versions"].get(package), run["versions"].get(package))
+
+
+def _others(claim: Json) -> Json:
+    """The models that it ran besides its own."""
+    return {f"{model['name']} in {model['dtype']}": model["weights_sha256"] for model in claim.get("models", ())}
 
 
 def _prompts(prompts: Json | None) -> str | None:

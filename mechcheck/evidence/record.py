@@ -1,7 +1,7 @@
 """The record of one claim, as the evidence schema has it."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -9,6 +9,8 @@ from mechcheck.base.outgoing import message_of, outgoing
 from mechcheck.tasks.versions import task_version
 
 if TYPE_CHECKING:
+    from transformer_lens.model_bridge import TransformerBridge
+
     from mechcheck.notation.circuit import Circuit
     from mechcheck.prompts.prompt_set import PromptSet
     from mechcheck.verdicts.case import Case
@@ -74,19 +76,31 @@ def describe_arguments(arguments: Mapping[str, Any]) -> Record:
     Raises:
         ModelError: a model of which nothing is known.
     """
-    from mechcheck.models.loading import provenance
     from mechcheck.notation.circuit import Circuit
     from mechcheck.prompts.prompt_set import PromptSet
 
     found = dict(NOT_MEASURED)
     if "model" in arguments:
-        found["model"] = asdict(provenance(arguments["model"]))
-        del found["model"]["directory"]
+        found["model"] = _model(arguments["model"])
     if isinstance(arguments.get("circuit"), Circuit):
         found["circuit"] = _circuit(arguments["circuit"])
     if isinstance(arguments.get("prompts"), PromptSet):
         found["prompts"] = _prompts(arguments["prompts"])
     return found
+
+
+def describe_others(own: Record | None, models: "Iterable[TransformerBridge]") -> Record:
+    """The models that a claim ran besides its own: those of a grid, of several seeds, its partner; nothing where there are none."""
+    found = [one for one in map(_model, models) if one != own]
+    return {"models": [one for place, one in enumerate(found) if one not in found[:place]]} if found else {}
+
+
+def _model(model: "TransformerBridge") -> Record:
+    from mechcheck.models.loading import provenance
+
+    record = asdict(provenance(model))
+    del record["directory"]
+    return record
 
 
 def _circuit(circuit: "Circuit") -> Record:

@@ -7,6 +7,7 @@ from typing import Any
 from mechcheck.evidence.caveats.known import caveat_lines, failing_caveats
 from mechcheck.evidence.deciding import deciding_check, deciding_name, estimate_text
 from mechcheck.evidence.drift_text import SYMBOLS, tally, telling
+from mechcheck.evidence.grids.models import models_of
 from mechcheck.verdicts.words import verdict_word
 
 LIMIT = 1024 * 1024
@@ -65,10 +66,10 @@ def markdown(runs: Sequence[Mapping[str, Any]], only: Collection[str] = (), limi
     the claim predicted. Where a run was compared with a baseline, a column says what changed on which model. Rows that do not fit are
     left out, those in which all is as claimed and unchanged first, and a note says how many.
     """
-    claims = [c for run in runs for c in run["claims"] if c["verdict"] != "skipped" and (not only or _model(c) in only)]
+    claims = [c for run in runs for c in run["claims"] if c["verdict"] != "skipped" and (not only or {*models_of(c), _model(c)} & {*only})]
     claims = [c for c in claims if match.lower() in f"{c['task'] or ''} {c['statement']}".lower()]
     met = list(dict.fromkeys(_model(claim) for claim in claims))
-    models = [name for name in only if name in met] if only else met
+    models = sorted(met, key=lambda name: [*only, name].index(name))
     compared = [baseline for run in runs if (baseline := run["run"].get("baseline"))]
     rows = _rows(claims)
     head = ["task", "claim", *models, *(["since the baseline"] if compared else [])]
@@ -145,6 +146,8 @@ def _accepted(change: Mapping[str, Any]) -> str:
 def _model(claim: Mapping[str, Any]) -> str:
     if not claim["model"]:
         return "-"
+    if len(several := models_of(claim)) > 1:
+        return ", ".join(several)
     model = claim["model"]
     return f"{model['name']} {model['dtype']}" if claim.get("by_dtype") else str(model["name"])
 

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import torch
 
@@ -13,6 +13,9 @@ from mechcheck.evidence.caveats.found import About, Watched, caveats_of
 from mechcheck.notation.interventions import Ablate, Intervention, KnockOut, Noise, Patch, Permute, Scale, Sparsify, Steer
 from mechcheck.notation.sites import Receiver
 from mechcheck.prompts.prompt_set import PromptSet
+
+if TYPE_CHECKING:
+    from transformer_lens.model_bridge import TransformerBridge
 
 Json = dict[str, Any]
 From = Literal["counterfactual", "original", "reference", "own", "other"]
@@ -95,6 +98,7 @@ class Used:
         self._found: dict[_Kind, _Found] = {}
         self._watched = Watched()
         self._sets: dict[int, PromptSet] = {}
+        self._models: dict[int, TransformerBridge] = {}
         self._compared: dict[tuple[_Kind, int, int], tuple[PromptSet, PromptSet]] = {}  # kept, so that no id is given to another set
 
     @contextmanager
@@ -117,9 +121,16 @@ class Used:
         """All sets of prompts that were run."""
         return [*self._sets.values()]
 
+    @property
+    def models(self) -> "list[TransformerBridge]":
+        """All models that were run."""
+        return [*self._models.values()]
+
     def _see(self, ran: Ran) -> None:
         self._watched.see(ran)
         self._sets[id(ran.prompts)] = ran.prompts
+        if ran.model is not None:
+            self._models[id(ran.model)] = ran.model
         for variant in ran.variants:
             for intervention in variant:
                 self._add(intervention, ran.prompts)

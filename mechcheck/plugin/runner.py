@@ -2,7 +2,8 @@
 
 import functools
 import time
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -10,7 +11,7 @@ import pytest
 from mechcheck.evidence.caveats.known import failing_caveats
 from mechcheck.evidence.counterexample_text import counterexample_lines
 from mechcheck.evidence.parts import State
-from mechcheck.evidence.record import NOT_MEASURED, Record, describe_arguments, record_of
+from mechcheck.evidence.record import NOT_MEASURED, Record, describe_arguments, describe_others, record_of
 from mechcheck.plugin.cases import case_of
 from mechcheck.plugin.dictionaries import noticing, worth
 from mechcheck.plugin.drawing import draw_of
@@ -19,11 +20,13 @@ from mechcheck.plugin.instrument import examine
 from mechcheck.plugin.properties import attach
 from mechcheck.plugin.settings import SETTINGS
 from mechcheck.verdicts.case import Case
+from mechcheck.verdicts.grids.grid import where_of
 from mechcheck.verdicts.outcome import Outcome, skipped
 from mechcheck.verdicts.supplies import CircuitFor, PromptsFor, circuit_of, prepare
 from mechcheck.verdicts.words import check_lines, deciding_first, verdict_word
 
 if TYPE_CHECKING:
+    from mechcheck.evidence.caveats.found import About
     from mechcheck.evidence.used import Used
     from mechcheck.verdicts.guard import Guard
     from mechcheck.verdicts.trial import Trial
@@ -59,11 +62,10 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, object, o
     if case is None:
         return (yield)
     from mechcheck.base.errors import AbsentRoleError, PromptError
-    from mechcheck.evidence.caveats.found import About
     from mechcheck.evidence.costs.spent import Spent
     from mechcheck.evidence.used import Used
     from mechcheck.verdicts.cells.contrasts import contrast_cells
-    from mechcheck.verdicts.cells.running import first_cell, run_others, sharing_runs
+    from mechcheck.verdicts.cells.running import first_cell, other_cells, sharing_runs
     from mechcheck.verdicts.contrast import contrast
     from mechcheck.verdicts.looks import looks
     from mechcheck.verdicts.outcome import decide_claim
@@ -71,6 +73,7 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, object, o
 
     arguments: dict[str, Any] = {name: pyfuncitem.funcargs[name] for name in pyfuncitem._fixtureinfo.argnames}
     trial = Trial(case, _plain(pyfuncitem.obj), arguments, _guard(pyfuncitem, case), *map(_plain, _makers(pyfuncitem, case)))
+    trials = [trial]
     subject, outcome, draw, started, used = NOT_MEASURED, Outcome(), draw_of(pyfuncitem), time.perf_counter(), Used()
     spent = Spent(case.conditions.device)
     state: State = "decided"
@@ -79,12 +82,14 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, object, o
         prepare(case.conditions)
         examine(pyfuncitem.config, arguments)
         trial = trial if case.spec.over is None else first_cell(trial)
+        trials = [trial]
         result, too_few = None, False
         try:
             with used.watching(), noticing() as seen, sharing_runs(case):
-                with trial.guard.untouched(arguments):
+                with _there(trial), trial.guard.untouched(arguments):
                     result = yield
-                trials = [trial] if trial.cell is None else run_others(trial, pyfuncitem.obj)
+                for another in () if trial.cell is None else other_cells(trial, pyfuncitem.obj):
+                    trials.append(another)
         except PromptError:
             if draw is None or draw.is_last:
                 raise
@@ -95,21 +100,21 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, object, o
             with used.watching():
                 for look in looks(trial, draw, pyfuncitem.obj, too_few):
                     trial, outcome = look
-                    subject = describe_arguments(trial.arguments)
+                    trials, subject = [trial], describe_arguments(trial.arguments)
         subject = subject | worth(pyfuncitem.config, seen, trial.arguments)
         if failed := pyfuncitem.stash.get(_SUBTESTS, None):
             raise AssertionError(f"{len(failed)} of its subtests failed: {failed[0]}")
-        used.look_behind(About.of(case.spec.kind, trial.arguments, outcome.expectations, outcome.samples))
+        used.look_behind(_about(trials, outcome))
         if outcome.met and outcome.verdict != "not_applicable":  # what decided nothing needs no contrast
             one = outcome.grid is None
             found = contrast(trial, outcome.expectations, outcome.samples) if one else contrast_cells(trials, outcome)
             outcome = outcome.against(found)
     except pytest.skip.Exception as skip:
-        outcome = skipped(str(skip.msg))
+        outcome = skipped(f"{where_of(skip)}{skip.msg}")
         raise
     except AbsentRoleError as absent:
-        outcome = skipped(str(absent))
-        pytest.skip(str(absent))
+        outcome = skipped(f"{where_of(absent)}{absent}")
+        pytest.skip(outcome.reason)
     except BaseException as error:  # pytest.fail, pytest.xfail and an interruption are no Exception
         outcome = outcome.errored(error)
         if isinstance(error, _INTERRUPTIONS):
@@ -119,7 +124,7 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, object, o
         subject = (
             subject
             | _texts(pyfuncitem, subject, trial.arguments, used, outcome)
-            | _used(pyfuncitem, case, used, trial, outcome)
+            | _used(pyfuncitem, used, trials, outcome, subject["model"])
             | spent.record()
         )
         record = _finish(pyfuncitem, case, outcome, subject, time.perf_counter() - started, state)
@@ -167,6 +172,11 @@ def _finish(
     return record
 
 
+def _there(trial: "Trial") -> AbstractContextManager[None]:
+    """What is raised here says in which cell of a grid it was, where there is one."""
+    return nullcontext() if trial.cell is None else trial.cell.telling()
+
+
 def _texts(item: pytest.Item, subject: Record, arguments: Mapping[str, Any], used: "Used", outcome: Outcome) -> Record:
     """By which hashes the texts of the prompts behind a claim's checks are found, once they are kept; those behind a search are many."""
     from mechcheck.evidence.samples.texts import sets_behind
@@ -178,12 +188,21 @@ def _texts(item: pytest.Item, subject: Record, arguments: Mapping[str, Any], use
     return {"texts": [settings.parts.save_texts(some) for some in sets_behind(ids, own, used.sets)]} if ids else {}
 
 
-def _used(item: pytest.Item, case: Case, used: "Used", trial: "Trial", outcome: Outcome) -> Record:
-    """What the claim's body changed, and the caveats of that: which of them fail the claim, as the run is strict, and which it accepts."""
+def _about(trials: "Sequence[Trial]", outcome: Outcome) -> "About":
+    """What a claim's caveats are told from."""
     from mechcheck.evidence.caveats.found import About
+
+    arguments = [trial.arguments for trial in trials]
+    return About.of(trials[0].case.spec.kind, arguments, outcome.expectations, outcome.samples)
+
+
+def _used(item: pytest.Item, used: "Used", trials: "Sequence[Trial]", outcome: Outcome, own: Record | None) -> Record:
+    """What the claim's body changed, and in which models besides its own, and the caveats of that: which of them fail the claim, as the
+    run is strict, and which it accepts."""
     from mechcheck.evidence.caveats.known import judged
 
-    found = used.record(About.of(case.spec.kind, trial.arguments, outcome.expectations, outcome.samples))
+    case, found = trials[0].case, used.record(_about(trials, outcome))
+    found |= describe_others(own, used.models)
     strict = item.config.stash[SETTINGS].strict if outcome.verdict not in ("skipped", "errored") else frozenset()
     return found | {"caveats": judged(found["caveats"], case.spec.accepts, strict)}
 

@@ -18,6 +18,8 @@ from mechcheck.verdicts.claim import MARK, ClaimSpec
 
 _A_SLIP = 0.8
 """From which likeness on a word that might name something unknown is taken for a slip all the same."""
+_MADE = frozenset(("model", "prompts", "prompts_for", "circuit", "replicas", "check"))
+"""Our fixtures that are of one cell."""
 
 
 @pytest.hookimpl(wrapper=True)
@@ -94,6 +96,7 @@ class _Words:
     def _named_models(self) -> Iterator[str]:
         yield from self.spec.models
         yield from self.spec.partners.values()
+        yield from () if self.spec.over is None else self.spec.over.axes.get("models", ())
         yield from (name for changes in self._changes if isinstance(name := changes.get("model"), str))
 
     def _expected(self) -> Iterator[str]:
@@ -102,7 +105,8 @@ class _Words:
             return
         values = {message_of(value) for params in [*self._calls, *self._changes] for value in params.values()}
         known = values | {model_name(value) for value in values}
-        takes_model = "model" in self.metafunc.fixturenames
+        # A claim over several models at once is expected to come to one thing, whichever of them it is in.
+        takes_model = "model" in self.metafunc.fixturenames and (self.spec.over is None or "models" not in self.spec.over.axes)
         if takes_model:
             known |= self._known_models()
         for part in dict.fromkeys(part for key in self.spec.expect for part in ((key,) if isinstance(key, str) else key)):
@@ -150,6 +154,10 @@ class _Words:
         renewed = sorted(set(self.spec.over.axes) - self.spec.over.names)
         if renewed and "model" not in takes:
             yield f"over: the axis {renewed[0]!r} changes the test's `model` and `prompts`, and the test takes no `model`"
+        if renewed and "replicas" in takes:
+            yield f"over: the axis {renewed[0]!r} does not change the models of `replicas`, nor their prompts; each cell would be the same"
+        if "seeds" in renewed and not {"prompts", "prompts_for"} & set(takes):
+            yield "over: the axis 'seeds' changes the test's `prompts`, and the test takes none; each cell would be the same"
         if renewed and (made := self._made_once()):
             yield f"over: the axis {renewed[0]!r} would not change what the fixture {made!r} made of the first model and its prompts"
 
@@ -157,7 +165,7 @@ class _Words:
         """A fixture of the user's own that is made from ours, once."""
         used = {name: found[-1] for name, found in self.metafunc.definition._fixtureinfo.name2fixturedefs.items() if found}
         own = (name for name, fixture in used.items() if fixture.func.__module__ != fixtures.__name__ and name != "make_prompts")
-        return next((name for name in own if {"model", "prompts", "circuit", "check"} & set(used[name].argnames)), None)
+        return next((name for name in own if _MADE & set(used[name].argnames)), None)
 
     def _known_roles(self) -> Collection[str]:
         """The roles of all circuits that are recorded for the claim's task; none where nobody can tell before it runs."""

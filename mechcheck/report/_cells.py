@@ -52,12 +52,9 @@ def bare(claim: Json, check: Json) -> str:
 
 
 def _deciding(claim: Json, cell: Json) -> tuple[int, Json] | tuple[None, None]:
-    """Of a cell's checks the first that has its verdict, else the first of its own."""
-    checks = claim["expectations"]
-    places: list[int] = sorted(cell["expectations"], key=lambda i: checks[i]["role"] == "precondition")
-    telling = {"not_applicable": ("refuted", "undefined")}.get(cell["verdict"], (cell["verdict"],))
-    place = next((i for i in places if checks[i]["verdict"] in telling), places[0] if places else None)
-    return (None, None) if place is None else (place, checks[place])
+    """The check that made a cell's verdict what it is."""
+    place = cell.get("deciding", next(iter(cell["expectations"]), None))
+    return (None, None) if place is None else (place, claim["expectations"][place])
 
 
 def _apart(grid: Json, place: int | None) -> str:

@@ -97,8 +97,9 @@ def rank(claim: Json) -> int:
 
 
 def model_name(claim: Json) -> str:
-    """The model's name, or nothing when the claim never had one."""
-    return claim["model"]["name"] if claim["model"] else ""
+    """The model's name, or those of its grid's models; nothing when the claim never had one."""
+    axis = claim.get("grid", {}).get("axes", {}).get("models")
+    return ", ".join(axis) if axis else claim["model"]["name"] if claim["model"] else ""
 
 
 class Row(NamedTuple):

@@ -22,13 +22,18 @@ class Sources:
         """What claims cite, in the order of the alphabet."""
         self._known: dict[str, dict[str, Source]] = {"model": {}, "circuit": {}}
         for claim in claims:
-            for kind, known in self._known.items():
-                if claim[kind]:
-                    known.setdefault(_key(claim[kind]), Source(f"{kind}-{len(known) + 1}", claim[kind]))
+            for kind, some in (("model", self.models(claim)), ("circuit", [claim["circuit"]] if claim["circuit"] else [])):
+                known = self._known[kind]
+                for one in some:
+                    known.setdefault(_key(one), Source(f"{kind}-{len(known) + 1}", one))
 
     def all(self, kind: str) -> list[Source]:
         """Every different "model" or "circuit"."""
         return list(self._known[kind].values())
+
+    def models(self, claim: Json) -> list[Json]:
+        """All that a claim was measured on: its own first."""
+        return [*([claim["model"]] if claim["model"] else []), *claim.get("models", ())]
 
     def id(self, kind: str, what: Json) -> str:
         """The HTML id of one of them."""

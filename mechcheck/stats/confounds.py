@@ -96,14 +96,17 @@ def strata_of(measured: Measurement, name: str, values: Property) -> list[Stratu
         values: its value for each prompt, numbers or words.
 
     Raises:
-        MechcheckError: another number of values, or all the same.
+        MechcheckError: another number of values, all the same, or one that a single prompt has.
     """
     known = _checked(name, values, len(measured))
     different = np.unique(known)
     if len(different) < 2:
         raise MechcheckError(f"{name!r} is the same on all prompts, so that it explains nothing and holds fixed nothing: leave it out")
     if len(different) <= _FEW or _words(known):
-        return [Stratum(f"{name} is {one if _words(known) else f'{one:g}'}", _some(measured, known == one)) for one in different]
+        found = [Stratum(f"{name} is {one if _words(known) else f'{one:g}'}", _some(measured, known == one)) for one in different]
+        if single := [stratum.words for stratum in found if len(set(stratum.effect.ids)) < 2]:
+            raise MechcheckError(f"{single[0]} on one prompt alone, which shows nothing about others: group such values")
+        return found
     middle = float(np.median(known))
     low = known <= middle if middle < known.max() else known < middle
     return [Stratum(f"{name} is low", _some(measured, low)), Stratum(f"{name} is high", _some(measured, ~low))]
@@ -130,6 +133,8 @@ def _words(values: np.ndarray) -> bool:
 
 def _checked(name: str, given: Property, n: int) -> np.ndarray:
     values = np.asarray(given)
+    if values.dtype == object and all(isinstance(one, str) for one in values.flat):  # a column of words of a table
+        values = values.astype(str)
     if values.shape != (n,):
         raise MechcheckError(f"{name!r} has values of shape {values.shape} for {n} prompts; give one for each")
     if _words(values):

@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import numpy as np
+
 from mechcheck.base.errors import MechcheckError
 from mechcheck.stats.estimates import Confidence, Estimate, Interval, estimate_mean
 from mechcheck.stats.measurement import Measurement
@@ -56,7 +58,8 @@ def onset(
         confidence: of each end.
 
     Raises:
-        MechcheckError: not one threshold, fewer than two checkpoints, a step that is no whole number, fewer than two different prompts.
+        MechcheckError: not one threshold, fewer than two checkpoints, a step that is no whole number, effects in different units,
+            fewer than two different prompts.
         NonFiniteError: a value that is not finite.
     """
     if (above is None) == (below is None):
@@ -65,9 +68,12 @@ def onset(
         raise MechcheckError("onset takes {step: measurement}, with one value per prompt at each checkpoint")
     if len(effects) < 2:
         raise MechcheckError(f"an onset is told among 2 or more checkpoints, got {len(effects)}")
-    if wrong := [step for step in effects if isinstance(step, bool) or not isinstance(step, int)]:
+    if wrong := [step for step in effects if isinstance(step, bool) or not isinstance(step, int | np.integer)]:
         raise MechcheckError(f"a checkpoint is called by its step, a whole number, got {wrong[0]!r}")
-    sure, steps = confidence or Confidence(), tuple(sorted(effects))
+    if len(units := {one.unit: None for one in effects.values()}) > 1:
+        raise MechcheckError(f"measured in {' and '.join(unit or 'a number' for unit in units)}; one threshold is in one unit")
+    sure, effects = confidence or Confidence(), {int(step): one for step, one in effects.items()}
+    steps = tuple(sorted(effects))
     found = [estimate_mean(effects[step], sure) for step in steps]
     threshold = float(above if above is not None else below)  # type: ignore[arg-type]
     there, not_there = zip(*(_p_values(one, threshold, up=above is not None) for one in found), strict=True)

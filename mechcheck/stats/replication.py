@@ -62,7 +62,7 @@ def replication(effects: Mapping[str, Measurement], confidence: Confidence | Non
         confidence: of each side.
 
     Raises:
-        MechcheckError: fewer than two seeds, fewer than two prompts, or a share of nothing.
+        MechcheckError: fewer than two seeds, fewer than two prompts, effects in different units, or a share of nothing.
         NonFiniteError: a value that is not finite.
     """
     sure = confidence or Confidence()
@@ -70,6 +70,8 @@ def replication(effects: Mapping[str, Measurement], confidence: Confidence | Non
         raise MechcheckError("replication takes {seed: measurement}, with one value per prompt for each seed's model")
     if len(effects) < 2:
         raise MechcheckError(f"a replication needs at least 2 seeds, got {len(effects)}: one seed shows nothing about others")
+    if len(units := {one.unit: None for one in effects.values()}) > 1:
+        raise MechcheckError(f"seeds are measured in {' and '.join(unit or 'a number' for unit in units)}, which have no mean")
     for seed, one in effects.items():
         check_finite(one.values, one.ids, f"{one.name or 'the effect'} of {seed}")
     return _Crossed(effects, sure).found()

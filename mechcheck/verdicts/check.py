@@ -11,7 +11,7 @@ from mechcheck.drawing.figure import Figure
 from mechcheck.stats.estimates import Estimate, estimate_rate
 from mechcheck.stats.formulas import SUM, bracketed, compared, minus, plus
 from mechcheck.stats.measurement import Measurement
-from mechcheck.verdicts.collected import name_of
+from mechcheck.verdicts.collected import name_of, number_of
 from mechcheck.verdicts.designs.checks import Designs
 
 if TYPE_CHECKING:
@@ -32,42 +32,41 @@ class Check(Designs):
 
     def above(self, measured: Measurement, threshold: float, label: str | None = None) -> Estimate:
         """The mean is above the threshold."""
-        return self._mean(
-            "above", measured, (float(threshold), math.inf), float(threshold), label or compared(name_of(measured), ">", f"{threshold:g}")
-        )
+        threshold = number_of("check.above", threshold)
+        return self._mean("above", measured, (threshold, math.inf), threshold, label or compared(name_of(measured), ">", f"{threshold:g}"))
 
     def below(self, measured: Measurement, threshold: float, label: str | None = None) -> Estimate:
         """The mean is below the threshold."""
-        return self._mean(
-            "below", measured, (-math.inf, float(threshold)), float(threshold), label or compared(name_of(measured), "<", f"{threshold:g}")
-        )
+        threshold = number_of("check.below", threshold)
+        return self._mean("below", measured, (-math.inf, threshold), threshold, label or compared(name_of(measured), "<", f"{threshold:g}"))
 
     def between(self, measured: Measurement, low: float, high: float, label: str | None = None) -> Estimate:
         """The mean lies between low and high."""
+        low, high = bounds = (number_of("check.between", low), number_of("check.between", high))
         if not low < high:
-            raise ClaimError(f"between({low}, {high}): the first must be the smaller")
-        bounds = (float(low), float(high))
+            raise ClaimError(f"between({low:g}, {high:g}): the first must be the smaller")
         return self._mean("between", measured, bounds, bounds, label or f"{low:g} < {bracketed(name_of(measured), SUM)} < {high:g}")
 
     def equivalent(self, measured: Measurement, margin: float, to: float = 0.0, label: str | None = None) -> Estimate:
         """The mean differs from `to` by less than the margin (two one-sided tests, Schuirmann 1987)."""
+        margin, to = number_of("equivalent(margin=...)", margin), number_of("equivalent(to=...)", to)
         if margin <= 0:
-            raise ClaimError(f"equivalent(margin={margin}): the margin must be positive, in the units of the measurement")
+            raise ClaimError(f"equivalent(margin={margin:g}): the margin must be positive, in the units of the measurement")
         text = label or f"|{minus(name_of(measured), f'{to:g}')}| < {margin:g}"
-        bounds = (float(to - margin), float(to + margin))
-        return self._mean("equivalent", measured, bounds, bounds, text, margin=float(margin))
+        bounds = (to - margin, to + margin)
+        return self._mean("equivalent", measured, bounds, bounds, text, margin=margin)
 
     def greater(self, a: Measurement, b: Measurement, margin: float = 0.0, label: str | None = None) -> Estimate:
         """`a` exceeds `b` by more than the margin, prompt by prompt (paired)."""
+        margin = number_of("greater(margin=...)", margin)
         text = label or compared(name_of(a), ">", plus(name_of(b), f"{margin:g}") if margin else name_of(b))
-        beyond = margin + 0.0  # -0.0 would be shown with its sign
-        return self._mean("greater", a - b, (beyond, math.inf), beyond, text, margin=beyond)
+        return self._mean("greater", a - b, (margin, math.inf), margin, text, margin=margin)
 
     def rate(self, holds: Measurement, *, above: float | None = None, below: float | None = None, label: str | None = None) -> Estimate:
         """The share of prompts on which `holds` is 1 (for example `run(...) < 0`) is above, or below, a threshold."""
         if (above is None) == (below is None):
             raise ClaimError("rate needs one threshold: above=... or below=...")
-        threshold = float(above if above is not None else below)  # type: ignore[arg-type]
+        threshold = number_of("check.rate", above if above is not None else below)
         if not 0 < threshold < 1:
             raise ClaimError(
                 f"a rate cannot be {'above' if above is not None else 'below'} {threshold:g} and fail, or hold; choose between 0 and 1"
@@ -148,12 +147,12 @@ class Check(Designs):
         """
         from mechcheck.verdicts.circuit_checks import Evaluation
 
-        if not 0 < margin < 1:
+        if not 0 < (margin := number_of("faithful(margin=...)", margin)) < 1:
             raise ClaimError(f"faithful(margin={margin}): how far from 1 is still faithful, between 0 and 1")
         found = Evaluation.of("faithful", self.model, circuit, prompts, instead, source, metric)
         bounds = (1.0 - margin, 1.0 + margin)
         text = label or f"|{minus(found.faithfulness.name, '1')}| < {margin:g}"
-        return self._mean("faithful", found.faithfulness, bounds, bounds, text, margin=float(margin), evaluated=found.told)
+        return self._mean("faithful", found.faithfulness, bounds, bounds, text, margin=margin, evaluated=found.told)
 
     def beats_random_circuits(
         self, circuit: "Sites | Circuit", prompts: "PromptSet", *, n: int | None = None, quantile: float = 0.9,

@@ -105,7 +105,8 @@ def claim(
             takes each axis as an argument.
 
     Raises:
-        ClaimError: a version that is no whole number from 1 on, a word that is not among the choices, or a key of `expect` that is no text.
+        ClaimError: a version that is no whole number from 1 on, a word that is not among the choices, a key of `expect` that is no text,
+            or what does not go with a grid, or without one.
     """
     _check_kinds(
         expect=(expect, (str, Mapping)),
@@ -140,6 +141,12 @@ def claim(
         raise ClaimError(f"budget={budget}: prompts that the claim may draw, at least {LEAST_BUDGET}, as one shows nothing about others")
     if over is not None and budget is not None:
         raise ClaimError("budget: a claim over a grid of methods has all its prompts at once, in every cell; leave one of the two out")
+    if over is not None and models and "models" in over.axes:
+        raise ClaimError(f"models={models!r:.60}: the grid's axis `models` names them a second time; leave one of the two out")
+    if over is None and "method_dependent" in ([expect] if isinstance(expect, str) else expect.values()):
+        raise ClaimError(
+            "a claim without over=grid(...) is measured by one method, and cannot be expected to depend on its method; give the methods"
+        )
     if isinstance(version, bool) or version < 1:
         raise ClaimError(f"version={version!r}: a whole number from 1 on is expected")
     _check_accepted(accepts or {})

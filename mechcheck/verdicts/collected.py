@@ -1,5 +1,6 @@
 """What a claim's body collects: expectations as they are decided, the measurement behind each, figures."""
 
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -98,6 +99,14 @@ class Collected(Told):
             )
         )
         return estimate
+
+
+def number_of(what: str, value: object) -> float:
+    """A threshold or a margin as a number; an error that says what it is for where it is none."""
+    if not isinstance(value, bool | str | bytes):
+        with suppress(TypeError, ValueError):
+            return float(value) + 0.0  # type: ignore[arg-type]  # -0.0 would be shown with its sign
+    raise ClaimError(f"{what}: a number is expected, got {value!r:.60}")
 
 
 def name_of(measured: Measurement) -> str:

@@ -6,6 +6,7 @@ from mechcheck.base.errors import ClaimError
 from mechcheck.base.text import did_you_mean
 from mechcheck.measures.causal.gates import SIGNS, Gate, GateKind
 from mechcheck.stats.measurement import Measurement
+from mechcheck.verdicts.collected import number_of
 
 
 class Wanted(NamedTuple):
@@ -26,9 +27,9 @@ def wanted_of(found: Gate, kind: GateKind, margin: float, label: str | None) -> 
     """
     if not isinstance(found, Gate):
         raise ClaimError(f"check.gate takes what gate(model, prompts, a, b) measured, not {type(found).__name__}")
-    if kind not in SIGNS:
-        raise ClaimError(f"unknown gate {kind!r}{did_you_mean(kind, SIGNS)}; choose one of {', '.join(SIGNS)}")
-    if not 0 < margin < 1:
+    if not isinstance(kind, str) or kind not in SIGNS:
+        raise ClaimError(f"unknown gate {kind!r:.60}{did_you_mean(str(kind), SIGNS)}; choose one of {', '.join(SIGNS)}")
+    if not 0 < number_of("gate(margin=...)", margin) < 1:
         raise ClaimError(f"gate(margin={margin}): how far from 0 an interaction lies that is one, as a share of the way, between 0 and 1")
     name = label or f"{found.a} and {found.b} are {kind}"
     wanted = []

@@ -8,6 +8,7 @@ from mechcheck.base.outgoing import error_text
 from mechcheck.verdicts.claim import Expected
 from mechcheck.verdicts.grids.decision import decide_grid
 from mechcheck.verdicts.grids.differences import differences
+from mechcheck.verdicts.grids.grid import where_of
 from mechcheck.verdicts.settling import settled_by
 from mechcheck.verdicts.verdict import Verdict, combine, deciding
 
@@ -45,7 +46,7 @@ class Outcome:
 
     def errored(self, error: BaseException | None) -> "Outcome":
         """The same, ended by an error; what had been measured until then is kept."""
-        return replace(self, verdict="errored", met=False, reason=error_text(error))
+        return replace(self, verdict="errored", met=False, reason=f"{where_of(error)}{error_text(error)}")
 
     def against(self, contrast: "Contrast") -> "Outcome":
         """The same, in view of its contrasts."""

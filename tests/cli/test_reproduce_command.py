@@ -10,7 +10,8 @@ import pytest
 
 from mechcheck import cli
 from mechcheck.base.errors import MechcheckError
-from mechcheck.cli.reproducing import _files, _place
+from mechcheck.cli.reproducing import _different_weights, _files, _models, _place
+from mechcheck.models.loading import stored_weights
 
 CLAIM = """
 @claim({name!r}, task="ioi", models=["names-gpt2-seed4"]{more})
@@ -91,6 +92,19 @@ def test_where_a_model_is(tmp_path):
     assert _place("mine", "abc", [there]) == there
     assert _place("gpt2", "607a30d", [there]) == "gpt2@607a30d"
     assert _place("names-gpt2-seed4", None, []) == "names-gpt2-seed4"
+
+
+def test_models_that_are_named_but_in_no_node_id():
+    """Of a grid of models, and of several seeds: they are looked for where the reviewer has them, and their weights compared."""
+    one, other, own = make.model("one"), make.model("other") | {"weights_sha256": "e" * 64}, make.model("made by the claim")
+    several = make.claim("a", nodeid="test_it.py::test_a", model=one, models=[other, own], grid={"axes": {"models": ["one", "other"]}})
+    seeds = make.claim("b", nodeid="test_it.py::test_b", model=None, models=[one, other])
+    assert _models([several], []) == _models([seeds], ["one", "other"]) == {"one": None, "other": None}
+    assert _models([seeds], []) == {}
+    embedded = make.model("names-gpt2-seed4")
+    assert [*_different_weights([make.claim("c", model=None, models=[embedded])], {"names-gpt2-seed4": "names-gpt2-seed4"})] == [
+        f"weights of names-gpt2-seed4: {embedded['weights_sha256']} there, {stored_weights('names-gpt2-seed4')} here"
+    ]
 
 
 def test_circuits_of_the_authors_own(author, tmp_path, capsys):

@@ -266,6 +266,9 @@ def test_errors_say_what_to_do(tiny):
         run(model, few_prompts, Ablate(heads("0.0"), "resample"))
     with pytest.raises(MechcheckError, match="at least one variant"):
         sweep(model, prompts, [])
+    for no_intervention in (None, heads("0.0"), [Patch(heads("0.0")), None]):
+        with pytest.raises(MechcheckError, match=r"expected an intervention, for example Ablate\(heads\('9\.6'\)\), got "):
+            sweep(model, prompts, [no_intervention])
     with pytest.raises(MechcheckError, match=r"unknown ablation 'noise'; choose \"zero\""):
         Ablate(heads("0.0"), "noise")
     with pytest.raises(MechcheckError, match="no sites: this intervention would change nothing"):

@@ -22,3 +22,13 @@ def test_what_changed_is_listed_and_compared(drift):
         {"what": "commit", "before": "c" * 40, "after": "none"},
         {"what": "torch", "before": "2.13.0", "after": "2.14.0"},
     ]
+
+
+def test_other_models_that_a_claim_ran_are_compared_too(drift):
+    """Of a grid of models, or of several seeds: the first is not all that can have other weights."""
+    there, here = (MODEL | {"name": "second", "weights_sha256": letter * 64} for letter in "de")
+    found = drift([claim("a", OLD, models=[there])], [claim("a", OLD, models=[here])])
+    assert found.drift["a"]["changed"] == [{"what": "weights_sha256 of second in float32", "before": "d" * 64, "after": "e" * 64}]
+    assert drift([claim("a", OLD)], [claim("a", OLD, models=[here])]).drift["a"]["changed"] == [
+        {"what": "weights_sha256 of second in float32", "before": "none", "after": "e" * 64}
+    ]

@@ -79,7 +79,50 @@ def test_verdicts_and_outcomes(claims, processes):
     }
     assert "4 failed, 3 passed, 1 skipped, 1 inconclusive in" in run.output
     assert "METHOD-DEPENDENT AS CLAIMED test_claims.py::test_as_said" in run.output
-    assert "must check the same in each cell: [method=zero] checks 'it is lost [method=zero]', [method=mean]" in run.output
+    assert "must check the same in each cell: [method=zero] checks 'it is lost', [method=mean] 'it is lost'" in run.output
+    assert run.claim("test_skipped")["reason"] == "[method=mean] no mean here"
+
+
+ENDED = """
+    from mechcheck import grid
+
+    METHODS = grid(method=["zero", "mean", "patched"])
+
+    @claim("not finite in a cell", over=METHODS)
+    def test_nan(check, method):
+        check.above(around(1.0) * (float("nan") if method == "mean" else 1.0), 0.0)
+
+    @claim("crashes in the last", over=METHODS)
+    def test_crash(check, method):
+        check.above(around(1.0), 0.0)
+        assert method != "patched", "not that"
+
+    @claim("crashes in the first", over=METHODS)
+    def test_first(check, method):
+        raise KeyError(method)
+
+    @claim("the same checks in another order", over=METHODS)
+    def test_turned(check, method):
+        for name in ("lost", "kept") if method != "mean" else ("kept", "lost"):
+            check.above(around(1.0), 0.0, name)
+
+    @claim("crashes on a contrast in the second", over=METHODS, decoy={"lift": -3.0})
+    def test_contrast(check, method, lift=0.0):
+        check.above(around(1.0 + lift), 0.0)
+        if lift and method == "mean":
+            raise KeyError(method)
+"""
+
+
+def test_what_ended_a_claim_says_in_which_cell(claims):
+    run = claims(ENDED)
+    reasons = {claim["id"]: claim["reason"] for claim in run.evidence["claims"]}
+    assert reasons["test_nan"].startswith("[method=mean] NonFiniteError: ")
+    assert reasons["test_crash"].startswith("[method=patched] AssertionError: not that")
+    assert reasons["test_first"] == "[method=zero] KeyError: 'zero'"
+    assert reasons["test_contrast"].startswith("[method=mean] ClaimError: the test crashed on its contrast (lift: -3.0)")
+    assert reasons["test_turned"].endswith("in the same order: [method=zero] checks 'lost' and 'kept', [method=mean] 'kept' and 'lost'")
+    assert {claim["verdict"] for claim in run.evidence["claims"]} == {"errored"}
 
 
 def test_the_record_and_the_terminal_have_every_cell(claims):
@@ -152,7 +195,20 @@ def test_a_cell_that_turns_is_a_flip(claims):
         ('@claim("x", over=grid(check=["a", "b"]))', "check", "over: 'check' is a fixture"),
         ('@claim("x", over=grid(own=["a", "b"]))', "check, own", "over: 'own' is a fixture"),
         ('@claim("x", over=grid(seeds=[0, 1]))', "check", "the test takes no `model`"),
-        ('@claim("x", over=grid(seeds=[0, 1]))', "model, made, check", "would not change what the fixture 'made' made"),
+        ('@claim("x", over=grid(seeds=[0, 1]))', "model, prompts, made, check", "would not change what the fixture 'made' made"),
+        ('@claim("x", over=grid(seeds=[0, 1]))', "model, prompts, asked, check", "would not change what the fixture 'asked' made"),
+        ('@claim("x", over=grid(seeds=[0, 1]))', "model, check", "changes the test's `prompts`, and the test takes none"),
+        (
+            '@claim("x", task="ioi", over=grid(dtype=["float32", "float64"]))',
+            "model, replicas, check",
+            "over: the axis 'dtype' does not change the models of `replicas`",
+        ),
+        ('@claim("x", over=grid(models=["names-gpt2-sed4", "names-gpt2-seed1"]))', "model, check", "did you mean 'names-gpt2-seed4'?"),
+        (
+            '@claim("x", over=grid(models=["names-gpt2-seed1", "names-gpt2-seed4"]), expect={"names-gpt2-seed1": "refuted"})',
+            "model, check",
+            "expect: 'names-gpt2-seed1' is no value of a parameter of this test",
+        ),
     ],
 )
 def test_axes_that_cannot_be_run_are_an_error_of_collection(claims, decorators, arguments, said):
@@ -166,6 +222,10 @@ def own():
 @pytest.fixture
 def made(model):
     return model
+
+@pytest.fixture
+def asked(prompts_for):
+    return prompts_for
 
 {decorators}
 def test_it({arguments}):

@@ -42,6 +42,10 @@ OTHERS = """
     @claim("it does IOI in any precision", task="ioi", over=grid(dtype=["float32", "float64"]), models=["names-gpt2-seed1"])
     def test_dtype(model, prompts, check):
         check.above(run(model, prompts), 0.0, "it does")
+
+    @claim("it does IOI, whoever is named", task="ioi", over=grid(seeds=[0, 3]), models=["names-gpt2-seed1"])
+    def test_own(model, prompts_for, check):
+        check.above(run(model, prompts_for(model)), 0.0, "it does")
 """
 
 
@@ -52,9 +56,15 @@ def test_models_seeds_and_dtypes_are_axes_of_their_own(claims):
         f"model=names-gpt2-seed{model}, seed={seed}" for model in (1, 4) for seed in (0, 3)
     ]
     assert len({e["estimate"]["value"] for e in models["expectations"]}) == 4
+    # Which weights these were, of all of them.
+    assert (models["model"]["name"], [one["name"] for one in models["models"]]) == ("names-gpt2-seed1", ["names-gpt2-seed4"])
+    assert models["model"]["weights_sha256"] != models["models"][0]["weights_sha256"]
     problems = [one["problem"] for one in models["grid"]["differences"]]
     assert problems[0] == problems[2] == "measured on other prompts"  # of another seed
+    (own,) = run.claim("test_own[names-gpt2-seed1:float32]")["grid"]["differences"]
+    assert own["problem"] == "measured on other prompts"
     dtypes = [claim for claim in run.evidence["claims"] if "test_dtype" in claim["id"]]
     assert len(dtypes) == 1  # the grid says in which dtypes, not the run
     (difference,) = dtypes[0]["grid"]["differences"]
+    assert [one["dtype"] for one in dtypes[0]["models"]] == ["float64"]
     assert 0 < abs(difference["estimate"]["value"]) < 1e-4

@@ -100,3 +100,10 @@ def test_on_a_narrow_screen_it_scrolls_by_itself_and_by_the_keyboard(browser: Br
         browser.until("document.querySelector('.scroll:has(.by-method)').tabIndex === 0")
     finally:
         browser.call("Emulation.clearDeviceMetricsOverride")
+
+
+def test_a_cell_shows_the_check_that_decided_it(make: SimpleNamespace) -> None:
+    claim = over_grid(make)
+    claim["grid"]["cells"][0] |= {"expectations": [0, 1], "deciding": 1}
+    claim["expectations"][1]["estimate"] |= {"value": 7.25}
+    assert cells_of(render(make.evidence([claim])))[1].count("7.25") == 2  # of that cell, and of the one beside it

@@ -93,6 +93,13 @@ def test_the_figure():
         (effects(0), {"above": 0}, MechcheckError, "2 or more checkpoints, got 1"),
         ({0: 1.0, 1: 2.0}, {"above": 0}, MechcheckError, "takes {step: measurement}"),
         ({"step1": at(0), "step2": at(1)}, {"above": 0}, MechcheckError, "a whole number, got 'step1'"),
+        ({1.0: at(0), 2.0: at(1)}, {"above": 0}, MechcheckError, "a whole number, got 1.0"),
+        (
+            {0: at(0), 1: at(1).named("score", "logits")},
+            {"above": 0},
+            MechcheckError,
+            "in attention and logits; one threshold",
+        ),
         (effects(0, float("nan")), {"above": 0}, NonFiniteError, "not finite"),
         ({i: Measurement(np.ones(1), ("a",), ("t",)) for i in (0, 1)}, {"above": 0}, MechcheckError, "one prompt shows nothing"),
     ],
@@ -100,3 +107,10 @@ def test_the_figure():
 def test_what_is_refused(given, told, error, words):
     with pytest.raises(error, match=words):
         onset(given, **told)
+
+
+def test_steps_of_an_array_are_whole_numbers():
+    steps = np.arange(0, 300, 100)
+    found = onset(dict(zip(steps, effects(0, 1, 1).values(), strict=True)), above=0.5)
+    assert found == onset(effects(0, 1, 1), above=0.5)
+    assert [type(step) for step in found.steps] == [int] * 3

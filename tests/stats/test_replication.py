@@ -96,7 +96,7 @@ def test_seeds_may_have_unequal_numbers_of_prompts():
     measured = seeds(np.random.default_rng(8), 4, 0.5)
     rows = range(0, N, 2)
     first = measured["seed0"]
-    measured["seed0"] = Measurement(first.values[::2], tuple(IDS[i] for i in rows), tuple(OF[i] for i in rows))
+    measured["seed0"] = Measurement(first.values[::2], tuple(IDS[i] for i in rows), tuple(OF[i] for i in rows), first.name, first.unit)
     found = replication(measured)
     assert found.estimate.value == pytest.approx(np.mean([one.mean for one in measured.values()]))
     assert [n for _, n in found.pooled.by_template.values()] == [N // 2, N, N, N]

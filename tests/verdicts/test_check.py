@@ -243,3 +243,19 @@ def test_two_expectations_of_one_label_are_told_apart(check):
     check.above(around(1.0), 0.0, "the same")
     check.above(around(2.0), 0.0, "the same")
     assert [e.label for e in check.expectations] == ["the same", "the same (2)"]
+
+
+@pytest.mark.parametrize("value", ["0", None, True, [0, 1]])
+def test_what_is_no_number_is_no_threshold(around, value):
+    measured = around(1.0)
+    asked = [
+        lambda check: check.above(measured, value), lambda check: check.below(measured, value),
+        lambda check: check.between(measured, value, 2.0), lambda check: check.between(measured, 0.0, value),
+        lambda check: check.equivalent(measured, value), lambda check: check.greater(measured, measured, value),
+        lambda check: check.requires(measured, equivalent=value if value is not None else "x"),
+    ]  # fmt: skip
+    for ask in asked:
+        check = Check()
+        with pytest.raises(ClaimError, match="a number is expected, got"):
+            ask(check)
+        assert check.expectations == []

@@ -53,7 +53,8 @@ def test_an_interaction_is_no_share_of_a_whole():
     ("arguments", "said"),
     [
         ((made(*EFFECTS["or"]), "nor"), "unknown gate 'nor'; did you mean 'or'"), ((3.0, "or"), "takes what gate"),
-        ((made(*EFFECTS["or"]), "or", 1.0), "between 0 and 1"),
+        ((made(*EFFECTS["or"]), "or", 1.0), "between 0 and 1"), ((made(*EFFECTS["or"]), ["or"]), "unknown gate"),
+        ((made(*EFFECTS["or"]), "or", "x"), "a number is expected"),
     ],
 )  # fmt: skip
 def test_what_is_refused(arguments, said):

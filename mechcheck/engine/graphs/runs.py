@@ -140,7 +140,7 @@ class Graphs:
             out = torch.where(cuts.flatten(1).any(1).to(out.device)[:, None, None, None], out, clean)
             values = Swept(self.model, known, self.prompts, read, [[] for _ in cuts], out, clean).values(self.metrics)
         if watched():
-            tell(Ran(self.prompts, _Done(self.graph, self.instead, cuts), self.metrics, values))
+            tell(Ran(self.prompts, _Done(self.graph, self.instead, cuts), self.metrics, values, model=self.model))
         return values
 
     @usual_torch()

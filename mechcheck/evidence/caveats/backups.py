@@ -1,13 +1,13 @@
 """Caveat of single ablations: of what others stand in for, they show less than there is."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from mechcheck.base.errors import MechcheckError, NonFiniteError
 from mechcheck.engine.run import sweep
-from mechcheck.evidence.caveats.jointly import Effects, Jointly, told
+from mechcheck.evidence.caveats.jointly import Effects, Jointly, SubjectOf, told
 from mechcheck.evidence.caveats.known import MCGRATH, WANG
 from mechcheck.notation.interventions import Ablate, Intervention
 from mechcheck.notation.sites import Sites
@@ -37,13 +37,17 @@ class Backup(NamedTuple):
     """Forward passes of one prompt that it took to tell."""
 
 
-def missed_backup(runs: Jointly, model: "TransformerBridge", roles: Mapping[str, Sites], confidence: Confidence) -> Backup | None:
+def missed_backup(runs: Jointly, subject_of: SubjectOf, confidence: Confidence) -> Backup | None:
     """What takes over where a claim ablated a part of a role alone, by one sweep of four variants; None where nothing does.
 
     A role whose parts were also ablated together with all that is left of it, and with the roles that stand in for it (`BACKUP`), is
-    not looked at, nor is one that was not ablated: then there is nothing to run.
+    not looked at, nor is one that was not ablated: then there is nothing to run. Each model is looked at by the circuit that the claim
+    has for it.
     """
     for effects in runs.ways.values():
+        model, _, roles = subject_of(effects.model)
+        if model is None:
+            continue
         if not isinstance(effects.like, Ablate) or any(site.to is not None for sites in effects.values for site in sites):
             continue
         for role, own in roles.items():

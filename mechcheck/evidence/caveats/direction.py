@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from transformer_lens.model_bridge import TransformerBridge
 
     from mechcheck.engine.watch import Ran
-    from mechcheck.notation.circuit import Circuit
+    from mechcheck.evidence.caveats.jointly import Subject, SubjectOf
     from mechcheck.notation.sites import Sites
     from mechcheck.prompts.prompt_set import PromptSet
 
@@ -32,9 +32,10 @@ _PARTS = (*_HEADS, "mlp_out", "attn_out")
 class Directions:
     """In which directions a claim changed what."""
 
-    found: dict[tuple[Direction, "Sites"], None] = field(default_factory=dict)
-    patched: "dict[int, PromptSet]" = field(default_factory=dict)
-    """Corrupted prompts whose activations were put into clean runs."""
+    found: "dict[tuple[Direction, Sites, int], TransformerBridge | None]" = field(default_factory=dict)
+    """In which model each was, too."""
+    patched: "dict[tuple[int, int], tuple[TransformerBridge | None, PromptSet]]" = field(default_factory=dict)
+    """Corrupted prompts whose activations were put into clean runs, and of which model."""
     judged: bool = True
     """False once something was changed of which nobody can tell which way it goes."""
 
@@ -46,14 +47,17 @@ class Directions:
                 self.judged = False
                 self.found.clear()
                 return
-            self.found[way, one.sites] = None
+            self.found[way, one.sites, id(ran.model)] = ran.model
             if way == "noised" and isinstance(one, Patch) and (source := one.source or ran.prompts.counterfactual) is not None:
-                self.patched[id(source)] = source
+                self.patched[id(ran.model), id(source)] = ran.model, source
 
-    def look_at_corrupted(self, model: "TransformerBridge") -> None:
+    def look_at_corrupted(self, subject_of: "SubjectOf") -> None:
         """Run the corrupted prompts: where the model prefers the foil there, they have an answer of their own, and what is patched from
         them brings that as it takes the other, so that nobody can tell which way it goes."""
-        for source in self.patched.values():
+        for where, source in self.patched.values():
+            model = subject_of(where).model
+            if model is None:
+                continue
             with suppress(MechcheckError, NonFiniteError):  # without foils there is no other answer
                 self.judged &= not run(model, source, metric=logit_diff).mean < 0
 
@@ -91,20 +95,18 @@ def _ask_the_same(prompts: "PromptSet", source: "PromptSet") -> bool:
     return one.shape == other.shape and torch.equal(one, other) and prompts.answer_sets == source.answer_sets
 
 
-def wrong_direction(
-    kind: str | None, directions: Directions, circuit: "Circuit | None", model: "TransformerBridge | None"
-) -> Iterator[str]:
+def wrong_direction(kind: str | None, directions: Directions, subject_of: "SubjectOf") -> Iterator[str]:
     """A claim of necessity that only denoised, or of sufficiency that only noised, what it is about.
 
     To noise all but a part shows that the part is enough, so that a claim which changed what is not of its circuit, or, without a
     circuit, most of the model's parts of a kind, is not judged.
     """
-    ways = {way for way, _ in directions.found}
+    ways = {way for way, *_ in directions.found}
     if (
         not directions.judged
         or kind not in ("necessity", "sufficiency")
         or len(ways) != 1
-        or not all(_own(sites, circuit, model) for _, sites in directions.found)
+        or not all(_own(sites, subject_of(model)) for (_, sites, _), model in directions.found.items())
     ):
         return
     if kind == "necessity" and ways == {"denoised"}:
@@ -119,8 +121,9 @@ def wrong_direction(
         )
 
 
-def _own(sites: "Sites", circuit: "Circuit | None", model: "TransformerBridge | None") -> bool:
+def _own(sites: "Sites", subject: "Subject") -> bool:
     """Whether these are what a claim is about, and not all but that."""
+    model, circuit, _ = subject
     if circuit is not None:
         own = {(site.kind, site.layer, site.index) for site in circuit.sites}
         return all((site.kind, site.layer, site.index) in own for site in sites)

@@ -1,8 +1,9 @@
 """Caveat of effects that are added up: what several sites do together is not the sum of what each does."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -20,10 +21,24 @@ if TYPE_CHECKING:
     from transformer_lens.model_bridge import TransformerBridge
 
     from mechcheck.engine.watch import Ran
+    from mechcheck.notation.circuit import Circuit
     from mechcheck.notation.metrics import Metric
     from mechcheck.prompts.prompt_set import PromptSet
 
 PerPrompt = Float[np.ndarray, " prompt"]
+
+
+class Subject(NamedTuple):
+    """What a claim is measured on, in one model."""
+
+    model: "TransformerBridge | None" = None
+    circuit: "Circuit | None" = None
+    """None where it has none, or asked for no part of it."""
+    roles: Mapping[str, Sites] = MappingProxyType({})
+    """Of the circuit: those that it asked for, and those that stand in for them."""
+
+
+SubjectOf = Callable[["TransformerBridge | None"], Subject]
 _NOTHING = 0.1
 """Of the joint effect: what it has beyond the sum is told only where it is more."""
 _KEPT = 256
@@ -33,6 +48,7 @@ _KEPT = 256
 class Way(NamedTuple):
     """What must be the same for effects to be compared."""
 
+    model: int
     prompts: int
     how: str
     """What was done, and with whose activations."""
@@ -43,6 +59,8 @@ class Way(NamedTuple):
 class Effects:
     """Runs of one way."""
 
+    model: "TransformerBridge | None"
+    """In which it was; None where nobody says."""
     prompts: "PromptSet"
     like: Ablate | Patch
     """One of the interventions."""
@@ -56,7 +74,7 @@ class Jointly:
     """What a claim's runs gave that changed some sites in one way."""
 
     ways: dict[Way, Effects] = field(default_factory=dict)
-    _untouched: dict[tuple[int, str], PerPrompt] = field(default_factory=dict)
+    _untouched: dict[tuple[int, int, str], PerPrompt] = field(default_factory=dict)
 
     def add(self, ran: "Ran") -> None:
         """What one run gave."""
@@ -67,15 +85,15 @@ class Jointly:
                 if values.ndim != 2:
                     continue
                 if not variant:
-                    self._untouched[id(ran.prompts), metric.name] = values[place]
+                    self._untouched[id(ran.model), id(ran.prompts), metric.name] = values[place]
                 if len(variant) == 1 and isinstance(one := variant[0], Ablate | Patch):
-                    way = Way(id(ran.prompts), _how(one), metric.name)
-                    known = self.ways.setdefault(way, Effects(ran.prompts, one, metric))
+                    way = Way(id(ran.model), id(ran.prompts), _how(one), metric.name)
+                    known = self.ways.setdefault(way, Effects(ran.model, ran.prompts, one, metric))
                     known.values[frozenset(one.sites)] = values[place]
 
     def untouched(self, way: Way) -> PerPrompt | None:
         """The metric of the untouched run, where there was one."""
-        return self._untouched.get((way.prompts, way.metric))
+        return self._untouched.get((way.model, way.prompts, way.metric))
 
 
 class Summed(NamedTuple):
@@ -92,9 +110,7 @@ class Summed(NamedTuple):
     """Forward passes of one prompt that it took to tell; none where the claim ran both."""
 
 
-def summed_up(
-    runs: Jointly, model: "TransformerBridge | None", roles: Mapping[str, Sites], samples: Sequence[Measurement], confidence: Confidence
-) -> Summed | None:
+def summed_up(runs: Jointly, subject_of: "SubjectOf", samples: Sequence[Measurement], confidence: Confidence) -> Summed | None:
     """The first sum of single effects, among what a claim decides on, that is not what the sites do together, by more than noise.
 
     The joint effect is the claim's own, where it ran it, else one variant more. Looked for are sums over all sites that were changed
@@ -102,8 +118,8 @@ def summed_up(
 
     Args:
         runs: the claim's.
-        model: to run the sites together on; without one there are the claim's own runs.
-        roles: of its circuit.
+        subject_of: says of a model that was run what the claim has for it: its circuit's roles, and itself, to run the sites together
+            on; without it there are the claim's own runs.
         samples: what it decides on, with their denominators.
         confidence: with which it does.
     """
@@ -113,6 +129,7 @@ def summed_up(
         if untouched is None:
             continue
         alone = {site: untouched - values for sites, values in effects.values.items() if len(sites) == 1 for site in sites}
+        model, _, roles = subject_of(effects.model)
         sums = [frozenset(alone), *map(frozenset, roles.values()), *effects.values]
         for sites in dict.fromkeys(sites for sites in sums if len(sites) >= 2 and sites <= alone.keys()):
             total = np.sum([alone[site] for site in sites], axis=0)

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from mechcheck.base.errors import MechcheckError
 from mechcheck.evidence.deciding import deciding_check
 from mechcheck.evidence.formats.told import Json, told
+from mechcheck.evidence.grids.models import models_of
 
 _TOLD = ("supported", "refuted", "inconclusive", "method_dependent")
 """Verdicts that rest on a number."""
@@ -12,6 +13,8 @@ _TOLD = ("supported", "refuted", "inconclusive", "method_dependent")
 
 def eval_results(evidence: Json, model: str | None, dataset: str, source: str | None = None) -> list[Json]:
     """One model's decided claims, each with the estimate that decided it, as `huggingface_hub.EvalResultEntry` writes them.
+
+    What is claimed of several models at once is a result of none of them.
 
     Args:
         evidence: a run.
@@ -50,10 +53,10 @@ def _task(claim: Json) -> str:
 
 
 def _of_model(claims: Sequence[Json], model: str | None) -> list[Json]:
-    names = sorted({claim["model"]["name"] for claim in claims if claim["model"] is not None})
+    names = sorted({name for claim in claims if len(of := models_of(claim)) == 1 for name in of})
     if model is None and len(names) == 1:
         (model,) = names
     if model not in names:
         asked = "name one with --model" if model is None else f"{model!r} is none of them"
         raise MechcheckError(f"results belong to one model's repository; the models of this run: {', '.join(names) or 'none'}: {asked}")
-    return [claim for claim in claims if claim["model"] is not None and claim["model"]["name"] == model]
+    return [claim for claim in claims if models_of(claim) == [model]]

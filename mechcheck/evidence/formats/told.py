@@ -11,9 +11,12 @@ Json = dict[str, Any]
 
 
 def told(claim: Json) -> str:
-    """Its verdict, and the check that made it: "refuted: effect > 0: +0.12 [-0.1, +0.31]"; where nothing was measured, why."""
+    """Its verdict, and the check that made it: "refuted: effect > 0: +0.12 [-0.1, +0.31]"; before that how its cells came out, where it
+    has several; where nothing was measured, why."""
     check = deciding_check(claim)
     why = claim["reason"] if check is None or claim["verdict"] == "errored" else f"{deciding_name(claim)}: {estimate_text(check, '+.4g')}"
+    if "grid" in claim and claim["verdict"] != "errored":
+        why = f"{claim['grid']['text']}; {why}"
     expected = "" if claim["expect"] == "supported" else f", expected {verdict_word(claim['expect'])}"
     return ": ".join(filter(None, [verdict_word(claim["verdict"]) + expected, why]))
 

@@ -16,19 +16,12 @@ def grid_lines(claim: Json) -> Iterator[str]:
     yield f"{grid['text']}"
     apart = {one["expectation"]: one for one in grid["differences"]}
     for cell in grid["cells"]:
-        place = cell_check(claim, cell)
+        place = cell.get("deciding", next(iter(cell["expectations"]), None))
         if place is None:
             continue
         check = claim["expectations"][place]
         said = f"{value_text(check['estimate'], '+.3f')} {interval_text(check['estimate'], '+.3f')}"
         yield f"  [{cell['text']}] {verdict_word(cell['verdict'])} {said}{_apart(apart.get(place))}"
-
-
-def cell_check(claim: Json, cell: Json) -> int | None:
-    """Which of the claim's expectations decided a cell: the first that has its verdict, else the first of its own."""
-    own = [i for i in cell["expectations"] if claim["expectations"][i]["role"] == "claim"]
-    telling = {"not_applicable": ("refuted", "undefined")}.get(cell["verdict"], (cell["verdict"],))
-    return next((i for i in [*own, *cell["expectations"]] if claim["expectations"][i]["verdict"] in telling), own[0] if own else None)
 
 
 def _apart(difference: Json | None) -> str:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 import numpy as np
 from jaxtyping import Float
 
-from mechcheck.base.errors import PromptError, SiteError
+from mechcheck.base.errors import MechcheckError, PromptError, SiteError
 from mechcheck.engine.run import AnyMetric, sweep
 from mechcheck.notation.interventions import Patch
 from mechcheck.notation.metrics import as_metric, logit_diff
@@ -92,7 +92,12 @@ class Gate:
         Args:
             margin: as a share of the way, how far from 0 an interaction lies that is one.
             confidence: of the intervals; 95%, two-sided, by default.
+
+        Raises:
+            MechcheckError: a margin that is none.
         """
+        if not 0 < margin < 1:
+            raise MechcheckError(f"kind(margin={margin}): how far from 0 an interaction lies that is one, between 0 and 1")
         sure = Confidence() if confidence is None else confidence
         signs = [_sign(one, margin, sure) for one in (self.noising, self.denoising)]
         if None in signs:
@@ -126,9 +131,12 @@ def gate(
         metric: as in `run`; both runs are asked for the clean prompts' answers.
 
     Raises:
-        SiteError: the sets overlap.
+        SiteError: the sets overlap, or one is no set of sites.
         PromptError: no corrupted prompts, or others than are aligned.
     """
+    for given in (a, b):
+        if not isinstance(given, Sites):
+            raise SiteError(f"a gate is of two sets of sites, as heads('0.1') gives them, got {given!r:.60}")
     if shared := [site for site in a if site in b]:
         raise SiteError(f"{shared[0]} is in both sets; a gate is of sites that can be changed apart")
     source = prompts.counterfactual if corrupted is None else corrupted

@@ -92,7 +92,7 @@ def generate(
                 bar.update()
                 if not writing:
                     break
-    tell(Ran(prompts, [listed]))
+    tell(Ran(prompts, [listed], model=model))
     how = "greedy" if temperature == 0 else f"temperature {temperature:g}, seed {seed}"
     return _generated(model, prompts, growing, stopped, how)
 

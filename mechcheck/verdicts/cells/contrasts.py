@@ -44,7 +44,10 @@ def _contrasts(trials: Sequence[Trial], outcome: Outcome) -> Iterator[tuple[Cell
         for trial, cell in zip(trials, outcome.grid.cells, strict=True):
             if _rests_on(cell, outcome):
                 checks, samples = [outcome.expectations[i] for i in cell.places], [outcome.samples[i] for i in cell.places]
-                yield cell, contrast(trial, checks, samples)
+                assert trial.cell is not None
+                with trial.cell.telling():
+                    found = contrast(trial, checks, samples)
+                yield cell, found
 
 
 def _rests_on(cell: CellFound, outcome: Outcome) -> bool:

@@ -32,8 +32,8 @@ def sharing_runs(case: Case) -> Iterator[None]:
         yield
 
 
-def run_others(trial: Trial, body: Callable[..., object]) -> list[Trial]:
-    """Run the body in each cell but the first, which has been run; returns the claim as it was in each.
+def other_cells(trial: Trial, body: Callable[..., object]) -> Iterator[Trial]:
+    """Run the body in each cell but the first, which has been run; gives the claim as it is in each, before it is run there.
 
     Args:
         trial: the claim in its first cell.
@@ -44,13 +44,13 @@ def run_others(trial: Trial, body: Callable[..., object]) -> list[Trial]:
     """
     __tracebackhide__ = True
     assert trial.case.spec.over is not None
-    found = [trial]
     for cell in trial.case.spec.over.cells[1:]:
-        found.append(_entered(_moved(trial, cell)))
-        with trial.guard.untouched(found[-1].arguments):
-            body(**found[-1].arguments)
+        with cell.telling():
+            another = _entered(_moved(trial, cell))
+            yield another
+            with trial.guard.untouched(another.arguments):
+                body(**another.arguments)
     _check_alike(trial)
-    return found
 
 
 def _moved(trial: Trial, cell: Cell) -> Trial:
@@ -60,6 +60,7 @@ def _moved(trial: Trial, cell: Cell) -> Trial:
     moved = replace(trial, cell=cell)
     if "seeds" in cell.values and trial.prompts_for is not None:
         moved = replace(moved, prompts_for=functools.partial(trial.prompts_for, seed=cell.values["seeds"]))
+        arguments |= {"prompts_for": moved.prompts_for} if "prompts_for" in arguments else {}
     another = {"models", "dtype"} & set(cell.values)
     if another:
         arguments["model"] = _model(trial, cell)
@@ -96,15 +97,17 @@ def _entered(trial: Trial) -> Trial:
 
 
 def _check_alike(trial: Trial) -> None:
-    """Raise unless each cell has the same checks, by kind and role: labels name what was measured, which a metric changes."""
+    """Raise unless each cell has the same checks, by kind and role, and not in another order: labels name what was measured, which a
+    metric changes, so that their order tells only where they are the same."""
     check, over = trial.arguments.get("check"), trial.case.spec.over
     if check is None or over is None:
         return
     cells: list[list[Expectation]] = [[e for e in check.expectations if e.cell == cell.number] for cell in over.cells]
     said = [[(e.kind, e.role) for e in some] for some in cells]
-    for cell, some, kinds in zip(over.cells, cells, said, strict=True):
-        if kinds != said[0]:
-            told = [" and ".join(repr(e.label) for e in one) or "nothing" for one in (cells[0], some)]
-            raise ClaimError(
-                f"a claim over a grid must check the same in each cell: [{over.cells[0].text}] checks {told[0]}, [{cell.text}] {told[1]}"
-            )
+    bare = [[e.label.removesuffix(f" [{cell.text}]") for e in some] for cell, some in zip(over.cells, cells, strict=True)]
+    for cell, kinds, labels in zip(over.cells, said, bare, strict=True):
+        turned = labels != bare[0] and sorted(labels) == sorted(bare[0])
+        if kinds != said[0] or turned:
+            told = [" and ".join(map(repr, one)) or "nothing" for one in (bare[0], labels)]
+            where = f"[{over.cells[0].text}] checks {told[0]}, [{cell.text}] {told[1]}"
+            raise ClaimError(f"a claim over a grid must check the same in each cell{', in the same order' * turned}: {where}")

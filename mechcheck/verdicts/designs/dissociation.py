@@ -13,15 +13,16 @@ from mechcheck.notation.circuit import Circuit
 from mechcheck.notation.interventions import Ablate, AblationMethod, Intervention
 from mechcheck.notation.metrics import as_metric, logit_diff
 from mechcheck.notation.sites import Sites
+from mechcheck.prompts.prompt_set import PromptSet
 from mechcheck.stats.measurement import Measurement
+from mechcheck.verdicts.collected import number_of
 
 if TYPE_CHECKING:
     from transformer_lens.model_bridge import TransformerBridge
 
     from mechcheck.notation.metrics import Metric
-    from mechcheck.prompts.prompt_set import PromptSet
 
-Half = tuple["PromptSet", Sites | Circuit]
+Half = tuple[PromptSet, Sites | Circuit]
 """A task's prompts, and the sites that are said to do it."""
 Lesion = AblationMethod | Callable[[Sites], Intervention | Sequence[Intervention]]
 """What is done to the sites of each."""
@@ -56,7 +57,7 @@ def dissociation(
     if not isinstance(halves, Mapping) or len(halves) != 2:
         raise ClaimError("dissociates takes two tasks, {name: (prompts, sites), other: (prompts, sites)}")
     for name, share in (("margin", margin), ("least", least)):
-        if not 0 < share < 1:
+        if not 0 < number_of(f"dissociates({name}=...)", share) < 1:
             raise ClaimError(f"dissociates({name}={share}): a share between 0 and 1")
     for task, half in halves.items():
         if not isinstance(half, tuple) or len(half) != 2 or not isinstance(half[1], Sites | Circuit):
@@ -67,6 +68,8 @@ def dissociation(
     untouched: dict[str, Measurement] = {}
     lost: dict[tuple[str, str], Measurement] = {}
     for task, (prompts, _) in halves.items():
+        if not isinstance(prompts, PromptSet):
+            raise ClaimError(f"dissociates: {task!r} takes (prompts, sites), got {type(prompts).__name__} as the prompts")
         whole, *left = (
             Measurement(values, prompts.ids, prompts.templates, f"{task}'s {chosen.name}", chosen.unit)
             for values in sweep(model, prompts, [[], cut[a], cut[b]], chosen)

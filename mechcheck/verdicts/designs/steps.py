@@ -8,6 +8,7 @@ from mechcheck.base.errors import ClaimError
 from mechcheck.measures.stream.curves import SteeringCurve
 from mechcheck.stats.arrays import check_finite
 from mechcheck.stats.measurement import Measurement
+from mechcheck.verdicts.collected import number_of
 
 _FEWEST = 3
 
@@ -22,8 +23,9 @@ def check_monotone(curve: SteeringCurve, rises: float | None, falls: float | Non
         raise ClaimError(f"monotone takes a curve, as dose_curve(...) or steering_curve(...) gives it, got {type(curve).__name__}")
     if (rises is None) == (falls is None):
         raise ClaimError("monotone needs one direction: rises=... or falls=..., by how much in all")
-    least = float(rises if rises is not None else falls)  # type: ignore[arg-type]
-    for name, given in (("rises" if rises is not None else "falls", least), ("tolerance", tolerance)):
+    word = "rises" if rises is not None else "falls"
+    least = number_of(f"monotone({word}=...)", rises if rises is not None else falls)
+    for name, given in ((word, least), ("tolerance", number_of("monotone(tolerance=...)", tolerance))):
         if not 0 <= given < math.inf:
             raise ClaimError(f"monotone({name}={given}): 0 or more, in the metric's unit")
     doses = len(set(curve.scales))

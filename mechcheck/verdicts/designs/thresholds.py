@@ -3,6 +3,7 @@
 import math
 
 from mechcheck.base.errors import ClaimError
+from mechcheck.verdicts.collected import number_of
 from mechcheck.verdicts.verdict import Region
 
 
@@ -14,7 +15,7 @@ def one_sided(method: str, above: float | None, below: float | None) -> tuple[Re
     """
     if (above is None) == (below is None):
         raise ClaimError(f"{method} needs one threshold: above=... or below=...")
-    threshold = float(above if above is not None else below)  # type: ignore[arg-type]
+    threshold = number_of(f"{method}({'above' if above is not None else 'below'}=...)", above if above is not None else below)
     if not math.isfinite(threshold):
         raise ClaimError(f"{method} needs a finite threshold, got {threshold}")
     return ((threshold, math.inf), threshold, ">") if above is not None else ((-math.inf, threshold), threshold, "<")

@@ -48,6 +48,8 @@ class CellFound:
     p_refuted: float
     places: tuple[int, ...]
     """Of its expectations among the claim's."""
+    deciding: int | None = None
+    """Which of these made its verdict what it is; None where it has none."""
 
 
 @dataclass(frozen=True)
@@ -166,17 +168,23 @@ def decide_grid(over: "Grid", expectations: Sequence[Expectation], alpha: float,
     found = [sides([expectations[i] for i in some]) for some in places]
     said, stands = answer(found, alpha)
     cells = tuple(
-        CellFound(cell.text, dict(cell.at), one.verdict, stood, one.p, one.p_refuted, some)
+        CellFound(cell.text, dict(cell.at), one.verdict, stood, one.p, one.p_refuted, some, _deciding(expectations, some))
         for cell, one, stood, some in zip(over.cells, found, stands, places, strict=True)
     )
     tested = all(e.p is not None for e in expectations if e.role == "claim")
     axes = {axis: tuple(dict.fromkeys(cell.at[axis] for cell in over.cells)) for axis in over.axes}
-    return GridFound(axes, cells, said, two_sided(found) if tested else None, _telling(cells, said, expectations), tuple(differences))
+    return GridFound(axes, cells, said, two_sided(found) if tested else None, _telling(cells, said), tuple(differences))
 
 
-def _telling(cells: Sequence[CellFound], said: Answer, expectations: Sequence[Expectation]) -> int | None:
-    """The deciding expectation of the cell that decided: of a method-dependent claim the first that refutes it."""
+def _deciding(expectations: Sequence[Expectation], places: Sequence[int]) -> int | None:
+    """The expectation that made a cell's verdict what it is, among all of the claim's."""
+    place = deciding([expectations[i] for i in places])
+    return None if place is None else places[place]
+
+
+def _telling(cells: Sequence[CellFound], said: Answer) -> int | None:
+    """The deciding expectation of the cell that decided: of a method-dependent claim the first that refutes it, of one that is not told
+    to be the same under all methods the first in which it does not hold."""
     wanted = {"robust": "supported", "method_dependent": "refuted"}.get(said, said)
-    cell = next((cell for cell in cells if (cell.stands if said == "method_dependent" else cell.verdict) == wanted), cells[0])
-    place = deciding([expectations[i] for i in cell.places])
-    return None if place is None else cell.places[place]
+    chosen = (cell for cell in cells if (cell.stands if said == "method_dependent" else cell.verdict) == wanted)
+    return next(chosen, next((cell for cell in cells if cell.verdict != "supported"), cells[0])).deciding

@@ -1,17 +1,26 @@
 """`grid(...)`: the methods that one claim is run under, every combination of them."""
 
 import itertools
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Iterable, Iterator, Mapping, Set
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 from mechcheck.base.cached import cached_property
 from mechcheck.base.errors import ClaimError
 from mechcheck.base.outgoing import message_of
+from mechcheck.base.text import no_text
 
 RENEWED = {"models": "model", "seeds": "seed", "dtype": "dtype"}
 """Axes that are no argument of the test but change what its `model`, `prompts` and `circuit` are; and what one value is called."""
 _MEANT = {"model": "models", "seed": "seeds", "dtypes": "dtype"}
+_ADDRESS = re.compile(r" at 0x[0-9a-f]+")
+"""What Python says of an object that has no text of its own: where it is in memory, which is elsewhere in the next process."""
+
+
+_WHERE = "in the cell "
+"""How a note begins that says where an exception was raised."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +43,16 @@ class Cell:
     def arguments(self) -> dict[str, Any]:
         """Those of the test's arguments that are axes."""
         return {axis: value for axis, value in self.values.items() if axis not in RENEWED}
+
+    @contextmanager
+    def telling(self) -> Iterator[None]:
+        """What is raised in this context says that it was in this cell (`where_of`)."""
+        __tracebackhide__ = True
+        try:
+            yield
+        except BaseException as error:
+            error.add_note(f"{_WHERE}[{self.text}]")
+            raise
 
 
 @dataclass(frozen=True)
@@ -65,16 +84,20 @@ def grid(**axes: Iterable[Any]) -> Grid:
     `dtype` (of the model).
 
     Raises:
-        ClaimError: an axis without values, one value twice, text where a list is meant, or a single combination in all.
+        ClaimError: an axis without values, one value twice, a value that is called otherwise in the next process, or that names nothing
+            (`models` and `dtype` take names, `seeds` whole numbers), values without an order, text where a list is meant, or a single
+            combination in all.
     """
     found = {}
     for axis, given in axes.items():
-        if isinstance(given, str | Mapping) or not isinstance(given, Iterable):
+        if isinstance(given, Set):
+            raise ClaimError(f"grid({axis}={given!r:.60}): a set has no order, and the first value is what others are compared with")
+        if isinstance(given, str | bytes | Mapping) or not isinstance(given, Iterable):
             raise ClaimError(f"grid({axis}={given!r:.60}): a list of values is expected, for example {axis}=[{given!r:.60}, ...]")
         values = tuple(given)
         if not values:
             raise ClaimError(f"grid({axis}=[]): an axis without values leaves nothing to run; name one, or leave the axis out")
-        words = [value_text(value) for value in values]
+        words = [_checked(axis, value) for value in values]
         if twice := next((word for place, word in enumerate(words) if word in words[:place]), None):
             raise ClaimError(f"grid({axis}=...): {twice!r} stands there twice, and the cells of a grid must be told apart by their values")
         if axis in _MEANT:
@@ -84,6 +107,29 @@ def grid(**axes: Iterable[Any]) -> Grid:
     if len(made.cells) < 2:
         raise ClaimError(f"grid(...) has one combination ({made.cells[0].text or 'no axes'}): give an axis two values, or leave `over` out")
     return made
+
+
+def where_of(error: BaseException | None) -> str:
+    """ "[method=zero] " of what was raised in that cell; nothing of anything else."""
+    note = next((note for note in getattr(error, "__notes__", ()) if note.startswith(_WHERE)), None)
+    return "" if note is None else f"{note.removeprefix(_WHERE)} "
+
+
+def _checked(axis: str, value: object) -> str:
+    """A value of an axis in words, which must be the same in every process, and stand on one line."""
+    wanted, what = (int, "a whole number") if axis == "seeds" else (str, "a name, as text,")
+    if axis in RENEWED and (not isinstance(value, wanted) or isinstance(value, bool)):
+        raise ClaimError(f"grid({axis}=[{value!r:.60}]): {what} is expected")
+    text = value_text(value)
+    if _ADDRESS.search(text):
+        raise ClaimError(
+            f"grid({axis}=[{text:.60}]): it is called otherwise in every process, so that no two runs could be compared; give its name, "
+            "as text, and look it up in the test"
+        )
+    problem = no_text(text) or ("a cell is called by its values" if not text.strip() or len(text.splitlines()) > 1 else None)
+    if problem:
+        raise ClaimError(f"grid({axis}=[{text!r:.60}]): {problem}; one line of text is expected")
+    return text
 
 
 def value_text(value: object) -> str:

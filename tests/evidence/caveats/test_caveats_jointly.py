@@ -5,6 +5,7 @@ import pytest
 from mechcheck.engine.run import run, sweep
 from mechcheck.engine.watch import watched_by
 from mechcheck.evidence.caveats.found import About
+from mechcheck.evidence.caveats.jointly import Subject
 from mechcheck.evidence.used import Used
 from mechcheck.models.loading import load_model
 from mechcheck.notation.circuit import Circuit
@@ -33,7 +34,7 @@ def said(model, ablated, *, roles, method="zero", decides=None):
         clean = run(model, prompts)
         effects = [clean - run(model, prompts, Ablate(sites, method)) for sites in ablated]
     samples = [] if decides is None else [decides(*effects)]
-    about = About("necessity", model, Circuit(roles), roles, samples=samples)
+    about = About("necessity", [Subject(model, Circuit(roles), roles)], samples=samples)
     with watched_by(lambda ran: after.append(len(ran.variants) * len(ran.prompts))):
         seen.look_behind(about)
     caveats = {one["about"]: one["text"] for one in seen.record(about)["caveats"]}
@@ -106,5 +107,35 @@ def test_a_map_is_not_looked_at(redundant):
     with seen.watching():
         clean, one, other, *_ = sweep(model, prompts, [[], *([Ablate(sites, "zero")] for sites in sets)], logit_diff)
     total = Measurement(2 * clean - one - other, prompts.ids, prompts.templates)
-    seen.look_behind(about := About(model=model, samples=[total]))
+    seen.look_behind(about := About(subjects=[Subject(model)], samples=[total]))
     assert [one for one in seen.record(about)["caveats"] if one["about"] == "not_additive"] == []
+
+
+@pytest.mark.parametrize(("in_redundant", "understated"), [(ONE, True), (TWINS, False)])
+@pytest.mark.parametrize("turned", [False, True])
+def test_each_model_of_a_claim_is_judged_by_its_own_circuit(redundant, in_redundant, understated, turned):
+    """One head is all there is in one model, and one of two in the other; which of the models comes first is the same."""
+    single = load_model("compiled-ioi")
+    prompts = task_prompts("ioi", single, n=24, seed=0)
+    ablated = [(*redundant, in_redundant, {"s": TWINS}), (single, prompts, ONE, {"s": ONE})]
+    ablated = ablated[::-1] if turned else ablated
+    seen = Used()
+    with seen.watching():
+        for model, asked, sites, _ in ablated:
+            run(model, asked)
+            run(model, asked, Ablate(sites, "zero"))
+    about = About("necessity", [Subject(model, Circuit(roles), roles) for model, _, _, roles in ablated])
+    seen.look_behind(about)
+    assert [one["about"] for one in seen.record(about)["caveats"]] == ["single_backup"] * understated
+
+
+def test_a_model_that_is_none_of_the_claims_is_not_judged_by_its_circuit(redundant):
+    """The twin with other weights, say, that a body compares with."""
+    model, prompts = redundant
+    other, seen = load_model("compiled-ioi"), Used()
+    with seen.watching():
+        run(other, prompts)
+        run(other, prompts, Ablate(ONE, "zero"))
+    about = About("necessity", [Subject(model, Circuit({"s": TWINS}), {"s": TWINS})])
+    seen.look_behind(about)
+    assert seen.record(about)["caveats"] == []

@@ -11,6 +11,7 @@ from mechcheck.engine.run import run
 from mechcheck.engine.watch import Ran
 from mechcheck.evidence.caveats.direction import direction_of
 from mechcheck.evidence.caveats.found import About, Watched, caveats_of
+from mechcheck.evidence.caveats.jointly import Subject
 from mechcheck.evidence.used import Used
 from mechcheck.notation.circuit import Circuit
 from mechcheck.notation.edges import edges
@@ -34,7 +35,7 @@ def about(kind, *runs, circuit=None, model=MODEL):
     watched = Watched()
     for prompts, *changes in runs:
         watched.see(Ran(prompts, [changes]))
-    return [one["about"] for one in caveats_of(watched, about=About(kind, model, circuit))]
+    return [one["about"] for one in caveats_of(watched, about=About(kind, [Subject(model, circuit)]))]
 
 
 @pytest.mark.parametrize(
@@ -88,6 +89,17 @@ def test_all_but_a_part():
     assert about("sufficiency", NOISED, model=None) == []
 
 
+def test_in_each_model_by_its_own_circuit():
+    """Of a claim over two models, in each of which it noised what is of its circuit there."""
+    one, other = SimpleNamespace(cfg=MODEL.cfg), SimpleNamespace(cfg=MODEL.cfg)
+    watched = Watched()
+    for model, sites in ((one, OWN), (other, heads("1.0"))):
+        watched.see(Ran(CLEAN, [[Ablate(sites, "zero")]], model=model))
+    for elsewhere, said in ((heads("1.0"), WRONG), (OWN, [])):
+        subjects = [Subject(one, Circuit({"movers": OWN})), Subject(other, Circuit({"movers": elsewhere}))]
+        assert [told["about"] for told in caveats_of(watched, about=About("sufficiency", subjects))] == said
+
+
 def test_a_corrupted_run_with_an_answer_of_its_own(tiny):
     """It is run to see: what takes the one answer brings the other, and nobody can tell which way that goes."""
     model = tiny("gpt2")
@@ -97,7 +109,7 @@ def test_a_corrupted_run_with_an_answer_of_its_own(tiny):
             torch.where(torch.tensor(corrupted), *pair) for pair in ((CLEAN.answers, CLEAN.foils), (CLEAN.foils, CLEAN.answers))
         )
         clean = replace(CLEAN, answers=answers, foils=foils, counterfactual=replace(CORRUPTED, answers=answers, foils=foils))
-        seen, about = Used(), About("sufficiency", model)
+        seen, about = Used(), About("sufficiency", [Subject(model)])
         with seen.watching():
             run(model, clean, Patch(heads("0.1")))
         seen.look_behind(about)

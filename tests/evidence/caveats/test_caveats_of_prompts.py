@@ -1,5 +1,7 @@
 """What was found on prompts is not confirmed by them."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from tiny import random_prompts
@@ -7,6 +9,7 @@ from tiny import random_prompts
 from mechcheck.circuits.edge_search import ID
 from mechcheck.engine.watch import Ran, tell
 from mechcheck.evidence.caveats.found import About
+from mechcheck.evidence.caveats.jointly import Subject
 from mechcheck.evidence.used import Used
 from mechcheck.notation.circuit import Circuit, traced
 from mechcheck.notation.sites import heads
@@ -26,7 +29,7 @@ def said(found_on, *sets, used=True, fitted=()):
         for prompts in (*sets, *fitted):
             tell(Ran(prompts, [[]]))
     samples = [Measurement(np.ones(len(prompts)), prompts.ids, prompts.templates, "x", "logits") for prompts in sets]
-    caveats = seen.record(About.of(None, {"circuit": circuit}, samples=samples))["caveats"]
+    caveats = seen.record(About.of(None, [{"circuit": circuit}], samples=samples))["caveats"]
     return [one["text"] for one in caveats if one["about"] == "seen_prompts"]
 
 
@@ -59,3 +62,16 @@ def test_a_file_that_does_not_say(found_on):
 
 def test_a_claim_that_asked_for_no_part_of_the_circuit():
     assert said({"ids": ids(RUN)}, RUN, used=False) == []
+
+
+def test_a_circuit_was_found_on_the_prompts_of_its_own_model():
+    """Of a claim over two models: prompts that the one's circuit was found on are no others' than the one's."""
+    circuit = Circuit({"movers": heads("0.1")}, notes={"found_on": {"ids": ids(RUN)}})
+    subjects = [Subject(SimpleNamespace(), circuit, {}), Subject(SimpleNamespace(), Circuit({"movers": heads("0.1")}), {})]
+    samples = [Measurement(np.ones(len(prompts)), prompts.ids, prompts.templates, "x", "logits") for prompts in (OTHERS, RUN)]
+    for cells, n in (((0, 1), 0), ((1, 0), 1)):
+        expectations = [SimpleNamespace(cell=cell, region=(0.0, 1.0), role="claim") for cell in cells]
+        about = About(subjects=subjects, expectations=expectations, samples=samples)
+        told = [one for one in Used().record(about)["caveats"] if one["about"] == "seen_prompts"]
+        assert len(told) == n
+        assert all(one["text"].startswith("8 of 8 prompts") for one in told)

@@ -34,3 +34,10 @@ def test_results_of_no_model(run, model, said):
 def test_the_only_model_need_not_be_named(run):
     run["claims"] = [claim for claim in run["claims"] if claim["model"] and claim["model"]["name"] == "n"]
     assert len(eval_results(run, None, "me/claims")) == 2
+
+
+def test_what_is_claimed_of_several_models_is_a_result_of_none(run):
+    run["claims"][0]["grid"] = {"axes": {"models": ["m", "n"]}, "text": "robust: supported in all 2 cells"}
+    assert [one["dataset"]["task_id"] for one in eval_results(run, "m", "me/claims")] == ["ioi/test_b"]
+    run["claims"][0]["grid"]["axes"] = {"seeds": ["0", "1"]}
+    assert len(eval_results(run, "m", "me/claims")) == 2

@@ -1,6 +1,6 @@
 """A claim over a grid, in the terminal's words."""
 
-from mechcheck.evidence.grids.in_words import cell_check, grid_lines
+from mechcheck.evidence.grids.in_words import grid_lines
 
 
 def estimate(value, low, high):
@@ -41,10 +41,8 @@ def test_other_claims_have_no_lines():
 
 
 def test_a_cell_is_told_by_the_check_that_decided_it():
-    checks = [check("supported", 1.0, "precondition"), check("supported", 1.0), check("refuted", -1.0), check("supported", 3.0)]
-    assert cell_check(claim([], checks), cell("a", "refuted", 0, 1, 2, 3)) == 2
-    assert cell_check(claim([], checks), cell("a", "supported", 0, 1, 3)) == 1
-    assert cell_check(claim([], checks), cell("a", "inconclusive", 0, 1, 3)) == 1
-    unmet = [check("refuted", 1.0, "precondition"), check("supported", 1.0)]
-    assert cell_check(claim([], unmet), cell("a", "not_applicable", 0, 1)) == 0
-    assert cell_check(claim([], []), cell("a", "inconclusive")) is None
+    checks = [check("refuted", -1.0, "precondition"), check("refuted", -3.0)]  # that of nothing is lost decides nothing
+    unmet = cell("a", "not_applicable", 0, 1)
+    assert [*grid_lines(claim([unmet | {"deciding": 0}], checks))][1].startswith("  [a] not applicable -1.000 ")
+    assert [*grid_lines(claim([unmet], checks))][1].startswith("  [a] not applicable -1.000 ")  # evidence that does not say
+    assert [*grid_lines(claim([cell("a", "inconclusive") | {"deciding": None}], []))] == ["the answer"]

@@ -5,7 +5,7 @@ import pytest
 from made_gates import A, B, made
 from tiny import random_prompts
 
-from mechcheck.base.errors import PromptError, SiteError
+from mechcheck.base.errors import MechcheckError, PromptError, SiteError
 from mechcheck.compiled import known_circuit
 from mechcheck.engine.run import plain_hooks, run
 from mechcheck.measures.causal import gates as _gates
@@ -88,3 +88,8 @@ def test_what_is_refused(tiny):
         gate(model, _gates.replace(prompts, counterfactual=None), A, B)
     with pytest.raises(PromptError, match="4 corrupted prompts for 8 clean ones"):
         gate(model, prompts, A, B, corrupted=prompts[:4])
+    with pytest.raises(SiteError, match=r"a gate is of two sets of sites, .* got '1\.1'"):
+        gate(model, prompts, "1.1", B, corrupted=prompts)
+    for margin in (-0.1, 0.0, 1.0, float("nan")):
+        with pytest.raises(MechcheckError, match="how far from 0 an interaction lies"):
+            made((0, 0, 10), (10, 10, 10)).kind(margin=margin)

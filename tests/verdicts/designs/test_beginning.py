@@ -49,6 +49,8 @@ def test_what_is_expected():
         ({"by": 100}, "needs one threshold"),
         ({"above": 0, "by": 150}, "by=150.: no such checkpoint; there are 0, 100, 200"),
         ({"above": 0, "by": 200, "after": 50}, "after=50.: no such checkpoint"),
+        ({"above": 0, "by": None}, "by=None.: no such checkpoint"),
+        ({"above": 0, "by": "200"}, "by='200'.: no such checkpoint"),
         ({"above": 0, "by": 100, "after": 100}, "it cannot be there by 100 and begin after 100"),
     ],
 )

@@ -53,12 +53,27 @@ def test_what_an_effect_is_one_of(values, failed):
         (BY, {"margin": float("nan"), "above": 1}, ClaimError, "margin=nan"),
         ({}, {"margin": 1, "above": 1}, ClaimError, "takes properties of the prompts"),
         ({"length": [1] * N}, {"margin": 1, "above": 1}, MechcheckError, "'length' is the same on all prompts"),
-        ({"one": [i == 0 for i in range(N)]}, {"margin": 9, "above": 1}, MechcheckError, "one prompt shows nothing about others"),
+        (
+            {"one": [i == 0 for i in range(N)]},
+            {"margin": 9, "above": 1},
+            MechcheckError,
+            "one is 1 on one prompt alone",
+        ),
+        ({"who": [f"w{i}" for i in range(N)]}, {"margin": 9, "above": 1}, MechcheckError, "who is w0 on one prompt alone"),
+        (BY, {"margin": "1", "above": 1}, ClaimError, "margin=.*: a number is expected"),
     ],
 )
 def test_what_is_refused(by, told, error, words):
     with pytest.raises(error, match=words):
         Check(Confidence()).unconfounded(effect(np.ones(N)), by, **told)
+
+
+def test_words_of_a_table_are_words():
+    """A column of a data frame has objects, which are all words."""
+    words = np.array(["a", "b"] * (N // 2), dtype=object)
+    check = Check(Confidence())
+    check.unconfounded(effect(np.ones(N)), {"verb": words}, margin=1, above=0)
+    assert [e.label for e in check.expectations] == ["lost > 0 where verb is a", "lost > 0 where verb is b"]
 
 
 def test_it_takes_a_measurement():

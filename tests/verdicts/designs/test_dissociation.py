@@ -99,6 +99,8 @@ def test_what_the_model_does_not_do_cannot_be_taken_from_it(both):
         ({"a": (0, IOI), "b": (0, Sites())}, {}, ClaimError, "'b' has no sites"),
         ({"a": (0, IOI), "b": (0, IOI)}, {"margin": 1.5}, ClaimError, r"margin=1.5"),
         ({"a": (0, IOI), "b": (0, IOI)}, {"margin": float("nan")}, ClaimError, r"margin=nan"),
+        ({"a": (0, IOI), "b": (0, IOI)}, {"margin": "0.2"}, ClaimError, r"margin=.*a number is expected"),
+        ({"a": (0, IOI), "b": (0, IOI)}, {}, ClaimError, r"'a' takes \(prompts, sites\), got int as the prompts"),
         ({"a": (0, IOI), "b": (0, IOI)}, {"least": 0}, ClaimError, r"least=0"),
         ({"a": (0, IOI), "b": (0, IOI)}, {"lesion": "median"}, MechcheckError, "unknown ablation 'median'"),
     ],

@@ -76,6 +76,8 @@ def test_doses_are_taken_in_their_order():
         ({"rises": 1, "falls": 1}, "needs one direction"),
         ({"rises": -1}, r"rises=-1.0\): 0 or more"),
         ({"falls": float("inf")}, r"falls=inf\): 0 or more"),
+        ({"rises": "1"}, r"monotone\(rises=\.\.\.\): a number is expected"),
+        ({"rises": 1, "tolerance": None}, r"monotone\(tolerance=\.\.\.\): a number is expected"),
         ({"rises": 1, "tolerance": -0.1}, r"tolerance=-0.1\): 0 or more"),
     ],
 )

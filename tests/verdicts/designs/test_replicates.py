@@ -63,10 +63,19 @@ def test_seeds_in_a_figure():
 
 @pytest.mark.parametrize(
     ("told", "words"),
-    [({}, "needs one threshold"), ({"above": 0, "below": 1}, "needs one threshold"), ({"above": float("nan")}, "needs a finite threshold")],
+    [
+        ({}, "needs one threshold"),
+        ({"above": 0, "below": 1}, "needs one threshold"),
+        ({"above": float("nan")}, "needs a finite threshold"),
+        ({"below": "0"}, r"replicates\(below=\.\.\.\): a number is expected, got '0'"),
+    ],
 )
 def test_what_is_refused(told, words):
     with pytest.raises(ClaimError, match=words):
         Check(Confidence()).replicates(effects(1.0, 2.0), **told)
     with pytest.raises(MechcheckError, match="at least 2 seeds"):
         Check(Confidence()).replicates(effects(1.0), above=0.0)
+    logits, others = effects(1.0, 2.0), effects(1.0)
+    odds = {"odds": next(iter(others.values())).named("lost", "nats")}
+    with pytest.raises(MechcheckError, match=r"measured in .* and nats, which have no mean"):
+        Check(Confidence()).replicates(logits | odds, above=0.0)

@@ -159,8 +159,12 @@ def test_preconditions_of_every_cell_come_first(around):
         check = Check(over=over)
         for check.cell, mean in zip(over.cells, needed, strict=True):
             check.requires(around(mean), above=0.0, label="something to lose")
-            check.above(around(1), 0.0, "lost")
-        assert decide_claim(check, "supported").verdict == verdict
+            check.above(around(mean), 0.0, "lost")
+        found = decide_claim(check, "supported")
+        assert found.verdict == verdict
+        assert [cell.deciding for cell in found.grid.cells] == [1 if needed[0] > 0 else 0, 3 if needed[1] > 0 else 2]
+        # Where one cell does not apply, that it does not is what left the claim untold.
+        assert found.deciding == {"supported": 1, "inconclusive": 2, "not_applicable": 0}[verdict]
 
 
 def test_a_search_is_certain(around):
