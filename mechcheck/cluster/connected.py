@@ -8,7 +8,7 @@ from contextlib import suppress
 from multiprocessing.connection import Connection, Listener
 
 from mechcheck.cluster.serving import Address
-from mechcheck.cluster.workers import LostWorkerError
+from mechcheck.cluster.workers import LeftWorkerError, LostWorkerError
 
 _LOOK_S = 0.2
 """Seconds between two looks at whether a worker that has not connected is still coming."""
@@ -105,6 +105,8 @@ class ConnectedWorker:
                 self._busy = True
             try:
                 answer = self._exchange(task)
+            except LeftWorkerError as error:
+                done.set_exception(error)
             except (EOFError, OSError, TypeError) as error:  # TypeError: it was closed meanwhile
                 done.set_exception(LostWorkerError(str(error)))
             else:
@@ -118,5 +120,7 @@ class ConnectedWorker:
             if self._stopped or not self._lives():
                 raise EOFError("it ended before it was ready")
         assert self._connection is not None
+        if self._connection.poll():  # it has nothing to say now, but that it is gone
+            raise LeftWorkerError("it had left")
         self._connection.send_bytes(task)
         return self._connection.recv_bytes()

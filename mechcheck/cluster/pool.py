@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any
 
 from mechcheck.cluster.tasks import Hired, Said, State, Task
-from mechcheck.cluster.workers import LostWorkerError, Resources, Worker, packed, unpacked
+from mechcheck.cluster.workers import LeftWorkerError, LostWorkerError, Resources, Worker, packed, unpacked
 
 RETRIES = 2
 """How often a task is done again whose worker was lost: it may be the task that ends them."""
@@ -146,8 +146,8 @@ class Pool(Executor):
                 task = self._best(hired)
                 if task is not None:
                     queue.remove(task)
-                    if not task.losses and not task.set_running_or_notify_cancel():
-                        continue  # it was cancelled; one whose worker was lost runs already
+                    if not task.running() and not task.set_running_or_notify_cancel():
+                        continue  # it was cancelled; one whose worker was lost, or had left, runs already
                     hired.task = task
                     pairs.append((hired, task))
             left = [task for task in queue if not task.cancelled()]
@@ -237,7 +237,8 @@ class Pool(Executor):
                 if self._failed_starts >= _FAILED_STARTS:
                     self._break(error)
                 return
-            task.losses.append(name)
+            if not isinstance(error, LeftWorkerError):
+                task.losses.append(name)
             if len(task.losses) <= self._retries:
                 self._state.queue.appendleft(task)
                 return

@@ -4,6 +4,7 @@ import os
 import signal
 import socket
 import sys
+from collections.abc import Sequence
 from contextlib import suppress
 from multiprocessing.connection import Client
 
@@ -18,16 +19,34 @@ NUMBER = "MECHCHECK_WORKER"
 Address = tuple[str, int]
 
 
-def serve(address: Address, key: bytes, number: int, path: list[str]) -> None:
-    """Be worker `number` of the pool at an address, until it hangs up; modules are found where they are there."""
+def serve(address: Address, key: bytes, number: int, path: list[str], leave_at: Sequence[int] = ()) -> None:
+    """Be worker `number` of the pool at an address, until it hangs up; modules are found where they are there.
+
+    Args:
+        leave_at: signals that say that this process will be ended soon. It leaves at once where it is idle, and else when it has answered:
+            nothing that it does is broken off by them.
+    """
     sys.path[:] = [*path, *(folder for folder in sys.path if folder not in path)]
     os.environ[NUMBER] = str(number)
     with suppress(ValueError):  # where this is not the main thread
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes of a terminal; the pool's owner says what it means
+    leaving, busy = False, False
+
+    def leave(*_: object) -> None:
+        nonlocal leaving
+        leaving = True
+        if not busy:
+            raise EOFError
+
     with Client(address, authkey=key) as connection, suppress(EOFError, OSError):
         connection.send((number, f"process {os.getpid()} on {socket.gethostname()}"))
-        while True:
-            connection.send_bytes(answered(connection.recv_bytes()))
+        for one in leave_at:
+            signal.signal(one, leave)
+        while not leaving:
+            task = connection.recv_bytes()
+            busy = True
+            connection.send_bytes(answered(task))
+            busy = False
 
 
 if __name__ == "__main__":

@@ -16,6 +16,10 @@ class LostWorkerError(RuntimeError):
     """A worker ended, or its machine did, before it had answered."""
 
 
+class LeftWorkerError(LostWorkerError):
+    """A worker had left before it was given the task: no fault of the task's."""
+
+
 class Worker(Protocol):
     """One process that does one task at a time, and keeps what it has loaded between them."""
 

@@ -1,6 +1,7 @@
 """What workers are given to do; sent by name, so it lies in a module."""
 
 import os
+import signal
 import time
 from pathlib import Path
 
@@ -31,6 +32,13 @@ def end_once(seen: Path) -> str:
         seen.touch()
         os._exit(3)
     return "lived"
+
+
+def warned(then: float = 0.0) -> tuple[int, str]:
+    """Be told, in the middle of the work, that this process will be ended soon."""
+    os.kill(os.getpid(), signal.SIGUSR2)
+    time.sleep(then)
+    return os.getpid(), "done"
 
 
 def end() -> None:

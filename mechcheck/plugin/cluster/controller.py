@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from mechcheck.base.errors import MechcheckError
+from mechcheck.base.outgoing import error_text
 from mechcheck.cluster.executor import cluster_executor
 from mechcheck.cluster.pool import Pool, Task
 from mechcheck.cluster.workers import LostWorkerError
@@ -118,6 +119,9 @@ class Controller:
             return
         except (BrokenExecutor, MechcheckError) as error:
             raise pytest.UsageError(f"--mech-cluster {self.asked.where}: {error}") from error
+        except Exception as error:  # of pytest's or a plugin's in the worker; the others' claims are decided all the same
+            self._crashed(item, f"the worker could not run it: {error_text(error)}")
+            return
         self.parts.take(ran.files)
         hook = item.ihook
         hook.pytest_runtest_logstart(nodeid=item.nodeid, location=item.location)
