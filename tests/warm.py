@@ -4,6 +4,7 @@
 the process forks, the fork is the program, and the program ends with the fork's exit status.
 """
 
+import gc
 import json
 import os
 import runpy
@@ -157,4 +158,6 @@ if __name__ == "__main__":
 
     for name in package.__all__:
         getattr(package, name)
+    gc.collect()
+    gc.freeze()  # forks' collectors need not go over a million objects of imports, nor copy the pages on which these lie
     serve(sys.argv[1])

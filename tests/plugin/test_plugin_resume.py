@@ -3,12 +3,12 @@
 import signal
 from types import SimpleNamespace
 
-import jsonschema
 import pytest
 from lost import HEADER, N, litter, thirteen
+from runs import VALIDATOR
 
 from mechcheck.base.reading import read_json
-from mechcheck.evidence.store import FILE, schema
+from mechcheck.evidence.store import FILE
 
 assert "def around" in HEADER  # below which `claims` puts each source
 USUAL = ("-p", "no:randomly", "--mech-profile=smoke")
@@ -28,7 +28,7 @@ def resume(pytester):
         result = pytester.runpytest_inprocess(*USUAL, resumed, *options, no_reraise_ctrlc=True)
         report = pytester.path / "reports"
         evidence = read_json(report / FILE)
-        jsonschema.validate(evidence, schema())
+        VALIDATOR.validate(evidence)
         return SimpleNamespace(result=result, output=result.stdout.str(), report=report, evidence=evidence)
 
     return run
