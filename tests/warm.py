@@ -5,8 +5,10 @@ the process forks, the fork is the program, and the program ends with the fork's
 """
 
 import gc
+import importlib
 import json
 import os
+import pkgutil
 import runpy
 import select
 import shutil
@@ -16,6 +18,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping
+from importlib import metadata
 from pathlib import Path
 
 PROGRAM = """#!{python} -IS
@@ -158,6 +161,10 @@ if __name__ == "__main__":
 
     for name in package.__all__:
         getattr(package, name)
+    for module in pkgutil.walk_packages(package.__path__, "mechcheck."):
+        importlib.import_module(module.name)
+    for plugin in metadata.entry_points(group="pytest11"):
+        plugin.load()  # otherwise each fork compiles them, as pytest rewrites what they assert
     gc.collect()
     gc.freeze()  # forks' collectors need not go over a million objects of imports, nor copy the pages on which these lie
     serve(sys.argv[1])
