@@ -68,3 +68,10 @@ def shell(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shell]:
     )  # fmt: skip
     yield running
     running.close()
+
+
+@pytest.fixture
+def warm(shell: Shell) -> Iterator[None]:
+    """What a test starts with `sys.executable` begins with its imports behind it, in a process of its own all the same."""
+    with shell.for_python():
+        yield
