@@ -64,7 +64,7 @@ def shell(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shell]:
     """A user's shell without a network, in which commands need not wait for imports."""
     running = Shell(
         tmp_path_factory.mktemp("shell"), HF_HUB_OFFLINE="1",
-        PYTEST_ADDOPTS="-p no:randomly -p no:cacheprovider -W ignore::pytest.PytestAssertRewriteWarning",
+        PYTEST_ADDOPTS="-p no:randomly -p no:cacheprovider",
     )  # fmt: skip
     yield running
     running.close()

@@ -78,8 +78,8 @@ class Shell:
     @contextmanager
     def for_python(self) -> Iterator[None]:
         """What is started with `sys.executable` meanwhile need not wait for imports either; it dies with what waits for it."""
-        quiet = {"PATH": self.environment["PATH"], "PYTEST_ADDOPTS": "-W ignore::pytest.PytestAssertRewriteWarning"}
-        with patch.object(sys, "executable", shutil.which("python", path=quiet["PATH"])), patch.dict(os.environ, quiet):
+        path = self.environment["PATH"]
+        with patch.object(sys, "executable", shutil.which("python", path=path)), patch.dict(os.environ, PATH=path):
             yield
 
     def close(self) -> None:
@@ -177,6 +177,7 @@ if __name__ == "__main__":
     import pytest  # noqa: F401
     import transformer_lens.model_bridge.sources.transformers  # noqa: F401
     import transformers.models.gpt2.modeling_gpt2  # noqa: F401
+    from _pytest.assertion.rewrite import AssertionRewritingHook
 
     import mechcheck as package
 
@@ -186,6 +187,7 @@ if __name__ == "__main__":
         importlib.import_module(module.name)
     for plugin in metadata.entry_points(group="pytest11"):
         plugin.load()  # otherwise each fork compiles them, as pytest rewrites what they assert
+    AssertionRewritingHook._warn_already_imported = lambda *_: None  # type: ignore[method-assign]  # it is, and need not be rewritten
     gc.collect()
     gc.freeze()  # forks' collectors need not go over a million objects of imports, nor copy the pages on which these lie
     serve(sys.argv[1])

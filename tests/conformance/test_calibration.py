@@ -66,7 +66,7 @@ def test_the_recorded_figures_are_complete(profile):
     assert len(of["subjects"]) == 18
 
 
-def test_profiles_that_processes_share_come_out_alike():
+def test_profiles_that_processes_share_come_out_alike(warm):
     told = {"claims": 80, "population": 108}
     with cluster_executor("local", 2) as executor:
         shared = calibrate_profiles(["compiled-induction"], ["smoke", "ci"], **told, executor=executor)

@@ -81,7 +81,7 @@ def in_a_process(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 
     def run(*arguments: str) -> pytest.RunResult:
         monkeypatch.setenv("PATH", request.getfixturevalue("shell").environment["PATH"])
-        return pytester.run("pytest", "-W", "ignore::pytest.PytestAssertRewriteWarning", *arguments)
+        return pytester.run("pytest", *arguments)
 
     return run
 

@@ -66,6 +66,7 @@ def is_whole(run, expected):
     assert len(list((run.report / run.evidence["run"]["samples"]).glob("*.npz"))) == N
 
 
+@pytest.mark.usefixtures("warm")
 @pytest.mark.parametrize("how", [(), ("--mech-cluster=local", "--mech-workers=1"), ("-n1",)], ids=["here", "cluster", "n"])
 def test_a_killed_run_ends_as_if_it_had_not_been(whole, resume, in_a_process, how):
     expected = whole(once("os.kill(os.getpid(), signal.SIGKILL)"))
