@@ -210,7 +210,7 @@ def test_files_that_cannot_grow(claims):
         (lambda folder: (folder / FILE).mkdir(), "evidence.json is in the way of the evidence, as it is a folder"),
     ],
 )
-def test_what_is_in_the_way_is_told_before_the_first_claim(claims, pytester, workers, in_the_way, said):
+def test_what_is_in_the_way_is_told_before_the_first_claim(claims, pytester, warm, workers, in_the_way, said):
     (pytester.path / "reports").mkdir()
     in_the_way(pytester.path / "reports")
     pytester.makepyfile(test_claims=HEADER + thirteen("open('ran', 'w').close()", at=0).replace("\n    ", "\n"))
