@@ -64,7 +64,14 @@ def shell(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shell]:
     """A user's shell without a network, in which commands need not wait for imports."""
     running = Shell(
         tmp_path_factory.mktemp("shell"), HF_HUB_OFFLINE="1",
-        PYTEST_ADDOPTS="-p no:randomly -p no:cacheprovider -W ignore::pytest.PytestAssertRewriteWarning",
+        PYTEST_ADDOPTS="-p no:randomly -p no:cacheprovider",
     )  # fmt: skip
     yield running
     running.close()
+
+
+@pytest.fixture
+def warm(shell: Shell) -> Iterator[None]:
+    """What a test starts with `sys.executable` begins with its imports behind it, in a process of its own all the same."""
+    with shell.for_python():
+        yield

@@ -4,8 +4,9 @@ What it refuses, real ones refuse: tensors of both places in one operation, but 
 numpy; random numbers of a CPU generator; and, where it has none, float64. What it cannot show: other rounding, other kernels.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from functools import cache
 from typing import Any
 from unittest.mock import patch
 
@@ -53,13 +54,19 @@ class There(Tensor):
 class _Accelerator(TorchDispatchMode):
     """Sees every operation, checks where its tensors are, and does it on the CPU."""
 
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        """Nothing is compiled here; otherwise each operation goes through what keeps compilers out."""
+        return False
+
     def __init__(self, *, float64: bool):
         super().__init__()
         self._float64 = float64
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
-        given = [leaf for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, Tensor)]
+        given: list[Tensor] = []
+        _collect((*args, *kwargs.values()), given)
         sent = kwargs.get("device")
         involved = any(isinstance(tensor, There) for tensor in given)
         there = involved if sent is None else torch.device(sent).type == NAME
@@ -67,7 +74,7 @@ class _Accelerator(TorchDispatchMode):
             _check_together(func, args, given)
         if there and torch.Tag.nondeterministic_seeded in func.tags and "attention" not in str(func):
             raise RuntimeError(f"{func}: the device's own random numbers are others than the CPU's; draw on the CPU and move them")
-        found = func(*_here(args), **_here(kwargs if sent is None else kwargs | {"device": "cpu"}))
+        found = func(*_changed(args, There, _here), **_changed(kwargs if sent is None else kwargs | {"device": "cpu"}, There, _here))
         if (
             (involved or there)
             and not self._float64
@@ -76,8 +83,8 @@ class _Accelerator(TorchDispatchMode):
             raise TypeError(f"{func}: this device has no float64")  # also on the way to the CPU: MPS converts before it copies
         if not there and not (involved and func is aten.copy_.default):
             return found
-        moved = tree_map_only(Tensor, There, found)
-        return return_and_correct_aliasing(func, args, kwargs, moved) if involved else moved
+        moved = _changed(found, Tensor, There)
+        return return_and_correct_aliasing(func, args, kwargs, moved) if involved and _shares_memory(func) else moved
 
 
 def _check_together(func: Any, args: Sequence[Any], given: Sequence[Tensor]) -> None:
@@ -94,8 +101,35 @@ def _check_together(func: Any, args: Sequence[Any], given: Sequence[Tensor]) -> 
         raise RuntimeError(f"{func}: expected all tensors to be on the same device, found {found}")
 
 
-def _here(tree: Any) -> Any:
-    return tree_map_only(There, lambda tensor: tensor.here, tree)
+def _collect(parts: Any, into: list[Tensor]) -> None:
+    """All tensors among an operation's arguments. It and `_changed` do for these what torch's trees do, in a tenth of their time."""
+    for part in parts:
+        if isinstance(part, Tensor):
+            into.append(part)
+        elif isinstance(part, tuple | list):
+            _collect(part, into)
+
+
+def _changed(part: Any, kind: type, change: Callable[[Any], Any]) -> Any:
+    """Arguments or results, with a change made to whatever is of this kind."""
+    if isinstance(part, kind):
+        return change(part)
+    if type(part) in (tuple, list):
+        return type(part)([_changed(one, kind, change) for one in part])
+    if type(part) is dict:
+        return {name: _changed(one, kind, change) for name, one in part.items()}
+    return tree_map_only(kind, change, part) if isinstance(part, tuple) else part
+
+
+def _here(tensor: There) -> Tensor:
+    return tensor.here
+
+
+@cache
+def _shares_memory(func: Any) -> bool:
+    """Whether what the operation gives may be what it was given, or a view of it."""
+    schema = func._schema
+    return any(one.alias_info is not None for one in (*schema.arguments, *schema.returns))
 
 
 @contextmanager

@@ -9,6 +9,7 @@ from typing import Any
 import jsonschema
 
 SCHEMA = Path(__file__).parents[1] / "mechcheck" / "evidence.schema.json"
+VALIDATOR = jsonschema.Draft202012Validator(json.loads(SCHEMA.read_text(encoding="utf-8")))
 
 
 def estimate(value: float | None, low: float | None, high: float | None, **changes: Any) -> dict:
@@ -137,7 +138,7 @@ def evidence(claims: list[dict], **run: Any) -> dict:
         "sentinels": [{"model": "names-gpt2-s0", "name": "self patch", "passed": True, "detail": "largest change 0"}],
     }
     result = {"run": default | run, "claims": claims}
-    jsonschema.validate(result, json.loads(SCHEMA.read_text(encoding="utf-8")))
+    VALIDATOR.validate(result)
     # As it will be read: from JSON, so that nothing here is shared or not serialisable.
     return json.loads(json.dumps(result, allow_nan=False))
 

@@ -4,8 +4,12 @@
 the process forks, the fork is the program, and the program ends with the fork's exit status.
 """
 
+import fcntl
+import gc
+import importlib
 import json
 import os
+import pkgutil
 import runpy
 import select
 import shutil
@@ -14,13 +18,18 @@ import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from importlib import metadata
 from pathlib import Path
+from unittest.mock import patch
 
 PROGRAM = """#!{python} -IS
 import json, os, socket, sys
 words = [os.path.basename(sys.argv[0]), *sys.argv[1:]]
-served = (["-m", "pytest"], ["-m", "mechcheck.cli"], ["-u", "-c"])  # the last is how pytest-xdist starts its processes
+words[1:2] = ["-m", "pytest"] if words[1:2] == ["-mpytest"] else words[1:2]
+served = (["-m", "pytest"], ["-m", "mechcheck.cli"], ["-m", "mechcheck.cluster.serving"], ["-u", "-c"])  # the last is pytest-xdist's
 if words[0] == "python" and words[1:3] not in served and (words[1:] or ["-"])[0].startswith("-"):
     os.execv("{python}", ["{python}", *words[1:]])
 with socket.socket(socket.AF_UNIX) as warm:
@@ -66,6 +75,13 @@ class Shell:
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=900,
         )  # fmt: skip
 
+    @contextmanager
+    def for_python(self) -> Iterator[None]:
+        """What is started with `sys.executable` meanwhile need not wait for imports either; it dies with what waits for it."""
+        path = self.environment["PATH"]
+        with patch.object(sys, "executable", shutil.which("python", path=path)), patch.dict(os.environ, PATH=path):
+            yield
+
     def close(self) -> None:
         """End the process."""
         self._warm.communicate(timeout=60)
@@ -89,6 +105,11 @@ def run_python() -> int:
     del sys.argv[0]
     if sys.argv[0] == "-u":
         exec(sys.argv[2], {"__name__": "__main__"})
+        return 0
+    if sys.argv[:2] == ["-m", "mechcheck.cluster.serving"]:
+        del sys.argv[0]
+        warnings.filterwarnings("ignore", message=".*found in sys.modules", category=RuntimeWarning)
+        runpy.run_module(sys.argv[0], run_name="__main__")
         return 0
     if sys.argv[0] == "-m":
         sys.argv[:2] = [sys.argv[1].partition(".")[0]]
@@ -125,6 +146,10 @@ def answer(caller: socket.socket) -> None:
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     _, files, _, _ = socket.recv_fds(caller, 1, 3)
     request = json.loads(caller.makefile().readline())
+    if hasattr(fcntl, "F_SETSIG"):  # whoever kills the program kills what waits for its end: it takes the fork along
+        fcntl.fcntl(caller, fcntl.F_SETOWN, os.getpid())
+        fcntl.fcntl(caller, fcntl.F_SETSIG, signal.SIGKILL)
+        fcntl.fcntl(caller, fcntl.F_SETFL, fcntl.fcntl(caller, fcntl.F_GETFL) | os.O_ASYNC)
     for number, file in enumerate(files):
         os.dup2(file, number)
     caller.sendall(str(be_the_program(**request)).encode())
@@ -152,9 +177,17 @@ if __name__ == "__main__":
     import pytest  # noqa: F401
     import transformer_lens.model_bridge.sources.transformers  # noqa: F401
     import transformers.models.gpt2.modeling_gpt2  # noqa: F401
+    from _pytest.assertion.rewrite import AssertionRewritingHook
 
     import mechcheck as package
 
     for name in package.__all__:
         getattr(package, name)
+    for module in pkgutil.walk_packages(package.__path__, "mechcheck."):
+        importlib.import_module(module.name)
+    for plugin in metadata.entry_points(group="pytest11"):
+        plugin.load()  # otherwise each fork compiles them, as pytest rewrites what they assert
+    AssertionRewritingHook._warn_already_imported = lambda *_: None  # type: ignore[method-assign]  # it is, and need not be rewritten
+    gc.collect()
+    gc.freeze()  # forks' collectors need not go over a million objects of imports, nor copy the pages on which these lie
     serve(sys.argv[1])

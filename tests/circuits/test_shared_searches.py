@@ -51,8 +51,8 @@ class Counted:
 
 
 @pytest.fixture(scope="module")
-def pool():
-    with cluster_executor("local", 2) as executor:
+def pool(shell):
+    with shell.for_python(), cluster_executor("local", 2) as executor:
         yield executor
 
 
@@ -163,7 +163,7 @@ def test_a_curve(given, shared):
         alike(one.values, other.values)
 
 
-def test_the_command(tmp_path, monkeypatch, capsys):
+def test_the_command(warm, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(sweeping, "free_bytes", lambda device: 2**17)
     (tmp_path / "discover.py").write_text(SEARCH)
     written = []

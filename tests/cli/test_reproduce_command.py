@@ -26,13 +26,14 @@ def claims(*, more: str = "", above: float = 0.5, names: tuple[str, ...] = ("one
 
 
 @pytest.fixture(scope="module")
-def author(tmp_path_factory):
+def author(tmp_path_factory, shell):
     """A folder with claims and the evidence of a run of them, told to be of another torch and of other weights."""
     folder = tmp_path_factory.mktemp("author")
     (folder / "test_it.py").write_text(claims())
     (folder / "pytest.ini").write_text("[pytest]\n")
     options = ["--mech-profile=smoke", "--mech-seed=3", "--mech-report=evidence", "-p", "no:randomly"]
-    subprocess.run([sys.executable, "-m", "pytest", "-q", "test_it.py", *options], cwd=folder, check=True, capture_output=True)
+    with shell.for_python():
+        subprocess.run([sys.executable, "-m", "pytest", "-q", "test_it.py", *options], cwd=folder, check=True, capture_output=True)
     file = folder / "evidence" / "evidence.json"
     evidence = json.loads(file.read_text())
     evidence["run"]["versions"]["torch"] = "0.0"

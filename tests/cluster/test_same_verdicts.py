@@ -52,13 +52,13 @@ def run(folder, *options):
 
 
 @pytest.fixture(scope="module")
-def alone(tmp_path_factory):
-    return run(tmp_path_factory.mktemp("alone"), "-n0")
+def alone(tmp_path_factory, shell):
+    with shell.for_python():
+        return run(tmp_path_factory.mktemp("alone"), "-n0")
 
 
 @pytest.mark.parametrize("place", PLACES)
-def test_where_claims_are_run_changes_nothing(alone, place, tmp_path):
-    """A minute each on a busy machine: two processes import what models are made of."""
+def test_where_claims_are_run_changes_nothing(alone, place, tmp_path, warm):
     if place in NEEDS and importlib.util.find_spec(NEEDS[place]) is None:
         pytest.skip(f"{NEEDS[place]} is not installed")
     assert len(alone[0]) > 5

@@ -22,11 +22,12 @@ def test_shares_have_exact_intervals():
     assert share_text(share([1, 0, 0, 0], bool)) == "25.0% [0.6%, 80.6%] of 4"
 
 
-def test_the_command_calibrates_a_model(tmp_path, capsys):
-    command = ["calibrate", "compiled-induction", "--profile", "smoke", "--claims", "80", "--population", "108", "--out", str(tmp_path)]
-    assert main(command) == 0
+def test_the_command_calibrates_a_model_and_processes_that_share_the_profiles_give_the_same(tmp_path, capsys, warm):
+    profiles, told = ["smoke", "ci"], {"claims": 80, "population": 108}
+    options = [f"--{name}={value}" for name, value in told.items()]
+    assert main(["calibrate", "compiled-induction", *(f"--profile={name}" for name in profiles), *options, "--out", str(tmp_path)]) == 0
     found = json.loads((tmp_path / "calibration.json").read_text())
-    assert list(found) == ["smoke"]
+    assert list(found) == profiles
     smoke = found["smoke"]
     assert smoke["false_positive_rate"]["n"] == 80
     assert smoke["false_positive_rate"]["value"] < 0.2
@@ -38,6 +39,9 @@ def test_the_command_calibrates_a_model(tmp_path, capsys):
     shown = (tmp_path / "calibration.html").read_text()
     assert share_text(smoke["vacuity_detection"]) in shown
     assert "http" not in shown
+    with cluster_executor("local", 2) as executor:
+        shared = calibrate_profiles(["compiled-induction"], profiles, **told, executor=executor)
+    assert json.loads(json.dumps(shared)) == found
 
 
 def test_too_few_claims_are_an_error(capsys):
@@ -64,10 +68,3 @@ def test_the_recorded_figures_are_complete(profile):
     of = recorded[profile]["of"]
     assert (of["prompts"], of["decoys"]) == PROFILES[profile]
     assert len(of["subjects"]) == 18
-
-
-def test_profiles_that_processes_share_come_out_alike():
-    told = {"claims": 80, "population": 108}
-    with cluster_executor("local", 2) as executor:
-        shared = calibrate_profiles(["compiled-induction"], ["smoke", "ci"], **told, executor=executor)
-    assert shared == calibrate_profiles(["compiled-induction"], ["smoke", "ci"], **told)

@@ -74,7 +74,7 @@ def test_what_plain_hooks_do_is_done_here(given, processes):
     alike(sweep(model, prompts, some, batch=2, executor=processes), sweep(model, prompts, some, batch=2))
 
 
-def test_workers_of_a_cluster_too(given):
+def test_workers_of_a_cluster_too(given, warm):
     model, prompts, variants = given
     with cluster_executor("local", 2) as executor:
         alike(sweep(model, prompts, variants, batch=2, executor=executor), sweep(model, prompts, variants, batch=2))

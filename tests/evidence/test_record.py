@@ -3,15 +3,13 @@
 from dataclasses import replace
 from pathlib import Path
 
-import jsonschema
 import numpy as np
 import pytest
 from hypothesis import strategies as st
-from runs import RUN
+from runs import RUN, VALIDATOR
 from tiny import random_prompts
 
 from mechcheck.evidence.record import EXAMPLES, NOT_MEASURED, describe_arguments, record_of
-from mechcheck.evidence.store import schema
 from mechcheck.evidence.used import Used
 from mechcheck.notation.circuit import Circuit, traced, untraced
 from mechcheck.notation.edges import edges
@@ -50,7 +48,7 @@ def decided() -> Outcome:
 )
 def test_it_fits_the_schema(outcome):
     record = record_of(CASE, outcome, NOT_MEASURED, 0.123456)
-    jsonschema.validate({"run": RUN, "claims": [record]}, schema())
+    VALIDATOR.validate({"run": RUN, "claims": [record]})
     assert (record["id"], record["nodeid"], record["command"], record["params"]) == ("t/it[m-3]", CASE.nodeid, "pytest it", {"k": "3"})
     assert (record["expect"], record["kind"], record["task"], record["duration_s"]) == ("refuted", "necessity", "t", 0.1235)
     assert (record["verdict"], record["met"], record["reason"]) == (outcome.verdict, outcome.met, outcome.reason)
@@ -86,12 +84,12 @@ def test_spans_beside_single_positions():
     found = describe_arguments({"prompts": prompts})["prompts"]["examples"]
     assert [one["positions"] for one in found] == [{"A": 2, "END": 3}, {"A": 1, "END": 1}]
     assert [one["spans"] for one in found] == [{"SUBJECT": [1, 2], "LAST": [3]}, {"SUBJECT": [0, 1], "LAST": [1]}]
-    jsonschema.validate({"run": RUN, "claims": [record_of(CASE, Outcome(), describe_arguments({"prompts": prompts}))]}, schema())
+    VALIDATOR.validate({"run": RUN, "claims": [record_of(CASE, Outcome(), describe_arguments({"prompts": prompts}))]})
     for one in found:
         del one["spans"]  # as evidence of before has it
     earlier = {**NOT_MEASURED, "prompts": {**describe_arguments({"prompts": prompts})["prompts"], "examples": found}}
     record = record_of(CASE, Outcome(), earlier)
-    jsonschema.validate({"run": RUN, "claims": [{k: v for k, v in record.items() if k not in ("interventions", "caveats")}]}, schema())
+    VALIDATOR.validate({"run": RUN, "claims": [{k: v for k, v in record.items() if k not in ("interventions", "caveats")}]})
 
 
 def test_what_it_was_measured_on(tiny):
@@ -103,14 +101,14 @@ def test_what_it_was_measured_on(tiny):
     assert found["circuit"] == {"source": "here", "roles": {"mover": "0.1@END"}, "criteria": {"met": None, "unmet": {}}}
     assert (found["prompts"]["n"], found["prompts"]["lengths"], len(found["prompts"]["examples"])) == (12, [7, 9], EXAMPLES)
     assert (found["prompts"]["left_out"], found["prompts"]["unaligned"]) == ({}, {"counterfactual": 0, "reference": 0})
-    jsonschema.validate({"run": RUN, "claims": [record_of(CASE, Outcome(), found)]}, schema())
+    VALIDATOR.validate({"run": RUN, "claims": [record_of(CASE, Outcome(), found)]})
     shorter = replace(
         prompts, counterfactual=random_prompts(4, [7, 8, 8] * 4), reference=prompts, left_out={"'isn't' (3 tokens) for 'is' (1)": 5}
     )
     found = describe_arguments({"model": tiny("gpt2", "float32"), "prompts": shorter})
     assert found["prompts"]["left_out"] == {"'isn't' (3 tokens) for 'is' (1)": 5}
     assert found["prompts"]["unaligned"] == {"counterfactual": 4, "reference": 0}
-    jsonschema.validate({"run": RUN, "claims": [record_of(CASE, Outcome(), found)]}, schema())
+    VALIDATOR.validate({"run": RUN, "claims": [record_of(CASE, Outcome(), found)]})
     assert describe_arguments({"prompts": "of the user's own kind"}) == NOT_MEASURED
 
 
@@ -126,7 +124,7 @@ def test_a_circuit_of_edges(tiny):
         check.faithful(circuit.edges, prompts, instead="mean")
         check.beats_random_circuits(circuit.edges, prompts, n=5, instead="mean")
     record = record_of(CASE, decide_claim(check, "supported"), NOT_MEASURED | subject | used.record())
-    jsonschema.validate({"run": RUN, "claims": [record]}, schema())
+    VALIDATOR.validate({"run": RUN, "claims": [record]})
     faithful, beats = record["expectations"]
     assert (faithful["kind"], faithful["margin"], faithful["threshold"]) == ("faithful", 0.2, [0.8, 1.2])
     assert faithful["evaluated"] == beats["evaluated"]

@@ -6,17 +6,17 @@ import re
 import shutil
 from pathlib import Path
 
-import jsonschema
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from runs import VALIDATOR
 from scipy import stats
 
 from mechcheck import cli
 from mechcheck.base.errors import MechcheckError
 from mechcheck.evidence.compare import compare
 from mechcheck.evidence.runs import read_baseline, read_evidence, read_run
-from mechcheck.evidence.store import SCHEMA, schema
+from mechcheck.evidence.store import SCHEMA
 from mechcheck.evidence.upgrade import in_the_words_of, upgraded
 
 KEPT = Path(__file__).parent / "schema1"
@@ -38,7 +38,7 @@ def later(tmp_path):
         evidence = read_evidence(KEPT)
         del evidence["run"]["upgraded_from"]
         change({claim["id"]: claim for claim in evidence["claims"]})
-        jsonschema.validate(evidence, schema())
+        VALIDATOR.validate(evidence)
         (folder / "evidence.json").write_text(json.dumps(evidence), encoding="utf-8")
         return folder
 
@@ -52,7 +52,7 @@ def claims_of(evidence):
 def test_it_fits_the_schema_of_today_and_says_where_it_comes_from():
     assert STORED["run"]["schema"] == "mechcheck.evidence/1"
     evidence = read_evidence(KEPT)
-    jsonschema.validate(evidence, schema())
+    VALIDATOR.validate(evidence)
     assert (evidence["run"]["schema"], evidence["run"]["upgraded_from"]) == (SCHEMA, "mechcheck.evidence/1")
     assert json.loads((KEPT / "evidence.json").read_text(encoding="utf-8")) == STORED, "files are left as they are"
 

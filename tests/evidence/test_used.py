@@ -2,16 +2,14 @@
 
 from dataclasses import replace
 
-import jsonschema
 import pytest
 import torch
-from runs import RUN
+from runs import RUN, VALIDATOR
 from test_record import CASE
 from tiny import random_prompts
 
 from mechcheck.engine.run import capture, plain_hooks, run, sweep
 from mechcheck.evidence.record import NOT_MEASURED, record_of
-from mechcheck.evidence.store import schema
 from mechcheck.evidence.used import Used
 from mechcheck.measures.causal.patching import head_patching
 from mechcheck.measures.text.generation import generate
@@ -47,7 +45,7 @@ def used(tiny):
             for change in changes:
                 run(tiny("gpt2"), prompts, change, metric)
         run(tiny("gpt2"), prompts, Scale(mlps("1"), 3.0))  # nobody watches
-        jsonschema.validate({"run": RUN, "claims": [record_of(CASE, Outcome(), NOT_MEASURED | seen.record())]}, schema())
+        VALIDATOR.validate({"run": RUN, "claims": [record_of(CASE, Outcome(), NOT_MEASURED | seen.record())]})
         return seen.record()["interventions"]
 
     return of

@@ -119,7 +119,7 @@ def test_what_does_not_fit_is_told_at_its_field(bench, wanted, given, places):
     ],
     ids=["role patched", "heads ablated"],
 )  # fmt: skip
-def test_pytest_estimates_what_the_page_says_of_the_same_prompts(bench, wanted, given, change, metric, shown, tmp_path):
+def test_pytest_estimates_what_the_page_says_of_the_same_prompts(bench, wanted, given, change, metric, shown, tmp_path, warm):
     """Two runs of pytest, each of some seconds: the imports alone are two."""
     source = bench.claim(wanted | given)["source"]
     save(tmp_path, "test_flips.py", source, False)
@@ -137,7 +137,7 @@ def test_pytest_estimates_what_the_page_says_of_the_same_prompts(bench, wanted, 
     assert sum(said) / len(said) == pytest.approx(one["estimate"]["value"], abs=1e-6)
 
 
-def test_prompts_that_were_shown_are_left_out(bench, wanted, tmp_path):
+def test_prompts_that_were_shown_are_left_out(bench, wanted, tmp_path, warm):
     fresh = m.task_prompts("ioi", bench.model, n=96, seed=1)
     source = bench.claim(wanted)["source"].replace('"ids": """', f'"ids": """\n{" ".join(fresh.ids[:40])}')
     save(tmp_path, "test_flips.py", source, False)

@@ -96,8 +96,7 @@ def test_what_no_fresh_prompt_has_is_told_at_its_field(bench, wanted, given, whe
     ],
     ids=["knock out", "steer"],
 )  # fmt: skip
-def test_pytest_measures_it_on_fresh_prompts(bench, wanted, given, change, tmp_path):
-    """Two runs of pytest, each of some seconds: the imports alone are two."""
+def test_pytest_measures_it_on_fresh_prompts(bench, wanted, given, change, tmp_path, warm):
     source = bench.claim(wanted | given | {"threshold": "2"})["source"]
     save(tmp_path, "test_flips.py", source, False)
     options = ["-q", "-c", os.devnull, f"--rootdir={tmp_path}", "--mech-report=rep", "--mech-profile=smoke"]

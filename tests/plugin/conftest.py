@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import jsonschema
 import pytest
+from runs import VALIDATOR
 
 from mechcheck.base.reading import read_json
-from mechcheck.evidence.store import FILE, schema
+from mechcheck.evidence.store import FILE
 
 MODEL = "names-gpt2-seed1"
 
@@ -81,7 +81,7 @@ def in_a_process(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 
     def run(*arguments: str) -> pytest.RunResult:
         monkeypatch.setenv("PATH", request.getfixturevalue("shell").environment["PATH"])
-        return pytester.run("pytest", "-W", "ignore::pytest.PytestAssertRewriteWarning", *arguments)
+        return pytester.run("pytest", *arguments)
 
     return run
 
@@ -105,7 +105,7 @@ def claims(request: pytest.FixtureRequest, in_a_process: Callable[..., pytest.Ru
         result = in_a_process(*arguments) if apart else pytester.runpytest_inprocess(*arguments, no_reraise_ctrlc=True)
         evidence = read_json(report / FILE) if (report / FILE).exists() else None
         if evidence is not None:
-            jsonschema.validate(evidence, schema())
+            VALIDATOR.validate(evidence)
         return Run(result, evidence, report)
 
     run.again = rerun  # type: ignore[attr-defined]

@@ -6,6 +6,7 @@ import pytest
 from lost import HEADER as HEADER
 from lost import N, litter, thirteen
 
+pytestmark = pytest.mark.usefixtures("warm")  # workers are started as Python is
 assert "def around" in HEADER  # below which `claims` puts each source
 ON_TWO = ("--mech-cluster=local", "--mech-workers=2")
 MIXED = """

@@ -5,13 +5,13 @@ import subprocess
 import sys
 import time
 
-import jsonschema
 from lost import HEADER, KILLED, litter, thirteen
+from runs import VALIDATOR
 
 from mechcheck import cli
 from mechcheck.base.reading import read_json
 from mechcheck.evidence.runs import read_baseline
-from mechcheck.evidence.store import FILE, schema
+from mechcheck.evidence.store import FILE
 
 ONE = ("-n0",)
 
@@ -35,7 +35,7 @@ def test_one_killed_run_costs_no_other_its_claims(claims, pytester, in_a_process
     (folder,) = run.report.glob("recovered-*")
     assert f"reports/{folder.name}/{FILE}: 7 claims, 7 undecided of those that the run asked for" in capsys.readouterr().out
     evidence = read_json(folder / FILE)
-    jsonschema.validate(evidence, schema())
+    VALIDATOR.validate(evidence)
     assert [claim["verdict"] for claim in sorted(evidence["claims"], key=lambda c: len(c["id"]))] == ["supported"] * 6 + ["errored"]
     assert evidence["run"]["complete"] is False
     assert len(list((folder / evidence["run"]["samples"]).iterdir())) == 6

@@ -5,14 +5,14 @@ import shutil
 import signal
 from pathlib import Path
 
-import jsonschema
 import pytest
 from lost import HEADER, KILLED, N, litter, thirteen
+from runs import VALIDATOR
 
 from mechcheck import cli
 from mechcheck.base.reading import read_json
 from mechcheck.evidence.runs import read_baseline
-from mechcheck.evidence.store import FILE, schema
+from mechcheck.evidence.store import FILE
 
 ONE, TWO = ("-n0",), ("-n2",)
 BOTH = pytest.mark.parametrize("workers", [ONE, TWO], ids=["one process", "two"])
@@ -177,7 +177,7 @@ def test_a_folder_that_can_never_be_written_again(claims):
     folder = Path(re.search(r"the evidence could not be written to reports \(.*\): it is in (\S+)", run.output)[1])
     try:
         evidence = read_json(folder / FILE)
-        jsonschema.validate(evidence, schema())
+        VALIDATOR.validate(evidence)
         assert (len(evidence["claims"]), evidence["run"]["complete"]) == (N, True)
         assert len(list((folder / evidence["run"]["samples"]).iterdir())) == N
         assert not litter(folder)
@@ -210,7 +210,7 @@ def test_files_that_cannot_grow(claims):
         (lambda folder: (folder / FILE).mkdir(), "evidence.json is in the way of the evidence, as it is a folder"),
     ],
 )
-def test_what_is_in_the_way_is_told_before_the_first_claim(claims, pytester, workers, in_the_way, said):
+def test_what_is_in_the_way_is_told_before_the_first_claim(claims, pytester, warm, workers, in_the_way, said):
     (pytester.path / "reports").mkdir()
     in_the_way(pytester.path / "reports")
     pytester.makepyfile(test_claims=HEADER + thirteen("open('ran', 'w').close()", at=0).replace("\n    ", "\n"))

@@ -3,12 +3,12 @@
 import signal
 from types import SimpleNamespace
 
-import jsonschema
 import pytest
 from lost import HEADER, N, litter, thirteen
+from runs import VALIDATOR
 
 from mechcheck.base.reading import read_json
-from mechcheck.evidence.store import FILE, schema
+from mechcheck.evidence.store import FILE
 
 assert "def around" in HEADER  # below which `claims` puts each source
 USUAL = ("-p", "no:randomly", "--mech-profile=smoke")
@@ -28,7 +28,7 @@ def resume(pytester):
         result = pytester.runpytest_inprocess(*USUAL, resumed, *options, no_reraise_ctrlc=True)
         report = pytester.path / "reports"
         evidence = read_json(report / FILE)
-        jsonschema.validate(evidence, schema())
+        VALIDATOR.validate(evidence)
         return SimpleNamespace(result=result, output=result.stdout.str(), report=report, evidence=evidence)
 
     return run
@@ -66,6 +66,7 @@ def is_whole(run, expected):
     assert len(list((run.report / run.evidence["run"]["samples"]).glob("*.npz"))) == N
 
 
+@pytest.mark.usefixtures("warm")
 @pytest.mark.parametrize("how", [(), ("--mech-cluster=local", "--mech-workers=1"), ("-n1",)], ids=["here", "cluster", "n"])
 def test_a_killed_run_ends_as_if_it_had_not_been(whole, resume, in_a_process, how):
     expected = whole(once("os.kill(os.getpid(), signal.SIGKILL)"))

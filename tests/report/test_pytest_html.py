@@ -81,7 +81,7 @@ def records(make: SimpleNamespace) -> dict[str, dict]:
 
 
 @pytest.fixture
-def run(pytester: pytest.Pytester, make: SimpleNamespace, monkeypatch: pytest.MonkeyPatch):
+def run(pytester: pytest.Pytester, make: SimpleNamespace, monkeypatch: pytest.MonkeyPatch, warm: None):
     """Run the sample tests with the adapter alone, and read pytest-html's report."""
 
     def runner(*args: str) -> Blob:

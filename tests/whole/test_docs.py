@@ -132,7 +132,7 @@ def shell(tmp_path_factory):
         folder = tmp_path_factory.mktemp("shell")
         running = Shell(
             folder, HF_ENDPOINT=hub.url, HF_HOME=str(folder / "hub"), HF_HUB_DISABLE_XET="1", HF_HUB_DISABLE_PROGRESS_BARS="1",
-            PYTEST_ADDOPTS="-p no:randomly -p no:cacheprovider -W ignore::pytest.PytestAssertRewriteWarning",
+            PYTEST_ADDOPTS="-p no:randomly -p no:cacheprovider",
             PYTEST_XDIST_AUTO_NUM_WORKERS="1", COLUMNS="120",
         )  # fmt: skip
         yield running

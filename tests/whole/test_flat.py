@@ -27,7 +27,7 @@ def test_a_process_stays_flat():
     assert later[-1]["objects"] - later[0]["objects"] < 200 * 20  # a claim's record and report, which pytest keeps
 
 
-def test_what_was_measured_is_let_go(pytester):
+def test_what_was_measured_is_let_go(pytester, warm):
     """Its record and its report stay until the run ends; the values of each prompt, and those of decoys, are on disk."""
     pytester.makeconftest("""
         import gc
@@ -50,14 +50,14 @@ def test_what_was_measured_is_let_go(pytester):
     result.stdout.fnmatch_lines(["*alive: 0"])
 
 
-def test_three_orders_give_the_same():
+def test_three_orders_give_the_same(warm):
     rows = list(orders.orders(3, ["claims/compiled/test_compiled_attention.py"]))
     assert rows[0]["claims"] > 3
     assert [row["differ"] for row in rows] == [[]] * 4
     assert any("-k" in row["options"] for row in rows)
 
 
-def test_two_places_give_the_same_and_what_differs_is_told(monkeypatch):
+def test_two_places_give_the_same_and_what_differs_is_told(monkeypatch, warm):
     claims = ["claims/compiled/test_compiled_attention.py"]
     first, second = places.places(["one", "local"], claims)
     assert first["claims"] == second["claims"] > 3

@@ -60,7 +60,7 @@ def evidence(folder: Path) -> dict:
     return {claim["nodeid"]: {name: claim[name] for name in ("verdict", "expectations", "decoys", "prompts", "model")} for claim in claims}
 
 
-def test_what_is_saved_is_run_again(folder):
+def test_what_is_saved_is_run_again(folder, shell):
     """A claim, a circuit, a helper, a file more and one less; what is broken is said, and mended."""
     claims = folder / "claims"
     with watching(folder, *OPTIONS) as watched:
@@ -102,7 +102,8 @@ def test_what_is_saved_is_run_again(folder):
 
     circuit.write_text((SHIPPED / circuit.name).read_text())
     node = "claims/test_circuits.py::test_heads[names-gpt2-seed4]"
-    subprocess.run([sys.executable, "-m", "pytest", node, *OPTIONS[1:]], cwd=folder, capture_output=True, check=True)
+    with shell.for_python():
+        subprocess.run([sys.executable, "-m", "pytest", node, *OPTIONS[1:]], cwd=folder, capture_output=True, check=True)
     assert evidence(folder) == watched_evidence
 
 
@@ -181,7 +182,7 @@ def test_nothing_to_watch(tmp_path):
 
 
 @pytest.mark.parametrize("terminal", [True, False])
-def test_where_no_process_can_be_copied_each_run_is_a_fresh_one(folder, terminal):
+def test_where_no_process_can_be_copied_each_run_is_a_fresh_one(folder, terminal, shell):
     """It is said, and whatever else a watch does is done: some imports of everything, so some 6 s of CPU each."""
     cannot = ("-c", "import os; del os.fork; from mechcheck.cli import main; raise SystemExit(main())")
     file = folder / "claims" / "test_behaviour.py"
@@ -205,5 +206,7 @@ def test_where_no_process_can_be_copied_each_run_is_a_fresh_one(folder, terminal
         assert watched.ended() == 0
 
     file.write_text(CLAIM)
-    subprocess.run([sys.executable, "-m", "pytest", "claims/test_behaviour.py", *OPTIONS[1:]], cwd=folder, capture_output=True, check=True)
+    with shell.for_python():
+        command = [sys.executable, "-m", "pytest", "claims/test_behaviour.py", *OPTIONS[1:]]
+        subprocess.run(command, cwd=folder, capture_output=True, check=True)
     assert evidence(folder) == found
