@@ -191,3 +191,38 @@ def test_it(model, prompts, check, k):
     workers = {name: {worker for model, worker in met if model.startswith(name)} for name in ("names-gpt2-seed0", "names-gpt2-seed4")}
     assert sum(map(len, workers.values())) <= 3, met
     assert set.union(*workers.values()) == {"1", "2"}
+
+
+ENDING = """
+@claim("it is told in the middle that its job will be ended soon", decoy={"mean": -1.0})
+def test_told(check, mean=1.0):
+    os.kill(os.getpid(), signal.SIGUSR2)
+    time.sleep(0.1)
+    check.above(around(mean), 0)
+
+@pytest.mark.parametrize("i", range(3))
+@claim("another", decoy={"mean": -1.0})
+def test_other(check, i, mean=1.0):
+    check.above(around(mean), 0)
+"""
+
+
+def test_a_job_that_will_be_ended_decides_its_claim_first(claims):
+    pytest.importorskip("submitit", reason="pip install 'mechcheck[slurm]'")
+    found = claims(ENDING, "--mech-cluster=slurm:local", "--mech-workers=1")
+    assert [claim["verdict"] for claim in found.evidence["claims"]] == ["supported"] * 4
+    assert found.evidence["run"]["complete"] is True
+    assert "lost" not in found.output
+
+
+def test_what_breaks_pytest_itself_in_a_worker_costs_the_others_nothing(claims, pytester):
+    """As a plugin's hook that raises does, which ends a run without a cluster."""
+    pytester.makeconftest(
+        "def pytest_runtest_logstart(nodeid):\n    if 'test_it[-1.0]' in nodeid and is_worker: raise LookupError('a hook broke')\n"
+    )
+    conftest = pytester.path / "conftest.py"
+    conftest.write_text("import os\nis_worker = 'MECHCHECK_WORKER' in os.environ\n" + conftest.read_text())
+    found = claims(MIXED, *ON_TWO, "-k", "test_it")
+    assert sorted(found.verdicts.values()) == ["errored", "inconclusive", "supported"]
+    (broken,) = [claim for claim in found.evidence["claims"] if claim["verdict"] == "errored"]
+    assert "the worker could not run it: LookupError: a hook broke" in broken["reason"]

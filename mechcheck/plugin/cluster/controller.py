@@ -120,7 +120,10 @@ class Controller:
         except (BrokenExecutor, MechcheckError) as error:
             raise pytest.UsageError(f"--mech-cluster {self.asked.where}: {error}") from error
         except Exception as error:  # of pytest's or a plugin's in the worker; the others' claims are decided all the same
-            self._crashed(item, f"the worker could not run it: {error_text(error)}")
+            why = f"the worker could not run it: {error_text(error)}"
+            if (record := (self.roster.claims or {}).get(item.nodeid)) is not None:
+                record["reason"] = why  # its process goes on
+            self._crashed(item, why)
             return
         self.parts.take(ran.files)
         hook = item.ihook
