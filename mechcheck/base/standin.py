@@ -26,7 +26,9 @@ class StandIn:
     To be imported and handed on costs nothing.
     """
 
-    def __init__(self, take: Callable[[], Any]) -> None:
+    def __init__(self, stands_for: str, take: Callable[[], Any]) -> None:
+        self.stands_for = stands_for
+        """The public name, which can be asked for without taking it."""
         self._taken = take
 
     def __getattr__(self, name: str) -> Any:
@@ -61,6 +63,6 @@ def by_name(take: Callable[[str], Any], names: Collection[str]) -> Callable[[str
 
     @cache
     def standing_in(name: str) -> StandIn:
-        return StandIn(lambda: take(name))
+        return StandIn(name, lambda: take(name))
 
     return lambda name: standing_in(name) if _listing and name in callables else take(name)

@@ -10,6 +10,7 @@ from typing import Any
 from mechcheck.base.cached import cached_property
 from mechcheck.base.errors import ClaimError
 from mechcheck.base.outgoing import message_of
+from mechcheck.base.standin import StandIn
 from mechcheck.base.text import no_text
 
 RENEWED = {"models": "model", "seeds": "seed", "dtype": "dtype"}
@@ -133,8 +134,10 @@ def _checked(axis: str, value: object) -> str:
 
 
 def value_text(value: object) -> str:
-    """A value of an axis in words: a metric by its name, a function by its own."""
+    """A value of an axis in words: a metric by its name, a function by its own; where tests are only listed, by what it is imported as."""
     if isinstance(value, str):
         return value
+    if type(value) is StandIn:
+        return value.stands_for
     name = getattr(value, "name", None) or getattr(value, "__name__", None)
     return name if isinstance(name, str) else message_of(value)
