@@ -26,7 +26,7 @@ from pathlib import Path
 from unittest.mock import patch
 
 PROGRAM = """#!{python} -IS
-import json, os, socket, sys
+import json, os, signal, socket, sys
 words = [os.path.basename(sys.argv[0]), *sys.argv[1:]]
 words[1:2] = ["-m", "pytest"] if words[1:2] == ["-mpytest"] else words[1:2]
 served = (["-m", "pytest"], ["-m", "mechcheck.cli"], ["-m", "mechcheck.cluster.serving"], ["-u", "-c"])  # the last is pytest-xdist's
@@ -34,7 +34,8 @@ if words[0] == "python" and words[1:3] not in served and (words[1:] or ["-"])[0]
     os.execv("{python}", ["{python}", *words[1:]])
 with socket.socket(socket.AF_UNIX) as warm:
     warm.connect("{address}")
-    request = dict(words=words, directory=os.getcwd(), environment=dict(os.environ))
+    ignored = [one for one in (signal.SIGINT, signal.SIGHUP) if signal.getsignal(one) == signal.SIG_IGN]
+    request = dict(words=words, directory=os.getcwd(), environment=dict(os.environ), ignored=ignored)
     socket.send_fds(warm, [b"f"], [0, 1, 2])
     warm.sendall(json.dumps(request).encode() + b"\\n")
     status = warm.recv(8)
@@ -122,7 +123,9 @@ def run_python() -> int:
 PROGRAMS = {"pytest": run_pytest, "mechcheck": run_mechcheck, "python": run_python}
 
 
-def be_the_program(words: list[str], directory: str, environment: Mapping[str, str]) -> int:
+def be_the_program(words: list[str], directory: str, environment: Mapping[str, str], ignored: list[int]) -> int:
+    for one, usual in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):  # as whoever asks has them
+        signal.signal(one, signal.SIG_IGN if one in ignored else usual)
     os.chdir(directory)
     os.environ.clear()
     os.environ.update(environment)

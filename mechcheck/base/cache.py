@@ -1,6 +1,7 @@
 """A per-user cache for directories that are built from something else when they are first asked for."""
 
 import atexit
+import errno
 import hashlib
 import logging
 import os
@@ -86,8 +87,10 @@ def _built(directory: Path, build: Callable[[Path], object]) -> Path:
             try:
                 os.rename(new, directory)
                 break
-            except OSError:
+            except OSError as error:
                 if not directory.exists():
+                    if error.errno in (errno.ENOTEMPTY, errno.EEXIST):
+                        continue  # it was there, and another process has taken it out of the way meanwhile
                     raise
                 if _whole(directory):  # another process was faster
                     break

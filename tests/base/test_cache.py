@@ -3,6 +3,7 @@
 import errno
 import logging
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -191,6 +192,28 @@ def test_it_is_hashed_once_in_a_process(folder, monkeypatch):
     built_once("kind", NEW, refuse)
     monkeypatch.setattr(_cache, "_sums", refuse)
     assert built_once("kind", NEW, refuse)
+
+
+def test_what_another_process_takes_away_in_the_middle_is_put_back(folder, monkeypatch):
+    """It finds the damaged one in the way, which is gone when it looks what that is."""
+    built_once("kind", NEW, build)
+    (folder / NEW / "weights").write_text("damaged")
+    _cache._seen_whole.clear()
+    rename, refused = os.rename, []
+
+    def late(source, target):
+        if not refused and Path(target) == folder / NEW:
+            with pytest.raises(OSError, match="not empty") as error:
+                rename(source, target)
+            refused.append(error.value)
+            shutil.rmtree(folder / NEW)
+            raise error.value
+        rename(source, target)
+
+    monkeypatch.setattr(os, "rename", late)
+    assert built_once("kind", NEW, build) == folder / NEW
+    assert len(refused) == 1
+    assert (folder / NEW / "weights").read_text() == "built"
 
 
 def test_many_heal_it_at_once(folder):
