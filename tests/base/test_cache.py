@@ -3,7 +3,6 @@
 import errno
 import logging
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -192,39 +191,6 @@ def test_it_is_hashed_once_in_a_process(folder, monkeypatch):
     built_once("kind", NEW, refuse)
     monkeypatch.setattr(_cache, "_sums", refuse)
     assert built_once("kind", NEW, refuse)
-
-
-def test_what_another_process_takes_away_in_the_middle_is_put_back(folder, monkeypatch):
-    """It finds the damaged one in the way, which is gone when it looks what that is."""
-    built_once("kind", NEW, build)
-    (folder / NEW / "weights").write_text("damaged")
-    _cache._seen_whole.clear()
-    rename, refused = os.rename, []
-
-    def late(source, target):
-        if not refused and Path(target) == folder / NEW:
-            with pytest.raises(OSError, match="not empty") as error:
-                rename(source, target)
-            refused.append(error.value)
-            shutil.rmtree(folder / NEW)
-            raise error.value
-        rename(source, target)
-
-    monkeypatch.setattr(os, "rename", late)
-    assert built_once("kind", NEW, build) == folder / NEW
-    assert len(refused) == 1
-    assert (folder / NEW / "weights").read_text() == "built"
-
-
-def test_many_heal_it_at_once(folder):
-    built_once("kind", NEW, build)
-    for _ in range(5):
-        (folder / NEW / "weights").write_text("damaged")
-        _cache._seen_whole.clear()
-        with ThreadPoolExecutor(8) as pool:
-            assert {str(path) for path in pool.map(lambda _: built_once("kind", NEW, build), range(16))} == {str(folder / NEW)}
-        assert (folder / NEW / "weights").read_text() == "built"
-        assert names(folder) == {NEW}
 
 
 def test_a_killed_build_leaves_nothing_that_is_used(folder, tmp_path):
