@@ -7,7 +7,7 @@ from concurrent.futures import Future
 from contextlib import suppress
 from multiprocessing.connection import Connection, Listener
 
-from mechcheck.cluster.serving import Address
+from mechcheck.cluster.serving import GOODBYE, Address
 from mechcheck.cluster.workers import LeftWorkerError, LostWorkerError
 
 _LOOK_S = 0.2
@@ -120,7 +120,10 @@ class ConnectedWorker:
             if self._stopped or not self._lives():
                 raise EOFError("it ended before it was ready")
         assert self._connection is not None
-        if self._connection.poll():  # it has nothing to say now, but that it is gone
+        if not self._connection.poll():  # before it is given the task it has nothing to say, but that it leaves
+            self._connection.send_bytes(task)
+        answer = self._connection.recv_bytes()
+        if answer == GOODBYE:
+            self._connection.close()
             raise LeftWorkerError("it had left")
-        self._connection.send_bytes(task)
-        return self._connection.recv_bytes()
+        return answer

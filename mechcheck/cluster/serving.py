@@ -18,6 +18,15 @@ NUMBER = "MECHCHECK_WORKER"
 
 Address = tuple[str, int]
 
+GOODBYE = b""
+"""What a worker sends that leaves: whatever it is sent from then on it does not begin."""
+_GRACE_S = 5.0
+"""Seconds that it waits for whoever has not heard of it: hung up at once, a task on its way would look like one that was lost."""
+
+
+class _LeaveNow(BaseException):
+    """While it is idle."""
+
 
 def serve(address: Address, key: bytes, number: int, path: list[str], leave_at: Sequence[int] = ()) -> None:
     """Be worker `number` of the pool at an address, until it hangs up; modules are found where they are there.
@@ -36,17 +45,22 @@ def serve(address: Address, key: bytes, number: int, path: list[str], leave_at: 
         nonlocal leaving
         leaving = True
         if not busy:
-            raise EOFError
+            raise _LeaveNow
 
     with Client(address, authkey=key) as connection, suppress(EOFError, OSError):
         connection.send((number, f"process {os.getpid()} on {socket.gethostname()}"))
-        for one in leave_at:
-            signal.signal(one, leave)
-        while not leaving:
-            task = connection.recv_bytes()
-            busy = True
-            connection.send_bytes(answered(task))
-            busy = False
+        with suppress(_LeaveNow):
+            for one in leave_at:
+                signal.signal(one, leave)
+            while not leaving:
+                task = connection.recv_bytes()
+                busy = True
+                connection.send_bytes(answered(task))
+                busy = False
+        busy = True
+        connection.send_bytes(GOODBYE)
+        while connection.poll(_GRACE_S):  # a task that was on its way, which is not begun; at the end the pool hangs up
+            connection.recv_bytes()
 
 
 if __name__ == "__main__":
