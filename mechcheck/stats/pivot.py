@@ -98,8 +98,11 @@ def pivot(
     share = sizes / n  # [unit]
     deviations = (values - mean) / n  # [prompt]
     sums = np.bincount(units, deviations)  # [unit]
+    cancelled = False
     if same is not None:
-        deviations = np.bincount(same, deviations).astype(np.float64)  # [different prompt]
+        merged = np.bincount(same, deviations).astype(np.float64)  # [different prompt]
+        cancelled = float(np.abs(merged).max()) * n <= max(TOLERANCE * float(np.abs(values).max()), _NOISE)
+        deviations = deviations if cancelled else merged
     unit_size = max(float(np.abs(values).max()), scale)
     noise = max(TOLERANCE * unit_size, _NOISE)
     effective_units = 1 / float((share**2).sum())
@@ -116,6 +119,8 @@ def pivot(
     elif not symmetric:
         skewness = _skewness(deviations, design)
         widened, caveat, valid = _caveat(values, noise, skewness, different / n / design)
+    if cancelled:
+        valid, caveat = False, "the values of prompts that are given several times cancel: nothing tells how sure their mean is"
     error = max(widened * math.sqrt(variance), noise)
     return Pivot(mean, error, df, skewness, widened, design, effective_units, False, valid, caveat)
 
@@ -135,9 +140,8 @@ def _caveat(values: Float[np.ndarray, " prompt"], noise: float, skewness: float,
     n = len(values)
     effective = n * worth
     ordered = np.sort(values)
-    # The most common value: the longest run of values that are the same.
-    starts = np.flatnonzero(np.r_[True, np.diff(ordered) > noise])
-    same = int(np.diff(np.r_[starts, n]).max())
+    # The most common value: as many as are the same as each other, and not merely as their neighbours, of which a chain goes anywhere.
+    same = int((np.searchsorted(ordered, ordered + noise, side="right") - np.arange(n)).max())
     rest = (n - same) * worth
     if same > _SPIKE * n and rest < _RARE:
         factor = min(8.0, max(2.0, 6 / rest))

@@ -1,6 +1,7 @@
 """Intervals and p-values against formulas written out by hand, scipy's exact tests, each other, and simulated coverage."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -252,3 +253,33 @@ def test_non_finite_values(bad):
         estimate_mean(measured([1.0, 2.0, 3.0], denominator=[1.0, bad, 1.0]), SURE)
     with pytest.raises(NonFiniteError):
         estimate_rate(measured([1.0, bad, 0.0]), SURE)
+
+
+ALMOST = st.lists(st.tuples(st.integers(0, 40), st.floats(-40, 40)), min_size=2, max_size=60)
+
+
+@given(ALMOST, st.sampled_from([2.0, -25.0]), st.sampled_from([1e-9, 1e-10, 1e-12]), st.sampled_from([0.0, 1.0, 30.0]))
+def test_values_that_differ_by_about_rounding(drawn, base, step, size):
+    """Each is the same as its neighbour, and the first is not the same as the last: nothing is divided by the number of the others."""
+    values = base + step * np.array([jitter for _, jitter in drawn])
+    found = estimate_mean(replace(measured(values, [unit for unit, _ in drawn]), size=size), SURE).estimate
+    assert found.low <= found.value <= found.high
+    assert found.high - found.low <= 1000 * max(1e-9 * max(size, abs(base)), 1e-12) + 1000 * step
+
+
+def test_a_chain_of_neighbours_is_not_one_value():
+    """Half a tolerance apart: at most three of sixty are the same, and the mean rests on all of them."""
+    found = estimate_mean(measured(1 + 0.5e-9 * np.arange(60)), SURE).estimate
+    assert found.caveat is None
+    assert found.high - found.low > 2e-9
+    spiked = estimate_mean(measured([1.0] * 55 + [1 + 1e-3 * i for i in range(1, 6)]), SURE).estimate
+    assert spiked.caveat.startswith("55 of 60 prompts have one value")
+
+
+def test_prompts_given_twice_whose_values_cancel():
+    """Merged, each prompt says the same; apart, none does."""
+    found = estimate_mean(measured([1.0, 3.0, 3.0, 1.0], ids=list("abab")), SURE).estimate
+    assert (found.value, found.valid) == (2.0, False)
+    assert "cancel" in found.caveat
+    assert found.low < 1.5
+    assert found.high > 2.5
