@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -21,6 +22,27 @@ Cuts = Bool[Tensor, "variant receiver sender *kind"]
 Kinds = Int[Tensor, "prompt pos"]
 
 
+class Said(NamedTuple):
+    """What has been said so far, at every position or at some."""
+
+    changes: Float[Tensor, "variant sender prompt pos d_model"]
+    """Of each sender, what it would say less what it says."""
+    values: Sent
+    """What it would say."""
+    kinds: Kinds | None
+    """Of which kind each position is."""
+
+    def at(self, positions: Int[Tensor, "prompt some"]) -> "Said":
+        """The same at these positions of each prompt."""
+        kinds = None if self.kinds is None else self.kinds.gather(1, positions)
+        return Said(at_positions(self.changes, positions), at_positions(self.values, positions), kinds)
+
+
+def at_positions(x: Float[Tensor, "... prompt pos d_model"], positions: Int[Tensor, "prompt some"]) -> Float[Tensor, "... prompt some d_model"]:
+    """Some positions of each prompt."""
+    return x[..., torch.arange(len(positions), device=positions.device)[:, None], positions, :]
+
+
 @dataclass(eq=False)
 class GraphRun:
     """Some variants on some prompts; streams are [variant, prompt, pos, d_model]."""
@@ -35,26 +57,32 @@ class GraphRun:
     """Of which kind each position is, where `cuts` tells kinds apart."""
 
     def streams(self) -> Float[Tensor, "variant prompt read d_model"]:
-        """The stream that the final norm reads, where it is wanted; where `cuts` are shares of a cut, it knows its gradient."""
+        """The stream that the final norm reads, where it is wanted; where `cuts` are shares of a cut, it knows its gradient.
+
+        In the last layer nothing but keys and values is read at other positions than those, so that nothing else is computed there.
+        """
         known, n = self.known, len(self.cuts)
         x = self.base.layers.entering(0).expand(n, -1, -1, -1)
         self._cuts = self.cuts.to(x)
-        self._kinds = None if self.kinds is None else self.kinds.to(x.device)
-        # Of each sender, what it would say less what it says.
-        self._changes = x.new_empty(n, 0 if torch.is_grad_enabled() else len(self.values), *x.shape[1:])
+        kinds = None if self.kinds is None else self.kinds.to(x.device)
+        self._said = Said(x.new_empty(n, 0 if torch.is_grad_enabled() else len(self.values), *x.shape[1:]), self.values, kinds)
         self._sent, self._row = 0, 0
         self._reads: list[Tensor] = []
         self._say(x[:, None])
+        wanted = self.read.positions.to(x.device)
+        narrowed = not torch.is_grad_enabled() and wanted.shape[1] < x.shape[2]
         for layer in known.layers:
-            entered = x
-            x = x + self._attention(layer, x)
+            only = wanted if narrowed and layer is known.layers[-1] else None
+            attn_out = self._attention(layer, x, only)
+            entered = x = x if only is None else at_positions(x, only)
+            x = x + attn_out
             if layer.mlp is not None:
-                read = self._changed(entered if known.parallel else x, 1)[:, 0]
+                read = self._changed(entered if known.parallel else x, self._rows(1), self._said)[:, 0]
                 mlp_out = layer.mlp.out(known.neurons(layer, read))
                 self._say(mlp_out[:, None])
                 x = x + mlp_out
-        prompt = torch.arange(x.shape[1])[:, None]
-        return self._changed(x, 1)[:, 0, prompt, self.read.positions]
+        left = self._changed(x, self._rows(1), self._said)[:, 0]
+        return left if narrowed else at_positions(left, wanted)
 
     def slopes(self, measured: Callable[[Tensor], Tensor]) -> Float[Tensor, "variant prompt receiver sender"]:
         """What cutting each edge (further) adds to a measure of each prompt, to first order, in each variant.
@@ -67,60 +95,73 @@ class GraphRun:
             total = measured(self.streams()).sum()
             found = torch.autograd.grad(total, self._reads, materialize_grads=True)
         gradients = torch.cat([one.detach() for one in found], dim=1)  # [variant, receiver, prompt, pos, d_model]
-        changes = self._changes.detach()
+        changes = self._said.changes.detach()
         return (gradients.transpose(1, 2).flatten(3) @ changes.transpose(1, 2).flatten(3).transpose(2, 3)).cpu().double()
 
     def _say(self, said: Float[Tensor, "variant sender prompt pos d_model"]) -> None:
         """Note what the next senders say."""
-        end = self._sent + said.shape[1]
+        end, now = self._sent + said.shape[1], self._said
         if torch.is_grad_enabled():
-            self._changes = torch.cat([self._changes, self.values[self._sent : end] - said], dim=1)
+            self._said = now._replace(changes=torch.cat([now.changes, now.values[self._sent : end] - said], dim=1))
         else:
-            torch.sub(self.values[self._sent : end], said, out=self._changes[:, self._sent : end])
+            torch.sub(now.values[self._sent : end], said, out=now.changes[:, self._sent : end])
         self._sent = end
 
-    def _changed(self, x: Tensor, count: int) -> Float[Tensor, "variant receiver prompt pos d_model"]:
-        """What the next receivers read: the stream, with what is cut exchanged."""
-        cut = self._cuts[:, self._row : self._row + count, : self._sent]
+    def _rows(self, count: int) -> slice:
+        """The next receivers."""
         self._row += count
+        return slice(self._row - count, self._row)
+
+    def _changed(self, x: Tensor, rows: slice, said: Said) -> Float[Tensor, "variant receiver prompt pos d_model"]:
+        """What these receivers read: the stream, with what is cut exchanged."""
+        cut = self._cuts[:, rows, : self._sent]
         if not (torch.is_grad_enabled() or cut.any()):
-            return x[:, None].expand(-1, count, -1, -1, -1)
-        changes = self._changes[:, : self._sent].flatten(2)
-        if self._kinds is not None:
-            read = x[:, None].expand(-1, count, -1, -1, -1)
+            return x[:, None].expand(-1, cut.shape[1], -1, -1, -1)
+        changes = said.changes[:, : self._sent].flatten(2)
+        if said.kinds is not None:
+            read = x[:, None].expand(-1, cut.shape[1], -1, -1, -1)
             for kind, here in enumerate(cut.unbind(-1)):
                 if here.any():
-                    read = read + (here @ changes).view(len(x), count, *x.shape[1:]) * (self._kinds == kind)[..., None]
+                    read = read + (here @ changes).view(len(x), -1, *x.shape[1:]) * (said.kinds == kind)[..., None]
             return read
-        read = (cut @ changes).view(len(x), count, *x.shape[1:]) + x[:, None]
+        read = (cut @ changes).view(len(x), -1, *x.shape[1:]) + x[:, None]
         self._reads.append(read)
         return read
 
-    def _attention(self, layer: Layer, x: Tensor) -> Float[Tensor, "variant prompt pos d_model"]:
+    def _attention(self, layer: Layer, x: Tensor, only: Int[Tensor, "prompt read"] | None) -> Float[Tensor, "variant prompt pos d_model"]:
+        """What it adds to the stream: everywhere; or at these positions alone, where all that is said counts from here on."""
         known, (n, prompts, width, _) = self.known, x.shape
-        groups = (known.n_heads, known.n_kv_heads, known.n_kv_heads)
-        weights = layer.qkv.weight.T.unflatten(0, (sum(groups), known.d_head)).transpose(1, 2)  # [head, d_model, d_head]
-        biases = None if layer.qkv.bias is None else layer.qkv.bias.view(-1, 1, known.d_head)
-        first, parts = 0, []
-        for count in groups:
-            read = known.attention_input(layer, self._changed(x, count)).flatten(2, 3)  # [variant, head, row, d_model]
-            multiplied(2 * read.numel() * known.d_head, read)
-            part = read @ weights[first : first + count]
-            part = part if biases is None else part + biases[first : first + count]
-            parts.append(part.view(n, count, prompts, width, known.d_head).permute(0, 2, 3, 1, 4).flatten(0, 1))
-            first += count
-        q, k, v = parts  # [row, pos, head, d_head]
-        tables = None if self.base.tables is None else (self.base.tables[0][:, None], self.base.tables[1][:, None])
-        q, k = (rotate(part, tables, neighbours=known.neighbours) for part in (q, k))
-        q, k, v = (part.transpose(1, 2) for part in (q, k, v))
+        heads, groups = known.n_heads, known.n_kv_heads
+        everywhere, there = self._said, self._said if only is None else self._said.at(only)
+        q = self._projected(layer, x if only is None else at_positions(x, only), self._rows(heads), 0, there)  # [row, pos, head, d_head]
+        k, v = (self._projected(layer, x, self._rows(groups), first, everywhere) for first in (heads, heads + groups))
+        self._said = there
         sees = seen_by_all(known, self.base.prompts)
+        tables = of_queries = None if self.base.tables is None else (self.base.tables[0][:, None], self.base.tables[1][:, None])
+        if only is not None:
+            of_queries = None if tables is None else (tables[0][only].repeat(n, 1, 1, 1), tables[1][only].repeat(n, 1, 1, 1))
+            if sees is None:
+                sees = (torch.arange(width, device=x.device) <= only[..., None])[:, None]  # [prompt, 1, query, key]
+        q, k = rotate(q, of_queries, neighbours=known.neighbours), rotate(k, tables, neighbours=known.neighbours)
+        q, k, v = (part.transpose(1, 2) for part in (q, k, v))
         sees = None if sees is None else sees.repeat(n, 1, 1, 1)
-        grouped = q.shape[1] != k.shape[1]
         attended(q, k)
+        grouped = heads != groups
         z = F.scaled_dot_product_attention(q, k, v, attn_mask=sees, is_causal=sees is None, scale=known.scale, enable_gqa=grouped)
-        z = z.view(n, prompts, known.n_heads, width, known.d_head).transpose(1, 2).flatten(2, 3)
+        z = z.view(n, prompts, heads, -1, known.d_head).transpose(1, 2).flatten(2, 3)
         multiplied(2 * z.numel() * layer.o.weight.shape[1], z)
-        said = (z @ layer.o.weight.unflatten(0, (known.n_heads, known.d_head))).view(n, known.n_heads, prompts, width, -1)
+        said = (z @ layer.o.weight.unflatten(0, (heads, known.d_head))).view(n, heads, prompts, -1, x.shape[3])
         self._say(said)
         total = said.sum(1)
         return total if layer.o.bias is None else total + layer.o.bias
+
+    def _projected(self, layer: Layer, x: Tensor, rows: slice, first: int, said: Said) -> Float[Tensor, "row pos head d_head"]:
+        """Queries, keys or values of what these receivers read; their projections begin with number `first`."""
+        known, count = self.known, rows.stop - rows.start
+        weights = layer.qkv.weight.T.unflatten(0, (-1, known.d_head)).transpose(1, 2)[first : first + count]  # [head, d_model, d_head]
+        read = known.attention_input(layer, self._changed(x, rows, said)).flatten(2, 3)  # [variant, head, row, d_model]
+        multiplied(2 * read.numel() * known.d_head, read)
+        part = read @ weights
+        if layer.qkv.bias is not None:
+            part = part + layer.qkv.bias.view(-1, 1, known.d_head)[first : first + count]
+        return part.view(len(x), count, *x.shape[1:3], known.d_head).permute(0, 2, 3, 1, 4).flatten(0, 1)
