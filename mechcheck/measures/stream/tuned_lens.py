@@ -1,16 +1,20 @@
 """Tuned lens (Belrose et al. 2023, arXiv:2303.08112): each layer's stream goes through an affine translator before it is read."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
+from torch.nn.functional import cross_entropy
 
+from mechcheck.base.cached import cached_property
 from mechcheck.base.device import usual_torch
 from mechcheck.base.errors import MechcheckError
 from mechcheck.engine.gradients import require_gradients
+from mechcheck.engine.hooks import LOGIT_BYTES
 from mechcheck.engine.run import observe
 from mechcheck.measures.stream.lens import readout, stream_hooks
 from mechcheck.measures.stream.translator import TunedLens
@@ -78,11 +82,12 @@ def fit_tuned_lens(
     if steps:
         require_gradients(model)
     *streams, last = _real_streams(model, prompts)
+    own_output = _Output(model, last)
     weights, biases = [], []
     for stream in streams:
         weight, bias = _regression(stream, last - stream, ridge)
         if steps:
-            weight, bias = _descend(model, stream, last, weight, bias, steps, batch, seed)
+            weight, bias = _descend(model, stream, own_output, weight, bias, steps, batch, seed)
         weights.append(weight)
         biases.append(bias)
     own = provenance(model)
@@ -104,9 +109,26 @@ def _regression(x: Rows, y: Rows, ridge: float) -> tuple[Float[Tensor, "d_model 
     return found.weight.to(x), (found.mean_to - found.mean_from @ found.weight).to(x)
 
 
+@dataclass
+class _Output:
+    """What the model predicts, which every layer's lens is compared with: computed once where the vocabulary is small enough to be kept."""
+
+    model: "TransformerBridge"
+    last: Rows
+
+    @cached_property
+    def _kept(self) -> Float[Tensor, "row d_vocab"] | None:
+        fits = len(self.last) * self.model.cfg.d_vocab_out * self.last.element_size() <= LOGIT_BYTES
+        return readout(self.model, self.last).softmax(-1) if fits else None
+
+    def probabilities(self, rows: Int[Tensor, " some"]) -> Float[Tensor, "some d_vocab"]:
+        """Of some rows."""
+        return readout(self.model, self.last[rows]).softmax(-1) if self._kept is None else self._kept[rows]
+
+
 @torch.enable_grad()
 def _descend(
-    model: "TransformerBridge", x: Rows, last: Rows, weight: Tensor, bias: Tensor, steps: int, batch: int, seed: int
+    model: "TransformerBridge", x: Rows, own: _Output, weight: Tensor, bias: Tensor, steps: int, batch: int, seed: int
 ) -> tuple[Float[Tensor, "d_model d_model"], Float[Tensor, " d_model"]]:
     """Adam on the KL divergence, its rate falling to zero along a cosine."""
     generator = torch.Generator().manual_seed(seed)
@@ -115,9 +137,9 @@ def _descend(
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps)
     for _ in range(steps):
         rows = torch.randint(len(x), (min(batch, len(x)),), generator=generator).to(x.device)
-        own = readout(model, last[rows]).log_softmax(-1)
-        read = readout(model, x[rows] + x[rows] @ weight + bias, differentiable=True).log_softmax(-1)
-        loss = (own.exp() * (own - read)).sum(-1).mean()
+        some = x[rows]
+        read = readout(model, some + some @ weight + bias, differentiable=True)
+        loss = cross_entropy(read, own.probabilities(rows))  # the divergence and a constant
         weight.grad, bias.grad = torch.autograd.grad(loss, [weight, bias])  # and none for the model's own weights
         optimiser.step()
         schedule.step()
