@@ -38,7 +38,7 @@ class Said(NamedTuple):
         return Said(at_positions(self.changes, positions), at_positions(self.values, positions), kinds)
 
 
-def at_positions(x: Float[Tensor, "... prompt pos d_model"], positions: Int[Tensor, "prompt some"]) -> Float[Tensor, "... prompt some d_model"]:
+def at_positions(x: Float[Tensor, "... prompt pos d"], positions: Int[Tensor, "prompt some"]) -> Float[Tensor, "... prompt some d"]:
     """Some positions of each prompt."""
     return x[..., torch.arange(len(positions), device=positions.device)[:, None], positions, :]
 
