@@ -78,7 +78,7 @@ def record(
     logits: list[Tensor] = []
     for rows in batches(model, prompts):
         at = rows.at(END) if read is None else read[rows.where]
-        columns = _needed(model, at, rows.prompts.tokens.shape[1], readers)
+        columns = logit_columns(model, at, rows.prompts.tokens.shape[1], readers)
         with torch.no_grad():
             out = forward(model, rows, readers, changes, kept, columns=columns)
         logits.append(select(out, at if columns is None else torch.searchsorted(columns, at.contiguous())))
@@ -139,12 +139,18 @@ def forward(
     return out
 
 
-def _needed(
+def logit_columns(
     model: "TransformerBridge", at: Int[Tensor, "row ..."], width: int, readers: Mapping[Any, Reader]
 ) -> Int[Tensor, " column"] | None:
-    """The positions at which some row's logits are wanted, in order; None: all are made.
+    """The positions at which some row's logits are wanted, in order, for the model's `logits_to_keep`; None: all are made.
 
     A vocabulary is a third of what a forward pass of GPT-2 small costs. Most of transformers' causal models take these positions.
+
+    Args:
+        model: what is run.
+        at: where each row's logits are wanted.
+        width: the positions that there are.
+        readers: what else is read in that run.
     """
     columns = at.unique()
     able = "logits_to_keep" in inspect.signature(getattr(model, "original_model", model).forward).parameters

@@ -18,7 +18,7 @@ from mechcheck.base.device import exact, usual_torch
 from mechcheck.base.errors import MechcheckError, SiteError
 from mechcheck.engine.arithmetic.work import passed
 from mechcheck.engine.edit import part_of
-from mechcheck.engine.hooks import LOGIT_BYTES, as_loaded
+from mechcheck.engine.hooks import LOGIT_BYTES, as_loaded, logit_columns
 from mechcheck.engine.run import capture
 from mechcheck.engine.through import without_hook
 from mechcheck.measures.subspaces.fitting import FittedSubspace, check_dim, fitted
@@ -93,9 +93,12 @@ def _das(
     def compared(rows: Tensor) -> Tensor:
         """Logits of what the base says, and of what it is expected to say, at END."""
         seen = {} if model.cfg.attention_dir == "causal" else {"attention_mask": _mask(tokens, lengths, rows).to(model.cfg.device)}
-        passed(model, len(rows), tokens.shape[1], tokens.shape[1], gradient=torch.is_grad_enabled())
-        logits = model(tokens[rows].to(model.cfg.device), **seen)
-        at_end = logits[torch.arange(len(rows), device=logits.device), ends[rows].to(logits.device)]
+        columns, width = logit_columns(model, ends[rows], tokens.shape[1], {}), tokens.shape[1]
+        some = {} if columns is None else {"logits_to_keep": columns.to(model.cfg.device)}
+        passed(model, len(rows), width, width if columns is None else len(columns), gradient=torch.is_grad_enabled())
+        logits = model(tokens[rows].to(model.cfg.device), **seen, **some)
+        end = ends[rows] if columns is None else torch.searchsorted(columns, ends[rows])
+        at_end = logits[torch.arange(len(rows), device=logits.device), end.to(logits.device)]
         return at_end.gather(1, said[rows].to(logits.device)).float()
 
     per_prompt = tokens.shape[1] * max(model.cfg.d_vocab, model.cfg.d_vocab_out) * 4
