@@ -58,6 +58,8 @@ class Directions:
             model = subject_of(where).model
             if model is None:
                 continue
+            if not self.judged:
+                return
             with suppress(MechcheckError, NonFiniteError):  # without foils there is no other answer
                 self.judged &= not run(model, source, metric=logit_diff).mean < 0
 
