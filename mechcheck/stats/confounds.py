@@ -7,7 +7,6 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from mechcheck.base.errors import MechcheckError, NonFiniteError
-from mechcheck.stats.arrays import check_finite
 from mechcheck.stats.estimates import Confidence, Estimate, Interval, estimate_mean
 from mechcheck.stats.measurement import Measurement
 from mechcheck.stats.pivot import TOLERANCE
@@ -126,7 +125,7 @@ def _some(measured: Measurement, chosen: Bool[np.ndarray, " prompt"]) -> Measure
 
 
 def _values(measured: Measurement) -> Measurement:
-    check_finite(measured.values, measured.ids, measured.name or "the measurement")
+    measured.check_finite()
     return measured.linearised()
 
 

@@ -8,7 +8,6 @@ import numpy as np
 import scipy
 
 from mechcheck.base.errors import NonFiniteError
-from mechcheck.stats.arrays import check_finite
 from mechcheck.stats.measurement import Measurement
 from mechcheck.stats.pivot import SMALLEST, Pivot, pivot
 from mechcheck.stats.unanimous import unanimous
@@ -102,12 +101,12 @@ def estimate_mean(measured: Measurement, confidence: Confidence, *, symmetric: b
         symmetric: no correction for skewness, as for the difference of two runs that may be exchanged.
 
     Raises:
-        NonFiniteError: the measurement holds NaN or infinity.
+        NonFiniteError: the measurement holds NaN or infinity, or a number beyond 1e100.
         MechcheckError: fewer than two different prompts.
     """
     if measured.is_yes_no:
         return _of_worth(measured, confidence)
-    _check_finite(measured)
+    measured.check_finite()
     units = units_of(measured)
     if (found := _all_alike(measured, units, confidence)) is not None:
         return found
@@ -268,11 +267,6 @@ def _where(p_value: Callable[[float], float], start: float, step: float, alpha: 
 
 def _estimate(measured: Measurement, found: Pivot, low: float, high: float, units: Units, confidence: Confidence, method: str) -> Estimate:
     return Estimate(found.value, low, high, confidence.level, len(measured), units.n, method, found.valid, found.caveat)
-
-
-def _check_finite(measured: Measurement) -> None:
-    below = np.ones(len(measured)) if measured.denominator is None else measured.denominator
-    check_finite(np.stack([measured.values, below]), measured.ids, measured.name or "the measurement")
 
 
 _ADDED_PAIR = ", a pair added each way"

@@ -21,6 +21,8 @@ _ROUNDING = 1e-6
 """Less skewness is rounding, and what corrects for it is lost in rounding."""
 _SPIKE, _RARE = 0.5, 8
 """Where more than this share of prompts has one value, the mean rests on the others, and the interval is widened where these are few."""
+_FAR = 1e90
+"""Errors beyond which it makes no difference how many there are, and the cube of which is finite."""
 SMALLEST = float(np.finfo(np.float64).tiny)
 """No p-value is smaller, and none is 0."""
 
@@ -65,7 +67,7 @@ class Pivot:
 
     def _symmetric(self, t: float) -> float:
         """The transformation of Hall (1992, J. R. Statist. Soc. B 54:221), which takes the skewness out of a t statistic."""
-        s = self.skewness
+        s, t = self.skewness, min(max(t, -_FAR), _FAR)
         return t + s * t * t / 3 + s * s * t**3 / 27 + s / 6
 
     def _skewed(self, x: float) -> float:

@@ -50,7 +50,8 @@ def levels(alpha: float, parts: tuple[float, ...]) -> tuple[float, ...]:
         weights = _WEIGHTS * (edge - low) / 2
         arrived = _density(sums / step) / step if state is None else (_density((sums[:, None] - state[0]) / step) / step) @ state[1]
         state = sums, arrived * weights
-        found.append(float(scipy.special.ndtr(-edge / math.sqrt(part))))
+        # At most what all looks up to it may spend, also where two lie so close that the sum between them is not resolved.
+        found.append(min(float(scipy.special.ndtr(-edge / math.sqrt(part))), spent(alpha, part)))
         before, used = part, used + new
     return tuple(found)
 
