@@ -88,3 +88,12 @@ def test_a_share_is_decided_as_its_p_values_say_however_far_out_the_threshold_is
     for out in (0.1, 1, 3, 10, 100, 1e4):
         for threshold, test in ((e.low - out * (e.high - e.low), found.p_above), (e.high + out * (e.high - e.low), found.p_below)):
             assert test(threshold) <= confidence.alpha * (1 + 1e-6)
+
+
+@pytest.mark.parametrize("threshold", [1e60, 1e200, -1e300])
+def test_a_threshold_that_nothing_reaches(threshold):
+    """Of skewed values, whose tests take the cube of how many errors away it is."""
+    found = estimate_mean(measured(np.random.default_rng(0).exponential(size=40) ** 2 * 1e-9), Confidence())
+    far, near = (found.p_above, found.p_below) if threshold < 0 else (found.p_below, found.p_above)
+    assert far(threshold) < 1e-100
+    assert near(threshold) == 1.0
