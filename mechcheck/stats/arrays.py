@@ -62,4 +62,4 @@ def check_finite(values: Float[np.ndarray, "*any prompt"], ids: Sequence[str], n
         bad = [name for name, well in zip(ids, fine, strict=True) if not well]
         raise NonFiniteError(f"{name} is not finite on {len(bad)} of {len(ids)} prompts ({', '.join(bad[:3])})")
     if float(np.abs(values).max(initial=0.0)) > LARGEST:
-        raise NonFiniteError(f"{name} is beyond {LARGEST:g} on some prompt, where its cube is no number any more: measure it in a larger unit")
+        raise NonFiniteError(f"{name} is beyond {LARGEST:g} on some prompt, so that its cube is infinite: measure it in a larger unit")

@@ -46,7 +46,7 @@ def units_of(measured: Measurement) -> Units:
 class WithAPair(NamedTuple):
     """Units and identities with two prompts more."""
 
-    index: Int[np.ndarray, " prompt"]
+    units: Int[np.ndarray, " prompt"]
     same: Int[np.ndarray, " prompt"] | None
     times: int
     """How often each of the two is given: as often as the others are, on average and rounded up, so that it counts as much as one."""

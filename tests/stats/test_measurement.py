@@ -120,8 +120,10 @@ def test_what_cannot_be_calculated_with_is_refused_with_words(bad):
     fine, broken = measured([1.0, 2.0, 4.0, 3.0]), measured([1.0, bad, 4.0, 3.0])
     for one in (broken, broken / fine, fine / broken):
         for use in (
-            lambda m: estimate_mean(m, Confidence()), lambda m: replication({"a": m, "b": m}), lambda m: explained_by(m, {"x": [1, 2, 3, 5]}),
+            lambda m: estimate_mean(m, Confidence()),
+            lambda m: replication({"a": m, "b": m}),
+            lambda m: explained_by(m, {"x": [1, 2, 3, 5]}),
             lambda m: onset({0: m, 1: m}, above=0.0),
-        ):  # fmt: skip
-            with pytest.raises(NonFiniteError, match="finite|beyond 1e\\+100"):
+        ):
+            with pytest.raises(NonFiniteError, match=r"finite|beyond 1e\+100"):
                 use(one)

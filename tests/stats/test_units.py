@@ -23,7 +23,11 @@ def given_again(once: Measurement, times: int) -> Measurement:
 
 
 @given(
-    st.sampled_from(["mean", "rate", "difference", "quotient"]), st.integers(3, 30), st.integers(1, 8), st.integers(0, 10**6), st.integers(2, 4)
+    st.sampled_from(["mean", "rate", "difference", "quotient"]),
+    st.integers(3, 30),
+    st.integers(1, 8),
+    st.integers(0, 10**6),
+    st.integers(2, 4),
 )
 def test_prompts_given_again_make_nobody_surer(kind, n, k, seed, times):
     rng = np.random.default_rng(seed)
@@ -45,7 +49,7 @@ def test_the_pair_is_given_as_often_as_the_others():
     assert with_a_pair(units_of(once)).times == 1
     pair = with_a_pair(units_of(given_again(once, 3)))
     assert pair.times == 3
-    assert list(np.bincount(pair.index)) == [3] * 5
+    assert list(np.bincount(pair.units)) == [3] * 5
     assert list(np.bincount(pair.same)) == [3] * 5
 
 
