@@ -256,6 +256,8 @@ def _beyond(p_value: Callable[[float], float], end: float, alpha: float, sign: i
 
 def _where(p_value: Callable[[float], float], start: float, step: float, alpha: float) -> float | None:
     """The threshold, from the estimate on in steps, at which the p-value falls to alpha; None where it never does."""
+    if p_value(start) <= alpha:  # at hardly any confidence, of skewed values
+        return start
     near, reach = start, step
     for _ in range(40):
         far = start + reach

@@ -63,7 +63,8 @@ class Pivot:
         q = float(scipy.special.stdtrit(self.df, (1 + level) / 2))
         if self.agree and tied(self.value - q * self.error, self.value) and tied(self.value, self.value + q * self.error):
             return self.value, self.value  # what rounding there may be is a tie to whoever compares the ends with a threshold
-        return self.value - self.error * self._skewed(q), self.value - self.error * self._skewed(-q)
+        # Corrected for skewness, at hardly any confidence an end would lie on the other side of the mean.
+        return self.value - self.error * max(0.0, self._skewed(q)), self.value - self.error * min(0.0, self._skewed(-q))
 
     def _symmetric(self, t: float) -> float:
         """The transformation of Hall (1992, J. R. Statist. Soc. B 54:221), which takes the skewness out of a t statistic."""

@@ -97,3 +97,10 @@ def test_a_threshold_that_nothing_reaches(threshold):
     far, near = (found.p_above, found.p_below) if threshold < 0 else (found.p_below, found.p_above)
     assert far(threshold) < 1e-100
     assert near(threshold) == 1.0
+
+
+@given(st.integers(0, 10**6), st.sampled_from([0.501, 0.51, 0.6]), st.booleans())
+def test_at_hardly_any_confidence_an_interval_holds_its_estimate(seed, side, share):
+    sample = shares(seed)
+    e = estimate_mean(sample if share else replace(sample, denominator=None, values=sample.values**3), Confidence(side)).estimate
+    assert e.low <= e.value <= e.high
