@@ -16,7 +16,7 @@ def decimals_for(width: float) -> int:
     """Digits after the point with which a step of the last one is at most a twentieth of `width`."""
     if width <= 0 or not math.isfinite(width):
         return 3
-    return max(0, math.ceil(math.log10(20 / width) - 1e-9))
+    return max(0, math.ceil(math.log10(20) - math.log10(width) - 1e-9))
 
 
 def fixed(x: float, decimals: int) -> str:

@@ -1,5 +1,6 @@
 """Drift: whether what a claim measured has changed between two runs, told from noise by pairing the prompts."""
 
+import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -176,10 +177,12 @@ def _clusters(measured: Measurement) -> int:
 def _with_a_pair_each_way(paired: Measurement) -> Measurement:
     # Units of their own: templates, or, where one template makes the prompts the units, prompts.
     several = len(set(paired.templates)) > 1
-    added = ("\0 up", "\0 down")
+    # Where prompts are given several times the pair is, too: it counts as much as one of them.
+    times = math.ceil(len(paired) / len(set(paired.ids)))
+    added = ("\0 up", "\0 down") * times
     return replace(
         paired,
-        values=np.append(paired.values, [1.0, -1.0]),
+        values=np.append(paired.values, [1.0, -1.0] * times),
         ids=paired.ids + added,
-        templates=paired.templates + (added if several else (paired.templates[0],) * 2),
+        templates=paired.templates + (added if several else (paired.templates[0],) * len(added)),
     )

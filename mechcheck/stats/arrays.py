@@ -51,9 +51,15 @@ def _plain(given: Any) -> Any:
     return type(given)(map(_plain, given)) if type(given) in (list, tuple) else given
 
 
+LARGEST = 1e100
+"""The cube of a larger value is infinite, or a sum of such cubes is."""
+
+
 def check_finite(values: Float[np.ndarray, "*any prompt"], ids: Sequence[str], name: str) -> None:
-    """Raise `NonFiniteError` where any value is NaN or infinite, with the prompts on which it is."""
+    """Raise `NonFiniteError` where any value is NaN or infinite, or too large to be calculated with, with the prompts on which it is."""
     fine = np.isfinite(values).reshape(-1, len(ids)).all(0)
     if not fine.all():
         bad = [name for name, well in zip(ids, fine, strict=True) if not well]
         raise NonFiniteError(f"{name} is not finite on {len(bad)} of {len(ids)} prompts ({', '.join(bad[:3])})")
+    if float(np.abs(values).max(initial=0.0)) > LARGEST:
+        raise NonFiniteError(f"{name} is beyond {LARGEST:g} on some prompt, so that its cube is infinite: measure it in a larger unit")

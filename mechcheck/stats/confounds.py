@@ -7,9 +7,9 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from mechcheck.base.errors import MechcheckError, NonFiniteError
-from mechcheck.stats.arrays import check_finite
 from mechcheck.stats.estimates import Confidence, Estimate, Interval, estimate_mean
 from mechcheck.stats.measurement import Measurement
+from mechcheck.stats.pivot import TOLERANCE
 
 Property = Sequence[float] | Sequence[str] | np.ndarray
 """A number, or a word (a category), for each prompt."""
@@ -71,6 +71,8 @@ def explained_by(measured: Measurement, by: Mapping[str, Property], confidence: 
         raise MechcheckError(f"{len(measured)} prompts are too few for {len(numbers)} properties")
     table = np.stack([_standardised(name, values) for name, values in numbers.items()], 1)
     y, n = effect.values - effect.values.mean(), len(effect)
+    largest = float(np.abs(y).max())
+    shape = y / largest if largest > TOLERANCE * float(np.abs(effect.values).max()) else np.ones(n)  # of rounding nothing is explained
     left = y - table @ np.linalg.lstsq(table, y, rcond=None)[0]
     found = []
     for place, name in enumerate(numbers):
@@ -82,7 +84,7 @@ def explained_by(measured: Measurement, by: Mapping[str, Property], confidence: 
         values = float(alone @ y) / square + n * alone * left / square
         unit = f"{measured.unit} per SD".strip()
         slope = Measurement(values, effect.ids, effect.templates, f"slope of {measured.name or 'the effect'} on {name}", unit, scale="real")
-        own = float(np.corrcoef(table[:, place], y)[0, 1] ** 2) if float(np.abs(y).max()) > 0 else 0.0
+        own = min(1.0, float(table[:, place] @ shape) ** 2 / (n * float(shape @ shape)))  # the property has a variance of 1
         found.append(Explained(name, slope, estimate_mean(slope, confidence or Confidence(), symmetric=True), own))
     return found
 
@@ -123,7 +125,7 @@ def _some(measured: Measurement, chosen: Bool[np.ndarray, " prompt"]) -> Measure
 
 
 def _values(measured: Measurement) -> Measurement:
-    check_finite(measured.values, measured.ids, measured.name or "the measurement")
+    measured.check_finite()
     return measured.linearised()
 
 

@@ -6,14 +6,12 @@ from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 import scipy
-from jaxtyping import Float, Int
 
 from mechcheck.base.errors import NonFiniteError
-from mechcheck.stats.arrays import check_finite
 from mechcheck.stats.measurement import Measurement
 from mechcheck.stats.pivot import SMALLEST, Pivot, pivot
 from mechcheck.stats.unanimous import unanimous
-from mechcheck.stats.units import Units, units_of, with_a_pair
+from mechcheck.stats.units import Units, effective_prompts, units_of, with_a_pair
 
 
 @dataclass(frozen=True)
@@ -103,12 +101,12 @@ def estimate_mean(measured: Measurement, confidence: Confidence, *, symmetric: b
         symmetric: no correction for skewness, as for the difference of two runs that may be exchanged.
 
     Raises:
-        NonFiniteError: the measurement holds NaN or infinity.
+        NonFiniteError: the measurement holds NaN or infinity, or a number beyond 1e100.
         MechcheckError: fewer than two different prompts.
     """
     if measured.is_yes_no:
         return _of_worth(measured, confidence)
-    _check_finite(measured)
+    measured.check_finite()
     units = units_of(measured)
     if (found := _all_alike(measured, units, confidence)) is not None:
         return found
@@ -117,10 +115,10 @@ def estimate_mean(measured: Measurement, confidence: Confidence, *, symmetric: b
     values, index, same, added = measured.values, units.index, units.same, ""
     if measured.scale == "difference":
         none, up = measured.worth
-        values = np.append(values, [up, 2 * none - up])
-        index, same, added = *with_a_pair(units), _ADDED_PAIR
+        index, same, times = with_a_pair(units)
+        values, added = np.append(values, np.repeat([up, 2 * none - up], times)), _ADDED_PAIR
     mean = replace(pivot(values, index, same=same, scale=measured.size, symmetric=symmetric), value=float(measured.values.mean()))
-    if added and mean.design > _AGREEING and mean.units < _FEW_UNITS:
+    if added and round(mean.design, 9) > _AGREEING and round(mean.units, 9) < _FEW_UNITS:
         mean = replace(mean, valid=False, caveat="prompts of a template agree on the difference, and the templates are few")
     method = "every prompt gives the same value"
     if not mean.agree:
@@ -149,7 +147,7 @@ def estimate_rate(measured: Measurement, confidence: Confidence) -> Interval:
         raise ValueError("a rate needs one yes (1) or no (0) per prompt, for example run(...) > 0")
     units = units_of(measured)
     n, rate = len(values), float(values.mean())
-    effective = min(_effective_prompts(values, units.index, confidence.level), float(len(set(measured.ids))))
+    effective = effective_prompts(values, units, confidence.level)
     yes, no = rate * effective, (1 - rate) * effective
 
     def p_above(threshold: float) -> float:
@@ -207,8 +205,9 @@ def _ratio(measured: Measurement, units: Units, confidence: Confidence) -> Inter
     value = math.nan if abs(bottoms.sum()) <= 1e-12 * np.abs(bottoms).sum() else float(tops.sum() / bottoms.sum())
     below = pivot(bottoms, index, same=same)
     if measured.scale == "quotient":
-        tops, bottoms = np.append(tops, [measured.worth[1], 0.0]), np.append(bottoms, [0.0, 1.0])
-        index, same, added = *with_a_pair(units), _ADDED_PAIR
+        index, same, times = with_a_pair(units)
+        tops, bottoms = np.append(tops, np.repeat([measured.worth[1], 0.0], times)), np.append(bottoms, np.repeat([0.0, 1.0], times))
+        added = _ADDED_PAIR
     sign = 1.0 if below.value > 0 else -1.0
     largest = float(np.abs(tops).max()), float(np.abs(bottoms).max())
     method = f"ratio of means (Fieller) over {units.n} {units.noun}s{added}"
@@ -235,21 +234,30 @@ def _ratio(measured: Measurement, units: Units, confidence: Confidence) -> Inter
         return excess(ratio, shape).p_below(0.0)
 
     step = at.error / abs(below.value)
+    ends = replace(at, error=step).interval(confidence.level)
+    found = _estimate(measured, at, *ends, units, confidence, method)
     if at.agree:
-        found = _estimate(measured, at, value, value, units, confidence, f"every prompt gives the same share, {method}")
-    else:
-        start = _where(p_above, value, -step, confidence.alpha)
-        end = _where(p_below, value, step, confidence.alpha)
-        found = _estimate(measured, at, *replace(at, error=step).interval(confidence.level), units, confidence, method)
-        if start is not None and end is not None:
-            found = replace(found, low=start, high=end)
-        else:  # told from zero, but not by as much as the widened error would have it
-            found = replace(found, valid=False, caveat="; ".join(filter(None, [at.caveat, "at this confidence the share has no bounds"])))
-    return Interval(found, p_above, p_below, step, at.df, at.design)
+        return Interval(replace(found, method=f"every prompt gives the same share, {method}"), p_above, p_below, step, at.df, at.design)
+    start = _where(p_above, value, -step, confidence.alpha)
+    end = _where(p_below, value, step, confidence.alpha)
+    if start is None or end is None:  # told from zero, but not by as much as the widened error would have it
+        found = replace(found, valid=False, caveat="; ".join(filter(None, [at.caveat, "at this confidence the share has no bounds"])))
+        return Interval(found, p_above, p_below, step, at.df, at.design)
+    found = replace(found, low=start, high=end)
+    # What is above one threshold is above all below it: far from the share errors are not of the shape that was taken over from it.
+    beyond = _beyond(p_above, start, confidence.alpha, 1), _beyond(p_below, end, confidence.alpha, -1)
+    return Interval(found, *beyond, step, at.df, at.design)
+
+
+def _beyond(p_value: Callable[[float], float], end: float, alpha: float, sign: int) -> Callable[[float], float]:
+    """The p-value, which is at most alpha beyond the end of the interval."""
+    return lambda ratio: min(p_value(ratio), alpha) if sign * (end - ratio) > 0 else p_value(ratio)
 
 
 def _where(p_value: Callable[[float], float], start: float, step: float, alpha: float) -> float | None:
     """The threshold, from the estimate on in steps, at which the p-value falls to alpha; None where it never does."""
+    if p_value(start) <= alpha:  # at hardly any confidence, of skewed values
+        return start
     near, reach = start, step
     for _ in range(40):
         far = start + reach
@@ -263,34 +271,8 @@ def _estimate(measured: Measurement, found: Pivot, low: float, high: float, unit
     return Estimate(found.value, low, high, confidence.level, len(measured), units.n, method, found.valid, found.caveat)
 
 
-def _check_finite(measured: Measurement) -> None:
-    below = np.ones(len(measured)) if measured.denominator is None else measured.denominator
-    check_finite(np.stack([measured.values, below]), measured.ids, measured.name or "the measurement")
-
-
 _ADDED_PAIR = ", a pair added each way"
 _TOLD = 0.01
 """A correction for less skewness is not worth a word."""
 _AGREEING, _FEW_UNITS = 3.0, 10.0
 """A difference of rates is not valid beyond this design effect on fewer effective templates: few pairs tell little of such templates."""
-_ADDED = 0.7
-"""Of a template's prompts, as yes and as no each, before the agreement within templates is judged (`python benchmarks/coverage.py`)."""
-
-
-def _effective_prompts(values: Float[np.ndarray, " prompt"], units: Int[np.ndarray, " prompt"], level: float) -> float:
-    """Prompts divided by the design effect of the templates, and fewer still where that was estimated from few of them."""
-    n, sizes = len(values), np.bincount(units)
-    if len(sizes) == n:
-        return float(n)
-    effective_units = n**2 / float((sizes**2).sum())
-    if values.min() == values.max():
-        return effective_units
-    added = _ADDED * n / effective_units
-    sizes = np.append(sizes, [added, added])
-    yes = np.append(np.bincount(units, values), [added, 0.0])
-    total = float(sizes.sum())
-    rate, share = float(yes.sum()) / total, sizes / total
-    variance = float(((yes - rate * sizes) ** 2 / (1 - share)).sum()) / total**2
-    design = max(1.0, variance / (rate * (1 - rate) / (total - 1)))
-    few = scipy.special.stdtrit(n - 1, (1 + level) / 2) / scipy.special.stdtrit(effective_units + 1, (1 + level) / 2)
-    return float(min(n, max(n / design * few**2, effective_units)))

@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from mechcheck.base.errors import MechcheckError, TextError
-from mechcheck.stats.arrays import LikeArray
+from mechcheck.stats.arrays import LikeArray, check_finite
 from mechcheck.stats.formulas import compared, minus, negative, over, plus, times
 from mechcheck.stats.operands import Operand, compared_with, divided, subtracted
 
@@ -95,6 +95,11 @@ class Measurement(LikeArray):
         """Whether the mean is a rate, or follows from one."""
         unit = self.unit in ("", "share of prompts") if self.scale is None else self.scale == "yes/no"
         return unit and self.denominator is None and bool(np.isin(self.values, self.worth).all())
+
+    def check_finite(self, name: str = "") -> None:
+        """Raise `NonFiniteError` where a value, or what it is a share of, is NaN, infinite or too large to be calculated with."""
+        parts = [self.values] if self.denominator is None else [self.values, self.denominator]
+        check_finite(np.stack(parts), self.ids, name or self.name or "the measurement")
 
     def linearised(self) -> "Measurement":
         """What each prompt adds to the mean; for a ratio of means to first order, so that the ratio is their mean.

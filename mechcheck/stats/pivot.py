@@ -7,6 +7,8 @@ import numpy as np
 import scipy
 from jaxtyping import Float, Int
 
+from mechcheck.stats.ties import tied
+
 # What follows is measured by `python benchmarks/coverage.py`, which says where it holds.
 TOLERANCE = 1e-9
 """Values that differ by less than this part of the largest are the same value."""
@@ -15,8 +17,12 @@ _LEAST = 0.25
 """Of the variance of as many independent prompts: templates that agree by chance, or by design, do not make an interval vanish."""
 _SKEWED, _FEW, _TOO_FEW = 0.15, 20, 11
 """Beyond this skewness of the mean's error the interval is doubled below so many effective prompts, and not valid below fewer."""
+_ROUNDING = 1e-6
+"""Less skewness is rounding, and what corrects for it is lost in rounding."""
 _SPIKE, _RARE = 0.5, 8
 """Where more than this share of prompts has one value, the mean rests on the others, and the interval is widened where these are few."""
+_FAR = 1e90
+"""Errors beyond which it makes no difference how many there are, and the cube of which is finite."""
 SMALLEST = float(np.finfo(np.float64).tiny)
 """No p-value is smaller, and none is 0."""
 
@@ -54,20 +60,21 @@ class Pivot:
 
     def interval(self, level: float) -> tuple[float, float]:
         """The thresholds that neither p-value excludes at (1 - level) / 2."""
-        if self.agree:
-            return self.value, self.value
         q = float(scipy.special.stdtrit(self.df, (1 + level) / 2))
-        return self.value - self.error * self._skewed(q), self.value - self.error * self._skewed(-q)
+        if self.agree and tied(self.value - q * self.error, self.value) and tied(self.value, self.value + q * self.error):
+            return self.value, self.value  # what rounding there may be is a tie to whoever compares the ends with a threshold
+        # Corrected for skewness, at hardly any confidence an end would lie on the other side of the mean.
+        return self.value - self.error * max(0.0, self._skewed(q)), self.value - self.error * min(0.0, self._skewed(-q))
 
     def _symmetric(self, t: float) -> float:
         """The transformation of Hall (1992, J. R. Statist. Soc. B 54:221), which takes the skewness out of a t statistic."""
-        s = self.skewness
+        s, t = self.skewness, min(max(t, -_FAR), _FAR)
         return t + s * t * t / 3 + s * s * t**3 / 27 + s / 6
 
     def _skewed(self, x: float) -> float:
         """The inverse of it."""
         s = self.skewness
-        return x if abs(s) < 1e-6 else 3 / s * (math.copysign(abs(1 + s * (x - s / 6)) ** (1 / 3), 1 + s * (x - s / 6)) - 1)
+        return x if s == 0 else 3 / s * (math.copysign(abs(1 + s * (x - s / 6)) ** (1 / 3), 1 + s * (x - s / 6)) - 1)
 
 
 def pivot(
@@ -101,7 +108,7 @@ def pivot(
     cancelled = False
     if same is not None:
         merged = np.bincount(same, deviations).astype(np.float64)  # [different prompt]
-        cancelled = float(np.abs(merged).max()) * n <= max(TOLERANCE * float(np.abs(values).max()), _NOISE)
+        cancelled = float(np.abs(merged / np.bincount(same)).max()) * n <= max(TOLERANCE * float(np.abs(values).max()), _NOISE)
         deviations = deviations if cancelled else merged
     unit_size = max(float(np.abs(values).max()), scale)
     noise = max(TOLERANCE * unit_size, _NOISE)
@@ -132,17 +139,19 @@ def _skewness(deviations: Float[np.ndarray, " prompt"], design: float) -> float:
     unbiased = min(math.sqrt(few * (few - 1)) / (few - 2), 1.75)
     in_errors = abs(of_mean) * math.sqrt(len(deviations)) / math.sqrt(6 / max(few, 4.0))
     told = in_errors**4 / (1 + in_errors**4)
-    return float(np.clip(1.3 * unbiased * told * of_mean * math.sqrt(design), -1.5, 1.5))
+    skewness = float(np.clip(1.3 * unbiased * told * of_mean * math.sqrt(design), -1.5, 1.5))
+    return skewness if abs(skewness) >= _ROUNDING else 0.0
 
 
 def _caveat(values: Float[np.ndarray, " prompt"], noise: float, skewness: float, worth: float) -> tuple[float, str | None, bool]:
     """How much wider the interval must be, why, and whether it is valid then; `worth` is what a prompt counts among independent ones."""
     n = len(values)
-    effective = n * worth
+    # In whatever order the prompts come: 20 of them are not fewer than 20 because a sum was rounded down.
+    effective = round(n * worth, 9)
     ordered = np.sort(values)
     # The most common value: as many as are the same as each other, and not merely as their neighbours, of which a chain goes anywhere.
     same = int((np.searchsorted(ordered, ordered + noise, side="right") - np.arange(n)).max())
-    rest = (n - same) * worth
+    rest = round((n - same) * worth, 9)
     if same > _SPIKE * n and rest < _RARE:
         factor = min(8.0, max(2.0, 6 / rest))
         return (

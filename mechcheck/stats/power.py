@@ -33,13 +33,13 @@ class _Sample:
 
     interval: Interval
     each: float
-    """Variance of one prompt."""
+    """Variance of one prompt, in units of the square of this sample's error."""
     agreement: float
     """Of the prompts of a template (intraclass correlation)."""
     templates: int
 
     def error(self, templates: int, prompts: float) -> float:
-        """Standard error with so many templates of so many prompts."""
+        """Standard error with so many templates of so many prompts, in units of this sample's."""
         return math.sqrt(self.each * (1 + (prompts - 1) * self.agreement) / (templates * prompts))
 
     def df(self, templates: int) -> float:
@@ -66,7 +66,7 @@ def settles(interval: Interval, region: tuple[float, float], alpha: float, *, on
     m = 1.0 if one_template else estimate.n / estimate.clusters
     # Where templates have one prompt each, nobody knows how much two would agree: as if they did entirely, which promises nothing.
     agreement = min(1.0, (interval.design - 1) / (m - 1)) if m > 1 else 1.0
-    each = interval.error**2 * estimate.n / interval.design
+    each = estimate.n / interval.design
     sample = _Sample(interval, each, agreement, estimate.clusters)
     mde = _detectable(interval.df, alpha) * interval.error
     low, high = region
@@ -98,17 +98,17 @@ def settles(interval: Interval, region: tuple[float, float], alpha: float, *, on
 
 def _power(sample: _Sample, value: float, threshold: float, alpha: float, templates: int, prompts: float) -> float:
     """The chance that such a sample tells a true value of so much from the threshold."""
-    error, df, distance = sample.error(templates, prompts), sample.df(templates), abs(value - threshold)
+    error, df, distance = sample.error(templates, prompts), sample.df(templates), abs(value - threshold) / sample.interval.error
     if not math.isinf(df):
         critical = float(scipy.special.stdtrit(df, 1 - alpha))
         spread = math.sqrt(1 + critical**2 / (2 * df))
         return float(scipy.special.ndtr((distance / error - critical * (1 - 1 / (4 * df))) / spread))
     no, yes = sample.interval.worth
-    threshold, distance, effective = (threshold - no) / (yes - no), distance / abs(yes - no), sample.each / error**2
+    threshold, distance, effective = (threshold - no) / (yes - no), abs((value - threshold) / (yes - no)), sample.each / error**2
     if not 0 < threshold < 1:
         return 0.0
     told = distance - 0.5 / effective - float(scipy.special.ndtri(1 - alpha)) * math.sqrt(threshold * (1 - threshold) / effective)
-    return float(scipy.special.ndtr(told * abs(yes - no) / error))
+    return float(scipy.special.ndtr(told * abs(yes - no) / (error * sample.interval.error)))
 
 
 def _detectable(df: float, alpha: float) -> float:

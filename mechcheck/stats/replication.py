@@ -15,7 +15,6 @@ import scipy
 from jaxtyping import Float
 
 from mechcheck.base.errors import MechcheckError
-from mechcheck.stats.arrays import check_finite
 from mechcheck.stats.estimates import Confidence, Estimate, Interval, estimate_mean
 from mechcheck.stats.measurement import Measurement
 from mechcheck.stats.pivot import SMALLEST, TOLERANCE
@@ -73,7 +72,7 @@ def replication(effects: Mapping[str, Measurement], confidence: Confidence | Non
     if len(units := {one.unit: None for one in effects.values()}) > 1:
         raise MechcheckError(f"seeds are measured in {' and '.join(unit or 'a number' for unit in units)}, which have no mean")
     for seed, one in effects.items():
-        check_finite(one.values, one.ids, f"{one.name or 'the effect'} of {seed}")
+        one.check_finite(f"{one.name or 'the effect'} of {seed}")
     return _Crossed(effects, sure).found()
 
 

@@ -23,6 +23,8 @@ from mechcheck.stats.estimates import Confidence
 _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(160)
 _FAR = 9.0
 """Standard deviations beyond which nothing is expected."""
+_UNRESOLVED = 0.01
+"""What a look sees more than the last one is too little for the sums to be told apart on so many nodes."""
 _LEVELS = np.exp(np.linspace(math.log(1e-12), math.log(0.5), 48))
 
 
@@ -44,6 +46,10 @@ def levels(alpha: float, parts: tuple[float, ...]) -> tuple[float, ...]:
     before, used = 0.0, 0.0
     for part in parts:
         step, new = math.sqrt(part - before), spent(alpha, part) - used
+        if state is not None and part - before < _UNRESOLVED * part:  # as if it saw nothing of what the looks before it did (Bonferroni)
+            found.append(new)
+            used += new
+            continue
         edge = -float(scipy.special.ndtri(new)) * step if state is None else _edge(state, step, new, math.sqrt(part))
         low = -_FAR * math.sqrt(part)
         sums = low + (edge - low) * (_NODES + 1) / 2

@@ -62,8 +62,6 @@ def unanimous(values: np.ndarray, below: np.ndarray | None, worth: tuple[float, 
     if np.ptp(values) > 0 or (below is not None and np.ptp(below) > 0):
         return None
     sizes = np.bincount(units.index)
-    effective = len(values) ** 2 / float((sizes**2).sum())
-    if units.same is not None:
-        effective = min(effective, float(units.same.max() + 1))
+    effective = min(len(values) ** 2 / float((sizes**2).sum()), float(units.different))
     no, yes = worth
     return Unanimous(float(round((values[0] - no) / (yes - no))), below is not None, effective)

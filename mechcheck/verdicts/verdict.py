@@ -5,6 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal
 
+from mechcheck.stats.ties import tied
+
 if TYPE_CHECKING:
     from mechcheck.stats.estimates import Confidence, Estimate, Interval
     from mechcheck.stats.power import Settles
@@ -115,7 +117,7 @@ def decide(estimate: "Estimate", region: Region) -> Decision:
 
 def _below(a: float, b: float) -> bool:
     """Whether a is below b, by more than rounding."""
-    return a < b and not math.isclose(a, b, rel_tol=2e-8, abs_tol=2e-11)
+    return a < b and not tied(a, b)
 
 
 def p_values(interval: "Interval", region: Region, confidence: "Confidence") -> tuple[float | None, float | None]:

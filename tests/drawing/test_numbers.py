@@ -130,3 +130,8 @@ def test_sort_keys_sort_as_text_in_the_order_of_the_numbers(numbers: list[float]
 )
 def test_what_somebody_chose_is_not_rounded(value, said):
     assert chosen(value) == said
+
+
+@pytest.mark.parametrize("width", [5e-324, 1e-310, 1e-300])
+def test_an_interval_as_narrow_as_numbers_get(width):
+    assert estimate_text(0.0, -width, width)[0] == "0"

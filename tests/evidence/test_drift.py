@@ -117,6 +117,13 @@ def test_a_rate_is_adjusted_as_published():
     assert (clustered.n, clustered.clusters) == (60, 12)
 
 
+def test_a_rate_of_prompts_given_three_times_is_no_surer():
+    before, after, ids = np.array([1.0] * 8 + [0.0] * 4), np.array([1.0] * 5 + [0.0] * 7), [f"p{i}" for i in range(12)]
+    once = difference(measured(before, ids=ids), measured(after, ids=ids), rate=True).estimate
+    again = difference(measured(np.tile(before, 3), ids=ids * 3), measured(np.tile(after, 3), ids=ids * 3), rate=True).estimate
+    assert (again.value, again.low, again.high) == pytest.approx((once.value, once.low, once.high))
+
+
 def test_the_same_change_everywhere_is_no_chance():
     found = difference(measured([1.0, 2.0, 4.0]), measured([1.5, 2.5, 4.5]))
     assert (found.estimate.low, found.estimate.high) == (0.5, 0.5)

@@ -53,6 +53,13 @@ def test_what_goes_with_a_cause_has_no_slope_of_its_own():
     assert found["rank"].estimate.low > 1
 
 
+@pytest.mark.parametrize("value", [0.0, 0.1, 0.7, -99999.9, 1e-200])
+def test_an_effect_that_is_the_same_on_all_prompts_is_explained_by_nothing(value):
+    """But for the rounding of its mean, which has no correlation with anything."""
+    for found in explained_by(effect(np.full(N, value)), properties(np.random.default_rng(2))):
+        assert (found.share, found.estimate.value) == pytest.approx((0, 0), abs=1e-12)
+
+
 @pytest.mark.parametrize("skewed", [False, True])
 def test_its_intervals_hold_the_true_slope(skewed):
     """Of a property that is the template's, and of one that is the prompt's, with errors that templates share."""

@@ -264,7 +264,7 @@ def test_values_that_differ_by_about_rounding(drawn, base, step, size):
     values = base + step * np.array([jitter for _, jitter in drawn])
     found = estimate_mean(replace(measured(values, [unit for unit, _ in drawn]), size=size), SURE).estimate
     assert found.low <= found.value <= found.high
-    assert found.high - found.low <= 1000 * max(1e-9 * max(size, abs(base)), 1e-12) + 1000 * step
+    assert found.high - found.low <= 1e4 * (max(1e-9 * max(size, abs(base)), 1e-12) + step)
 
 
 def test_a_chain_of_neighbours_is_not_one_value():

@@ -1,10 +1,17 @@
 """Measurements: arithmetic keeps the prompts, ratios are ratios of means, NaN stays NaN."""
 
+import math
+
 import numpy as np
 import pytest
+from samples import measured
 
-from mechcheck.base.errors import MechcheckError
+from mechcheck.base.errors import MechcheckError, NonFiniteError
+from mechcheck.stats.confounds import explained_by
+from mechcheck.stats.estimates import Confidence, estimate_mean
 from mechcheck.stats.measurement import Measurement
+from mechcheck.stats.onset import onset
+from mechcheck.stats.replication import replication
 
 IDS, TEMPLATES = ("p", "q", "r"), ("t", "t", "u")
 A = Measurement(np.array([1.0, 2.0, 6.0]), IDS, TEMPLATES, "a", "logits")
@@ -105,3 +112,18 @@ def test_numbers_on_the_left(number):
         assert found.ids == IDS
         assert found.name.replace("2.0", "2") == name.replace("2.0", "2"), name
     assert (sum([A, B]).name, sum([A, B]).mean) == ("a + b", A.mean + B.mean)
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf, 1e101, -1e300])
+def test_what_cannot_be_calculated_with_is_refused_with_words(bad):
+    """In the values, and in what they are a share of: as one measurement, over seeds, and beside a property."""
+    fine, broken = measured([1.0, 2.0, 4.0, 3.0]), measured([1.0, bad, 4.0, 3.0])
+    for one in (broken, broken / fine, fine / broken):
+        for use in (
+            lambda m: estimate_mean(m, Confidence()),
+            lambda m: replication({"a": m, "b": m}),
+            lambda m: explained_by(m, {"x": [1, 2, 3, 5]}),
+            lambda m: onset({0: m, 1: m}, above=0.0),
+        ):
+            with pytest.raises(NonFiniteError, match=r"finite|beyond 1e\+100"):
+                use(one)

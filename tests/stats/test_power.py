@@ -119,3 +119,11 @@ def test_less_takes_more(value, factor, design, clusters, alpha, rate):
     assert number(asked(alpha=alpha / factor)) >= number(base)
     assert asked(error=0.1 * factor).mde > base.mde
     assert base.templates is None or base.templates > clusters
+
+
+@pytest.mark.parametrize("factor", [1e-200, 1e-160, 1e160])
+def test_the_unit_of_measurement_is_no_matter(factor):
+    """Squares of such errors are 0, or infinite."""
+    plain, scaled = (settles(interval(0.1 * by, 0.1 * by), ABOVE_0, ALPHA) for by in (1.0, factor))
+    assert (scaled.templates, scaled.prompts) == (plain.templates, plain.prompts)
+    assert scaled.mde == pytest.approx(plain.mde * factor, rel=1e-9)

@@ -77,3 +77,10 @@ def test_an_interval_of_a_look_is_wider_and_agrees_with_its_p_value():
     assert here.estimate.low < plain.estimate.low < plain.estimate.high < here.estimate.high
     assert here.estimate.level == pytest.approx(1 - 2 * 0.025 / 64, abs=1e-6)
     assert look.over_looks(here.p_above(here.estimate.low)) == pytest.approx(0.025, rel=1e-4)
+
+
+@pytest.mark.parametrize("gap", [1e-2, 1e-4, 1e-6, 1e-9])
+def test_looks_that_lie_close_together_decide_on_no_more_than_may_be_spent(gap):
+    parts = (0.07, 0.42, 0.42 + gap, 0.52, 1.0)
+    for level, part in zip(levels(0.025, parts), parts, strict=True):
+        assert 0 < level <= spent(0.025, part)

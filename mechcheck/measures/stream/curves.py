@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from jaxtyping import Float
 
-from mechcheck.base.errors import MechcheckError
+from mechcheck.base.errors import MechcheckError, NonFiniteError
 from mechcheck.drawing.figure import Pictured
 from mechcheck.measures.figures.charts import Lines
 from mechcheck.stats.arrays import LikeArray
@@ -50,7 +50,7 @@ class SteeringCurve(Pictured, LikeArray):
             try:
                 found = estimate_mean(self._measurement(values, self.name, self.unit), confidence).estimate
                 ends.append((found.low, found.high))
-            except MechcheckError:  # a single prompt, or values that are not finite
+            except (MechcheckError, NonFiniteError):  # a single prompt, or values that are not finite
                 ends.append((np.nan, np.nan))
         low, high = zip(*ends, strict=True)
         return list(low), list(high)

@@ -11,7 +11,7 @@ from tiny import HUGGING_FACE, SAME_FORWARD, random_prompts
 from mechcheck.base.errors import MechcheckError, PromptError
 from mechcheck.engine.run import run
 from mechcheck.measures.stream import steering as _steering
-from mechcheck.measures.stream.curves import SteeringCurve
+from mechcheck.measures.stream.curves import SteeringCurve, steering_figure
 from mechcheck.measures.stream.steering import (
     class_vectors,
     random_directions,
@@ -106,6 +106,13 @@ def test_slope_and_nonlinearity_by_hand():
     assert curve(values[:, :1], scales).nonlinearity.mean == pytest.approx(0, abs=1e-12)
     assert curve([[1.0], [0.0], [1.0]], [-1.0, 0.0, 1.0]).nonlinearity.mean == pytest.approx(1)
     assert found.slope.unit == "logits per unit of scale"
+
+
+def test_a_curve_with_a_value_that_is_not_finite_is_drawn_without_an_interval_there():
+    values = np.array([[1.0, 2.0, 4.0], [np.nan, 0.0, 1.0], [3.0, 1.0, 2.0]])
+    ((low, high),) = steering_figure("curve", {"own": curve(values, (0.0, 1.0, 2.0))}).bands.values()
+    assert np.isnan([low[1], high[1]]).all()
+    assert np.isfinite([low[0], high[0], low[2], high[2]]).all()
 
 
 def test_one_scale_as_a_measurement():
