@@ -54,7 +54,7 @@ def test_the_file_measures_what_the_page_measures(bench, wanted, name, given, tm
     recorded = m.load_circuit(circuit_path("ioi", bench.name))
     circuit = recorded if not given else m.Circuit({"chosen": m.heads("0.1 1.0")})
     ((kind, (values, *_), named),) = taken(bench, made, circuit, asked, tmp_path)
-    assert float(values.values[0]) == pytest.approx(made["here"], abs=1e-6)
+    assert float(values.values[0]) == pytest.approx(made["here"], abs=1e-6, rel=1e-6)
     shares = {"correct", "foil_preferred"}
     assert (kind, named) == (("rate", {"below": 0.5}) if name in shares else ("below", {}))
     # It is what the public metric says, and what the page shows where it shows that.
@@ -62,10 +62,10 @@ def test_the_file_measures_what_the_page_measures(bench, wanted, name, given, tm
     done = m.Patch(m.heads("0.3@END")) if not given else m.Ablate(m.heads("0.1 1.0"), "zero")
     metric = m.logit_diff if name in ("logit_diff", "foil_preferred") else getattr(m, name)
     expected = float(m.run(bench.model, prompts, done, metric).values[0])
-    assert made["here"] == pytest.approx(float(expected < 0) if name == "foil_preferred" else expected, abs=1e-6)
+    assert made["here"] == pytest.approx(float(expected < 0) if name == "foil_preferred" else expected, abs=1e-6, rel=1e-6)
     shown = {one["name"]: one["values"][1] for one in bench.predict(asked)["numbers"]}
     if metric.name in shown:
-        assert made["here"] == pytest.approx(float(shown[metric.name] < 0) if name == "foil_preferred" else shown[metric.name], abs=1e-6)
+        assert made["here"] == pytest.approx(float(shown[metric.name] < 0) if name == "foil_preferred" else shown[metric.name], abs=1e-6, rel=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -92,7 +92,7 @@ def test_a_circuit_is_claimed_to_be_faithful(bench, wanted, file, tmp_path):
     assert (kind, named) == ("faithful", {"margin": 0.2, "instead": "counterfactual"})
     assert set(parts) == set(circuit.edges or circuit.sites)
     found = m.faithfulness(bench.model, bench.prepared(asked).prompts, parts)
-    assert made["here"] == pytest.approx(found.mean, abs=1e-6)
+    assert made["here"] == pytest.approx(found.mean, abs=1e-6, rel=1e-6)
     assert 0.8 < made["here"] < 1.2
 
 
@@ -102,7 +102,7 @@ def test_a_role_of_a_circuit_s_file_is_read_from_it(bench, wanted, tmp_path):
     _, names = body_of(made, tmp_path)
     assert names["ROLE"] == "redundant"
     ((_, (values, *_), _),) = taken(bench, made, m.load_circuit(names["CIRCUIT"]), asked, tmp_path)
-    assert float(values.values[0]) == pytest.approx(made["here"], abs=1e-6)
+    assert float(values.values[0]) == pytest.approx(made["here"], abs=1e-6, rel=1e-6)
     # Heads that are no role of it are named in the claim itself, which then needs no file.
     assert bench.claim(asked | {"heads": "1.0"})["beside"] == {}
 

@@ -78,8 +78,8 @@ def test_the_numbers_are_those_of_sweep_and_run(bench, body, prompts, references
     assert set(shown) == set(METRICS)
     expected = m.sweep_metrics(bench.model, prompts, [[], [done]], list(METRICS.values()))
     for (name, metric), values in zip(METRICS.items(), expected, strict=True):
-        np.testing.assert_allclose(shown[name], values[:, 0], atol=1e-6, rtol=0, err_msg=name)
-        np.testing.assert_allclose(shown[name][1], m.run(bench.model, prompts, done, metric).values[0], atol=1e-6, rtol=0, err_msg=name)
+        np.testing.assert_allclose(shown[name], values[:, 0], atol=1e-6, rtol=1e-6, err_msg=name)
+        np.testing.assert_allclose(shown[name][1], m.run(bench.model, prompts, done, metric).values[0], atol=1e-6, rtol=1e-6, err_msg=name)
     assert abs(shown["logit difference"][0] - shown["logit difference"][1]) > 0.1
 
 
@@ -133,7 +133,7 @@ def test_each_head_s_own_effect_is_that_of_a_sweep(bench, body, prompts):
     assert found["name"] == "change of the logit difference"
     names = [f"{layer}.{head}" for layer in range(2) for head in range(4)]
     values = m.sweep(bench.model, prompts, [[], *(m.Patch(m.heads(name, at="END")) for name in names)])[:, 0]
-    assert found["values"] == pytest.approx(dict(zip(names, values[1:] - values[0], strict=True)), abs=1e-6)
+    assert found["values"] == pytest.approx(dict(zip(names, values[1:] - values[0], strict=True)), abs=1e-6, rel=1e-6)
     assert min(found["values"], key=found["values"].get) == "0.3"
     assert bench.effects(body)["values"] == {}
     moved = bench.effects(body | {"do": "zero", "foil": ""})
