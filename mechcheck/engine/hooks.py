@@ -5,7 +5,9 @@ import re
 from collections import defaultdict
 from collections.abc import Callable, Collection, Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
+from weakref import WeakKeyDictionary
 
 import torch
 from jaxtyping import Float, Int
@@ -13,6 +15,7 @@ from torch import Tensor
 
 from mechcheck.base.device import usual_torch
 from mechcheck.base.errors import HookError
+from mechcheck.base.modules import all_modules
 from mechcheck.engine.along import Along
 from mechcheck.engine.arithmetic.work import passed
 from mechcheck.engine.edit import Edit, Rows, is_token, select, write_site
@@ -40,6 +43,8 @@ class Node(NamedTuple):
     """As the model goes on with it."""
 
 
+# Hooks that have been found in a model: they stay there.
+_there: "WeakKeyDictionary[TransformerBridge, set[str]]" = WeakKeyDictionary()
 _BEFORE_ALL = {"hook_embed", "hook_pos_embed"}
 """Hooks of no layer that fire before the first one does."""
 
@@ -153,9 +158,15 @@ def logit_columns(
         readers: what else is read in that run.
     """
     columns = at.unique()
-    able = "logits_to_keep" in inspect.signature(getattr(model, "original_model", model).forward).parameters
+    able = "logits_to_keep" in _asked_by(type(getattr(model, "original_model", model)))
     shown = any(name.startswith("unembed") for name, _ in readers.values())
     return columns if able and not shown and len(columns) < width else None
+
+
+@lru_cache
+def _asked_by(kind: type[torch.nn.Module]) -> Collection[str]:
+    """What a forward pass of this kind of model can be given."""
+    return inspect.signature(kind.forward).parameters
 
 
 def _behind(hooks: Collection[str]) -> int | None:
@@ -177,16 +188,6 @@ def as_loaded(model: "TransformerBridge") -> Iterator[None]:
         finally:
             for module in training:
                 module.training = True
-
-
-def all_modules(*models: torch.nn.Module) -> Collection[torch.nn.Module]:
-    """All modules of these. `Module.modules` names each on the way, which for a small model takes a tenth of a forward pass."""
-    found, left = dict.fromkeys(models), list(models)
-    while left:
-        new = [one for one in left.pop()._modules.values() if one is not None and one not in found]
-        found.update(dict.fromkeys(new))
-        left += new
-    return found
 
 
 def attention_mask(model: "TransformerBridge", rows: Rows) -> dict[str, Tensor]:
@@ -255,10 +256,13 @@ def _hooks(
 def check_exist(model: "TransformerBridge", names: Collection[str]) -> None:
     """Raise `HookError` for a hook that the model does not have, `SiteError` for one that holds something else than is meant."""
     require_hooks(model, names)
-    known = model.hook_dict  # assembled anew at each access
-    missing = [name for name in names if name not in known]
-    if missing:
-        raise HookError(f"this architecture ({model.cfg.architecture}) has no hook {', '.join(missing)}")
+    seen = _there.setdefault(model, set())
+    if not seen.issuperset(names):
+        known = model.hook_dict  # assembled anew at each access
+        missing = [name for name in names if name not in known]
+        if missing:
+            raise HookError(f"this architecture ({model.cfg.architecture}) has no hook {', '.join(missing)}")
+        seen.update(names)
 
 
 def batches(model: "TransformerBridge", prompts: PromptSet) -> Iterator[Rows]:

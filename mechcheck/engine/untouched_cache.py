@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from mechcheck.base.device import usual_torch
+from mechcheck.base.modules import all_modules, weights_of
 from mechcheck.base.torch_state import TorchState
 from mechcheck.engine import hooks
 from mechcheck.engine.arithmetic.model import Arithmetic
@@ -151,7 +152,7 @@ def _run_for(names: Collection[str], model: "TransformerBridge", prompts: Prompt
 
 def _pays(model: "TransformerBridge", prompts: PromptSet, names: Collection[str]) -> bool:
     """Whether looking costs less than running, and what is kept leaves room for others."""
-    tensors = [*model.parameters()]
+    tensors = [*dict.fromkeys(weights_of(model))]
     if prompts.tokens.numel() < _TOKENS or any(tensor.device.type != "cpu" for tensor in tensors):
         return False
     if sum(tensor.nbytes for tensor in tensors) > _SMALL_MODEL:
@@ -172,7 +173,7 @@ def _width(model: "TransformerBridge", hook: str, length: int) -> int:
 
 
 def _parts(model: "TransformerBridge") -> Collection[torch.nn.Module]:
-    return hooks.all_modules(model, getattr(model, "original_model", model))
+    return all_modules(model, getattr(model, "original_model", model))
 
 
 def _state(model: "TransformerBridge") -> tuple[Any, ...]:

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from mechcheck.base.architectures import NATIVE, is_encoder, is_native, native_divisor
 from mechcheck.base.cached import cached_property
+from mechcheck.base.modules import weights_of
 from mechcheck.engine.arithmetic.layer import ACTIVATIONS, Layer, Linear, Norm, Unserved, layer_of, norm_of
 from mechcheck.engine.arithmetic.packing import packs
 from mechcheck.engine.arithmetic.work import multiplied
@@ -156,7 +157,7 @@ def arithmetic(model: "TransformerBridge") -> Arithmetic:
     Raises:
         Unserved: this architecture is not covered.
     """
-    state = tuple((p.data_ptr(), p._version) for p in model.parameters())
+    state = tuple((p.data_ptr(), p._version) for p in weights_of(model))
     known = _known.get(model)
     if known is None or known[0] != state:
         known = _known[model] = (state, _take(model))
