@@ -1,4 +1,4 @@
-"""A model's modules and weights, without the names that torch's own ways through them make: for a small model those take longer than a layer."""
+"""A model's modules and weights, without the names that torch makes on its way through them, which for a small model take long."""
 
 from collections.abc import Collection, Iterator
 

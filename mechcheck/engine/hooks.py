@@ -158,15 +158,15 @@ def logit_columns(
         readers: what else is read in that run.
     """
     columns = at.unique()
-    able = "logits_to_keep" in _asked_by(type(getattr(model, "original_model", model)))
+    able = "logits_to_keep" in _asked_by(type(getattr(model, "original_model", model)).forward)
     shown = any(name.startswith("unembed") for name, _ in readers.values())
     return columns if able and not shown and len(columns) < width else None
 
 
 @lru_cache
-def _asked_by(kind: type[torch.nn.Module]) -> Collection[str]:
+def _asked_by(forward: Callable) -> Collection[str]:
     """What a forward pass of this kind of model can be given."""
-    return inspect.signature(kind.forward).parameters
+    return inspect.signature(forward).parameters
 
 
 def _behind(hooks: Collection[str]) -> int | None:

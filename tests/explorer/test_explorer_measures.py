@@ -65,7 +65,8 @@ def test_the_file_measures_what_the_page_measures(bench, wanted, name, given, tm
     assert made["here"] == pytest.approx(float(expected < 0) if name == "foil_preferred" else expected, abs=1e-6, rel=1e-6)
     shown = {one["name"]: one["values"][1] for one in bench.predict(asked)["numbers"]}
     if metric.name in shown:
-        assert made["here"] == pytest.approx(float(shown[metric.name] < 0) if name == "foil_preferred" else shown[metric.name], abs=1e-6, rel=1e-6)
+        shown_there = float(shown[metric.name] < 0) if name == "foil_preferred" else shown[metric.name]
+        assert made["here"] == pytest.approx(shown_there, abs=1e-6, rel=1e-6)
 
 
 @pytest.mark.parametrize(

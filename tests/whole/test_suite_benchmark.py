@@ -39,4 +39,3 @@ def test_files_are_listed_from_the_slowest():
 def test_a_run_that_fails_is_told(tmp_path):
     with pytest.raises(SystemExit, match="could not be run"):
         suite.suite(tmp_path, ["nowhere", "-n0"])
-
