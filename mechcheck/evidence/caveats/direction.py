@@ -55,11 +55,11 @@ class Directions:
         """Run the corrupted prompts: where the model prefers the foil there, they have an answer of their own, and what is patched from
         them brings that as it takes the other, so that nobody can tell which way it goes."""
         for where, source in self.patched.values():
+            if not self.judged:
+                return
             model = subject_of(where).model
             if model is None:
                 continue
-            if not self.judged:
-                return
             with suppress(MechcheckError, NonFiniteError):  # without foils there is no other answer
                 self.judged &= not run(model, source, metric=logit_diff).mean < 0
 
