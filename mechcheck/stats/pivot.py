@@ -153,7 +153,7 @@ def _caveat(values: Float[np.ndarray, " prompt"], noise: float, skewness: float,
     same = int((np.searchsorted(ordered, ordered + noise, side="right") - np.arange(n)).max())
     rest = round((n - same) * worth, 9)
     if same > _SPIKE * n and rest < _RARE:
-        factor = min(8.0, max(2.0, 6 / rest))
+        factor = max(2.0, 6 / max(rest, 0.75))  # 8 at most, however few they are worth
         return (
             factor,
             f"{same} of {n} prompts have one value, and the mean rests on the others: the interval is {factor:.1f} times as wide",

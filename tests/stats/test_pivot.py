@@ -10,6 +10,7 @@ from samples import measured
 
 from mechcheck.stats.estimates import Confidence, estimate_mean
 from mechcheck.stats.measurement import Measurement
+from mechcheck.stats.pivot import pivot
 from mechcheck.verdicts.verdict import decide, p_values
 
 SIDES = (0.9, 0.95, 0.975, 0.9995)
@@ -104,3 +105,11 @@ def test_at_hardly_any_confidence_an_interval_holds_its_estimate(seed, side, sha
     sample = shares(seed)
     e = estimate_mean(sample if share else replace(sample, denominator=None, values=sample.values**3), Confidence(side)).estimate
     assert e.low <= e.value <= e.high
+
+
+def test_prompts_that_are_worth_next_to_nothing():
+    """Three prompts, one of them given four hundred thousand times: the others are worth less than rounding is, and are not divided by."""
+    n = 400_000
+    found = pivot(np.r_[np.ones(n - 1), 5.0], np.r_[np.zeros(n - 1, int), 1], same=np.r_[np.zeros(n - 2, int), 1, 2])
+    assert 3 / n / found.design < 5e-10
+    assert found.widened == 8.0

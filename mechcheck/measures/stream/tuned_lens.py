@@ -118,7 +118,8 @@ class _Output:
 
     @cached_property
     def _kept(self) -> Float[Tensor, "row d_vocab"] | None:
-        fits = len(self.last) * self.model.cfg.d_vocab_out * self.last.element_size() <= LOGIT_BYTES
+        vocabulary = max(self.model.cfg.d_vocab, self.model.cfg.d_vocab_out)
+        fits = len(self.last) * vocabulary * self.last.element_size() <= LOGIT_BYTES
         return readout(self.model, self.last).softmax(-1) if fits else None
 
     def probabilities(self, rows: Int[Tensor, " some"]) -> Float[Tensor, "some d_vocab"]:

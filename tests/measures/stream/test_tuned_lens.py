@@ -10,6 +10,7 @@ from tiny import HUGGING_FACE, random_prompts
 
 from mechcheck.base.errors import MechcheckError
 from mechcheck.engine.run import capture
+from mechcheck.measures.stream import tuned_lens
 from mechcheck.measures.stream.lens import logit_lens
 from mechcheck.measures.stream.translator import TunedLens
 from mechcheck.measures.stream.tuned_lens import fit_tuned_lens, load_tuned_lens
@@ -33,6 +34,23 @@ def by_hand(model, prompts, ridge: float) -> list[tuple[np.ndarray, np.ndarray]]
         weight = np.linalg.lstsq(np.concatenate([centred, penalty]), targets, rcond=None)[0]
         found.append((weight, gap.mean(0) - stream.mean(0) @ weight))
     return found
+
+
+@pytest.mark.parametrize("outputs", [None, -1])
+def test_a_vocabulary_that_is_too_large_to_keep_gives_the_same_lens(tiny, monkeypatch, outputs):
+    """-1 is what TransformerLens writes where nobody has said how many outputs there are."""
+    model, prompts = tiny("gpt2"), random_prompts(3, LENGTHS)
+    kept = fit_tuned_lens(model, prompts, steps=5, batch=16)
+    if outputs is not None:
+        monkeypatch.setattr(model.cfg, "d_vocab_out", outputs)
+    monkeypatch.setattr(tuned_lens, "LOGIT_BYTES", 0)
+    asked = []
+    own = tuned_lens.readout
+    monkeypatch.setattr(tuned_lens, "readout", lambda model, stream, **options: asked.append(len(stream)) or own(model, stream, **options))
+    again = fit_tuned_lens(model, prompts, steps=5, batch=16)
+    assert set(asked) == {16}  # never all rows at once
+    torch.testing.assert_close(again.weight, kept.weight, rtol=0, atol=1e-12)
+    torch.testing.assert_close(again.bias, kept.bias, rtol=0, atol=1e-12)
 
 
 def test_without_steps_it_is_ridge_regression(tiny, hugging_face, layout):
